@@ -1,0 +1,88 @@
+"""Exit codes and the one exception type that carries them to the command line."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What the process answers to the shell."""
+
+    OK = 0
+    """Everything is done or was already up to date."""
+    SOME_FAILED = 1
+    """At least one photo failed; all others are done."""
+    USAGE = 2
+    """A flag, path or configuration value is wrong."""
+    MODEL = 3
+    """The model is missing, unreadable or not a ShotCrop model."""
+    DEVICE = 4
+    """The requested device or execution provider cannot be had."""
+    OUTPUT = 5
+    """The output folder is not writable or the disk is full."""
+    LOCKED = 6
+    """Another run holds the lock of this output folder."""
+    BUG = 70
+    """An error that shotcrop did not foresee (EX_SOFTWARE of sysexits.h)."""
+    INTERRUPTED = 130
+    """Stopped by SIGINT (128 + 2)."""
+    TERMINATED = 143
+    """Stopped by SIGTERM (128 + 15)."""
+
+
+class ShotcropError(Exception):
+    """An error the user can act on: what went wrong, and the remedy.
+
+    Args:
+        message: One line that names the file, flag or model concerned.
+        hint: One line that says what to do next.
+        exit_code: What the process answers when this error ends the run.
+    """
+
+    exit_code = ExitCode.USAGE
+
+    def __init__(self, message: str, *, hint: str = "", exit_code: ExitCode | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        if exit_code is not None:
+            self.exit_code = exit_code
+
+    def __str__(self) -> str:
+        return f"{self.message} ({self.hint})" if self.hint else self.message
+
+
+class ModelError(ShotcropError):
+    """The model cannot be found, read or trusted."""
+
+    exit_code = ExitCode.MODEL
+
+
+class DeviceError(ShotcropError):
+    """An explicitly requested device or provider is unavailable."""
+
+    exit_code = ExitCode.DEVICE
+
+
+class OutputError(ShotcropError):
+    """The output folder cannot be written."""
+
+    exit_code = ExitCode.OUTPUT
+
+
+class LockedError(ShotcropError):
+    """Another run works on the same output folder."""
+
+    exit_code = ExitCode.LOCKED
+
+
+class PhotoError(ShotcropError):
+    """One photo cannot be read or written; the run goes on."""
+
+    exit_code = ExitCode.SOME_FAILED
+
+
+class AnswerError(ShotcropError):
+    """A model's answer cannot be read as a triple of shots."""
+
+    exit_code = ExitCode.SOME_FAILED

@@ -1,0 +1,193 @@
+"""What `shotcrop eval` prints and training watches: localisation, set and craft metrics with intervals.
+
+A photo without a readable answer has IoU 0, misses every threshold and fails every set metric, so that
+nobody gains by staying silent; BDE and craft are measured on answered photos alone, and `n` tells how many.
+Craft needs the lead's face and body: of the detected ones, those that the expert's close-up shows best, else
+the biggest face of the photo (`craft.lead_face`, `craft.lead_person`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations, pairwise
+from statistics import fmean
+
+from shotcrop_cli import craft
+from shotcrop_cli.cuts import cuts_chin, joint_cuts
+from shotcrop_cli.detections import Detections, Face
+from shotcrop_cli.geometry import ioa, iou, visible_share
+from shotcrop_cli.scores import (
+    ACCURACY_THRESHOLDS,
+    DISTINCT,
+    HIT,
+    NESTED,
+    RESAMPLES,
+    PhotoValues,
+    Scores,
+    summarise,
+)
+from shotcrop_cli.shots import SHOT_TYPES, Box, Composition, ShotType
+
+FACE_INSIDE = 0.98
+"""A face counts as wholly inside at this share: detectors' boxes tremble by about a hundredth [O]."""
+
+FACE_SHOWN = 0.5
+"""A shot that shows less of the lead's face misses it, and lies in none of its bands [O]."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One annotated photo and what a model answered.
+
+    Args:
+        truth: The expert's triple.
+        answer: The model's triple, or None when it gave no readable one.
+        detections: Of the photo; may be empty.
+        aspect: Width / height of the upright photo.
+    """
+
+    truth: Composition
+    answer: Composition | None
+    detections: Detections
+    aspect: float
+
+
+def evaluate(
+    cases: Sequence[Case],
+    *,
+    baseline: Composition | Sequence[Composition | None] | None = None,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Scores:
+    """Score a model's answers against the experts' triples.
+
+    Args:
+        cases: One per annotated photo.
+        baseline: What to measure the gain over: one triple for all photos, or one answer per case.
+        resamples: Bootstrap resamples of the photos.
+        seed: Of the resampling, so that equal answers give equal intervals.
+
+    Returns:
+        Means over the photos with 95 % intervals.
+
+    Raises:
+        ValueError: There is not one baseline answer per case.
+    """
+    rivals = [baseline] * len(cases) if baseline is None or isinstance(baseline, Composition) else list(baseline)
+    if len(rivals) != len(cases):
+        raise ValueError(f"{len(cases)} cases need as many baseline answers, not {len(rivals)}")
+    photos = []
+    for case, rival in zip(cases, rivals, strict=True):
+        values = {**_localisation(case), **_set(case.answer), **_craft(case)}
+        if baseline is not None:
+            values |= _gain(case, rival)
+        photos.append(values)
+    return summarise(photos, resamples=resamples, seed=seed)
+
+
+def no_subject_rates(
+    empty: Sequence[bool], peopled: Sequence[bool], *, resamples: int = RESAMPLES, seed: int = 0
+) -> Scores:
+    """Score how well a model tells photos without people.
+
+    Args:
+        empty: For each photo without people, whether the model said so.
+        peopled: For each photo with people, whether the model said that there are none.
+        resamples: Bootstrap resamples of the photos.
+        seed: Of the resampling.
+    """
+    recall: list[PhotoValues] = [{("no_subject_recall", None): float(said)} for said in empty]
+    alarms: list[PhotoValues] = [{("no_subject_false_alarm", None): float(said)} for said in peopled]
+    return Scores(
+        summarise(recall, resamples=resamples, seed=seed).metrics
+        + summarise(alarms, resamples=resamples, seed=seed).metrics
+    )
+
+
+def boundary_error(a: Box, b: Box) -> float:
+    """Return the mean distance of the four sides, left and right in widths, upper and lower in heights."""
+    return sum(abs(p - q) for p, q in zip(a, b, strict=True)) / 4
+
+
+def _overlaps(truth: Composition, answer: Composition | None) -> dict[ShotType, float]:
+    return {kind: iou(truth[kind].box, answer[kind].box) if answer else 0.0 for kind in SHOT_TYPES}
+
+
+def _per_shot(name: str, values: Mapping[ShotType, float]) -> PhotoValues:
+    """Name a value per shot and their mean."""
+    if not values:
+        return {}
+    return {**{(name, kind): value for kind, value in values.items()}, (name, None): fmean(values.values())}
+
+
+def _localisation(case: Case) -> PhotoValues:
+    overlaps = _overlaps(case.truth, case.answer)
+    values = {**_per_shot("iou", overlaps), ("triple_hit", None): float(min(overlaps.values()) >= HIT)}
+    for threshold in ACCURACY_THRESHOLDS:
+        hits = {kind: float(overlap >= threshold) for kind, overlap in overlaps.items()}
+        values |= _per_shot(f"acc@{threshold:g}", hits)
+    if case.answer is not None:
+        boxes = {kind: (case.truth[kind].box, case.answer[kind].box) for kind in SHOT_TYPES}
+        values |= _per_shot("bde", {kind: boundary_error(*pair) for kind, pair in boxes.items()})
+    return values
+
+
+def _gain(case: Case, rival: Composition | None) -> PhotoValues:
+    ours, theirs = _overlaps(case.truth, case.answer), _overlaps(case.truth, rival)
+    return _per_shot("gain", {kind: ours[kind] - theirs[kind] for kind in SHOT_TYPES})
+
+
+def _set(answer: Composition | None) -> PhotoValues:
+    if answer is None:
+        return {(name, None): 0.0 for name in ("complete", "area_order", "nesting", "distinct")}
+    boxes = [shot.box for shot in answer.shots]
+    steps = list(pairwise(boxes))
+    return {
+        ("complete", None): 1.0,
+        ("area_order", None): float(all(wide.area > tight.area for wide, tight in steps)),
+        ("nesting", None): float(all(ioa(tight, wide) >= NESTED for wide, tight in steps)),
+        ("distinct", None): float(all(iou(a, b) < DISTINCT for a, b in combinations(boxes, 2))),
+    }
+
+
+def _craft(case: Case) -> PhotoValues:
+    if case.answer is None:
+        return {}
+    close_up = case.truth[ShotType.CLOSE_UP].box
+    face = craft.lead_face(case.detections, close_up)
+    person = craft.lead_person(case.detections, face.box if face else close_up)
+    crops = {shot.type: shot.box for shot in case.answer.shots}
+    values: dict[tuple[str, ShotType | None], float] = {}
+    if person is not None:
+        cut = {kind: float(bool(joint_cuts(crop, person, case.aspect))) for kind, crop in crops.items()}
+        values |= _per_shot("joint_cut", cut)
+    if face is not None:
+        inside = visible_share(face.box, crops[ShotType.CLOSE_UP]) >= FACE_INSIDE
+        values["face_inside", ShotType.CLOSE_UP] = float(inside)
+        values |= _per_shot("chin_cut", {kind: float(cuts_chin(crop, face)) for kind, crop in crops.items()})
+        told = case.truth.grounding.facing if case.truth.grounding else None
+        values |= _bands(crops, face, told or craft.gaze(face))
+    return values
+
+
+def _bands(crops: Mapping[ShotType, Box], face: Face, facing: str) -> PhotoValues:
+    """Say per shot whether each ratio lies in its full-credit band: never, if the shot misses the face."""
+    ratios = {
+        "head_scale": (craft.HEAD_SCALE, craft.head_scale),
+        "headroom": (craft.HEADROOM, craft.headroom),
+        "eye_line": (craft.EYE_LINE, craft.eye_line),
+    }
+    shows = {kind: visible_share(face.box, crop) >= FACE_SHOWN for kind, crop in crops.items()}
+    values: dict[tuple[str, ShotType | None], float] = {}
+    for name, (bands, ratio) in ratios.items():
+        values |= _per_shot(
+            name,
+            {kind: float(shows[kind] and ratio(crops[kind], face) in band) for kind, band in bands.items()},
+        )
+    rooms = {kind: craft.lead_room(crop, face, facing) for kind, crop in crops.items()}
+    values |= _per_shot(
+        "lead_room",
+        {kind: float(shows[kind] and room in craft.LEAD_ROOM) for kind, room in rooms.items() if room is not None},
+    )
+    return values

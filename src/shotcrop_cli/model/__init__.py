@@ -1,0 +1,1 @@
+"""From a model folder to a `Composer`: bundle, sessions, constrained decoding, answers."""

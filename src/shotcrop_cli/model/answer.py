@@ -1,0 +1,292 @@
+"""The output contract of every ShotCrop model: text <-> `Composition`.
+
+The form that models are taught and `render` writes:
+
+    <think>
+    scene: ...
+    subject: ...
+    story: ...
+    </think>
+    <answer>{"establishing": {"bbox_2d": [x0, y0, x1, y1], "caption": "..."},
+    "medium": {...}, "close_up": {...}}</answer>
+
+`parse` also reads what large models write instead: the opening `<think>` missing (some chat templates put
+it into the prompt), the answer in one code fence, or as bare JSON; `bbox` or `box` for `bbox_2d`; `close-up`,
+`closeup` or `Close Up` for `close_up`; or bbox tags in place of JSON, the closing shot tags being optional:
+
+    <establishing><bbox>[x0, y0, x1, y1]</bbox> caption</establishing>
+    <medium><bbox>[x0, y0, x1, y1]</bbox> caption</medium>
+    <close_up><bbox>[x0, y0, x1, y1]</bbox> caption</close_up>
+
+Words around a tagged or fenced answer are ignored. Everything else is an `AnswerError`: nothing is repaired.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from typing import NoReturn
+
+from shotcrop_cli.errors import AnswerError
+from shotcrop_cli.geometry import PERMILLE, from_pixels, to_pixels
+from shotcrop_cli.shots import SHOT_TYPES, Box, Composition, PixelBox, Reasoning, Shot, ShotType
+
+_BOX_KEYS = ("bbox_2d", "bbox", "box")
+_SHOT_NAMES = {shot_type.value.replace("_", ""): shot_type for shot_type in SHOT_TYPES}
+
+# None of these may scan a run of blanks twice: a model that derails writes thousands of them.
+_LABEL = re.compile(r"(?:\A|(?<=\n)|(?<=\s\s))(scene|subject|story)[ \t]{0,3}:", re.IGNORECASE)
+_FENCE = re.compile(r"```(?:json)?(.*?)```", re.IGNORECASE | re.DOTALL)
+_TAG = re.compile(r"<(/?)([a-z][a-z_ -]{0,20})>", re.IGNORECASE)
+_BBOX = re.compile(r"\s*<bbox(?:_2d)?>\s*(\[.*?\])\s*</bbox(?:_2d)?>(.*)", re.IGNORECASE | re.DOTALL)
+
+
+class CoordSpace(str, Enum):
+    """Which integers a model's boxes are written in."""
+
+    PERMILLE = "permille"
+    """0..1000 relative to the image: the contract, and the habit of Qwen3-VL [N]."""
+    ABSOLUTE = "absolute"
+    """Pixels of the resized image that the model saw: the habit of Qwen2.5-VL [N]."""
+
+    def __str__(self) -> str:
+        return self.value
+
+    def steps(self, image_size: tuple[int, int] | None) -> tuple[int, int]:
+        """Return the largest x and y of this space.
+
+        Args:
+            image_size: Width and height in pixels of the image that the model saw; needed for `ABSOLUTE`.
+
+        Raises:
+            ValueError: The size is needed, and missing or empty.
+        """
+        if self is CoordSpace.PERMILLE:
+            return PERMILLE, PERMILLE
+        if image_size is None or min(image_size) < 1:
+            raise ValueError(f"absolute coordinates need the size of the resized image, not {image_size}")
+        return image_size
+
+
+def parse(
+    text: str, *, space: CoordSpace = CoordSpace.PERMILLE, image_size: tuple[int, int] | None = None
+) -> Composition:
+    """Read a model's answer.
+
+    Captions and sentences have their white space collapsed. Text in `<think>` that carries no label is
+    legal and dropped; a missing sentence or caption is empty.
+
+    Args:
+        text: All that the model wrote, special tokens removed.
+        space: How its boxes are written.
+        image_size: Width and height of the image that the model saw, for `CoordSpace.ABSOLUTE`.
+
+    Returns:
+        The triple, with reasoning and without grounding and scores, which the contract does not carry.
+
+    Raises:
+        AnswerError: The text is not a triple by the contract; the message says in one line why.
+        ValueError: `image_size` is needed and missing.
+    """
+    steps = space.steps(image_size)
+    if not _encodable(text):
+        raise AnswerError("the answer is not valid Unicode")
+    reasoning, body = _split(text)
+    entries = _read_json(body) if body.startswith(("{", "[")) else _read_tags(body)
+    missing = [str(shot_type) for shot_type in SHOT_TYPES if shot_type not in entries]
+    if missing:
+        raise AnswerError(f"the answer lacks {', '.join(missing)}")
+    return Composition(tuple(_shot(kind, *entries[kind], steps) for kind in SHOT_TYPES), reasoning)
+
+
+def render(
+    composition: Composition,
+    *,
+    space: CoordSpace = CoordSpace.PERMILLE,
+    image_size: tuple[int, int] | None = None,
+) -> str:
+    """Write a composition by the contract; `parse` gives it back to one step of the coordinate space.
+
+    Scores and grounding are left out; runs of white space become one space.
+
+    Raises:
+        ValueError: `image_size` is needed and missing.
+    """
+    width, height = space.steps(image_size)
+    reasoning = composition.reasoning
+    sentences = {"scene": reasoning.scene, "subject": reasoning.subject, "story": reasoning.story}
+    lines = [f"{label}: {_one_line(words)}" for label, words in sentences.items() if words.strip()]
+    shots = {
+        shot.type.value: {
+            "bbox_2d": list(to_pixels(shot.box, width, height).corners),
+            "caption": _one_line(shot.caption),
+        }
+        for shot in composition.shots
+    }
+    # A caption may hold any text: without its angle brackets it cannot be taken for a tag.
+    answer = json.dumps(shots, ensure_ascii=False).replace("<", "\\u003c")
+    return "\n".join(["<think>", *lines, "</think>", f"<answer>{answer}</answer>"])
+
+
+def _split(text: str) -> tuple[Reasoning, str]:
+    """Take the reasoning and the bare body of the answer out of the text."""
+    thought, closing, rest = text.rpartition("</think>")
+    if not closing and "<think>" in text:
+        raise AnswerError("<think> is never closed: the answer was cut off")
+    before, opening, inner = thought.partition("<think>")
+    if opening and before.strip():
+        raise AnswerError("there is text before <think>")
+    reasoning = _reasoning(inner if opening else thought)
+
+    if "<answer>" in rest or "</answer>" in rest:
+        if rest.count("<answer>") != 1 or rest.count("</answer>") != 1:
+            raise AnswerError("there must be one <answer> and one </answer>")
+        _, _, rest = rest.partition("<answer>")
+        rest, closing, _ = rest.partition("</answer>")
+        if not closing:
+            raise AnswerError("</answer> comes before <answer>")
+    if "```" in rest and not rest.lstrip().startswith("{"):
+        if rest.count("```") != 2:
+            raise AnswerError("there must be exactly one closed code fence")
+        (rest,) = _FENCE.findall(rest)
+    return reasoning, rest.strip()
+
+
+def _reasoning(thought: str) -> Reasoning:
+    """Read the labelled sentences. A label starts the text, a line, or follows two blanks."""
+    parts = _LABEL.split(thought.strip())
+    labels = [label.lower() for label in parts[1::2]]
+    sentences = dict(zip(labels, (_one_line(words) for words in parts[2::2]), strict=True))
+    if len(sentences) != len(labels):
+        raise AnswerError("a label in <think> is given twice")
+    return Reasoning(**sentences)
+
+
+_Entry = tuple[object, str]
+"""The sides as the model gave them, and the caption."""
+
+
+def _read_json(body: str) -> dict[ShotType, _Entry]:
+    try:
+        answer = json.loads(body, object_pairs_hook=_unique, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise AnswerError(f"the answer is not JSON: {_brief(str(error))}") from None
+    if not isinstance(answer, dict):
+        raise AnswerError("the answer must be a JSON object with one entry per shot")
+    entries: dict[ShotType, _Entry] = {}
+    for name, value in answer.items():
+        kind = _shot_type(name)
+        if kind in entries:
+            raise AnswerError(f"{kind} is given twice")
+        entries[kind] = _json_entry(kind, value)
+    return entries
+
+
+def _json_entry(kind: ShotType, value: object) -> _Entry:
+    if not isinstance(value, dict):
+        raise AnswerError(f"{kind} must be a JSON object")
+    keys = [key for key in value if key in _BOX_KEYS]
+    if len(keys) != 1:
+        raise AnswerError(f"{kind} must have one box under bbox_2d, it has {len(keys)}")
+    unknown = [key for key in value if key not in (*_BOX_KEYS, "caption")]
+    if unknown:
+        raise AnswerError(f"{kind} has an unknown key: {_brief(unknown[0])}")
+    caption = value.get("caption", "")
+    if not isinstance(caption, str) or not _encodable(caption):
+        raise AnswerError(f"{kind} must have text as its caption")
+    return value[keys[0]], caption
+
+
+def _read_tags(body: str) -> dict[ShotType, _Entry]:
+    """Read `<shot><bbox>[...]</bbox> caption`; a shot ends at its closing tag, the next shot or the end."""
+    entries: dict[ShotType, _Entry] = {}
+    tags = [tag for tag in _TAG.finditer(body) if not tag[2].lower().startswith("bbox")]
+    if not tags:
+        raise AnswerError(f"there is neither JSON nor a tagged shot in the answer: {_brief(body)}")
+    if body[: tags[0].start()].strip():
+        raise AnswerError(f"there is text before the first shot: {_brief(body)}")
+    ends = [*(tag.start() for tag in tags[1:]), len(body)]
+    last: ShotType | None = None
+    for tag, end in zip(tags, ends, strict=True):
+        kind, inside = _shot_type(tag[2]), body[tag.end() : end]
+        if tag[1]:
+            if kind is not last or inside.strip():
+                raise AnswerError(f"the closing tag of {kind} is misplaced")
+            last = None
+            continue
+        if kind in entries:
+            raise AnswerError(f"{kind} is given twice")
+        match = _BBOX.fullmatch(inside)
+        if match is None or "<" in match[2]:
+            raise AnswerError(f"{kind} must be one <bbox>[x0, y0, x1, y1]</bbox> and a caption")
+        try:
+            sides = json.loads(match[1], parse_constant=_no_constant)
+        except (ValueError, RecursionError):
+            raise AnswerError(f"{kind} has a box that is no list of numbers: {_brief(match[1])}") from None
+        entries[kind] = sides, match[2]
+        last = kind
+    return entries
+
+
+def _shot(kind: ShotType, sides: object, caption: str, steps: tuple[int, int]) -> Shot:
+    return Shot(kind, _box(kind, sides, steps), _one_line(caption))
+
+
+def _box(kind: ShotType, sides: object, steps: tuple[int, int]) -> Box:
+    if not isinstance(sides, list) or len(sides) != 4 or any(isinstance(side, (list, dict)) for side in sides):
+        raise AnswerError(f"{kind} must have a box of four numbers")
+    shown = _brief(str(sides))
+    x0, y0, x1, y1 = (_whole(kind, side, shown) for side in sides)
+    if min(x0, x1) < 0 or min(y0, y1) < 0 or max(x0, x1) > steps[0] or max(y0, y1) > steps[1]:
+        raise AnswerError(f"{kind} has a box outside 0..{steps[0]} by 0..{steps[1]}: {shown}")
+    if x0 >= x1 or y0 >= y1:
+        raise AnswerError(f"{kind} has an empty box or swapped corners: {shown}")
+    return from_pixels(PixelBox(x0, y0, x1 - x0, y1 - y0), *steps)
+
+
+def _whole(kind: ShotType, side: object, shown: str) -> int:
+    """Read a whole number; 12.0 is one, 0.12 is not, since it may mean a share of the image."""
+    if isinstance(side, float) and side.is_integer():
+        return int(side)
+    if isinstance(side, bool) or not isinstance(side, int):
+        raise AnswerError(f"{kind} has a box with sides that are no whole numbers: {shown}")
+    return side
+
+
+def _shot_type(name: str) -> ShotType:
+    kind = _SHOT_NAMES.get(re.sub(r"[\s_-]", "", name).lower())
+    if kind is None:
+        raise AnswerError(f"the answer has an unknown shot: {_brief(name)}")
+    return kind
+
+
+def _unique(pairs: Sequence[tuple[str, object]]) -> Mapping[str, object]:
+    entries = dict(pairs)
+    if len(entries) != len(pairs):
+        raise ValueError("a key is given twice")
+    return entries
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number")
+
+
+def _one_line(words: str) -> str:
+    return " ".join(words.split())
+
+
+def _encodable(words: str) -> bool:
+    """Whether text can be written as UTF-8; a lone surrogate cannot."""
+    try:
+        words.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _brief(words: str) -> str:
+    """Shorten what a model wrote to one printable line for an error message."""
+    line = _one_line(ascii(words)[1:-1] if not words.isprintable() else words)
+    return line if len(line) <= 80 else f"{line[:79]}…"
