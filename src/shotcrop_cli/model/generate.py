@@ -1,0 +1,227 @@
+"""Batched greedy decoding of the compact model under its grammar, whatever runs the network.
+
+The loop feeds one token per photo and step. Each step is masked to what the photo's slot allows, so every answer is
+well-formed. Location tokens are read below a bin: the coordinate is the mean of the distribution over the bins, and the
+token fed back is the bin nearest to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shotcrop_cli.model.grammar import (
+    BOX_SLOTS,
+    FACINGS,
+    LAYOUT,
+    LOCATION_BINS,
+    MIN_SIDE_BINS,
+    PEOPLE,
+    SCALES,
+    SETTINGS,
+    SLOT_TOKENS,
+    Slot,
+    Vocabulary,
+    safe_box,
+)
+from shotcrop_cli.shots import Box, Grounding
+
+Floats = NDArray[np.float32]
+Ids = NDArray[np.int64]
+
+MAX_CAPTION_TOKENS = 24
+"""The longest expert caption is 18 words [GUIDE]; a caption that has not ended by then is cut at its last word."""
+
+CONFIDENCE_REACH = 0.02
+"""Half width, in shares of the photo, of the window whose probability counts as confidence in a coordinate [O]."""
+
+
+class Network(Protocol):
+    """A compact model that keeps its own key-value cache between the steps of one batch."""
+
+    def start(self, pixels: Floats, prompt: Ids) -> Floats:
+        """Read photos (B, 3, S, S) and prompts (B, P), all of one length; return the last logits (B, vocabulary)."""
+        ...
+
+    def step(self, tokens: Ids) -> Floats:
+        """Append one token per photo (B,); return the logits (B, vocabulary) of what follows."""
+        ...
+
+
+@dataclass(slots=True)
+class Draft:
+    """One photo's answer while it is decoded."""
+
+    tokens: list[int] = field(default_factory=list)
+    attributes: dict[Slot, int] = field(default_factory=dict)
+    boxes: list[Box] = field(default_factory=list)
+    scores: list[float] = field(default_factory=list)
+    captions: list[list[int]] = field(default_factory=lambda: [[]])
+    no_subject: float = 0.0
+    empty: bool = False
+    """The photo shows nobody."""
+    done: bool = False
+    slot: int = 0
+    sides: list[float] = field(default_factory=list)
+    masses: list[float] = field(default_factory=list)
+
+    def grounding(self) -> Grounding:
+        """Return the chain of thought in figures."""
+        lead, head, *_ = self.boxes
+        return Grounding(
+            lead=lead,
+            head=head,
+            people=self.attributes[Slot.PEOPLE],
+            setting=SETTINGS[self.attributes[Slot.SETTING]],
+            facing=FACINGS[self.attributes[Slot.FACING]],
+            native_scale=SCALES[self.attributes[Slot.SCALE]],
+        )
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """The decoding rules of one model.
+
+    Args:
+        vocabulary: Where the control tokens lie.
+        text_allowed: For each text token, whether captions may use it (boolean, text_tokens).
+        word_start: For each text token, whether it begins a word (boolean, text_tokens).
+        no_subject_threshold: From this probability of "nobody" on, the answer is that.
+    """
+
+    vocabulary: Vocabulary
+    text_allowed: NDArray[np.bool_]
+    word_start: NDArray[np.bool_]
+    no_subject_threshold: float = 0.5
+
+    def decode(self, network: Network, pixels: Floats, prompt: Ids) -> list[Draft]:
+        """Answer a batch.
+
+        Args:
+            network: The model.
+            pixels: Photos (B, 3, S, S), scaled to about -1..1.
+            prompt: Prompt ids (B, P).
+        """
+        drafts = [Draft() for _ in range(len(pixels))]
+        logits = network.start(pixels, prompt)
+        while True:
+            tokens = np.array(
+                [self._advance(draft, row) for draft, row in zip(drafts, logits, strict=True)], dtype=np.int64
+            )
+            if all(draft.done for draft in drafts):
+                return drafts
+            logits = network.step(tokens)
+
+    def _advance(self, draft: Draft, logits: Floats) -> int:
+        """Choose the next token of one photo and move to the slot that follows it."""
+        slot = LAYOUT[draft.slot]
+        if draft.done or slot is Slot.END:
+            draft.done = True
+            return self.vocabulary.id(SLOT_TOKENS[Slot.END][0])
+        if slot is Slot.TEXT:
+            word = self._text(draft, logits)
+            if word is not None:
+                draft.tokens.append(word)
+                return word
+            # The caption has ended: what follows is the marker of the next slot.
+            draft.captions.append([])
+            draft.slot += 1
+            return self._advance(draft, logits)
+        span = self.vocabulary.span(SLOT_TOKENS[slot])
+        if slot in BOX_SLOTS:
+            token = span.start + self._side(draft, slot, logits[span])
+        elif slot is Slot.PEOPLE:
+            token = span.start + self._people(draft, logits[span])
+        else:
+            choice = int(np.argmax(logits[span]))
+            draft.attributes[slot] = choice
+            token = span.start + choice
+        draft.tokens.append(int(token))
+        draft.slot += 1
+        return draft.tokens[-1]
+
+    def _people(self, draft: Draft, logits: Floats) -> int:
+        probabilities = softmax(logits)
+        draft.no_subject = float(probabilities[0])
+        draft.empty = draft.no_subject >= self.no_subject_threshold
+        draft.done = draft.empty
+        count = 0 if draft.empty else 1 + int(np.argmax(probabilities[1 : len(PEOPLE)]))
+        draft.attributes[Slot.PEOPLE] = count
+        return count
+
+    def _side(self, draft: Draft, slot: Slot, logits: Floats) -> int:
+        """Decode one coordinate; the far sides stay right of, and below, the near ones."""
+        first, last = 0, LOCATION_BINS - 1
+        if slot in (Slot.X0, Slot.Y0):
+            last -= MIN_SIDE_BINS
+        else:
+            first = round(draft.sides[BOX_SLOTS.index(slot) - 2] * (LOCATION_BINS - 1)) + MIN_SIDE_BINS
+        coordinate, mass = decode_location(softmax(logits[first : last + 1]), first)
+        draft.sides.append(coordinate)
+        draft.masses.append(mass)
+        if slot is Slot.Y1:
+            draft.boxes.append(safe_box(draft.sides))
+            draft.scores.append(float(np.mean(draft.masses)))
+            draft.sides, draft.masses = [], []
+        return round(coordinate * (LOCATION_BINS - 1))
+
+    def _text(self, draft: Draft, logits: Floats) -> int | None:
+        """Return the caption's next token, or None when the caption has ended."""
+        caption = draft.captions[-1]
+        marker = self.vocabulary.id(SLOT_TOKENS[LAYOUT[draft.slot + 1]][0])
+        text = np.where(self.text_allowed, logits[: self.vocabulary.text_tokens], -np.inf)
+        if not caption:
+            # A caption begins with a word, and holds at least one.
+            text = np.where(self.word_start, text, -np.inf)
+        else:
+            text[caption[-1]] = -np.inf
+        best = int(np.argmax(text))
+        if caption and (logits[marker] >= text[best] or len(caption) >= MAX_CAPTION_TOKENS):
+            if len(caption) >= MAX_CAPTION_TOKENS and not self.word_start[best]:
+                while len(caption) > 1 and not self.word_start[caption.pop()]:
+                    pass
+            return None
+        caption.append(best)
+        return best
+
+
+def decode_location(probabilities: Floats, first: int = 0) -> tuple[float, float]:
+    """Read a coordinate below a bin.
+
+    Args:
+        probabilities: Distribution over neighbouring bins.
+        first: Index of the first of these bins.
+
+    Returns:
+        The mean coordinate, 0..1, and the probability within `CONFIDENCE_REACH` of it.
+    """
+    places = np.arange(first, first + len(probabilities)) / (LOCATION_BINS - 1)
+    mean = float(probabilities @ places)
+    near = np.abs(places - mean) <= CONFIDENCE_REACH
+    return min(max(mean, 0.0), 1.0), float(probabilities[near].sum())
+
+
+def softmax(logits: Floats) -> Floats:
+    """Return the distribution over the last axis."""
+    shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    result: Floats = shifted / shifted.sum(axis=-1, keepdims=True)
+    return result
+
+
+def caption_masks(pieces: Sequence[str]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Say which text tokens captions may use, and which begin a word.
+
+    Args:
+        pieces: What each text token decodes to, in the order of the ids.
+
+    Returns:
+        Two boolean arrays (text_tokens,): usable in captions (letters, spaces and plain punctuation); begins a word.
+    """
+    plain = frozenset("abcdefghijklmnopqrstuvwxyz0123456789 ,'-;:")
+    allowed = np.array([bool(piece.strip()) and set(piece) <= plain for piece in pieces])
+    starts = np.array([piece.startswith(" ") for piece in pieces])
+    return allowed, allowed & starts

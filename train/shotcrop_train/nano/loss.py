@@ -1,0 +1,106 @@
+"""The compact model's training loss: words by cross-entropy, places by soft targets and by the boxes they give.
+
+A location token is not a class among others: the bin beside the right one is nearly right. Its target is a Gaussian
+over neighbouring bins, and the box that the four distributions mean is compared with the true box as detectors do, by
+L1 and generalised IoU (Rezatofighi et al., 2019 [N]). The runtime reads the same mean.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from shotcrop_cli.model.grammar import Vocabulary
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """How the parts of the loss are added [O]."""
+
+    words: float = 0.5
+    attributes: float = 0.3
+    locations: float = 0.4
+    l1: float = 8.0
+    giou: float = 2.5
+    sigma: float = 2.0
+    """Standard deviation of a location's soft target, in bins."""
+
+
+@dataclass(frozen=True)
+class LossParts:
+    """The loss and what it is made of, each a scalar; parts without a target in the batch are 0."""
+
+    total: Tensor
+    words: Tensor
+    attributes: Tensor
+    locations: Tensor
+    l1: Tensor
+    giou: Tensor
+
+
+def nano_loss(
+    hidden: Tensor,
+    head: Tensor,
+    labels: Tensor,
+    token_weights: Tensor,
+    vocabulary: Vocabulary,
+    weights: LossWeights,
+) -> LossParts:
+    """Compute the loss of a batch.
+
+    Args:
+        hidden: Last hidden states (B, S, H).
+        head: Output embeddings (V, H).
+        labels: Target ids (B, S), -100 where nothing is learned. The location tokens of a box come in fours,
+            either all four or none labelled.
+        token_weights: Weight of each target (B, S).
+        vocabulary: Where the location tokens lie.
+        weights: How to add the parts.
+    """
+    targets, scale = labels[:, 1:], token_weights[:, 1:]
+    chosen = targets != -100
+    logits = hidden[:, :-1][chosen].float() @ head.float().T
+    targets, scale = targets[chosen], scale[chosen]
+    normaliser = torch.logsumexp(logits, dim=-1)
+    span = vocabulary.locations
+    is_location = (targets >= span.start) & (targets < span.stop)
+    is_word = targets < vocabulary.text_tokens
+    plain = normaliser - logits.gather(1, targets[:, None])[:, 0]
+
+    places = torch.linspace(0.0, 1.0, span.stop - span.start, device=logits.device)
+    location_logits = logits[is_location][:, span]
+    bins = targets[is_location] - span.start
+    distance = (places * (len(places) - 1))[None] - bins[:, None]
+    soft = functional.softmax(-0.5 * (distance / weights.sigma) ** 2, dim=-1)
+    soft_loss = normaliser[is_location] - (soft * location_logits).sum(-1)
+
+    predicted = (functional.softmax(location_logits, dim=-1) @ places).reshape(-1, 4)
+    true = (bins / (len(places) - 1)).reshape(-1, 4)
+    box_scale = scale[is_location].reshape(-1, 4)[:, 0]
+    parts = {
+        "words": _mean(plain[is_word], scale[is_word]),
+        "attributes": _mean(plain[~is_word & ~is_location], scale[~is_word & ~is_location]),
+        "locations": _mean(soft_loss, scale[is_location]),
+        "l1": _mean((predicted - true).abs().mean(-1), box_scale),
+        "giou": _mean(1.0 - generalised_iou(predicted, true), box_scale),
+    }
+    total = sum(getattr(weights, name) * part for name, part in parts.items())
+    return LossParts(total=torch.as_tensor(total), **parts)
+
+
+def _mean(values: Tensor, scale: Tensor) -> Tensor:
+    """Return the weighted mean, 0 with a gradient of 0 when nothing carries weight."""
+    return (values * scale).sum() / scale.sum().clamp(min=1e-6)
+
+
+def generalised_iou(a: Tensor, b: Tensor) -> Tensor:
+    """Return the generalised IoU (N,) of boxes (N, 4) x0 y0 x1 y1; negative sides of `a` count as empty."""
+    low, high = torch.maximum(a[:, :2], b[:, :2]), torch.minimum(a[:, 2:], b[:, 2:])
+    overlap = (high - low).clamp(min=0).prod(-1)
+    areas = (a[:, 2:] - a[:, :2]).clamp(min=0).prod(-1) + (b[:, 2:] - b[:, :2]).clamp(min=0).prod(-1)
+    joint = areas - overlap
+    hull = (torch.maximum(a[:, 2:], b[:, 2:]) - torch.minimum(a[:, :2], b[:, :2])).clamp(min=0).prod(-1)
+    return overlap / joint.clamp(min=1e-7) - (hull - joint) / hull.clamp(min=1e-7)

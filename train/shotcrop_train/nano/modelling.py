@@ -1,0 +1,251 @@
+"""`shotcrop-nano`: EfficientNet-Lite2 tower, fusing neck, small Llama decoder.
+
+Shapes, for a batch of N photos of 256 x 256 pixels:
+
+    pixel_values    (N, 3, 256, 256)
+    tower           (N, 48, 32, 32), (N, 120, 16, 16), (N, 352, 8, 8)       strides 8, 16, 32; 4.3 M parameters
+    neck            (N, 160, 16, 16), then folded 2 x 2 to (N, 64, 640)     fine detail kept in the channels
+    visual tokens   (N, 64, 256)
+    prompt          68 tokens: <|user|> 64 x <image> <aspect_i> <|end|> <|assistant|>; always this long, so no padding
+    answer          about 60 tokens (see `shotcrop_cli.model.grammar`)
+    decoder         4 Llama layers, width 256, 4 heads, 704 in the MLP; 3.2 M parameters
+    vocabulary      4096: 3796 text and 300 control tokens, input and output embeddings tied; 1 M parameters
+
+Why these sizes [O], measured on two CPU cores in fp32, forward and backward per photo:
+* 256 pixels: the tower costs 47 ms with its stem and first two stages frozen; 320 pixels would cost 1.56 times that,
+  and most of the training photos have 224 pixels to a side.
+* 64 visual tokens: six decoder layers over 154 positions cost 35 ms, over 346 (256 visual tokens) 91 ms. Folding 2 x 2
+  cells of the stride-16 map into one token keeps their content; only the attention sees fewer places.
+* 4 layers: two thirds of the cost of six, in training as in decoding, where every layer costs its kernel launches a
+  step.
+* 256 location bins: one per input pixel; the decoder's output is read below a bin all the same.
+
+The trainers of trl call `model.base_model(...)` for hidden states and multiply by the output embeddings themselves, so
+nothing may happen to the logits after `lm_head`.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import GenerationMixin, LlamaModel, PreTrainedModel
+from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutputWithPast
+
+from shotcrop_train.nano.configuration import NanoConfig
+from shotcrop_train.nano.tower import Lite2Tower
+
+
+class ContextBlock(nn.Module):
+    """A residual block after ConvNeXt [N]: depthwise 5 x 5, layer norm, inverted MLP."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.depthwise = nn.Conv2d(width, width, 5, padding=2, groups=width)
+        self.norm = nn.LayerNorm(width)
+        self.up = nn.Linear(width, 3 * width)
+        self.down = nn.Linear(3 * width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, width, H, W) to the same shape."""
+        y = self.norm(self.depthwise(x).permute(0, 2, 3, 1))
+        y = self.down(functional.gelu(self.up(y)))
+        return x + y.permute(0, 3, 1, 2)
+
+
+class Neck(nn.Module):
+    """Fuses three strides into one map and folds it into visual tokens."""
+
+    def __init__(self, channels: tuple[int, int, int], config: NanoConfig) -> None:
+        super().__init__()
+        width, hidden = config.neck_width, config.text_config.hidden_size
+        fine, middle, coarse = channels
+        self.fine = nn.Conv2d(4 * fine, width, 1)
+        self.middle = nn.Conv2d(middle, width, 1)
+        self.coarse = nn.Conv2d(coarse, width, 1)
+        self.overview = nn.Linear(coarse, width)
+        self.blocks = nn.Sequential(*(ContextBlock(width) for _ in range(config.neck_blocks)))
+        self.norm = nn.LayerNorm(4 * width)
+        self.project = nn.Linear(4 * width, hidden)
+        self.positions = nn.Parameter(torch.zeros(1, config.num_image_tokens, hidden))
+
+    def forward(self, features: list[Tensor]) -> Tensor:
+        """Map the tower's features of strides 8, 16 and 32 to (N, tokens, hidden), row by row."""
+        fine, middle, coarse = features
+        x = self.fine(functional.pixel_unshuffle(fine, 2)) + self.middle(middle)
+        x = x + functional.interpolate(self.coarse(coarse), scale_factor=2.0, mode="nearest")
+        # Every place also learns what the whole photo looks like; convolutions alone see too little of it.
+        x = x + self.overview(coarse.mean((2, 3)))[:, :, None, None]
+        x = functional.pixel_unshuffle(self.blocks(x), 2).flatten(2).transpose(1, 2)
+        tokens: Tensor = self.project(self.norm(x)) + self.positions
+        return tokens
+
+
+class NanoPreTrainedModel(PreTrainedModel):  # type: ignore[misc]
+    """What the compact model's classes tell transformers about themselves."""
+
+    config_class = NanoConfig
+    base_model_prefix = "model"
+    main_input_name = "input_ids"
+    input_modalities = ("image", "text")
+    supports_gradient_checkpointing = True
+    _supports_sdpa = True
+    _supports_attention_backend = True
+    _skip_keys_device_placement = ["past_key_values"]  # noqa: RUF012
+
+
+class NanoModel(NanoPreTrainedModel):
+    """The backbone: visual tokens merged into the prompt's embeddings, then the decoder."""
+
+    def __init__(self, config: NanoConfig) -> None:
+        super().__init__(config)
+        self.tower = Lite2Tower()
+        self.neck = Neck(self.tower.channels, config)
+        self.language_model = LlamaModel(config.text_config)
+        self.post_init()
+
+    def get_input_embeddings(self) -> nn.Module:
+        """Return the token embeddings."""
+        return self.language_model.embed_tokens
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        """Replace the token embeddings."""
+        self.language_model.embed_tokens = value
+
+    def get_image_features(self, pixel_values: Tensor) -> Tensor:
+        """Map (N, 3, S, S) pixels scaled to about -1..1 to visual tokens (N, tokens, hidden)."""
+        weight = self.neck.project.weight
+        pixels = pixel_values.to(weight.dtype).contiguous(memory_format=torch.channels_last)
+        features: Tensor = self.neck(self.tower(pixels))
+        return features
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        pixel_values: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        past_key_values: Any = None,
+        inputs_embeds: Tensor | None = None,
+        use_cache: bool | None = None,
+        **kwargs: Any,
+    ) -> BaseModelOutputWithPast:
+        """Return the last hidden states (N, S, hidden) of prompt and answer.
+
+        Raises:
+            ValueError: The number of image tokens in `input_ids` differs from that of the image features.
+        """
+        if inputs_embeds is None:
+            inputs_embeds = self.get_input_embeddings()(input_ids)
+        if pixel_values is not None:
+            features = self.get_image_features(pixel_values).to(inputs_embeds.dtype)
+            places = (input_ids == self.config.image_token_id).unsqueeze(-1).expand_as(inputs_embeds)
+            if int(places.sum()) != features.numel():
+                found = int(places.sum()) // features.shape[-1]
+                raise ValueError(f"{found} image tokens for image features of shape {tuple(features.shape)}")
+            inputs_embeds = inputs_embeds.masked_scatter(places, features)
+        output = self.language_model(
+            inputs_embeds=inputs_embeds,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            past_key_values=past_key_values,
+            use_cache=use_cache,
+            **kwargs,
+        )
+        return BaseModelOutputWithPast(
+            last_hidden_state=output.last_hidden_state, past_key_values=output.past_key_values
+        )
+
+
+class NanoForConditionalGeneration(NanoPreTrainedModel, GenerationMixin):  # type: ignore[misc]
+    """The compact model with its language head."""
+
+    _tied_weights_keys = {"lm_head.weight": "model.language_model.embed_tokens.weight"}  # noqa: RUF012
+
+    def __init__(self, config: NanoConfig) -> None:
+        super().__init__(config)
+        self.model = NanoModel(config)
+        self.lm_head = nn.Linear(config.text_config.hidden_size, config.text_config.vocab_size, bias=False)
+        self.post_init()
+
+    def get_input_embeddings(self) -> nn.Module:
+        """Return the token embeddings."""
+        return self.model.get_input_embeddings()
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        """Replace the token embeddings."""
+        self.model.set_input_embeddings(value)
+
+    def get_output_embeddings(self) -> nn.Module:
+        """Return the language head."""
+        return self.lm_head
+
+    def set_output_embeddings(self, value: nn.Module) -> None:
+        """Replace the language head."""
+        self.lm_head = value
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        pixel_values: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        past_key_values: Any = None,
+        inputs_embeds: Tensor | None = None,
+        labels: Tensor | None = None,
+        use_cache: bool | None = None,
+        logits_to_keep: int | Tensor = 0,
+        **kwargs: Any,
+    ) -> CausalLMOutputWithPast:
+        """Return logits (N, S, vocabulary) and, with labels, the plain next-token loss."""
+        output = self.model(
+            input_ids=input_ids,
+            pixel_values=pixel_values,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            past_key_values=past_key_values,
+            inputs_embeds=inputs_embeds,
+            use_cache=use_cache,
+            **kwargs,
+        )
+        hidden = output.last_hidden_state
+        kept = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
+        logits = self.lm_head(hidden[:, kept])
+        loss = None
+        if labels is not None:
+            loss = self.loss_function(
+                logits=logits, labels=labels, vocab_size=self.config.text_config.vocab_size, **kwargs
+            )
+        return CausalLMOutputWithPast(loss=loss, logits=logits, past_key_values=output.past_key_values)
+
+    def prepare_inputs_for_generation(
+        self,
+        input_ids: Tensor,
+        past_key_values: Any = None,
+        pixel_values: Tensor | None = None,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        """Pass the photo on in the first step only; afterwards it is in the cache."""
+        inputs: dict[str, Any] = super().prepare_inputs_for_generation(
+            input_ids, past_key_values=past_key_values, **kwargs
+        )
+        past = past_key_values.get_seq_length() if past_key_values is not None else 0
+        inputs["pixel_values"] = pixel_values if past == 0 else None
+        return inputs
+
+    @torch.no_grad()
+    def initialise_locations(self, locations: slice) -> None:
+        """Set the location tokens' embeddings to smooth functions of their coordinate.
+
+        Neighbouring bins start as neighbours: with random embeddings each of the bins would have to learn from its
+        own occurrences where it lies. Wavelengths fall geometrically from twice the frame to two bins [O].
+        """
+        embeddings = self.get_input_embeddings().weight
+        bins, width = locations.stop - locations.start, embeddings.shape[1]
+        place = torch.linspace(0.0, 1.0, bins)[:, None]
+        frequency = math.pi * torch.logspace(0.0, math.log2(bins / 2), width // 2, base=2.0)[None]
+        waves = torch.cat((torch.sin(place * frequency), torch.cos(place * frequency)), dim=1)
+        embeddings[locations] = (waves * embeddings.std() * math.sqrt(2.0)).to(embeddings.dtype)

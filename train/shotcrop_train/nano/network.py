@@ -1,0 +1,63 @@
+"""The compact model in torch behind the runtime's `Network` interface."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import PreTrainedTokenizerFast
+
+from shotcrop_cli.model.generate import Decoder, Floats, Ids, caption_masks
+from shotcrop_cli.model.grammar import Vocabulary
+from shotcrop_train.nano.modelling import NanoForConditionalGeneration
+
+
+class TorchNetwork:
+    """Runs prompt and steps with transformers' own key-value cache."""
+
+    def __init__(self, model: NanoForConditionalGeneration) -> None:
+        self.model = model
+        self.cache: Any = None
+
+    @torch.inference_mode()
+    def start(self, pixels: Floats, prompt: Ids) -> Floats:
+        """Read photos and prompts; see `shotcrop_cli.model.generate.Network`."""
+        device = self.model.device
+        self.cache = None
+        return self._run(
+            input_ids=torch.from_numpy(prompt).to(device), pixel_values=torch.from_numpy(pixels).to(device)
+        )
+
+    @torch.inference_mode()
+    def step(self, tokens: Ids) -> Floats:
+        """Append one token per photo; see `shotcrop_cli.model.generate.Network`."""
+        return self._run(input_ids=torch.from_numpy(tokens)[:, None].to(self.model.device))
+
+    def _run(self, **inputs: torch.Tensor) -> Floats:
+        output = self.model(**inputs, past_key_values=self.cache, use_cache=True, logits_to_keep=1)
+        self.cache = output.past_key_values
+        logits: Floats = output.logits[:, -1].float().cpu().numpy().astype(np.float32)
+        return logits
+
+
+def decoder_of(tokenizer: PreTrainedTokenizerFast, no_subject_threshold: float) -> Decoder:
+    """Return the decoding rules that belong to a tokenizer of `processing.train_tokenizer`."""
+    vocabulary = vocabulary_of(tokenizer)
+    pieces = [tokenizer.decode([index]) for index in range(vocabulary.text_tokens)]
+    return Decoder(vocabulary, *caption_masks(pieces), no_subject_threshold=no_subject_threshold)
+
+
+def vocabulary_of(tokenizer: PreTrainedTokenizerFast) -> Vocabulary:
+    """Return where the control tokens of a tokenizer lie.
+
+    Raises:
+        ValueError: The tokenizer's control tokens are not those of the grammar, in its order.
+    """
+    from shotcrop_cli.model.grammar import CONTROL_TOKENS
+
+    first = tokenizer.convert_tokens_to_ids(CONTROL_TOKENS[0])
+    ids = tokenizer.convert_tokens_to_ids(list(CONTROL_TOKENS))
+    if ids != list(range(first, first + len(CONTROL_TOKENS))):
+        raise ValueError("the tokenizer's control tokens do not follow the grammar's order")
+    return Vocabulary(first)

@@ -1,0 +1,132 @@
+"""Recipes: everything that decides a training run, read from TOML."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, TypeVar, get_type_hints
+
+from shotcrop_cli.errors import ShotcropError
+from shotcrop_train.augmentation import Augmentation
+from shotcrop_train.nano.loss import LossWeights
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+RECIPES = Path(__file__).with_name("recipes")
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class DataRecipe:
+    """Which datasets below the data folder are used, and how often each kind of sample is drawn.
+
+    Args:
+        experts: Datasets with expert triples; a tenth of them is held back to watch training.
+        proposals: Datasets with detections only.
+        empty: Datasets of photos that show nobody; a tenth of them is held back likewise.
+        shares: Probability of drawing an expert, proposal or empty sample.
+        shot_weight: Weight of a proposed shot box in the loss, where an expert's weighs 1.
+    """
+
+    experts: tuple[str, ...] = ()
+    proposals: tuple[str, ...] = ()
+    empty: tuple[str, ...] = ()
+    shares: Mapping[str, float] = field(default_factory=dict)
+    shot_weight: float = 0.5
+
+
+@dataclass(frozen=True)
+class Optimisation:
+    """How the weights move.
+
+    Args:
+        steps: Optimiser steps of the whole run.
+        batch_size: Photos per step and device.
+        learning_rate: Peak of the cosine schedule, for decoder and neck.
+        tower_learning_rate: The same for the vision tower.
+        freeze_stages: Stages of the tower, counted from its stem, that are not trained.
+        warmup_steps: Steps until the peak.
+        weight_decay: Decoupled weight decay.
+        max_grad_norm: Gradients longer than this are shortened to it.
+        seed: Source of chance of initialisation, mixture and augmentation.
+    """
+
+    steps: int = 1000
+    batch_size: int = 16
+    learning_rate: float = 7e-4
+    tower_learning_rate: float = 2e-4
+    freeze_stages: int = 2
+    warmup_steps: int = 100
+    weight_decay: float = 0.02
+    max_grad_norm: float = 1.0
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """When something is written during a run, in optimiser steps."""
+
+    log_every: int = 20
+    evaluate_every: int = 200
+    save_every: int = 100
+
+
+@dataclass(frozen=True)
+class SftRecipe:
+    """A supervised run of the compact model."""
+
+    data: DataRecipe = field(default_factory=DataRecipe)
+    optimisation: Optimisation = field(default_factory=Optimisation)
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    loss: LossWeights = field(default_factory=LossWeights)
+    schedule: Schedule = field(default_factory=Schedule)
+    vocabulary: int = 4096
+    """Size of the vocabulary when the run starts without a checkpoint."""
+
+
+def load_recipe(name: str) -> SftRecipe:
+    """Read a recipe by the name of a shipped one or by path.
+
+    Raises:
+        ShotcropError: There is no such recipe, it is not TOML, or a key or value in it is unknown.
+    """
+    path = RECIPES / f"{name}.toml" if not name.endswith(".toml") else Path(name)
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        shipped = ", ".join(sorted(one.stem for one in RECIPES.glob("*.toml")))
+        raise ShotcropError(f"no recipe '{name}'", hint=f"give a .toml file or one of: {shipped}") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ShotcropError(f"recipe {path} cannot be read: {error}", hint="mend the file") from None
+    return _build(SftRecipe, content, str(path))
+
+
+def _build(kind: type[T], content: Mapping[str, Any], where: str) -> T:
+    """Fill a recipe dataclass from a TOML table, refusing keys it does not know."""
+    types = get_type_hints(kind)
+    known = {one.name for one in fields(kind)}  # type: ignore[arg-type]
+    values: dict[str, Any] = {}
+    for key, value in content.items():
+        if key not in known:
+            close = get_close_matches(key, known, n=1)
+            hint = f"did you mean '{close[0]}'?" if close else f"known keys: {', '.join(sorted(known))}"
+            raise ShotcropError(f"{where}: unknown key '{key}'", hint=hint)
+        expected = types[key]
+        if is_dataclass(expected):
+            if not isinstance(value, dict):
+                raise ShotcropError(f"{where}: '{key}' must be a table", hint=f"write [{key}]")
+            values[key] = _build(expected, value, f"{where} [{key}]")  # type: ignore[arg-type]
+        elif isinstance(value, list):
+            values[key] = tuple(value)
+        elif expected in (int, float) and (isinstance(value, bool) or not isinstance(value, (int, float))):
+            raise ShotcropError(f"{where}: '{key}' must be a number, not {value!r}", hint="mend the recipe")
+        else:
+            values[key] = value
+    return kind(**values)

@@ -1,0 +1,108 @@
+"""Training samples: what a photo teaches, from whichever source it comes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image, ImageOps
+
+from shotcrop_cli.dataset import Record
+from shotcrop_cli.shots import SHOT_TYPES, Box, Grounding
+from shotcrop_train import cinematographer
+from shotcrop_train.detections import ground, guess_aspect
+
+CACHE_SIDE = 352
+"""Photos are kept in memory squashed to at most this many pixels a side: enough to zoom into 256 by a third."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShotTarget:
+    """What is known of one shot: its box, or None, and any number of captions."""
+
+    box: Box | None = None
+    captions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One photo and its targets.
+
+    Args:
+        path: The photo.
+        aspect: Width / height of the upright photo, None when unknown.
+        grounding: The chain of thought; None fields train nothing.
+        shots: Targets of the three shots, in their order; empty for a photo of nobody.
+        shot_weight: Weight of the shots' boxes in the loss; proposals count less than experts.
+    """
+
+    path: Path
+    aspect: float | None
+    grounding: Grounding
+    shots: tuple[ShotTarget, ...]
+    shot_weight: float = 1.0
+
+
+def expert_samples(records: Iterable[Record]) -> list[Sample]:
+    """Return a sample for each record with an expert's triple."""
+    samples = []
+    for record in records:
+        if record.composition is None:
+            continue
+        shots = tuple(
+            ShotTarget(shot.box, (shot.caption,) if shot.caption else ()) for shot in record.composition.shots
+        )
+        grounding = ground(record.detections, record.aspect, record.composition)
+        samples.append(Sample(record.path, _known_aspect(record), grounding, shots))
+    return samples
+
+
+def proposal_samples(records: Iterable[Record], shot_weight: float) -> list[Sample]:
+    """Return a sample for each record with detections: grounding, rule-based triple, captions of the whole photo."""
+    samples = []
+    for record in records:
+        if not record.detections.persons:
+            continue
+        aspect = guess_aspect(record.detections.faces) if record.squashed else record.aspect
+        grounding = ground(record.detections, aspect)
+        boxes = cinematographer.propose(grounding, record.detections, aspect) or (None,) * len(SHOT_TYPES)
+        captions = (record.captions, (), ())
+        shots = tuple(ShotTarget(box, texts) for box, texts in zip(boxes, captions, strict=True))
+        samples.append(Sample(record.path, _known_aspect(record), grounding, shots, shot_weight))
+    return samples
+
+
+def empty_samples(records: Iterable[Record]) -> list[Sample]:
+    """Return a sample for each record of a photo that shows nobody."""
+    return [
+        Sample(record.path, _known_aspect(record), Grounding(people=0), ()) for record in records if record.no_subject
+    ]
+
+
+def _known_aspect(record: Record) -> float | None:
+    return None if record.squashed else record.aspect
+
+
+def held_back(record: Record) -> bool:
+    """Say whether a record belongs to the tenth of a training set that is only ever used to watch training.
+
+    The file's name decides, so the slice stays the same in every run and every stage.
+    """
+    return hashlib.sha256(record.path.name.encode()).digest()[0] % 10 == 0
+
+
+def load_pixels(path: Path, side: int = CACHE_SIDE) -> Image.Image:
+    """Return the whole upright photo squashed into at most `side` x `side` pixels, mode RGB."""
+    with Image.open(path) as image:
+        image.draft("RGB", (side, side))
+        upright = ImageOps.exif_transpose(image).convert("RGB")
+    return upright.resize(
+        (min(upright.width, side), min(upright.height, side)), Image.Resampling.BILINEAR, reducing_gap=2.0
+    )
+
+
+def split(records: Sequence[Record]) -> tuple[list[Record], list[Record]]:
+    """Part records into those to train on and those held back."""
+    return [one for one in records if not held_back(one)], [one for one in records if held_back(one)]
