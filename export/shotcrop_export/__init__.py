@@ -1,0 +1,1 @@
+"""From a trained checkpoint to a verified ONNX model folder."""

@@ -1,0 +1,226 @@
+"""Checkpoint -> model folder."""
+
+from __future__ import annotations
+
+import json
+import logging
+import platform
+import shutil
+import tempfile
+import warnings
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from onnx import TensorProto, helper, numpy_helper
+
+from shotcrop_cli.errors import OutputError
+from shotcrop_cli.model.bundle import (
+    DECODER,
+    EXPORT_RECORD,
+    FORMAT,
+    HASHED_FILES,
+    MANIFEST,
+    TOKENIZER,
+    VISION,
+    Bundle,
+    Manifest,
+    control_token_hash,
+    file_sha256,
+    read_bundle,
+)
+from shotcrop_export.graphs import DecoderGraph, VisionGraph
+from shotcrop_export.verify import Difference, verify
+from shotcrop_train.nano import NanoForConditionalGeneration, NanoProcessor
+from shotcrop_train.nano.network import vocabulary_of
+from shotcrop_train.sft import load_model
+
+OPSET = 18
+HALF_FROM = 1024
+"""Weights with at least this many values are stored in half precision; the small rest is not worth a Cast node [O]."""
+
+
+def export(
+    checkpoint: Path, target: Path, photos: Sequence[Path], name: str = "shotcrop-nano"
+) -> tuple[Bundle, Difference]:
+    """Write a model folder and verify it against torch before it gets its name.
+
+    The weights are rounded to half precision first and stored so; the graphs compute in single precision. The folder is
+    half as large, and torch, with the same rounded weights, must give the same answers.
+
+    Args:
+        checkpoint: Folder of a trained compact model.
+        target: Folder to write; it must not exist, or be an older model folder.
+        photos: Real photos to verify with.
+        name: The model's name.
+
+    Returns:
+        The model folder, and the measured difference between torch and ONNX Runtime.
+
+    Raises:
+        ShotcropError: The checkpoint cannot be read, the target is something else, or the two differ.
+    """
+    if target.exists() and not (target / MANIFEST).is_file():
+        raise OutputError(f"{target} exists and is no model folder", hint="give a folder that does not exist yet")
+    model, processor = load_model(checkpoint)
+    round_to_half(model)
+    model.eval()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".export-") as scratch:
+        folder = Path(scratch) / "model"
+        folder.mkdir(mode=0o755)
+        write_manifest(model, processor, folder, name)
+        processor.tokenizer.backend_tokenizer.save(str(folder / TOKENIZER))
+        export_graphs(model, folder)
+        hashes = {file: file_sha256(folder / file) for file in HASHED_FILES}
+        record: dict[str, object] = {"sha256": hashes}
+        write_record(folder, record)
+        difference = verify(model, processor, read_bundle(folder), photos)
+        packages = ("torch", "transformers", "onnx", "onnxscript", "onnxruntime")
+        record |= {
+            "versions": {"python": platform.python_version(), **{one: version(one) for one in packages}},
+            "opset": OPSET,
+            "weights": "float16 storage, float32 arithmetic",
+            "torch_onnx_difference": difference.to_dict(),
+        }
+        write_record(folder, record)
+        if target.exists():
+            shutil.rmtree(target)
+        folder.replace(target)
+    return read_bundle(target), difference
+
+
+def write_record(folder: Path, record: dict[str, object]) -> None:
+    """Write `shotcrop_export.json`."""
+    (folder / EXPORT_RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+
+
+def write_manifest(model: NanoForConditionalGeneration, processor: NanoProcessor, folder: Path, name: str) -> None:
+    """Write `model.json`."""
+    config, text = model.config, model.config.text_config
+    manifest = Manifest(
+        format=FORMAT,
+        name=name,
+        image_size=config.image_size,
+        image_tokens=config.num_image_tokens,
+        hidden_size=text.hidden_size,
+        layers=text.num_hidden_layers,
+        key_value_heads=text.num_key_value_heads,
+        head_size=text.head_dim or text.hidden_size // text.num_attention_heads,
+        context=text.max_position_embeddings,
+        text_tokens=vocabulary_of(processor.tokenizer).text_tokens,
+        control_tokens=control_token_hash(),
+        no_subject_threshold=config.no_subject_threshold,
+    )
+    (folder / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
+
+
+@torch.no_grad()
+def round_to_half(model: torch.nn.Module) -> None:
+    """Round every weight that is stored in half precision to what half precision can hold."""
+    for parameter in model.parameters():
+        if parameter.numel() >= HALF_FROM:
+            parameter.copy_(parameter.half().to(parameter.dtype))
+
+
+def export_graphs(model: NanoForConditionalGeneration, folder: Path) -> None:
+    """Write `vision.onnx` and `decoder.onnx`."""
+    config, text = model.config, model.config.text_config
+    auto = torch.export.Dim.AUTO
+    size, hidden, layers = config.image_size, text.hidden_size, text.num_hidden_layers
+    head_size = text.head_dim or hidden // text.num_attention_heads
+    model = model.to("cpu").to(memory_format=torch.contiguous_format)
+    _export(
+        VisionGraph(model),
+        (torch.zeros(2, 3, size, size),),
+        folder / VISION,
+        inputs=["pixel_values"],
+        outputs=["image_features"],
+        dynamic={"pixel_values": {0: auto}},
+    )
+    names = [f"{layer}.{kind}" for layer in range(layers) for kind in ("key", "value")]
+    cache = [torch.zeros(2, text.num_key_value_heads, 32, head_size) for _ in names]
+    ids = torch.full((2, 9), config.image_token_id)
+    ids[:, 6:] = 0
+    _export(
+        DecoderGraph(model, text.max_position_embeddings),
+        (
+            ids,
+            torch.zeros(2, 6, hidden),
+            torch.full((2,), 8, dtype=torch.int32),
+            torch.tensor(9, dtype=torch.int32),
+            cache,
+        ),
+        folder / DECODER,
+        inputs=["input_ids", "image_features", "last_positions", "length", *(f"past.{one}" for one in names)],
+        outputs=["logits", *(f"present.{one}" for one in names)],
+        dynamic={
+            "input_ids": {0: auto, 1: auto},
+            "image_features": {0: auto, 1: auto},
+            "last_positions": {0: auto},
+            "length": {},
+            "past": [{0: auto, 2: auto} for _ in names],
+        },
+    )
+
+
+def _export(
+    module: torch.nn.Module,
+    arguments: tuple[object, ...],
+    path: Path,
+    *,
+    inputs: list[str],
+    outputs: list[str],
+    dynamic: dict[str, object],
+) -> None:
+    level = logging.getLogger("torch.onnx").level
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's exporter warns about its own internals
+            program = torch.onnx.export(
+                module.eval(),
+                arguments,
+                dynamo=True,
+                opset_version=OPSET,
+                input_names=inputs,
+                output_names=outputs,
+                dynamic_shapes=dynamic,
+                verbose=False,
+            )
+    finally:
+        logging.getLogger("torch.onnx").setLevel(level)
+    proto = program.model_proto
+    store_weights_in_half(proto)
+    onnx.save(proto, str(path))
+
+
+def store_weights_in_half(proto: onnx.ModelProto) -> None:
+    """Store weights as float16 behind a Cast, which ONNX Runtime folds away when it loads the graph.
+
+    Only large tensors that half precision holds exactly are stored so: the rounded weights, however the exporter
+    transposed and renamed them, but not tables such as the rotations.
+    """
+    casts = []
+    for initializer in proto.graph.initializer:
+        if initializer.data_type != TensorProto.FLOAT:
+            continue
+        values = numpy_helper.to_array(initializer)
+        half = values.astype(np.float16)
+        if values.size < HALF_FROM or not np.array_equal(half.astype(np.float32), values):
+            continue
+        name = initializer.name
+        initializer.CopyFrom(numpy_helper.from_array(half, f"{name}.half"))
+        casts.append(helper.make_node("Cast", [f"{name}.half"], [name], to=TensorProto.FLOAT))
+    for index, node in enumerate(casts):
+        proto.graph.node.insert(index, node)
+    # Stale shape notes of the renamed weights, and the exporter's stack traces with paths of the building machine.
+    del proto.graph.value_info[:]
+    for node in proto.graph.node:
+        del node.metadata_props[:]
+        node.doc_string = ""
+    del proto.metadata_props[:]
+    del proto.graph.metadata_props[:]

@@ -1,0 +1,157 @@
+"""A model folder: what `shotcrop export-onnx` writes and the runtime reads.
+
+model.json             what the model is: kind, sizes, decoding settings (`Manifest`)
+tokenizer.json         vocabulary, for the `tokenizers` library
+vision.onnx            pixel_values (B, 3, S, S) -> image_features (B, T, H)
+decoder.onnx           token ids, image features and key-value cache -> logits and cache
+shotcrop_export.json   how it was made: versions, hashes of the files above, measured difference to torch
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from shotcrop_cli.errors import ModelError
+from shotcrop_cli.model.grammar import CONTROL_TOKENS
+
+MANIFEST = "model.json"
+TOKENIZER = "tokenizer.json"
+VISION = "vision.onnx"
+DECODER = "decoder.onnx"
+EXPORT_RECORD = "shotcrop_export.json"
+HASHED_FILES = (MANIFEST, TOKENIZER, VISION, DECODER)
+FORMAT = "shotcrop-nano/1"
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What the runtime must know of a compact model.
+
+    Args:
+        format: Name and version of this layout.
+        name: The model's name, as sidecars give it.
+        image_size: Side of the square input in pixels.
+        image_tokens: Visual tokens of a photo.
+        hidden_size: Width of a visual token.
+        layers: Layers of the decoder.
+        key_value_heads: Heads in the key-value cache.
+        head_size: Width of a head.
+        context: Positions the decoder can address.
+        text_tokens: Number of text tokens; the control tokens follow.
+        control_tokens: Hash of the control tokens' names and order, so that a model of another grammar is refused.
+        no_subject_threshold: From this probability of "nobody" on, the answer is that.
+    """
+
+    format: str
+    name: str
+    image_size: int
+    image_tokens: int
+    hidden_size: int
+    layers: int
+    key_value_heads: int
+    head_size: int
+    context: int
+    text_tokens: int
+    control_tokens: str
+    no_subject_threshold: float
+
+    def to_json(self) -> str:
+        """Return the content of `model.json`."""
+        return json.dumps(asdict(self), indent=2) + "\n"
+
+
+def control_token_hash() -> str:
+    """Return the hash by which a model names the grammar that it was trained with."""
+    return hashlib.sha256("\n".join(CONTROL_TOKENS).encode()).hexdigest()[:16]
+
+
+def file_sha256(path: Path) -> str:
+    """Return the hex SHA-256 of a file's content."""
+    with path.open("rb") as file:
+        digest = hashlib.sha256()
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A model folder that was found to be complete and unaltered."""
+
+    folder: Path
+    manifest: Manifest
+    hashes: Mapping[str, str]
+
+    @cached_property
+    def sha256(self) -> str:
+        """One hash over all files: the model's identity in sidecars."""
+        lines = "".join(f"{name} {self.hashes[name]}\n" for name in sorted(self.hashes))
+        return hashlib.sha256(lines.encode()).hexdigest()
+
+    def path(self, name: str) -> Path:
+        """Return the path of one of the folder's files."""
+        return self.folder / name
+
+
+def read_bundle(folder: Path) -> Bundle:
+    """Open a model folder and check that it is what its export recorded.
+
+    Raises:
+        ModelError: A file is missing, unreadable, altered, or made for another version of shotcrop.
+    """
+    remedy = "export the model again with `shotcrop export-onnx`"
+    manifest = _manifest(folder)
+    record = _json(folder / EXPORT_RECORD)
+    recorded = record.get("sha256")
+    if not isinstance(recorded, dict):
+        raise ModelError(f"{folder / EXPORT_RECORD} names no file hashes", hint=remedy)
+    hashes = {}
+    for name in HASHED_FILES:
+        try:
+            hashes[name] = file_sha256(folder / name)
+        except OSError as error:
+            raise ModelError(f"model {folder} lacks {name}: {error.strerror}", hint=remedy) from error
+        if hashes[name] != recorded.get(name):
+            raise ModelError(f"model file {folder / name} was altered or is damaged", hint=remedy)
+    return Bundle(folder, manifest, hashes)
+
+
+def _manifest(folder: Path) -> Manifest:
+    content = _json(folder / MANIFEST)
+    if content.get("format") != FORMAT:
+        raise ModelError(
+            f"model {folder} has format {content.get('format')!r}, not {FORMAT!r}",
+            hint="use a model exported by this version of shotcrop",
+        )
+    expected = {one.name: one.type for one in fields(Manifest)}
+    if set(content) != set(expected):
+        odd = ", ".join(sorted(set(content) ^ set(expected)))
+        raise ModelError(f"{folder / MANIFEST}: missing or unknown keys: {odd}", hint="export the model again")
+    manifest = Manifest(**content)
+    if manifest.control_tokens != control_token_hash():
+        raise ModelError(
+            f"model {folder} speaks another grammar than this version of shotcrop",
+            hint="use a model exported by this version of shotcrop",
+        )
+    return manifest
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ModelError(
+            f"{path.parent} is no model folder: it has no {path.name}",
+            hint="name a folder that `shotcrop export-onnx` wrote",
+        ) from None
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path} cannot be read: {error}", hint="export the model again") from error
+    if not isinstance(content, dict):
+        raise ModelError(f"{path} does not hold a JSON object", hint="export the model again")
+    return content

@@ -1,0 +1,87 @@
+"""The compact model as a `Composer`: thumbnails in, compositions out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image
+
+from shotcrop_cli.errors import ModelError
+from shotcrop_cli.model.bundle import TOKENIZER, Bundle, read_bundle
+from shotcrop_cli.model.generate import Decoder, Draft, caption_masks
+from shotcrop_cli.model.grammar import Vocabulary, aspect_token, prompt, sentence, verbalise
+from shotcrop_cli.model.network import OnnxNetwork
+from shotcrop_cli.model.preprocess import pixel_values, squash
+from shotcrop_cli.model.resolve import resolve_model
+from shotcrop_cli.model.session import parse_device
+from shotcrop_cli.shots import SHOT_TYPES, Answer, Composer, Composition, ModelIdentity, NoSubject, Shot
+
+
+class NanoComposer:
+    """Answers photos with the compact model.
+
+    Args:
+        bundle: The model folder.
+        network: Its graphs, loaded.
+
+    Raises:
+        ModelError: The tokenizer cannot be read.
+    """
+
+    def __init__(self, bundle: Bundle, network: OnnxNetwork) -> None:
+        from tokenizers import Tokenizer
+
+        self.manifest, self.network = bundle.manifest, network
+        try:
+            self.tokenizer = Tokenizer.from_file(str(bundle.path(TOKENIZER)))
+        except Exception as error:
+            raise ModelError(
+                f"{bundle.path(TOKENIZER)} cannot be read: {error}", hint="export the model again"
+            ) from error
+        self.vocabulary = Vocabulary(self.manifest.text_tokens)
+        pieces = [self.tokenizer.decode([index]) for index in range(self.manifest.text_tokens)]
+        self.decoder = Decoder(
+            self.vocabulary, *caption_masks(pieces), no_subject_threshold=self.manifest.no_subject_threshold
+        )
+        self.identity = ModelIdentity(self.manifest.name, bundle.sha256, network.provider)
+        self.thumbnail_size = (self.manifest.image_size, self.manifest.image_size)
+
+    def compose(self, thumbnails: Sequence[Image.Image], aspects: Sequence[float]) -> list[Answer]:
+        """Answer a batch; see `shots.Composer`."""
+        if not thumbnails:
+            return []
+        size = self.manifest.image_size
+        pixels = pixel_values(np.stack([np.asarray(squash(image, size)) for image in thumbnails]))
+        prompts = [prompt(self.manifest.image_tokens, aspect_token(aspect)) for aspect in aspects]
+        ids = np.array([self.tokenizer.encode(text).ids for text in prompts], dtype=np.int64)
+        return [self._answer(draft) for draft in self.decoder.decode(self.network, pixels, ids)]
+
+    def _answer(self, draft: Draft) -> Answer:
+        if draft.empty:
+            return NoSubject(draft.no_subject)
+        grounding = draft.grounding()
+        shots = tuple(
+            Shot(shot_type, box, sentence(self.tokenizer.decode(caption)), score)
+            for shot_type, box, caption, score in zip(
+                SHOT_TYPES, draft.boxes[2:], draft.captions, draft.scores[2:], strict=False
+            )
+        )
+        return Composition(shots, verbalise(grounding), grounding)
+
+
+def load_composer(model: str | None = None, device: str = "auto", threads: int | None = None) -> Composer:
+    """Load a model.
+
+    Args:
+        model: Name of an embedded model, path of a model folder, or None for the default.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        threads: Threads within an operator; None for one per physical core.
+
+    Raises:
+        ModelError: There is no such model, or it cannot be read.
+        DeviceError: The device cannot be had.
+    """
+    wanted = parse_device(device)
+    bundle = read_bundle(resolve_model(model))
+    return NanoComposer(bundle, OnnxNetwork(bundle, wanted, threads))
