@@ -67,12 +67,12 @@ class Mixture:
         return Dataset.from_dict({"draw": list(range(self.length))}).with_transform(rows)
 
     def draw(self, index: int) -> dict[str, Any]:
-        """Return a row: `image`, `prompt` and `completion` as trl wants them, and `shot_weight`."""
+        """Return a row: `image`, `prompt` and `completion` as trl wants them, `shot_weight` and the `draw`'s number."""
         rng = np.random.default_rng((self.seed, index))
         group = self.groups[rng.choice(len(self.groups), p=self.shares)]
         sample = group[rng.integers(len(group))]
         sample, image = augment(sample, self._pixels(sample.path), self.size, self.augmentation, rng)
-        return row(sample, image, rng)
+        return row(sample, image, rng) | {"draw": index}
 
     def _pixels(self, path: Path) -> Image.Image:
         if self.pixels is None:
@@ -113,9 +113,6 @@ class NanoCollator:
     location_noise: float = 0.0
     seed: int = 0
 
-    def __post_init__(self) -> None:
-        self.rng = np.random.default_rng(self.seed)
-
     @cached_property
     def vocabulary(self) -> grammar.Vocabulary:
         """Where the control tokens lie."""
@@ -139,7 +136,7 @@ class NanoCollator:
             labels[index, start:stop] = after
             weights[index, start:stop] = self._weights(np.array(after), float(rows[index]["shot_weight"]))
         labels[labels == self.vocabulary.id(grammar.UNKNOWN)] = -100
-        self._disturb(ids)
+        self._disturb(ids, [int(one["draw"]) for one in rows])
         return {
             "input_ids": torch.from_numpy(ids),
             "attention_mask": torch.from_numpy((ids != pad).astype(np.int64)),
@@ -157,12 +154,17 @@ class NanoCollator:
         location = (answer >= span.start) & (answer < span.stop)
         return np.where(in_shots & location, shot_weight, 1.0)
 
-    def _disturb(self, ids: np.ndarray) -> None:
-        """Move location tokens by noise, a third of the rows spared, the rest each by a strength of its own."""
+    def _disturb(self, ids: np.ndarray, draws: Sequence[int]) -> None:
+        """Move location tokens by noise, a third of the rows spared, the rest each by a strength of its own.
+
+        Like all chance, the noise depends on the seed and the number of the draw alone.
+        """
         if self.location_noise <= 0.0:
             return
         span = self.vocabulary.locations
-        strength = self.rng.uniform(-0.5, 1.0, size=(len(ids), 1)).clip(min=0.0) * 2.0 * self.location_noise
-        moved = ids + np.round(self.rng.normal(size=ids.shape) * strength).astype(np.int64)
-        location = (ids >= span.start) & (ids < span.stop)
-        np.copyto(ids, moved.clip(span.start, span.stop - 1), where=location)
+        for row, draw in zip(ids, draws, strict=True):
+            rng = np.random.default_rng((self.seed, draw, 1))
+            strength = max(rng.uniform(-0.5, 1.0), 0.0) * 2.0 * self.location_noise
+            moved = row + np.round(rng.normal(size=row.shape) * strength).astype(np.int64)
+            location = (row >= span.start) & (row < span.stop)
+            np.copyto(row, moved.clip(span.start, span.stop - 1), where=location)

@@ -1,0 +1,1 @@
+"""Runs a plan: decode, batch, compose, write."""

@@ -1,0 +1,162 @@
+"""Run a list of jobs on this machine: threads decode, the caller's thread composes, threads write.
+
+    jobs -> [decode threads] -> batches -> composer -> [write threads] -> report
+
+Pillow and the disk release the interpreter lock, so that decoding and writing go on while the model works.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ThreadPoolExecutor, wait
+
+from shotcrop_cli.engine.steps import LoadedPhoto, RunContext, finish, load
+from shotcrop_cli.errors import OutputError
+from shotcrop_cli.library.plan import Job
+from shotcrop_cli.library.tally import PhotoResult
+from shotcrop_cli.shots import Composer
+
+PIXEL_BUDGET = 240_000_000
+"""Decoded pixels held at once, about 0.7 GB of RGB or ten photos of 24 megapixels [O]."""
+_TYPICAL_PIXELS = 12_000_000.0
+"""What a photo is taken to hold before the first one was decoded [O]."""
+
+
+def run(
+    jobs: Sequence[Job],
+    composer: Composer,
+    context: RunContext,
+    *,
+    workers: int,
+    batch_size: int,
+    report: Callable[[PhotoResult], None],
+    pixel_budget: int = PIXEL_BUDGET,
+) -> None:
+    """Do every job and report each result as it comes.
+
+    When the run is ended early, by an error or an interrupt, photos being written are finished and reported,
+    all others are left as they were.
+
+    Args:
+        jobs: What to do.
+        composer: The model.
+        context: What is the same for every photo.
+        workers: Threads that decode, and as many that write.
+        batch_size: Photos per call of the composer; fewer when they are so large that memory is short.
+        report: Called in this thread once per photo.
+        pixel_budget: Decoded pixels to hold at once; a single larger photo is still done.
+
+    Raises:
+        OutputError: The output is full, gone or read-only.
+    """
+    pipeline = _Pipeline(jobs, composer, context, workers, batch_size, report, pixel_budget)
+    try:
+        pipeline.work()
+    finally:
+        pipeline.close()
+
+
+class _Pipeline:
+    def __init__(
+        self,
+        jobs: Sequence[Job],
+        composer: Composer,
+        context: RunContext,
+        workers: int,
+        batch_size: int,
+        report: Callable[[PhotoResult], None],
+        pixel_budget: int,
+    ) -> None:
+        self._waiting = deque(jobs)
+        self._composer, self._context, self._report = composer, context, report
+        self._batch_size, self._pixel_budget = batch_size, pixel_budget
+        self._read_ahead = batch_size + workers
+        self._write_behind = batch_size + workers
+        self._decoders = ThreadPoolExecutor(workers, thread_name_prefix="decode")
+        self._writers = ThreadPoolExecutor(workers, thread_name_prefix="write")
+        self._decoding: deque[Future[LoadedPhoto | PhotoResult]] = deque()
+        self._writing: dict[Future[PhotoResult], int] = {}  # with the pixels each holds
+        self._batch_pixels = 0
+        self._typical_pixels = _TYPICAL_PIXELS
+
+    def work(self) -> None:
+        while self._waiting or self._decoding:
+            self._compose(self._next_batch())
+            self._collect(at_most=self._write_behind)
+        self._collect(at_most=0)
+
+    def close(self) -> None:
+        """Let the photos being written be finished, drop the rest."""
+        self._decoders.shutdown(wait=False, cancel_futures=True)
+        self._writers.shutdown(wait=True, cancel_futures=True)
+        for future in self._writing:
+            try:
+                self._report(future.result())
+            except (CancelledError, OutputError):
+                continue  # the error that ended the run is on its way already
+
+    def _next_batch(self) -> list[LoadedPhoto]:
+        """Take decoded photos in order until the batch is full."""
+        # Three batches share the budget: one is decoded, one composed, one written.
+        fits = int(self._pixel_budget / (3 * self._typical_pixels))
+        size = max(1, min(self._batch_size, fits))
+        batch: list[LoadedPhoto] = []
+        while len(batch) < size:
+            self._admit()
+            if self._decoding:
+                self._take(self._decoding.popleft().result(), batch)
+            elif self._waiting and self._writing:
+                self._collect(at_most=len(self._writing) - 1)  # which makes room
+            else:
+                break
+        return batch
+
+    def _take(self, loaded: LoadedPhoto | PhotoResult, batch: list[LoadedPhoto]) -> None:
+        if isinstance(loaded, PhotoResult):
+            self._report(loaded)
+            return
+        batch.append(loaded)
+        self._batch_pixels += loaded.pixels
+        self._typical_pixels += (loaded.pixels - self._typical_pixels) / 8
+
+    def _admit(self) -> None:
+        """Start decoding more photos while there is room for them."""
+        self._collect(at_most=len(self._writing))
+        while self._waiting and len(self._decoding) < self._read_ahead and self._has_room():
+            job = self._waiting.popleft()
+            self._decoding.append(self._decoders.submit(load, job, self._composer.thumbnail_size))
+
+    def _has_room(self) -> bool:
+        held = self._batch_pixels + sum(self._writing.values()) + sum(map(self._pixels, self._decoding))
+        return held == 0 or held + self._typical_pixels <= self._pixel_budget
+
+    def _pixels(self, future: Future[LoadedPhoto | PhotoResult]) -> float:
+        if not future.done():
+            return self._typical_pixels
+        loaded = future.result()
+        return 0 if isinstance(loaded, PhotoResult) else loaded.pixels
+
+    def _compose(self, batch: list[LoadedPhoto]) -> None:
+        if not batch:
+            return
+        start = time.perf_counter()
+        answers = self._composer.compose([photo.thumbnail for photo in batch], [photo.aspect for photo in batch])
+        share_ms = (time.perf_counter() - start) * 1000 / len(batch)
+        for photo, answer in zip(batch, answers, strict=True):
+            future = self._writers.submit(finish, photo, answer, self._context, share_ms)
+            self._writing[future] = photo.pixels
+        self._batch_pixels = 0
+
+    def _collect(self, at_most: int) -> None:
+        """Report finished photos, waiting until at most so many are still being written."""
+        while self._writing:
+            patience = None if len(self._writing) > at_most else 0
+            done, _ = wait(self._writing, timeout=patience, return_when=FIRST_COMPLETED)
+            for future in done:
+                # Forgotten before its result is looked at, since that may raise.
+                del self._writing[future]
+                self._report(future.result())
+            if not done:
+                return

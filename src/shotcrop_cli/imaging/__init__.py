@@ -1,0 +1,1 @@
+"""The edge to image files: upright decoding, cropping, atomic writing, metadata policy."""

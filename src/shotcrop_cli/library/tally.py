@@ -1,0 +1,87 @@
+"""Count how photos ended, and say so in one line and one exit code."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from shotcrop_cli.errors import ExitCode
+
+
+class PhotoStatus(str, Enum):
+    """How one photo ended."""
+
+    DONE = "done"
+    UNCHANGED = "unchanged"
+    NO_SUBJECT = "no_subject"
+    FAILED = "failed"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoResult:
+    """What became of one photo.
+
+    Args:
+        source: Its path.
+        status: How it ended.
+        sidecar: Its sidecar, None when it failed.
+        crops: The crops that lie in the output, widest first.
+        reason: Why it failed, with the remedy; empty otherwise.
+    """
+
+    source: Path
+    status: PhotoStatus
+    sidecar: Path | None = None
+    crops: tuple[Path, ...] = ()
+    reason: str = ""
+
+
+class Tally:
+    """Counts results and keeps the failures."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[PhotoStatus] = Counter()
+        self.failures: list[PhotoResult] = []
+
+    def add(self, result: PhotoResult) -> None:
+        """Count one photo."""
+        self.counts[result.status] += 1
+        if result.status is PhotoStatus.FAILED:
+            self.failures.append(result)
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """What the process answers when nothing else went wrong."""
+        return ExitCode.SOME_FAILED if self.failures else ExitCode.OK
+
+    def summary(self, seconds: float, provider: str) -> str:
+        """Say how the run went.
+
+        Args:
+            seconds: How long it took.
+            provider: Where the model ran.
+
+        Returns:
+            Such as `1204 done, 310 unchanged, 2 no subject, 3 failed in 4 m 12 s (4.8 img/s, cuda:0)`.
+            The rate counts the photos that the model saw.
+        """
+        counts = ", ".join(f"{self.counts[status]} {status.replace('_', ' ')}" for status in PhotoStatus)
+        seen = self.counts[PhotoStatus.DONE] + self.counts[PhotoStatus.NO_SUBJECT]
+        rate = seen / seconds if seconds > 0 else 0.0
+        return f"{counts} in {duration(seconds)} ({rate:.1f} img/s, {provider})"
+
+
+def duration(seconds: float) -> str:
+    """Write a duration with its two largest units, such as `3.2 s`, `4 m 12 s` or `1 h 04 m`."""
+    if seconds < 59.95:  # 60.0 s is a minute
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} m {rest:02d} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} m"

@@ -1,0 +1,89 @@
+"""What a report shows of one photo: its sidecar, and the pictures that the sidecar names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from PIL import Image
+
+from shotcrop_cli import sidecar
+from shotcrop_cli.errors import PhotoError, ShotcropError
+from shotcrop_cli.imaging.decode import decode, read_source, thumbnail
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One photo of a report.
+
+    Args:
+        title: Path of the photo relative to its library, as the output tree mirrors it.
+        folder: Where sidecar and crops lie.
+        record: The sidecar.
+    """
+
+    title: str
+    folder: Path
+    record: sidecar.Sidecar
+
+    @property
+    def note(self) -> str:
+        """Size of the photo, and whether nobody was found in it."""
+        size = f"{self.record.source.width} x {self.record.source.height}"
+        return size if self.record.status is sidecar.SidecarStatus.DONE else f"no person found, {size}"
+
+    @property
+    def reasoning(self) -> str:
+        """The model's chain of thought as one paragraph."""
+        reasoning = self.record.reasoning
+        return " ".join(filter(None, (reasoning.scene, reasoning.subject, reasoning.story)))
+
+    def open_source(self, bounds: tuple[int, int]) -> Image.Image | None:
+        """Return the upright photo scaled to fit `bounds`, or None when it cannot be read any more."""
+        return open_scaled(Path(self.record.source.path), bounds)
+
+    def open_crop(self, shot: sidecar.ShotRecord, bounds: tuple[int, int]) -> Image.Image | None:
+        """Return the crop of a shot scaled to fit `bounds`, or None when it cannot be read any more."""
+        return open_scaled(self.folder / shot.file, bounds)
+
+
+def gather(root: Path, limit: int | None = None) -> tuple[list[Entry], list[ShotcropError]]:
+    """Read the sidecars of an output folder, in the order of their paths.
+
+    Args:
+        root: Output folder of `shotcrop crop`.
+        limit: Greatest number of files to read, all when None.
+
+    Returns:
+        An entry for each sidecar, and an error for each other JSON file.
+    """
+    entries: list[Entry] = []
+    errors: list[ShotcropError] = []
+    for path in islice(sorted(root.rglob("*.json")), limit):
+        try:
+            record = sidecar.read(path)
+        except ShotcropError as error:
+            errors.append(error)
+        else:
+            title = path.relative_to(root).with_suffix("").as_posix()
+            entries.append(Entry(title, path.parent, record))
+    return entries, errors
+
+
+def open_scaled(path: Path, bounds: tuple[int, int]) -> Image.Image | None:
+    """Open a picture for looking at: upright, sRGB, scaled to fit.
+
+    Args:
+        path: An image file.
+        bounds: Greatest width and height in pixels; smaller pictures are enlarged, so that columns line up.
+
+    Returns:
+        The picture, or None when the file is missing or cannot be decoded.
+    """
+    try:
+        photo = decode(read_source(path))
+    except PhotoError:
+        return None
+    scale = min(bounds[0] / photo.width, bounds[1] / photo.height)
+    return thumbnail(photo, (max(1, round(photo.width * scale)), max(1, round(photo.height * scale))))

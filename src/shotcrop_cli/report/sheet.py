@@ -1,0 +1,232 @@
+"""The contact sheet: each photo with its three boxes, the three crops and their captions, for judging by eye.
+
+Lengths are pixels of the page. A photo takes one cell: title, then the source beside the three crops, each in
+a column of its own, then the words below. All sizes in a cell follow from its width, text never falls below a
+legible minimum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from PIL import Image, ImageDraw
+
+from shotcrop_cli.report.entry import Entry
+from shotcrop_cli.report.lettering import Font, font_for, legible, line_height, shorten, wrap
+from shotcrop_cli.shots import SHOT_TYPES, ShotType
+from shotcrop_cli.sidecar import ShotRecord, Sidecar
+
+Colour = tuple[int, int, int]
+
+# Three hues that colour-blind viewers tell apart too and that stand out on skin, foliage and sky. [O]
+SHOT_COLOURS: dict[ShotType, Colour] = {
+    ShotType.ESTABLISHING: (0, 125, 200),
+    ShotType.MEDIUM: (245, 165, 0),
+    ShotType.CLOSE_UP: (220, 30, 120),
+}
+PAPER: Colour = (252, 252, 250)
+INK: Colour = (32, 32, 34)
+PENCIL: Colour = (118, 118, 122)
+RULE: Colour = (222, 222, 218)
+
+SOURCE_SHARE = 1.45
+"""Width of the source's column in widths of a crop's column: boxes are judged there. [O]"""
+TALLEST = 1.2
+"""Greatest height of a crop in widths of its column; keeps portraits from filling the page. [O]"""
+TEXT_SHARE = 0.012
+TITLE_SHARE = 0.0145
+HEADING_SHARE = 0.018
+"""Sizes of the three fonts as shares of the width they are set in. [O]"""
+
+
+@dataclass(frozen=True, slots=True)
+class SheetLayout:
+    """How a contact sheet is divided.
+
+    Args:
+        width: Width of a page in pixels.
+        columns: Photos side by side.
+        photos: Photos on one page.
+    """
+
+    width: int = 1600
+    columns: int = 1
+    photos: int = 8
+
+    @property
+    def margin(self) -> int:
+        """White around the page and between its columns, in pixels."""
+        return max(16, self.width // 40)
+
+    @property
+    def cell_width(self) -> int:
+        """Width of the cell of one photo, in pixels."""
+        return (self.width - self.margin * (self.columns + 1)) // self.columns
+
+    def pages(self, total: int) -> int:
+        """Number of pages that `total` photos fill."""
+        return -(-total // self.photos)
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """A picture with the words below it, in one column of a cell."""
+
+    left: int
+    picture: Image.Image | None
+    lines: list[str]
+    ink: Colour
+
+    @property
+    def picture_height(self) -> int:
+        """Height of the picture in pixels, 0 without one."""
+        return 0 if self.picture is None else self.picture.height
+
+
+def draw_pages(entries: Sequence[Entry], layout: SheetLayout, heading: str) -> Iterator[Image.Image]:
+    """Draw the contact sheet page by page, holding the pictures of one page at a time.
+
+    Args:
+        entries: The photos in the order of the sheet.
+        layout: Width, columns and photos on a page.
+        heading: Title in the head of each page.
+
+    Yields:
+        RGB pages of `layout.width` pixels, each as tall as its photos need.
+    """
+    pages = layout.pages(len(entries))
+    remaining = iter(entries)
+    for number in range(1, pages + 1):
+        cells = [draw_cell(entry, layout.cell_width) for entry in islice(remaining, layout.photos)]
+        yield _page(cells, layout, heading, f"{number} / {pages}" if pages > 1 else "")
+
+
+def draw_cell(entry: Entry, width: int) -> Image.Image:
+    """Draw one photo: title, source with boxes, crops, captions.
+
+    Args:
+        entry: The photo; its pictures are opened here and closed again.
+        width: Width of the cell in pixels.
+
+    Returns:
+        An RGB image of that width, as tall as its content.
+    """
+    text, title = font_for(width, TEXT_SHARE), font_for(width, TITLE_SHARE)
+    line, gutter = line_height(text), max(8, width // 64)
+    crop_width = int((width - 3 * gutter) / (3 + SOURCE_SHARE))
+    source_width = width - 3 * (crop_width + gutter)
+    top = line_height(title) + line + gutter
+
+    source = entry.open_source((source_width, source_width))
+    panels = [
+        Panel(
+            left=0,
+            picture=None if source is None else outline(source, entry.record),
+            lines=wrap(("" if source else "source photo not found. ") + entry.reasoning, text, source_width),
+            ink=PENCIL,
+        )
+    ]
+    for shot in entry.record.shots:
+        crop = entry.open_crop(shot, (crop_width, int(crop_width * TALLEST)))
+        panels.append(
+            Panel(
+                left=source_width + gutter + SHOT_TYPES.index(shot.shot) * (crop_width + gutter),
+                picture=crop,
+                lines=wrap(("" if crop else "crop not found. ") + shot.caption, text, crop_width),
+                ink=INK,
+            )
+        )
+
+    heights = [panel.picture_height + gutter // 2 + line * len(panel.lines) for panel in panels]
+    cell = Image.new("RGB", (width, top + max(heights) + gutter // 2), PAPER)
+    draw = ImageDraw.Draw(cell)
+    draw.text((0, 0), shorten(legible(entry.title), title, width * 0.7), INK, title)
+    draw.text((width, 0), entry.note, PENCIL, text, anchor="ra")
+    for shot, panel in zip(entry.record.shots, panels[1:], strict=True):
+        _head(draw, shot, panel.left, top, crop_width, text)
+    for panel in panels:
+        if panel.picture is not None:
+            cell.paste(panel.picture, (panel.left, top))
+        for index, words in enumerate(panel.lines):
+            below = top + panel.picture_height + gutter // 2 + index * line
+            draw.text((panel.left, below), words, panel.ink, text)
+    return cell
+
+
+def outline(picture: Image.Image, record: Sidecar) -> Image.Image:
+    """Draw the boxes of the shots onto a scaled copy of the photo.
+
+    Args:
+        picture: The upright photo at any size, RGB; it is not changed.
+        record: The photo's sidecar; its boxes are in pixels of the full upright photo.
+
+    Returns:
+        A copy with each box as a coloured line on a white one, so that it shows on any ground.
+    """
+    marked = picture.copy()
+    draw = ImageDraw.Draw(marked)
+    stroke = max(2, picture.width // 150)
+    across, down = picture.width / record.source.width, picture.height / record.source.height
+    for shot in record.shots:
+        box = shot.box
+        # Three pixels are the least that shows the white line and the coloured one.
+        left = min(round(box.x * across), picture.width - 3)
+        upper = min(round(box.y * down), picture.height - 3)
+        right = max(round((box.x + box.width) * across) - 1, left + 2)
+        lower = max(round((box.y + box.height) * down) - 1, upper + 2)
+        draw.rectangle((left, upper, right, lower), outline=(255, 255, 255), width=stroke + 2)
+        inner = (left + 1, upper + 1, right - 1, lower - 1)
+        draw.rectangle(inner, outline=SHOT_COLOURS[shot.shot], width=stroke)
+    return marked
+
+
+def _page(cells: Sequence[Image.Image], layout: SheetLayout, heading: str, number: str) -> Image.Image:
+    """Set the cells of one page below its head, in rows of `layout.columns`."""
+    margin = layout.margin
+    large, small = font_for(layout.width, HEADING_SHARE), font_for(layout.width, TEXT_SHARE)
+    head = margin + line_height(large) + margin // 2
+    rows = [cells[start : start + layout.columns] for start in range(0, len(cells), layout.columns)]
+    heights = [max(cell.height for cell in row) + margin for row in rows]
+
+    page = Image.new("RGB", (layout.width, head + sum(heights)), PAPER)
+    draw = ImageDraw.Draw(page)
+    baseline = margin + line_height(large) * 3 // 4
+    draw.text((margin, baseline), legible(heading), INK, large, anchor="ls")
+    _legend(draw, layout.width - margin, baseline, small, number)
+    top = head
+    for row, height in zip(rows, heights, strict=True):
+        draw.line((margin, top, layout.width - margin, top), RULE)
+        for column, cell in enumerate(row):
+            page.paste(cell, (margin + column * (layout.cell_width + margin), top + margin // 2))
+        top += height
+    return page
+
+
+def _legend(draw: ImageDraw.ImageDraw, right: int, baseline: int, font: Font, number: str) -> None:
+    """Write the colour of each shot type and the page number, flush right."""
+    em = line_height(font)
+    for label, colour in [(number, None), *((_label(t), SHOT_COLOURS[t]) for t in reversed(SHOT_TYPES))]:
+        if not label:
+            continue
+        draw.text((right, baseline), label, PENCIL if colour is None else INK, font, anchor="rs")
+        right -= round(font.getlength(label)) + em // 2
+        if colour is not None:
+            draw.rectangle((right - em // 2, baseline - em // 2, right, baseline), fill=colour)
+            right -= em // 2
+        right -= em
+
+
+def _head(draw: ImageDraw.ImageDraw, shot: ShotRecord, left: int, top: int, width: int, font: Font) -> None:
+    """Write the name of a shot, its score and a rule in its colour, just above `top`."""
+    rule = 3
+    baseline = top - rule - line_height(font) // 3
+    draw.text((left, baseline), _label(shot.shot), INK, font, anchor="ls")
+    if shot.score is not None:
+        draw.text((left + width, baseline), f"{shot.score:.2f}", PENCIL, font, anchor="rs")
+    draw.rectangle((left, top - rule, left + width - 1, top - 1), fill=SHOT_COLOURS[shot.shot])
+
+
+def _label(shot_type: ShotType) -> str:
+    return shot_type.value.replace("_", "-")

@@ -1,0 +1,305 @@
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from conftest import FakeComposer, names_in, nobody, open_image, picture, write_photo
+from shotcrop_cli.errors import ExitCode
+from shotcrop_cli.imaging import decode
+from shotcrop_cli.library.lock import LOCK_NAME, output_lock
+from shotcrop_cli.main import cli
+from shotcrop_cli.sidecar import read
+from test_decode import turned
+
+pytestmark = pytest.mark.usefixtures("composer")
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    return tmp_path / "photos"
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Path:
+    return tmp_path / "shots"
+
+
+def _crop(*arguments: object, code: ExitCode = ExitCode.OK) -> Result:
+    result = CliRunner().invoke(cli, ["crop", *map(str, arguments)])
+    assert result.exit_code == code, result.output
+    return result
+
+
+def _times(folder: Path) -> dict[str, int]:
+    """Return the inode change times of all files, which nobody can set back."""
+    return {str(path): path.stat().st_ctime_ns for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_tree_is_mirrored_with_the_documented_names(photos: Path, output: Path) -> None:
+    write_photo(photos / "2026" / "ana" / "IMG_1234.jpg")
+    _crop(photos, "-o", output)
+    assert names_in(output) == [LOCK_NAME, "2026"]
+    assert names_in(output / "2026" / "ana") == [
+        "IMG_1234.jpg.close_up.jpg",
+        "IMG_1234.jpg.establishing.jpg",
+        "IMG_1234.jpg.json",
+        "IMG_1234.jpg.medium.jpg",
+    ]
+
+
+def test_summary_is_the_last_line_and_stdout_stays_empty(photos: Path, output: Path) -> None:
+    write_photo(photos / "a.jpg")
+    result = _crop(photos, "-o", output)
+    lines = result.stderr.splitlines()
+    assert lines[0] == "model fake (abababababab) runs on cpu"
+    assert lines[-1].startswith("1 done, 0 unchanged, 0 no subject, 0 failed in ")
+    assert lines[-1].endswith(" img/s, cpu)")
+    assert result.stdout == ""
+
+
+def test_a_second_run_does_nothing(photos: Path, output: Path, composer: FakeComposer) -> None:
+    for name in ("a.jpg", "sub/b.png"):
+        write_photo(photos / name)
+    _crop(photos, "-o", output)
+    before = _times(output)
+    composer.seen.clear()
+    assert "0 done, 2 unchanged" in _crop(photos, "-o", output).stderr
+    assert composer.seen == []
+    assert {name: time for name, time in _times(output).items() if LOCK_NAME not in name} == {
+        name: time for name, time in before.items() if LOCK_NAME not in name
+    }
+
+
+def test_an_up_to_date_photo_is_not_even_opened(photos: Path, output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_photo(photos / "a.jpg")
+    _crop(photos, "-o", output)
+    stat = path.stat()
+    path.write_bytes(b"x" * stat.st_size)
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert "1 unchanged" in _crop(photos, "-o", output).stderr
+
+
+def test_a_changed_photo_is_done_again(photos: Path, output: Path) -> None:
+    path = write_photo(photos / "a.png")
+    _crop(photos, "-o", output)
+    write_photo(path, picture(60, 60))
+    assert "1 done, 0 unchanged" in _crop(photos, "-o", output).stderr
+    assert read(output / "a.png.json").source.width == 60
+
+
+def test_a_touched_photo_is_recognised_and_its_new_time_kept(
+    photos: Path, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_photo(photos / "a.png")
+    _crop(photos, "-o", output)
+    os.utime(path, ns=(0, 1_000_000_000))
+    assert "0 done, 1 unchanged" in _crop(photos, "-o", output).stderr
+    assert read(output / "a.png.json").source.mtime == "1970-01-01T00:00:01.000000Z"
+
+
+def test_a_deleted_crop_is_rebuilt(photos: Path, output: Path) -> None:
+    write_photo(photos / "a.jpg")
+    _crop(photos, "-o", output)
+    (output / "a.jpg.medium.jpg").unlink()
+    assert "1 done" in _crop(photos, "-o", output).stderr
+    assert (output / "a.jpg.medium.jpg").is_file()
+
+
+def test_another_model_does_everything_again(photos: Path, output: Path, composer: FakeComposer) -> None:
+    write_photo(photos / "a.jpg")
+    _crop(photos, "-o", output)
+    composer.sha256 = "cd" * 32
+    assert "1 done" in _crop(photos, "-o", output).stderr
+    assert read(output / "a.jpg.json").model.sha256 == "cd" * 32
+
+
+def test_another_quality_does_everything_again(photos: Path, output: Path) -> None:
+    write_photo(photos / "a.jpg")
+    _crop(photos, "-o", output)
+    assert "1 done" in _crop(photos, "-o", output, "--quality", 50).stderr
+
+
+def test_a_damaged_sidecar_is_made_anew(photos: Path, output: Path) -> None:
+    write_photo(photos / "a.jpg")
+    _crop(photos, "-o", output)
+    (output / "a.jpg.json").write_bytes(b"{")
+    assert "1 done" in _crop(photos, "-o", output).stderr
+    assert read(output / "a.jpg.json").shots
+
+
+def test_overwrite_does_everything_again(photos: Path, output: Path) -> None:
+    write_photo(photos / "a.jpg")
+    _crop(photos, "-o", output)
+    assert "1 done, 0 unchanged" in _crop(photos, "-o", output, "--overwrite").stderr
+
+
+def test_one_corrupt_file_fails_alone_and_is_tried_again(photos: Path, output: Path) -> None:
+    write_photo(photos / "a.jpg")
+    bad = photos / "bad.jpg"
+    bad.write_bytes(b"\xff\xd8\xff\xe0 cut off")
+    result = _crop(photos, "-o", output, code=ExitCode.SOME_FAILED)
+    summary, failure = result.stderr.splitlines()[-2:]
+    assert summary.startswith("1 done, 0 unchanged, 0 no subject, 1 failed in ")
+    assert failure.startswith(f"failed: {bad}: not a picture that can be read")
+    write_photo(bad)
+    assert "1 done, 1 unchanged, 0 no subject, 0 failed" in _crop(photos, "-o", output).stderr
+
+
+def test_nobody_in_a_photo_is_no_failure_and_settled(photos: Path, output: Path, composer: FakeComposer) -> None:
+    write_photo(photos / "a.jpg")
+    composer.answer = nobody
+    assert "0 done, 0 unchanged, 1 no subject, 0 failed" in _crop(photos, "-o", output).stderr
+    assert "0 done, 1 unchanged, 0 no subject, 0 failed" in _crop(photos, "-o", output).stderr
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_orientation_gives_the_same_crops(photos: Path, output: Path, orientation: int) -> None:
+    upright = write_photo(photos / "upright.png")
+    exif = open_image(upright).getexif()
+    exif[0x0112] = orientation
+    write_photo(photos / "turned.png", turned(picture(), orientation), exif=exif.tobytes())
+    _crop(photos, "-o", output)
+    for shot in ("establishing", "medium", "close_up"):
+        one, other = (open_image(output / f"{name}.png.{shot}.png") for name in ("upright", "turned"))
+        assert np.array_equal(np.asarray(one), np.asarray(other))
+    assert read(output / "turned.png.json").shots[0].box == read(output / "upright.png.json").shots[0].box
+
+
+def test_output_inside_the_input_is_not_taken_for_input(photos: Path) -> None:
+    write_photo(photos / "a.jpg")
+    _crop(photos, "-o", photos / "shots")
+    assert "0 done, 1 unchanged" in _crop(photos, "-o", photos / "shots").stderr
+    assert "1 done, 0 unchanged" in _crop(photos, "-o", photos / "other").stderr
+
+
+def test_dry_run_writes_nothing_and_says_what_it_would(photos: Path, output: Path) -> None:
+    path = write_photo(photos / "a.heic.jpg")
+    result = _crop(photos, "-o", output, "-n")
+    assert not output.exists()
+    assert result.stdout == (f"{path} -> {output}/a.heic.jpg.{{establishing,medium,close_up}}.jpg (new)\n")
+    _crop(photos, "-o", output)
+    before = _times(output)
+    again = _crop(photos, "-o", output, "--dry-run")
+    assert again.stdout == ""
+    assert again.stderr.splitlines()[-1] == "dry run: 0 to do, 1 unchanged; nothing was written"
+    assert _times(output) == before
+
+
+def test_limit_goes_on_where_the_last_run_ended(photos: Path, output: Path) -> None:
+    for i in range(5):
+        write_photo(photos / f"{i}.jpg")
+    assert "2 done, 0 unchanged" in _crop(photos, "-o", output, "--limit", 2).stderr
+    assert "2 done, 2 unchanged" in _crop(photos, "-o", output, "--limit", 2).stderr
+
+
+def test_json_lines_on_stdout_hold_every_photo(photos: Path, output: Path) -> None:
+    for name in ("a.jpg", "b.jpg"):
+        write_photo(photos / name)
+    _crop(photos / "a.jpg", "-o", output)
+    (photos / "c.jpg").write_bytes(b"")
+    result = _crop(photos, "-o", output, "--json", code=ExitCode.SOME_FAILED)
+    records = {Path(record["source"]).name: record for record in map(json.loads, result.stdout.splitlines())}
+    assert {name: record["status"] for name, record in records.items()} == {
+        "a.jpg": "unchanged",
+        "b.jpg": "done",
+        "c.jpg": "failed",
+    }
+    for name in ("a.jpg", "b.jpg"):
+        assert all(Path(crop).is_file() for crop in records[name]["crops"])
+        assert len(records[name]["crops"]) == 3
+        assert Path(records[name]["sidecar"]).is_file()
+    assert records["c.jpg"]["reason"].startswith("the file is empty")
+
+
+def test_quiet_says_nothing_when_all_is_well_and_names_failures(photos: Path, output: Path) -> None:
+    write_photo(photos / "a.jpg")
+    assert _crop(photos, "-o", output, "-q").output == ""
+    (photos / "b.jpg").write_bytes(b"")
+    assert f"failed: {photos / 'b.jpg'}" in _crop(photos, "-o", output, "-q", code=ExitCode.SOME_FAILED).stderr
+
+
+def test_verbose_names_every_photo_with_the_reason(photos: Path, output: Path) -> None:
+    path = write_photo(photos / "a.jpg")
+    stderr = _crop(photos, "-o", output, "-v").stderr
+    assert f"{path}: to do, new" in stderr
+    assert f"{path}: done" in stderr
+
+
+def test_temporaries_of_a_killed_run_are_swept(photos: Path, output: Path) -> None:
+    write_photo(photos / "sub" / "a.jpg")
+    _crop(photos, "-o", output)
+    (output / "sub" / ".shotcrop-0123456789abcdef.tmp").write_bytes(b"half a crop")
+    _crop(photos, "-o", output)
+    assert len(names_in(output / "sub")) == 4
+
+
+def test_unwritable_output_is_named(photos: Path, tmp_path: Path) -> None:
+    write_photo(photos / "a.jpg")
+    (tmp_path / "file").write_bytes(b"")
+    result = _crop(photos, "-o", tmp_path / "file" / "shots", code=ExitCode.OUTPUT)
+    assert result.stderr.splitlines()[-1].startswith(f"error: {tmp_path}/file/shots: the output folder cannot")
+
+
+def test_a_second_run_at_once_is_refused(photos: Path, output: Path) -> None:
+    write_photo(photos / "a.jpg")
+    with output_lock(output):
+        result = _crop(photos, "-o", output, code=ExitCode.LOCKED)
+    assert "another run works on this output folder" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["missing.jpg", "-o", "shots"],
+        ["."],
+        ["-o", "shots"],
+        [".", "-o", "shots", "--device", "tpu"],
+        [".", "-o", "shots", "--batch-size", "0"],
+        [".", "-o", "shots", "--quality", "101"],
+        [".", "-o", "."],
+    ],
+)
+def test_wrong_usage_is_refused(arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "rror: " in _crop(*arguments, code=ExitCode.USAGE).stderr
+    assert names_in(tmp_path) == []
+
+
+def test_collisions_are_refused_before_anything_is_written(photos: Path, output: Path) -> None:
+    for name in ("one/a.jpg", "two/a.jpg"):
+        write_photo(photos / name)
+    result = _crop(photos / "one", photos / "two", "-o", output, code=ExitCode.USAGE)
+    assert "would be cut to the same files" in result.stderr
+    assert not output.exists()
+
+
+def test_a_folder_without_photos_is_worth_a_warning(tmp_path: Path, output: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    assert "warning: no photos found in " in _crop(tmp_path / "empty", "-o", output).stderr
+
+
+def test_odd_file_names_pass_through(photos: Path, output: Path) -> None:
+    names = ["new\nline.jpg", os.fsdecode(b"latin\xe9.jpg"), "sp ace 写真.jpg"]
+    for name in names:
+        write_photo(photos / "a.jpg").rename(photos / name)
+    result = _crop(photos, "-o", output, "--json", "-v")
+    assert {json.loads(line)["source"] for line in result.stdout.splitlines()} == {str(photos / name) for name in names}
+    assert f"{photos}/new\\x0aline.jpg: done" in result.stderr
+    assert len(names_in(output)) == 3 * 4 + 1
+
+
+def test_options_have_environment_twins(photos: Path, output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_photo(photos / "a.jpg")
+    monkeypatch.setenv("SHOTCROP_CROP_OUTPUT", str(output))
+    monkeypatch.setenv("SHOTCROP_CROP_QUALITY", "50")
+    _crop(photos)
+    assert read(output / "a.jpg.json").settings.quality == 50
+
+
+def test_large_pictures_do_not_litter_stderr(photos: Path, output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_photo(photos / "a.jpg")
+    monkeypatch.setattr(decode.Image, "MAX_IMAGE_PIXELS", 9_000)  # Pillow warns from here, refuses from twice that
+    assert "Warning" not in _crop(photos, "-o", output).stderr

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shotcrop_cli.errors import AnswerError
+from shotcrop_cli.model import grammar
+from shotcrop_cli.model.generate import MAX_CAPTION_TOKENS, Decoder, Floats, Ids, caption_masks, decode_location
+from shotcrop_cli.shots import Composition, NoSubject
+
+PIECES = [" a", " man", " rides", "ing", "é", " dog", ",", "\n"]
+VOCABULARY = grammar.Vocabulary(len(PIECES))
+
+
+def decoder(threshold: float = 0.5) -> Decoder:
+    return Decoder(VOCABULARY, *caption_masks(PIECES), no_subject_threshold=threshold)
+
+
+class NoisyNetwork:
+    """Answers every step with logits drawn at random: the worst model there is."""
+
+    def __init__(self, seed: int, scale: float = 10.0) -> None:
+        self.rng, self.scale, self.batch = np.random.default_rng(seed), scale, 0
+
+    def start(self, pixels: Floats, prompt: Ids) -> Floats:
+        self.batch = len(prompt)
+        return self._logits()
+
+    def step(self, tokens: Ids) -> Floats:
+        assert tokens.shape == (self.batch,)
+        return self._logits()
+
+    def _logits(self) -> Floats:
+        return (self.rng.normal(size=(self.batch, len(VOCABULARY))) * self.scale).astype(np.float32)
+
+
+def text_of(tokens: list[int]) -> str:
+    names = [*PIECES, *grammar.CONTROL_TOKENS]
+    return "".join(names[token] for token in tokens)
+
+
+@given(st.integers(0, 10_000), st.integers(1, 5))
+def test_every_answer_of_any_model_follows_the_grammar(seed: int, batch: int) -> None:
+    pixels, prompt = np.zeros((batch, 3, 2, 2), np.float32), np.zeros((batch, 3), np.int64)
+    for draft in decoder().decode(NoisyNetwork(seed), pixels, prompt):
+        assert draft.done
+        try:
+            answer = grammar.read(text_of(draft.tokens))
+        except AnswerError as error:
+            pytest.fail(str(error))
+        if draft.empty:
+            assert isinstance(answer, NoSubject)
+            continue
+        assert isinstance(answer, Composition)
+        assert len(draft.boxes) == 5
+        assert all(caption for caption in draft.captions[:3])
+        assert all(len(caption) <= MAX_CAPTION_TOKENS for caption in draft.captions)
+        # What is fed back is the box that is given out, to the bin.
+        for shot, box in zip(answer.shots, draft.boxes[2:], strict=True):
+            assert all(abs(a - b) <= 0.51 / 255 for a, b in zip(shot.box, box, strict=True))
+
+
+def test_captions_use_plain_text_only_and_begin_with_a_word() -> None:
+    allowed, starts = caption_masks(PIECES)
+    assert [piece for piece, ok in zip(PIECES, allowed, strict=True) if ok] == [
+        " a",
+        " man",
+        " rides",
+        "ing",
+        " dog",
+        ",",
+    ]
+    pixels, prompt = np.zeros((8, 3, 2, 2), np.float32), np.zeros((8, 3), np.int64)
+    for draft in decoder(threshold=2.0).decode(NoisyNetwork(3), pixels, prompt):
+        for caption in draft.captions[:3]:
+            assert starts[caption[0]]
+            assert allowed[caption].all()
+            assert all(a != b for a, b in zip(caption, caption[1:], strict=False))
+
+
+def test_rows_of_a_batch_do_not_disturb_each_other() -> None:
+    class Repeating(NoisyNetwork):
+        def _logits(self) -> Floats:
+            return np.repeat(super()._logits()[:1], self.batch, axis=0)
+
+    pixels, prompt = np.zeros((4, 3, 2, 2), np.float32), np.zeros((4, 3), np.int64)
+    alike = decoder(2.0).decode(Repeating(5), pixels, prompt)
+    assert all(draft.tokens == alike[0].tokens for draft in alike)
+
+
+def test_no_subject_threshold_decides() -> None:
+    class Nobody(NoisyNetwork):
+        def _logits(self) -> Floats:
+            logits = np.zeros((self.batch, len(VOCABULARY)), np.float32)
+            logits[:, VOCABULARY.id("<people_0>")] = 2.0  # softmax over five: .65
+            return logits
+
+    pixels, prompt = np.zeros((1, 3, 2, 2), np.float32), np.zeros((1, 3), np.int64)
+    (draft,) = decoder(0.6).decode(Nobody(0), pixels, prompt)
+    assert draft.empty
+    assert draft.no_subject == pytest.approx(0.649, abs=1e-3)
+    (draft,) = decoder(0.7).decode(Nobody(0), pixels, prompt)
+    assert not draft.empty
+    assert draft.grounding().people == 1
+
+
+def test_locations_are_read_below_a_bin() -> None:
+    probabilities = np.zeros(256, np.float32)
+    probabilities[[100, 101]] = 0.5
+    coordinate, mass = decode_location(probabilities)
+    assert coordinate == pytest.approx(100.5 / 255)
+    assert mass == pytest.approx(1.0)
+    spread = np.full(256, 1 / 256, np.float32)
+    assert decode_location(spread)[1] < 0.1

@@ -1,0 +1,220 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from shotcrop_cli.commands.sheet import page_paths, sheet_command
+from shotcrop_cli.errors import ExitCode, ShotcropError
+from shotcrop_cli.report.entry import gather
+from shotcrop_cli.report.lettering import font_for, legible, shorten, wrap
+from shotcrop_cli.report.sheet import SHOT_COLOURS, SheetLayout, outline
+from shotcrop_cli.shots import SHOT_TYPES, Box, ModelIdentity, PixelBox, Reasoning, ShotType
+from shotcrop_cli.sidecar import SettingsRecord, ShotRecord, Sidecar, SidecarStatus, SourceRecord
+
+FONT = font_for(1600, 0.012)
+GREY = (90, 90, 90)
+
+
+def sidecar_of(photo: Path, size: tuple[int, int], boxes: tuple[PixelBox, ...]) -> Sidecar:
+    width, height = size
+    shots = []
+    for shot_type, box in zip(SHOT_TYPES, boxes, strict=False):
+        left, upper, right, lower = box.corners
+        shots.append(
+            ShotRecord(
+                shot=shot_type,
+                box=box,
+                box_norm=Box(left / width, upper / height, right / width, lower / height),
+                file=f"{photo.name}.{shot_type}.png",
+                caption=f"A person in grey, {shot_type}.",
+                score=0.5,
+            )
+        )
+    return Sidecar(
+        status=SidecarStatus.DONE if shots else SidecarStatus.NO_SUBJECT,
+        source=SourceRecord(str(photo), 1, "2026-01-01T00:00:00.000000Z", "0" * 64, "PNG", width, height),
+        model=ModelIdentity("shotcrop-nano", "0" * 64, "CPUExecutionProvider"),
+        settings=SettingsRecord("0" * 16, "same", 95, "safe"),
+        reasoning=Reasoning("A grey room.", "Nobody in particular.", "Nothing happens."),
+        shots=tuple(shots),
+    )
+
+
+def write_shots(root: Path, name: str, size: tuple[int, int] = (300, 200), *, person: bool = True) -> Path:
+    """Write what `shotcrop crop` leaves of one photo, and the photo itself beside the output folder."""
+    width, height = size
+    photo, record_path = root.parent / "photos" / name, root / f"{name}.json"
+    for folder in (photo.parent, record_path.parent):
+        folder.mkdir(parents=True, exist_ok=True)
+    picture = Image.new("RGB", size, GREY)
+    picture.save(photo)
+    boxes = (
+        PixelBox(0, 0, width, height),
+        PixelBox(width // 4, 0, width // 2, height // 2),
+        PixelBox(width // 3, 0, width // 4, height // 4),
+    )
+    record = sidecar_of(photo, size, boxes if person else ())
+    for shot in record.shots:
+        picture.crop(shot.box.corners).save(record_path.parent / shot.file)
+    record_path.write_bytes(record.to_bytes())
+    return photo
+
+
+def draw(*arguments: object) -> Result:
+    return CliRunner().invoke(sheet_command, [str(argument) for argument in arguments])
+
+
+def colours(path: Path) -> set[tuple[int, ...]]:
+    with Image.open(path) as image:
+        counted = image.convert("RGB").getcolors(image.width * image.height)
+    assert counted is not None
+    return {colour for _, colour in counted if isinstance(colour, tuple)}
+
+
+@pytest.fixture
+def shots(tmp_path: Path) -> Path:
+    root = tmp_path / "shots"
+    write_shots(root, "wide.png", (300, 200))
+    write_shots(root, "ana/tall.png", (200, 300))
+    return root
+
+
+def test_one_page_takes_the_name_that_was_asked_for(shots: Path, tmp_path: Path) -> None:
+    output = tmp_path / "new" / "sheet.png"
+    result = draw(shots, "-o", output)
+    assert result.exit_code == 0, result.output
+    assert result.stdout == f"{output}\n"
+    with Image.open(output) as page:
+        assert page.width == 1600
+    assert colours(output).issuperset({*SHOT_COLOURS.values(), GREY})
+
+
+def test_more_photos_than_a_page_holds_go_to_numbered_pages(shots: Path, tmp_path: Path) -> None:
+    result = draw(shots, "-o", tmp_path / "sheet.jpg", "--page", 1, "--width", 800)
+    assert result.stdout.split() == [str(tmp_path / "sheet-001.jpg"), str(tmp_path / "sheet-002.jpg")]
+    assert all(Path(line).is_file() for line in result.stdout.split())
+    assert not (tmp_path / "sheet.jpg").exists()
+
+
+def test_limit_shows_the_first_photos_only(shots: Path, tmp_path: Path) -> None:
+    draw(shots, "-o", tmp_path / "all.png")
+    draw(shots, "-o", tmp_path / "first.png", "--limit", 1)
+    with Image.open(tmp_path / "all.png") as both, Image.open(tmp_path / "first.png") as first:
+        assert first.height < both.height
+
+
+def test_columns_set_photos_side_by_side(shots: Path, tmp_path: Path) -> None:
+    draw(shots, "-o", tmp_path / "rows.png")
+    draw(shots, "-o", tmp_path / "columns.png", "--columns", 2)
+    with Image.open(tmp_path / "rows.png") as rows, Image.open(tmp_path / "columns.png") as columns:
+        assert columns.width == rows.width
+        assert columns.height < rows.height / 2
+
+
+def test_photo_that_is_gone_keeps_its_crops_on_the_sheet(tmp_path: Path) -> None:
+    photo = write_shots(tmp_path / "shots", "a.png")
+    photo.unlink()
+    result = draw(tmp_path / "shots", "-o", tmp_path / "sheet.png")
+    assert result.exit_code == 0, result.output
+    assert GREY in colours(tmp_path / "sheet.png")
+
+
+def test_crop_that_is_gone_does_not_end_the_sheet(shots: Path, tmp_path: Path) -> None:
+    (shots / "wide.png.medium.png").unlink()
+    (shots / "wide.png.close_up.png").write_bytes(b"no picture")
+    assert draw(shots, "-o", tmp_path / "sheet.png").exit_code == 0
+
+
+def test_folder_without_sidecars_is_a_usage_error_that_names_the_remedy(tmp_path: Path) -> None:
+    (tmp_path / "other.json").write_text("[]", "utf-8")
+    error = draw(tmp_path, "-o", tmp_path / "sheet.png").exception
+    assert isinstance(error, ShotcropError)
+    assert error.exit_code is ExitCode.USAGE
+    assert str(tmp_path) in str(error)
+    assert "shotcrop crop" in str(error)
+
+
+def test_unknown_kind_of_picture_is_refused_before_anything_is_drawn(shots: Path, tmp_path: Path) -> None:
+    error = draw(shots, "-o", tmp_path / "sheet.pdf").exception
+    assert isinstance(error, ShotcropError)
+    assert error.exit_code is ExitCode.USAGE
+    assert not (tmp_path / "sheet.pdf").exists()
+
+
+def test_output_below_a_file_is_an_output_error(shots: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    error = draw(shots, "-o", tmp_path / "file" / "sheet.png").exception
+    assert isinstance(error, ShotcropError)
+    assert error.exit_code is ExitCode.OUTPUT
+
+
+def test_photo_without_a_person_is_shown_as_such(tmp_path: Path) -> None:
+    write_shots(tmp_path / "shots", "empty.png", person=False)
+    entries, _ = gather(tmp_path / "shots")
+    assert "no person found" in entries[0].note
+    assert draw(tmp_path / "shots", "-o", tmp_path / "sheet.png").exit_code == 0
+    assert GREY in colours(tmp_path / "sheet.png")
+
+
+def test_json_that_is_no_sidecar_is_named_and_left_out(shots: Path, tmp_path: Path) -> None:
+    (shots / "other.json").write_text("{}", "utf-8")
+    result = draw(shots, "-o", tmp_path / "sheet.png")
+    assert result.exit_code == 0
+    assert "other.json" in result.stderr
+    assert result.stdout == f"{tmp_path / 'sheet.png'}\n"
+
+
+def test_boxes_are_drawn_where_they_lie_on_the_reduced_photo() -> None:
+    photo = Image.new("RGB", (200, 100), GREY)
+    record = sidecar_of(Path("a.png"), (2000, 1000), (PixelBox(400, 200, 800, 600),))
+    marked = outline(photo, record)
+    colour = SHOT_COLOURS[ShotType.ESTABLISHING]
+    changed = [(x, y) for x in range(200) for y in range(100) if marked.getpixel((x, y)) == colour]
+    xs, ys = zip(*changed, strict=True)
+    assert (min(xs), min(ys), max(xs), max(ys)) == (41, 21, 118, 78)
+    assert photo.getpixel((41, 21)) == GREY
+
+
+@given(
+    x=st.integers(0, 9_999),
+    y=st.integers(0, 9_999),
+    width=st.integers(1, 10_000),
+    height=st.integers(1, 10_000),
+)
+def test_any_box_leaves_its_colour_on_the_photo(x: int, y: int, width: int, height: int) -> None:
+    box = PixelBox(x, y, min(width, 10_000 - x), min(height, 10_000 - y))
+    marked = outline(Image.new("RGB", (40, 40), GREY), sidecar_of(Path("a.png"), (10_000, 10_000), (box,)))
+    found = marked.getcolors(1600)
+    assert found is not None
+    assert SHOT_COLOURS[ShotType.ESTABLISHING] in {colour for _, colour in found}
+
+
+@given(text=st.text(max_size=80), width=st.integers(30, 400))
+def test_wrapped_lines_fit_and_lose_no_character(text: str, width: int) -> None:
+    lines = wrap(text, FONT, width)
+    assert all(FONT.getlength(line) <= width for line in lines)
+    assert "".join(lines).replace(" ", "") == legible("".join(text.split())).replace(" ", "")
+
+
+@given(text=st.text(max_size=80))
+def test_shortened_title_fits_and_keeps_its_end(text: str) -> None:
+    title = shorten(legible(text), FONT, 120)
+    assert FONT.getlength(title) <= 120
+    assert legible(text).endswith(title.removeprefix("..."))
+
+
+def test_accents_become_plain_letters() -> None:
+    assert legible("Zoë’s café – Åse 中") == "Zoe’s cafe - Ase ?"
+
+
+@pytest.mark.parametrize("total", [1, 7, 8, 9, 17])
+def test_pages_have_room_for_all_photos_and_none_is_empty(total: int) -> None:
+    layout = SheetLayout()
+    pages = layout.pages(total)
+    assert (pages - 1) * layout.photos < total <= pages * layout.photos
+    assert len(set(page_paths(Path("sheet.jpg"), pages))) == pages

@@ -1,0 +1,157 @@
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+
+from shotcrop_cli.errors import ShotcropError
+from shotcrop_cli.settings import CropSettings
+from shotcrop_cli.shots import Box, ModelIdentity, PixelBox, Reasoning, ShotType
+from shotcrop_cli.sidecar import (
+    SCHEMA_PATH,
+    SettingsRecord,
+    ShotRecord,
+    Sidecar,
+    SidecarStatus,
+    SourceRecord,
+    Timing,
+    iso_mtime,
+    read,
+)
+
+SCHEMA = Draft202012Validator(json.loads(SCHEMA_PATH.read_text(encoding="utf-8")))
+
+
+def example(path: str = "/photos/a.jpg", caption: str = "A man in a field.") -> Sidecar:
+    shots = tuple(
+        ShotRecord(kind, PixelBox(10, 20, 30, 40), Box(0.1, 0.2, 0.4, 0.6), f"a.jpg.{kind}.jpg", caption, 0.75)
+        for kind in ShotType
+    )
+    return Sidecar(
+        status=SidecarStatus.DONE,
+        source=SourceRecord(path, 1234, iso_mtime(1_000), "c" * 64, "JPEG", 100, 100, 6, None, "Canon EOS R5"),
+        model=ModelIdentity("shotcrop-nano", "d" * 64, "cpu"),
+        settings=SettingsRecord.of(CropSettings()),
+        reasoning=Reasoning("A field.", "A man.", "He waits."),
+        shots=shots,
+        warnings=("animated: only the first frame is used",),
+        timing_ms=Timing(1.5, 2.5, 3.5),
+        shotcrop="0.1.0",
+        created="2026-01-02T03:04:05Z",
+    )
+
+
+@given(caption=st.text(), path=st.text(st.characters(codec="utf-8"), min_size=1))
+def test_what_is_written_is_read_back(tmp_path_factory: pytest.TempPathFactory, caption: str, path: str) -> None:
+    file = tmp_path_factory.getbasetemp() / "a.json"
+    sidecar = example(path, caption)
+    file.write_bytes(sidecar.to_bytes())
+    assert read(file) == sidecar
+
+
+def test_it_conforms_to_the_shipped_schema() -> None:
+    Draft202012Validator.check_schema(SCHEMA.schema)
+    SCHEMA.validate(json.loads(example().to_bytes()))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("status", "failed"), ("shots", []), ("schema", "shotcrop/2"), ("extra", 1)]
+)
+def test_the_schema_refuses_what_is_wrong(key: str, value: object) -> None:
+    assert not SCHEMA.is_valid({**json.loads(example().to_bytes()), key: value})
+
+
+def test_keys_come_in_the_documented_order() -> None:
+    document = json.loads(example().to_bytes())
+    assert list(document) == [
+        "schema",
+        "status",
+        "source",
+        "model",
+        "settings",
+        "reasoning",
+        "shots",
+        "warnings",
+        "timing_ms",
+        "shotcrop",
+        "created",
+    ]
+    assert list(document["source"]) == [
+        "path",
+        "size_bytes",
+        "mtime",
+        "sha256",
+        "format",
+        "width",
+        "height",
+        "exif_orientation",
+        "captured_at",
+        "camera",
+    ]
+    assert list(document["shots"][0]) == ["shot", "box", "box_norm", "file", "caption", "score"]
+
+
+def test_it_is_utf8_with_two_spaces() -> None:
+    content = example(caption="Grüße 写真").to_bytes()
+    assert "Grüße 写真" in content.decode("utf-8")
+    assert content.startswith(b'{\n  "schema": "shotcrop/1",\n')
+
+
+def test_file_names_that_are_no_utf8_survive(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_bytes(example(path="/photos/\udcff.jpg").to_bytes())
+    path.read_bytes().decode("utf-8")
+    assert read(path).source.path == "/photos/\udcff.jpg"
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (b"", "Expecting value"),
+        (b"[]", "the document is not an object"),
+        (b'{"schema": "shotcrop/9"}', "its schema is 'shotcrop/9'"),
+        (b"\xff\xfe", "utf"),
+        (b"[" * 100_000, "recursion"),
+        (
+            example().to_bytes().replace(b'"width": 30', b'"width": "30"', 1),
+            r"shots\[0\]\.box\.width is missing",
+        ),
+        (example().to_bytes().replace(b'"size_bytes": 1234', b'"size_bytes": true'), "source.size_bytes"),
+        (example().to_bytes().replace(b'"close_up"', b'"far_away"'), "far_away"),
+        (example().to_bytes().replace(b"0.1,", b"", 1), "Box"),
+    ],
+)
+def test_a_damaged_sidecar_is_named_with_its_fault(tmp_path: Path, content: bytes, complaint: str) -> None:
+    path = tmp_path / "a.json"
+    path.write_bytes(content)
+    with pytest.raises(ShotcropError, match=f"(?i){complaint}") as caught:
+        read(path)
+    assert caught.value.message.startswith(str(path))
+
+
+def test_a_missing_sidecar_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        read(tmp_path / "a.json")
+
+
+def test_timing_and_creation_may_be_left_out(tmp_path: Path) -> None:
+    document = json.loads(example().to_bytes())
+    del document["timing_ms"], document["created"]
+    SCHEMA.validate(document)
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps(document), encoding="utf-8")
+    assert read(path).timing_ms is None
+    assert read(path).created is None
+
+
+def test_file_times_are_told_apart_to_the_microsecond() -> None:
+    assert iso_mtime(1_700_000_000_123_456_789) == "2023-11-14T22:13:20.123456Z"
+    assert iso_mtime(-1_000_000_000) == "1969-12-31T23:59:59.000000Z"
+    assert iso_mtime(1 << 70).startswith("9999-12-31T23:59:59")
+
+
+@pytest.mark.parametrize("quality", [94, 96])
+def test_every_setting_changes_the_hash(quality: int) -> None:
+    assert CropSettings(quality=quality).hash != CropSettings().hash == CropSettings(quality=95).hash

@@ -1,0 +1,57 @@
+from pathlib import Path
+
+import pytest
+
+from shotcrop_cli.errors import ExitCode
+from shotcrop_cli.library.tally import PhotoResult, PhotoStatus, Tally, duration
+
+
+def _tally(**counts: int) -> Tally:
+    tally = Tally()
+    for status, count in counts.items():
+        for i in range(count):
+            tally.add(PhotoResult(Path(f"/photos/{i}.jpg"), PhotoStatus(status), reason="why"))
+    return tally
+
+
+def test_summary_reads_as_documented() -> None:
+    tally = _tally(done=1204, unchanged=310, no_subject=2, failed=3)
+    assert tally.summary(251.7, "cuda:0") == (
+        "1204 done, 310 unchanged, 2 no subject, 3 failed in 4 m 12 s (4.8 img/s, cuda:0)"
+    )
+
+
+def test_a_run_without_photos_can_be_summed_up() -> None:
+    assert _tally().summary(0.0, "cpu") == ("0 done, 0 unchanged, 0 no subject, 0 failed in 0.0 s (0.0 img/s, cpu)")
+
+
+@pytest.mark.parametrize(
+    ("counts", "code"),
+    [
+        ({}, ExitCode.OK),
+        ({"done": 1, "unchanged": 1}, ExitCode.OK),
+        ({"no_subject": 1}, ExitCode.OK),
+        ({"done": 9, "failed": 1}, ExitCode.SOME_FAILED),
+    ],
+)
+def test_only_failures_change_the_exit_code(counts: dict[str, int], code: ExitCode) -> None:
+    assert _tally(**counts).exit_code is code
+
+
+def test_failures_are_kept_with_their_reasons() -> None:
+    assert [(str(r.source), r.reason) for r in _tally(done=1, failed=1).failures] == [("/photos/0.jpg", "why")]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.04, "0.0 s"),
+        (59.94, "59.9 s"),
+        (59.96, "1 m 00 s"),
+        (252, "4 m 12 s"),
+        (3599.7, "1 h 00 m"),
+        (7440, "2 h 04 m"),
+    ],
+)
+def test_durations_show_two_units(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
