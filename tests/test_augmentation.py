@@ -4,9 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-pytest.importorskip("torch")
-
 from PIL import Image, ImageDraw
 
 from shotcrop_cli.shots import Box, Grounding

@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import pytest
 
-pytest.importorskip("torch")
-
 from shotcrop_cli.detections import Detections, Face, Keypoint, Person, Point
 from shotcrop_cli.geometry import flip, ioa, iou
 from shotcrop_cli.shots import Box

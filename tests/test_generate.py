@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -77,7 +79,7 @@ def test_captions_use_plain_text_only_and_begin_with_a_word() -> None:
         for caption in draft.captions[:3]:
             assert starts[caption[0]]
             assert allowed[caption].all()
-            assert all(a != b for a, b in zip(caption, caption[1:], strict=False))
+            assert all(a != b for a, b in pairwise(caption))
 
 
 def test_rows_of_a_batch_do_not_disturb_each_other() -> None:

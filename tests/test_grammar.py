@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -47,10 +49,8 @@ def test_what_is_written_reads_back_within_half_a_bin(
 
 @given(st.text() | st.text("<>loc_0123456789people").map(lambda text: f"<people_1><indoor>{text}"))
 def test_any_text_reads_as_an_answer_or_a_named_error(text: str) -> None:
-    try:
+    with suppress(AnswerError):
         assert isinstance(grammar.read(text), (Composition, NoSubject))
-    except AnswerError:
-        pass
 
 
 def test_a_photo_of_nobody_is_one_token() -> None:

@@ -6,10 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-torch = pytest.importorskip("torch")
-pytest.importorskip("trl")
-
+import torch
 from click.testing import CliRunner
 
 from shotcrop_cli.commands.train import train_command
