@@ -14,7 +14,8 @@ from shotcrop_cli.model import grammar
 from shotcrop_cli.shots import Box, Grounding
 from shotcrop_train.nano import NanoConfig, NanoForConditionalGeneration
 from shotcrop_train.nano.configuration import default_text_config
-from shotcrop_train.nano.loss import LossWeights, generalised_iou, nano_loss
+from shotcrop_train.nano.loss import LossWeights, generalised_iou, grounding_boxes, nano_loss, spot_loss
+from shotcrop_train.nano.modelling import cell_centres
 from shotcrop_train.nano.network import TorchNetwork, decoder_of, vocabulary_of
 from shotcrop_train.nano.tower import BATCH_NORM_EPS, LITE2_STAGES, Lite2Tower, fold_batch_norms
 from training import CAPTIONS, save_tiny_model, tiny_model
@@ -198,6 +199,9 @@ def test_freezing_stops_the_first_stages_only() -> None:
     assert trained == {"2", "3", "4", "5", "6"}
 
 
+NOTHING_SPOTTED = (torch.zeros(1, 2, 4, 4), torch.zeros(1, 2, 4, 4, 4))
+
+
 def test_loss_falls_as_the_location_nears_its_target() -> None:
     vocabulary = vocabulary_of(tiny_model()[1].tokenizer)
     size, first = len(vocabulary), vocabulary.locations.start
@@ -208,7 +212,9 @@ def test_loss_falls_as_the_location_nears_its_target() -> None:
         hidden = torch.zeros(1, 5, size)
         for place, label in enumerate(labels[0, 1:].tolist()):
             hidden[0, place, label + shift] = 20.0
-        parts = nano_loss(hidden, torch.eye(size), labels, torch.ones(1, 5), vocabulary, LossWeights())
+        parts = nano_loss(
+            hidden, *NOTHING_SPOTTED, torch.eye(size), labels, torch.ones(1, 5), vocabulary, LossWeights()
+        )
         return float(parts.total)
 
     values = [loss(shift) for shift in (0, 3, 10, 30)]
@@ -222,12 +228,45 @@ def test_unlabelled_and_weightless_tokens_cost_nothing() -> None:
     hidden = torch.randn(1, 6, size, requires_grad=True)
     labels = torch.tensor([[-100, 5, first + 1, first + 2, first + 3, first + 4]])
     weights = torch.tensor([[1.0, 1.0, 0.0, 0.0, 0.0, 0.0]])
-    parts = nano_loss(hidden, torch.eye(size), labels, weights, vocabulary, LossWeights())
+    parts = nano_loss(hidden, *NOTHING_SPOTTED, torch.eye(size), labels, weights, vocabulary, LossWeights())
     parts.total.backward()
     assert all(float(part.detach()) == 0.0 for part in (parts.l1, parts.giou, parts.locations))
     assert hidden.grad is not None
     assert hidden.grad[0, 0].abs().sum() > 0
     assert hidden.grad[0, 1:].abs().sum() == 0
+
+
+def test_spotter_is_taught_the_boxes_that_the_answer_names() -> None:
+    _, processor = tiny_model()
+    vocabulary = vocabulary_of(processor.tokenizer)
+    nobody = processor.tokenizer([grammar.PEOPLE[0] + grammar.END + grammar.PAD * 80])["input_ids"][0]
+    answer = processor.tokenizer([ANSWER])["input_ids"][0]
+    labels = torch.tensor([answer, nobody[: len(answer)]])
+    boxes, known = grounding_boxes(labels, vocabulary)
+    assert known.tolist() == [[True, True], [False, False]]
+    assert torch.allclose(boxes[0], torch.tensor([[0.2, 0.1, 0.5, 0.9], [0.3, 0.1, 0.4, 0.2]]), atol=0.5 / 255 + 1e-6)
+
+    def loss(x: int, y: int, wide: float) -> float:
+        """Loss of a spotter that is sure of a cell and sees a box around its own centre from everywhere."""
+        scores = torch.full((2, 2, 16, 16), -30.0)
+        scores[:, :, y, x] = 0.0
+        centres = cell_centres(16, scores)
+        spots = torch.cat((centres - wide / 2, centres + wide / 2))[None, None].expand(2, 2, -1, -1, -1)
+        return float(spot_loss(scores[:, 1:], spots[:, 1:], boxes[:, 1:], known[:, 1:]))
+
+    # The head's centre, (.35, .15), lies in cell (5, 2); it is .1 wide.
+    assert loss(5, 2, 0.1) < loss(5, 2, 0.3)
+    assert loss(5, 2, 0.1) < loss(9, 2, 0.1)
+    assert loss(5, 2, 0.1) < loss(5, 9, 0.1)
+
+
+def test_spotted_probabilities_sum_to_one_over_the_photo() -> None:
+    model, _ = tiny_model()
+    tokens, scores, boxes = model.model.spot(torch.zeros(2, 3, 64, 64))
+    assert tokens.shape == (2, 4, 32)
+    assert boxes.shape == (2, 2, 4, 4, 4)
+    assert torch.allclose(scores.exp().sum((2, 3)), torch.ones(2, 2))
+    assert (boxes[:, :, :2] < boxes[:, :, 2:]).all()
 
 
 def test_generalised_iou_is_one_for_equal_boxes_and_negative_for_distant_ones() -> None:

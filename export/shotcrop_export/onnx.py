@@ -209,7 +209,8 @@ def store_weights_in_half(proto: onnx.ModelProto) -> None:
         if initializer.data_type != TensorProto.FLOAT:
             continue
         values = numpy_helper.to_array(initializer)
-        half = values.astype(np.float16)
+        with np.errstate(over="ignore"):  # what half precision cannot hold is left alone below
+            half = values.astype(np.float16)
         if values.size < HALF_FROM or not np.array_equal(half.astype(np.float32), values):
             continue
         name = initializer.name

@@ -29,7 +29,7 @@ class DataRecipe:
 
     Args:
         experts: Datasets with expert triples; a tenth of them is held back to watch training.
-        proposals: Datasets with detections only.
+        proposals: Datasets of which only detections and captions of the whole photo are used.
         empty: Datasets of photos that show nobody; a tenth of them is held back likewise.
         shares: Probability of drawing an expert, proposal or empty sample.
         shot_weight: Weight of a proposed shot box in the loss, where an expert's weighs 1.

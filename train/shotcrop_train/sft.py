@@ -39,7 +39,7 @@ from shotcrop_train.nano.loss import LossWeights, nano_loss
 from shotcrop_train.nano.network import vocabulary_of
 from shotcrop_train.nano.processing import train_tokenizer
 from shotcrop_train.recipe import DataRecipe, SftRecipe
-from shotcrop_train.samples import Sample, empty_samples, expert_samples, proposal_samples, split
+from shotcrop_train.samples import Sample, empty_samples, expert_samples, held_back, proposal_samples, split
 from shotcrop_train.watch import watch
 
 FINAL = "final"
@@ -62,7 +62,9 @@ def read_training_set(data: Path, recipe: DataRecipe) -> TrainingSet:
     """Read a recipe's datasets below `data` and part off the held-back slice."""
     experts, held_experts = split(_records(data, recipe.experts))
     empty, held_empty = split(_records(data, recipe.empty))
-    proposals = _records(data, recipe.proposals)
+    proposals = [
+        record for record in _records(data, recipe.proposals) if record.composition is None or not held_back(record)
+    ]
     captions = [text for record in experts + proposals for text in record.captions]
     for record in experts:
         if record.composition is not None:
@@ -132,21 +134,24 @@ class GroundedTrainer(SFTTrainer):  # type: ignore[misc]
     ) -> Any:
         """Return the loss of `nano.loss` on the backbone's hidden states; each part is averaged into the next log."""
         bare = self.accelerator.unwrap_model(model)
+        features, scores, spots = bare.base_model.spot(inputs["pixel_values"])
         output = bare.base_model(
             input_ids=inputs["input_ids"],
             attention_mask=inputs["attention_mask"],
-            pixel_values=inputs["pixel_values"],
+            image_features=features,
             use_cache=False,
         )
         parts = nano_loss(
             output.last_hidden_state,
+            scores,
+            spots,
             bare.get_output_embeddings().weight,
             inputs["labels"],
             inputs["token_weights"],
             self.locations,
             self.loss_weights,
         )
-        for name in ("words", "attributes", "locations", "l1", "giou"):
+        for name in ("words", "attributes", "locations", "l1", "giou", "spot"):
             self.sums[name] = self.sums.get(name, 0.0) + float(getattr(parts, name).detach())
         self.counted += 1
         return (parts.total, output) if return_outputs else parts.total

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from shotcrop_cli.model.grammar import Vocabulary
+from shotcrop_cli.model.grammar import HEAD, LEAD, Vocabulary
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,7 @@ class LossWeights:
     locations: float = 0.4
     l1: float = 8.0
     giou: float = 2.5
+    spot: float = 1.0
     sigma: float = 2.0
     """Standard deviation of a location's soft target, in bins."""
 
@@ -39,10 +40,13 @@ class LossParts:
     locations: Tensor
     l1: Tensor
     giou: Tensor
+    spot: Tensor
 
 
 def nano_loss(
     hidden: Tensor,
+    scores: Tensor,
+    spots: Tensor,
     head: Tensor,
     labels: Tensor,
     token_weights: Tensor,
@@ -53,6 +57,8 @@ def nano_loss(
 
     Args:
         hidden: Last hidden states (B, S, H).
+        scores: The spotter's log-probabilities (B, 2, G, G).
+        spots: The spotter's boxes (B, 2, 4, G, G).
         head: Output embeddings (V, H).
         labels: Target ids (B, S), -100 where nothing is learned. The location tokens of a box come in fours,
             either all four or none labelled.
@@ -87,8 +93,57 @@ def nano_loss(
         "l1": _mean((predicted - true).abs().mean(-1), box_scale),
         "giou": _mean(1.0 - generalised_iou(predicted, true), box_scale),
     }
+    parts["spot"] = spot_loss(scores, spots, *grounding_boxes(labels, vocabulary))
     total = sum(getattr(weights, name) * part for name, part in parts.items())
     return LossParts(total=torch.as_tensor(total), **parts)
+
+
+def grounding_boxes(labels: Tensor, vocabulary: Vocabulary) -> tuple[Tensor, Tensor]:
+    """Read the boxes of lead and head from the labels.
+
+    Returns:
+        Boxes (B, 2, 4), x0 y0 x1 y1 relative to the photo, and whether each is known (B, 2).
+    """
+    span = vocabulary.locations
+    boxes, known = [], []
+    for marker in (LEAD, HEAD):
+        # A photo of nobody has no marker: argmax then points at the first token, whose successors are no locations.
+        place = (labels == vocabulary.id(marker)).int().argmax(1, keepdim=True) + torch.arange(
+            1, 5, device=labels.device
+        )
+        sides = labels.gather(1, place.clamp(max=labels.shape[1] - 1))
+        known.append(((sides >= span.start) & (sides < span.stop)).all(1))
+        boxes.append((sides - span.start).clamp(min=0) / (span.stop - span.start - 1))
+    return torch.stack(boxes, 1), torch.stack(known, 1)
+
+
+SPOT_SPREAD = 0.6
+"""Standard deviation, in cells, of the spotter's target around a box's centre [O]."""
+
+
+def spot_loss(scores: Tensor, spots: Tensor, boxes: Tensor, known: Tensor) -> Tensor:
+    """Compute the spotter's loss: where the centres are, and the sides as the cells around the centre see them.
+
+    Args:
+        scores: Log-probabilities (B, 2, G, G).
+        spots: Boxes (B, 2, 4, G, G).
+        boxes: True boxes (B, 2, 4).
+        known: Which of them are known (B, 2).
+    """
+    if not bool(known.any()):
+        return scores.sum() * 0.0
+    scores, spots, boxes = scores[known].float().flatten(1), spots[known].float().flatten(2), boxes[known]
+    side = round(scores.shape[1] ** 0.5)
+    steps = (torch.arange(side, device=scores.device) + 0.5) / side
+    dx = steps[None, :] - boxes[:, 0::2].mean(1, keepdim=True)
+    dy = steps[None, :] - boxes[:, 1::2].mean(1, keepdim=True)
+    distance = (dy[:, :, None] ** 2 + dx[:, None, :] ** 2).flatten(1) * side**2
+    target = functional.softmax(-0.5 * distance / SPOT_SPREAD**2, dim=1)
+    centre_loss = -(target * scores).sum(1).mean()
+    seen, true = spots.transpose(1, 2), boxes[:, None].expand(-1, side**2, -1)
+    l1 = (seen - true).abs().mean(-1)
+    overlap = 1.0 - generalised_iou(seen.reshape(-1, 4), true.reshape(-1, 4)).view_as(l1)
+    return 0.5 * centre_loss + (target * (8.0 * l1 + 2.0 * overlap)).sum(1).mean()
 
 
 def _mean(values: Tensor, scale: Tensor) -> Tensor:

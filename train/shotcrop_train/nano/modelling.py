@@ -56,8 +56,49 @@ class ContextBlock(nn.Module):
         return x + y.permute(0, 3, 1, 2)
 
 
+SPOTTED = 2
+"""What the spotter looks for: the lead and the lead's head."""
+
+
+class Spotter(nn.Module):
+    """Finds the lead and the lead's head in the fused map, and tells every cell what it found.
+
+    Each cell says how likely each of the two is centred on it, and where their sides lie, as one-stage detectors do
+    [N: FCOS, 2019]. Trained on the same boxes as the chain of thought (`loss.spot_loss`), it teaches tower and neck to
+    locate directly; through attention alone they learn that slowly. The decoder reads the result from the tokens.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.predict = nn.Conv2d(width, SPOTTED * 5, 1)
+        self.tell = nn.Conv2d(SPOTTED * 5, width, 1)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Map the fused map (N, width, H, W) to itself with the findings added, and to the findings.
+
+        Returns:
+            The map; log-probabilities (N, 2, H, W) over the cells of the lead's and the head's centre; boxes
+            (N, 2, 4, H, W), x0 y0 x1 y1 relative to the photo, as seen from each cell.
+        """
+        n, _, h, w = x.shape
+        scores, reach = self.predict(x).split((SPOTTED, SPOTTED * 4), dim=1)
+        scores = functional.log_softmax(scores.flatten(2), dim=-1).view(n, SPOTTED, h, w)
+        near, far = functional.softplus(reach).view(n, SPOTTED, 4, h, w).split(2, dim=2)
+        # Not a buffer: transformers leaves buffers that are not saved uninitialised when it loads a checkpoint.
+        centres = cell_centres(h, x)
+        boxes = torch.cat((centres - near, centres + far), dim=2)
+        found = torch.cat((scores.exp(), boxes.flatten(1, 2)), dim=1)
+        return x + self.tell(found), scores, boxes
+
+
+def cell_centres(side: int, like: Tensor) -> Tensor:
+    """Return the centres (2, side, side), x then y, of the cells of a square grid over the photo."""
+    steps = (torch.arange(side, dtype=like.dtype, device=like.device) + 0.5) / side
+    return torch.stack((steps[None].expand(side, side), steps[:, None].expand(side, side)))
+
+
 class Neck(nn.Module):
-    """Fuses three strides into one map and folds it into visual tokens."""
+    """Fuses three strides into one map, finds the lead in it, and folds it into visual tokens."""
 
     def __init__(self, channels: tuple[int, int, int], config: NanoConfig) -> None:
         super().__init__()
@@ -68,20 +109,25 @@ class Neck(nn.Module):
         self.coarse = nn.Conv2d(coarse, width, 1)
         self.overview = nn.Linear(coarse, width)
         self.blocks = nn.Sequential(*(ContextBlock(width) for _ in range(config.neck_blocks)))
+        self.spotter = Spotter(width)
         self.norm = nn.LayerNorm(4 * width)
         self.project = nn.Linear(4 * width, hidden)
         self.positions = nn.Parameter(torch.zeros(1, config.num_image_tokens, hidden))
 
     def forward(self, features: list[Tensor]) -> Tensor:
-        """Map the tower's features of strides 8, 16 and 32 to (N, tokens, hidden), row by row."""
+        """Map the tower's features of strides 8, 16 and 32 to visual tokens (N, tokens, hidden), row by row."""
+        return self.spot(features)[0]
+
+    def spot(self, features: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the visual tokens and the spotter's scores and boxes."""
         fine, middle, coarse = features
         x = self.fine(functional.pixel_unshuffle(fine, 2)) + self.middle(middle)
         x = x + functional.interpolate(self.coarse(coarse), scale_factor=2.0, mode="nearest")
         # Every place also learns what the whole photo looks like; convolutions alone see too little of it.
         x = x + self.overview(coarse.mean((2, 3)))[:, :, None, None]
-        x = functional.pixel_unshuffle(self.blocks(x), 2).flatten(2).transpose(1, 2)
-        tokens: Tensor = self.project(self.norm(x)) + self.positions
-        return tokens
+        x, scores, boxes = self.spotter(self.blocks(x))
+        x = functional.pixel_unshuffle(x, 2).flatten(2).transpose(1, 2)
+        return self.project(self.norm(x)) + self.positions, scores, boxes
 
 
 class NanoPreTrainedModel(PreTrainedModel):  # type: ignore[misc]
@@ -117,10 +163,16 @@ class NanoModel(NanoPreTrainedModel):
 
     def get_image_features(self, pixel_values: Tensor) -> Tensor:
         """Map (N, 3, S, S) pixels scaled to about -1..1 to visual tokens (N, tokens, hidden)."""
-        weight = self.neck.project.weight
-        pixels = pixel_values.to(weight.dtype).contiguous(memory_format=torch.channels_last)
-        features: Tensor = self.neck(self.tower(pixels))
+        features: Tensor = self.neck(self.tower(self._pixels(pixel_values)))
         return features
+
+    def spot(self, pixel_values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the visual tokens and what the spotter found; see `Spotter`."""
+        return self.neck.spot(self.tower(self._pixels(pixel_values)))
+
+    def _pixels(self, pixel_values: Tensor) -> Tensor:
+        weight = self.neck.project.weight
+        return pixel_values.to(weight.dtype).contiguous(memory_format=torch.channels_last)
 
     def forward(
         self,
@@ -131,17 +183,22 @@ class NanoModel(NanoPreTrainedModel):
         past_key_values: Any = None,
         inputs_embeds: Tensor | None = None,
         use_cache: bool | None = None,
+        image_features: Tensor | None = None,
         **kwargs: Any,
     ) -> BaseModelOutputWithPast:
         """Return the last hidden states (N, S, hidden) of prompt and answer.
+
+        The photos come as `pixel_values`, or as `image_features` (N, tokens, hidden) when these are known already.
 
         Raises:
             ValueError: The number of image tokens in `input_ids` differs from that of the image features.
         """
         if inputs_embeds is None:
             inputs_embeds = self.get_input_embeddings()(input_ids)
-        if pixel_values is not None:
-            features = self.get_image_features(pixel_values).to(inputs_embeds.dtype)
+        if image_features is None and pixel_values is not None:
+            image_features = self.get_image_features(pixel_values)
+        if image_features is not None:
+            features = image_features.to(inputs_embeds.dtype)
             places = (input_ids == self.config.image_token_id).unsqueeze(-1).expand_as(inputs_embeds)
             if int(places.sum()) != features.numel():
                 found = int(places.sum()) // features.shape[-1]

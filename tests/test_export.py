@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from shotcrop_cli.commands.export_onnx import export_onnx_command
+from shotcrop_cli.errors import ModelError, OutputError
+from shotcrop_cli.model.bundle import DECODER, EXPORT_RECORD, MANIFEST, read_bundle
+from shotcrop_cli.model.composer import load_composer
+from shotcrop_cli.shots import SHOT_TYPES, Composition, NoSubject
+from shotcrop_export import verify as verification
+from shotcrop_export.onnx import export
+from training import save_tiny_model
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("photos")
+    rng = np.random.default_rng(0)
+    for index, size in enumerate([(64, 48), (48, 64), (90, 60), (64, 64), (70, 40)]):
+        noise = rng.integers(0, 255, (*size[::-1], 3), dtype=np.uint8)
+        Image.fromarray(noise).save(folder / f"{index}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory, photos: Path) -> Path:
+    folder = tmp_path_factory.mktemp("export")
+    checkpoint = save_tiny_model(folder / "checkpoint")
+    result = CliRunner().invoke(
+        export_onnx_command, [str(checkpoint), str(folder / "model"), "--photos", str(photos)], catch_exceptions=False
+    )
+    assert result.exit_code == 0
+    return folder / "model"
+
+
+def test_export_is_verified_alone_and_in_fours_and_says_so(exported: Path) -> None:
+    record = json.loads((exported / EXPORT_RECORD).read_text("utf-8"))
+    difference = record["torch_onnx_difference"]
+    assert difference["answers"] == 5 + 4  # five photos alone, four of them as a batch
+    assert difference["equal_tokens"] == difference["tokens"] > 0
+    assert 0.0 < difference["largest_logit_difference"] < verification.TOLERANCE
+    assert {"torch", "onnx", "onnxruntime", "transformers"} <= set(record["versions"])
+
+
+def test_exported_model_composes_any_batch_alike(exported: Path, photos: Path) -> None:
+    composer = load_composer(str(exported), "cpu")
+    assert composer.identity.provider == "CPUExecutionProvider"
+    images = [Image.open(path).convert("RGB") for path in sorted(photos.iterdir())]
+    thumbnails = [image.resize(composer.thumbnail_size) for image in images]
+    aspects = [image.width / image.height for image in images]
+    together = composer.compose(thumbnails, aspects)
+    alone = [composer.compose([one], [aspect])[0] for one, aspect in zip(thumbnails, aspects, strict=True)]
+    assert [type(answer) for answer in together] == [type(answer) for answer in alone]
+    for one, other in zip(together, alone, strict=True):
+        if isinstance(one, NoSubject):
+            continue
+        assert isinstance(one, Composition) and isinstance(other, Composition)
+        assert tuple(shot.type for shot in one.shots) == SHOT_TYPES
+        for a, b in zip(one.shots, other.shots, strict=True):
+            assert a.caption == b.caption
+            assert tuple(a.box) == pytest.approx(tuple(b.box), abs=1e-4)
+            assert a.score is not None and 0.0 <= a.score <= 1.0
+
+
+def test_weights_are_stored_in_half_the_space(exported: Path) -> None:
+    import onnx
+
+    graph = onnx.load(str(exported / DECODER)).graph
+    large = [one for one in graph.initializer if np.prod(one.dims) >= 4096]
+    assert large
+    halves = [one for one in large if one.data_type == onnx.TensorProto.FLOAT16]
+    # Only the rotation tables keep single precision.
+    assert {one.name for one in large} - {one.name for one in halves} <= {"cos", "sin"}
+
+
+def test_export_names_no_path_of_the_building_machine(exported: Path) -> None:
+    for path in exported.iterdir():
+        assert b"site-packages" not in path.read_bytes()
+
+
+def test_a_model_that_answers_otherwise_is_not_exported(
+    tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from shotcrop_train.nano.network import TorchNetwork
+
+    honest = TorchNetwork.step
+    monkeypatch.setattr(TorchNetwork, "step", lambda self, tokens: honest(self, tokens)[:, ::-1].copy())
+    checkpoint = save_tiny_model(tmp_path / "checkpoint")
+    with pytest.raises(ModelError, match="differs from torch"):
+        export(checkpoint, tmp_path / "model", sorted(photos.iterdir()))
+    assert not (tmp_path / "model").exists()
+    assert {path.name for path in tmp_path.iterdir()} == {"checkpoint"}
+
+
+def test_export_refuses_to_replace_a_folder_of_something_else(tmp_path: Path, photos: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "diary.txt").write_text("mine")
+    with pytest.raises(OutputError, match="no model folder"):
+        export(tmp_path, tmp_path / "model", sorted(photos.iterdir()))
+    assert (tmp_path / "model" / "diary.txt").read_text() == "mine"
+
+
+def copy_of(folder: Path, target: Path) -> Path:
+    target.mkdir()
+    for path in folder.iterdir():
+        (target / path.name).write_bytes(path.read_bytes())
+    return target
+
+
+def test_a_damaged_model_is_refused_and_the_file_named(exported: Path, tmp_path: Path) -> None:
+    model = copy_of(exported, tmp_path / "model")
+    data = bytearray((model / DECODER).read_bytes())
+    data[len(data) // 2] ^= 1
+    (model / DECODER).write_bytes(bytes(data))
+    with pytest.raises(ModelError, match=r"decoder\.onnx was altered"):
+        read_bundle(model)
+
+
+def test_a_model_of_another_grammar_is_refused(exported: Path, tmp_path: Path) -> None:
+    model = copy_of(exported, tmp_path / "model")
+    manifest = json.loads((model / MANIFEST).read_text("utf-8"))
+    (model / MANIFEST).write_text(json.dumps(manifest | {"control_tokens": "0" * 16}), "utf-8")
+    with pytest.raises(ModelError, match="another grammar"):
+        read_bundle(model)
+
+
+@pytest.mark.parametrize("missing", [MANIFEST, DECODER, EXPORT_RECORD])
+def test_an_incomplete_model_is_refused(exported: Path, tmp_path: Path, missing: str) -> None:
+    model = copy_of(exported, tmp_path / "model")
+    (model / missing).unlink()
+    with pytest.raises(ModelError, match=missing):
+        read_bundle(model)
