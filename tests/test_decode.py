@@ -5,11 +5,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from conftest import SWAPPED_PROFILE, jpeg_bytes, picture, rich_exif, write_photo
+from conftest import jpeg_bytes, picture, rich_exif, write_photo
 from shotcrop_cli.errors import PhotoError
-from shotcrop_cli.imaging.decode import ANY_SIZE_LONG_SIDE, Photo, decode, read_source, thumbnail
-from shotcrop_cli.imaging.formats import PNG
-from shotcrop_cli.model.preprocess import squash
+from shotcrop_cli.imaging.decode import Photo, decode, read_source
 
 
 def _decode(path: Path) -> Photo:
@@ -46,77 +44,12 @@ def test_every_orientation_is_set_upright_once(tmp_path: Path, orientation: int,
     assert np.abs(difference).max() <= (5 if suffix == ".jpg" else 0)
 
 
-def test_model_sees_srgb_and_the_photo_keeps_its_own_colours(tmp_path: Path) -> None:
-    red = Image.new("RGB", (40, 40), (255, 0, 0))
-    photo = _decode(write_photo(tmp_path / "a.png", red, icc_profile=SWAPPED_PROFILE))
-    small = thumbnail(photo, (8, 8))
-    r, g, _ = small.getpixel((4, 4))
-    assert (r < 30, g > 200) == (True, True)
-    assert photo.pixels.getpixel((4, 4)) == (255, 0, 0)
-    assert photo.icc_profile == SWAPPED_PROFILE
-
-
-def test_an_unusable_profile_does_not_cost_the_photo(tmp_path: Path) -> None:
-    red = Image.new("RGB", (40, 40), (200, 0, 0))
-    photo = _decode(write_photo(tmp_path / "a.png", red, icc_profile=b"no profile at all"))
-    assert thumbnail(photo, (8, 8)).getpixel((4, 4)) == (200, 0, 0)
-
-
-@pytest.mark.parametrize(
-    ("image", "expected"),
-    [
-        (Image.new("L", (40, 30), 77), (77, 77, 77)),
-        (Image.new("1", (40, 30), 1), (255, 255, 255)),
-        (Image.new("P", (40, 30), 0), (0, 0, 0)),
-        (Image.new("RGBA", (40, 30), (10, 20, 30, 0)), (255, 255, 255)),
-        (Image.new("RGBA", (40, 30), (10, 20, 30, 255)), (10, 20, 30)),
-        (Image.new("LA", (40, 30), (10, 255)), (10, 10, 10)),
-        (Image.new("CMYK", (40, 30), (0, 0, 0, 255)), (0, 0, 0)),
-        (Image.new("I;16", (40, 30), 0x8000), (128, 128, 128)),
-        (Image.new("I", (40, 30), 0x8000), (128, 128, 128)),
-        (Image.new("F", (40, 30), 0.5), (255, 255, 255)),
-    ],
-    ids=lambda value: value.mode if isinstance(value, Image.Image) else "",
-)
-def test_every_mode_becomes_rgb(image: Image.Image, expected: tuple[int, int, int]) -> None:
-    small = thumbnail(Photo(image, PNG), (16, 16))
-    assert (small.mode, small.size) == ("RGB", (16, 16))
-    assert all(abs(a - b) <= 1 for a, b in zip(small.getpixel((8, 8)), expected, strict=True))
-
-
-def test_sixteen_bit_is_scaled_not_clipped(tmp_path: Path) -> None:
-    ramp = Image.fromarray(np.linspace(0, 65535, 64 * 64).reshape(64, 64).astype(np.uint16))
-    photo = _decode(write_photo(tmp_path / "a.png", ramp))
-    assert photo.pixels.mode == "I;16"
-    values = np.asarray(thumbnail(photo, (64, 64)))[:, :, 0]
-    assert np.array_equal(values, np.asarray(ramp) >> 8)
-
-
-def test_palette_transparency_shows_white(tmp_path: Path) -> None:
-    image = Image.new("P", (20, 20), 0)
-    image.putpalette([255, 0, 0] * 256)
-    photo = _decode(write_photo(tmp_path / "a.png", image, transparency=0))
-    assert thumbnail(photo, (8, 8)).getpixel((4, 4)) == (255, 255, 255)
-
-
 def test_animation_yields_its_first_frame_and_says_so(tmp_path: Path) -> None:
     frames = [Image.new("RGB", (20, 20), colour) for colour in ("red", "blue")]
     photo = _decode(write_photo(tmp_path / "a.webp", frames[0], save_all=True, append_images=frames[1:], lossless=True))
-    assert thumbnail(photo, (8, 8)).getpixel((4, 4)) == (255, 0, 0)
+    assert photo.pixels.convert("RGB").getpixel((4, 4)) == (255, 0, 0)
     assert photo.warnings == ("animated: only the first frame is used",)
     assert photo.lossless
-
-
-def test_models_of_any_size_get_the_photos_aspect() -> None:
-    assert thumbnail(Photo(picture(), PNG), (0, 0)).size == (120, 80)
-    big = Photo(Image.new("RGB", (4000, 1000)), PNG)
-    assert thumbnail(big, (0, 0)).size == (ANY_SIZE_LONG_SIDE, ANY_SIZE_LONG_SIDE // 4)
-
-
-def test_model_sees_photos_as_in_its_training() -> None:
-    noise = Image.effect_noise((900, 700), 90).convert("RGB")
-    small = thumbnail(Photo(noise, PNG), (64, 64))
-    assert np.array_equal(np.asarray(small), np.asarray(squash(noise, 64)))
 
 
 def test_heic_is_upright(tmp_path: Path) -> None:
@@ -179,3 +112,13 @@ def test_a_source_is_fingerprinted_by_what_was_read(tmp_path: Path) -> None:
 def test_metadata_survives_decoding(tmp_path: Path) -> None:
     path = write_photo(tmp_path / "a.jpg", exif=rich_exif(jpeg_bytes(picture(16, 12))))
     assert _decode(path).metadata.facts().camera == "Canon EOS R5"
+
+
+def test_metadata_of_a_tiff_survives_without_the_layout_of_its_pixels(tmp_path: Path) -> None:
+    exif = rich_exif(jpeg_bytes(picture(16, 12)))
+    metadata = _decode(write_photo(tmp_path / "a.tif", picture(600, 400), exif=exif)).metadata
+    assert metadata.facts().captured_at == "2024-05-06T07:08:09+02:00"
+    kept = Image.Exif()
+    kept.load(metadata.exif)
+    assert not {0x0100, 0x0111, 0x0117} & set(kept)  # width, strip offsets, strip sizes
+    assert len(metadata.exif) < 1000

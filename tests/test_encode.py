@@ -1,5 +1,6 @@
 import io
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from conftest import SWAPPED_PROFILE, jpeg_bytes, names_in, open_image, picture,
 from shotcrop_cli.errors import OutputError, PhotoError
 from shotcrop_cli.imaging.decode import decode, read_source
 from shotcrop_cli.imaging.encode import NewFile, encode_crop, is_temporary, put_in_place
-from shotcrop_cli.imaging.metadata import MetadataPolicy
+from shotcrop_cli.imaging.metadata import Metadata, MetadataPolicy
 from shotcrop_cli.shots import PixelBox
 
 _BOX = PixelBox(10, 20, 60, 40)
@@ -110,6 +111,26 @@ def test_tiff_crop_does_not_inherit_the_layout_of_its_source(tmp_path: Path) -> 
     crop = _crop(path)
     assert (crop.tag_v2[256], crop.tag_v2[257]) == (60, 40)
     assert crop.info["compression"] == "tiff_lzw"
+
+
+@pytest.mark.parametrize("compression", ["raw", "tiff_lzw", "tiff_adobe_deflate", "jpeg"])
+def test_tiff_crop_keeps_its_exif_however_the_source_was_compressed(tmp_path: Path, compression: str) -> None:
+    photo = decode(read_source(write_photo(tmp_path / "a.tif", compression=compression)))
+    dated = replace(photo, metadata=Metadata(rich_exif(jpeg_bytes(picture(16, 12)))))
+    crop = Image.open(io.BytesIO(encode_crop(dated, _BOX, quality=95, policy=MetadataPolicy.SAFE)))
+    assert crop.getexif().get_ifd(0x8769)[0x9003] == "2024:05:06 07:08:09"
+    assert np.array_equal(np.asarray(crop), np.asarray(photo.pixels.crop(_CORNERS)))
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif", ".avif"])
+def test_damaged_exif_does_not_cost_the_crop(tmp_path: Path, suffix: str) -> None:
+    photo = decode(read_source(write_photo(tmp_path / f"a{suffix}")))
+    block = rich_exif(jpeg_bytes(picture(16, 12)))
+    for damage in range(14, 200, 3):
+        damaged = replace(photo, metadata=Metadata(block[:damage] + b"\x05\xff" + block[damage + 2 :]))
+        crop = Image.open(io.BytesIO(encode_crop(damaged, _BOX, quality=95, policy=MetadataPolicy.SAFE)))
+        assert crop.size == (60, 40)
 
 
 def test_heic_falls_to_jpeg(tmp_path: Path) -> None:

@@ -1,8 +1,13 @@
+import struct
+import tracemalloc
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import ExifTags, Image
 
 from conftest import jpeg_bytes, picture, rich_exif
-from shotcrop_cli.imaging.metadata import Metadata, MetadataPolicy
+from shotcrop_cli.imaging.metadata import CaptureFacts, Metadata, MetadataPolicy
 
 _THUMBNAIL = jpeg_bytes(picture(16, 12))
 _RICH = Metadata(exif=rich_exif(_THUMBNAIL, orientation=6))
@@ -43,6 +48,44 @@ def test_camera_time_and_exposure_are_kept() -> None:
     assert exif.get_ifd(0x8769)[0x829A] == 0.004
 
 
+@pytest.mark.parametrize("endian", ["<", ">"])
+def test_texts_numbers_and_directories_are_kept_exactly(endian: str) -> None:
+    exif = Image.Exif()
+    exif.endian = endian
+    exif[0x8298] = "© José".encode()
+    exif[0x9C9B] = "Grüße".encode("utf-16-le")
+    comment = b"UNICODE\x00" + "Grüße".encode("utf-16-le" if endian == "<" else "utf-16-be")
+    lens = (85.0, 85.0, 1.2, 1.2)
+    exif[0x8769] = {0x9204: -0.5, 0x9286: comment, 0xA432: lens, 0xA005: {1: "R98", 2: b"0100"}}
+    kept = _pillow(_inherited(Metadata(exif=exif.tobytes())).exif)
+    assert kept.endian == endian
+    assert kept[0x8298].encode("latin-1").decode() == "© José"
+    assert kept[0x9C9B].decode("utf-16-le") == "Grüße"
+    camera = kept.get_ifd(0x8769)
+    assert (camera[0x9204], camera[0x9286]) == (-0.5, comment)
+    assert camera[0xA432] == pytest.approx(lens)
+    assert kept.get_ifd(0xA005) == {1: "R98", 2: b"0100"}
+
+
+def test_a_picture_under_any_tag_is_gone() -> None:
+    exif = Image.Exif()
+    exif[0xC000] = exif[0x0131] = b"preview: " + _THUMBNAIL
+    exif[0x8769] = {0xC001: _THUMBNAIL, 0x9003: "2024:05:06 07:08:09"}
+    block = _inherited(Metadata(exif=exif.tobytes())).exif
+    assert b"\xff\xd8\xff" not in block
+    assert _pillow(block).get_ifd(0x8769)[0x9003] == "2024:05:06 07:08:09"
+
+
+def test_an_entry_that_contradicts_its_tag_costs_only_itself() -> None:
+    make_as_text = struct.pack("<HHI", 0x010F, 2, 6)
+    assert make_as_text in _RICH.exif
+    damaged = Metadata(exif=_RICH.exif.replace(make_as_text, struct.pack("<HHI", 0x010F, 10, 1)))
+    exif = _pillow(_inherited(damaged).exif)
+    assert 0x010F not in exif
+    assert exif[0x0110] == "Canon EOS R5"
+    assert exif.get_ifd(0x8769)[0x9003] == "2024:05:06 07:08:09"
+
+
 def test_orientation_and_size_are_those_of_the_crop() -> None:
     exif = _pillow(_inherited().exif)
     assert exif[0x0112] == 1
@@ -66,18 +109,65 @@ def test_harmless_xmp_is_kept_without_its_orientation() -> None:
 
 
 def test_capture_facts_are_read() -> None:
-    facts = _RICH.facts()
-    assert facts.captured_at == "2024-05-06T07:08:09+02:00"
-    assert facts.camera == "Canon EOS R5"
-    assert facts.orientation == 6
+    assert _RICH.facts() == CaptureFacts(captured_at="2024-05-06T07:08:09+02:00", camera="Canon EOS R5")
+    assert _RICH.orientation == 6
+
+
+def test_a_time_without_offset_stays_without() -> None:
+    exif = Image.Exif()
+    exif[0x8769] = {0x9003: "2024:05:06 07:08:09"}
+    assert Metadata(exif=exif.tobytes()).facts().captured_at == "2024-05-06T07:08:09"
+
+
+def test_facts_of_a_crop_are_those_of_its_photo() -> None:
+    assert _inherited().facts() == _RICH.facts()
 
 
 @pytest.mark.parametrize("value", [0, 9, 65535])
 def test_an_orientation_that_does_not_exist_counts_as_upright(value: int) -> None:
-    assert Metadata(exif=rich_exif(_THUMBNAIL, orientation=value)).facts().orientation == 1
+    assert Metadata(exif=rich_exif(_THUMBNAIL, orientation=value)).orientation == 1
 
 
 def test_a_clock_that_was_never_set_is_no_time() -> None:
     exif = Image.Exif()
     exif[0x8769] = {0x9003: "0000:00:00 00:00:00"}
     assert Metadata(exif=exif.tobytes()).facts().captured_at is None
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
+@given(st.binary(max_size=300), st.sampled_from([b"II*\x00", b"MM\x00*", b"Exif\x00\x00II*\x00\x08\x00\x00\x00"]))
+def test_any_bytes_are_read_without_error(tail: bytes, head: bytes) -> None:
+    metadata = Metadata(exif=head + tail)
+    assert 1 <= metadata.orientation <= 8
+    assert metadata.facts() is not None
+    assert len(_inherited(metadata).exif) <= 2 * len(metadata.exif) + 100
+
+
+def _sharing(count: int, shared: bytes) -> Metadata:
+    """Return metadata that is upside down and whose other entries all claim the same bytes."""
+    rows = struct.pack("<HHII", 0x0112, 3, 1, 3)
+    rows += b"".join(struct.pack("<HHII", 0x4000 + i, 2, len(shared), 14 + 12 * (count + 1)) for i in range(count))
+    return Metadata(exif=b"II*\x00" + struct.pack("<IH", 8, count + 1) + rows + b"\x00" * 4 + shared)
+
+
+def test_reading_facts_stops_where_thousands_of_entries_share_their_bytes() -> None:
+    assert _sharing(3, b"x" * 10).facts() == CaptureFacts()
+    tracemalloc.start()
+    assert _sharing(3000, b"x" * 10_000).facts() == CaptureFacts()
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 5e6  # of 30 million bytes claimed
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
+def test_damage_that_costs_the_facts_does_not_turn_the_photo() -> None:
+    assert _sharing(3000, b"x" * 10_000).orientation == 3
+
+
+def test_directories_that_point_to_themselves_end_in_silence(caplog: pytest.LogCaptureFixture) -> None:
+    first = struct.pack("<HHHIII", 1, 0x8769, 4, 1, 8, 26)
+    second = struct.pack("<HI", 0, 8)
+    metadata = Metadata(exif=b"II*\x00" + struct.pack("<I", 8) + first + second)
+    assert metadata.facts() == CaptureFacts()
+    assert _inherited(metadata).exif == b""
+    assert not caplog.records

@@ -34,7 +34,7 @@ MEAN_BOXES = (
     Box(0.2304, 0.1466, 0.7777, 0.7543),
     Box(0.3534, 0.1838, 0.6655, 0.5100),
 )
-"""Mean of each side over the 605 expert triples that the shipped default was trained on [O]."""
+"""Mean of each side over the 605 expert triples of the training set [O]."""
 
 
 def mean_boxes(compositions: Sequence[Composition]) -> tuple[Box, ...]:

@@ -108,7 +108,8 @@ def model_answers(
 
 
 def _compose(batch: Sequence[Record], composer: Composer) -> list[Answer]:
-    from shotcrop_cli.imaging.decode import decode, read_source, thumbnail
+    from shotcrop_cli.imaging.decode import decode, read_source
+    from shotcrop_cli.imaging.thumbnail import thumbnail
 
     thumbnails, aspects = [], []
     unread: dict[int, AnswerError] = {}

@@ -1,6 +1,6 @@
-"""Photo files to upright pixels, and to the thumbnails a model sees.
+"""Photo files to upright pixels.
 
-Pixels keep the file's own mode and colour space, since crops are cut from them. Only thumbnails are sRGB.
+Pixels keep the file's own mode and colour space, since crops are cut from them.
 """
 
 from __future__ import annotations
@@ -12,24 +12,17 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-import numpy as np
-from PIL import Image, ImageCms, JpegImagePlugin
+from PIL import Image, JpegImagePlugin
 
 from shotcrop_cli.errors import PhotoError
-from shotcrop_cli.imaging.exif import parse
 from shotcrop_cli.imaging.formats import BMP, FORMATS, GIF, HEIF, PNG, TIFF, WEBP, Format, format_of
-from shotcrop_cli.imaging.metadata import NO_METADATA, Metadata
+from shotcrop_cli.imaging.metadata import NO_METADATA, Metadata, tiff_exif
 
-ANY_SIZE_LONG_SIDE = 1536
-"""Longer side in pixels of a thumbnail for models that take any size; about 1.8 megapixels at 4:3 [N]."""
-_REDUCING_GAP = 2.0
-"""Shrink by whole factors while twice the wanted size remains, 5x faster than a plain resize [O].
-
-Filter and gap are those of `preprocess.squash`, through which models see their training photos."""
 _READ = tuple(dict.fromkeys(name for form in FORMATS.values() for name in form.pillow_names))
 """Pillow's names of all that is read; it knows formats that would run other programs."""
 _LOSSLESS = (PNG, TIFF, GIF, BMP)
-_MODES_16_BIT = ("I;16", "I;16B", "I;16L", "I;16N", "I", "F")
+DEEP_MODES = ("I;16", "I;16B", "I;16L", "I;16N", "I", "F")
+"""Pillow's modes of more than 8 bits per channel."""
 
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -168,11 +161,10 @@ def _upright(image: Image.Image, form: Format, data: bytes) -> Photo:
     sixteen_bit = ";16" in str(getattr(image, "tile", ""))
     image.load()  # before `info` is read: PNG stores blocks behind its pixels
     metadata = Metadata(
-        # A TIFF is its own EXIF block; what is read from it does not keep the file in memory.
-        exif=parse(data).to_bytes() if form is TIFF else image.info.get("exif") or b"",
+        exif=tiff_exif(data) if form is TIFF else image.info.get("exif") or b"",
         xmp=_bytes(image.info.get("xmp") or image.info.get("XML:com.adobe.xmp")),
     )
-    orientation = int(image.info.get("original_orientation") or metadata.facts().orientation)
+    orientation = int(image.info.get("original_orientation") or metadata.orientation)
     pixels = image
     # Pillow turns TIFF on load, and pillow-heif HEIC, which is then marked with its original orientation.
     if orientation in _UPRIGHT and form is not TIFF and "original_orientation" not in image.info:
@@ -180,7 +172,7 @@ def _upright(image: Image.Image, form: Format, data: bytes) -> Photo:
     warnings = []
     if getattr(image, "is_animated", False) and image.format != "MPO":
         warnings.append("animated: only the first frame is used")
-    if sixteen_bit and pixels.mode not in _MODES_16_BIT:
+    if sixteen_bit and pixels.mode not in DEEP_MODES:
         warnings.append("16 bits per channel were reduced to 8")
     compression = image.info.get("compression")
     return Photo(
@@ -231,65 +223,3 @@ def _heif_registered() -> bool:
         return False
     pillow_heif.register_heif_opener()
     return True
-
-
-def thumbnail(photo: Photo, size: tuple[int, int]) -> Image.Image:
-    """Return what a model sees: sRGB, mode RGB, transparency over white.
-
-    Args:
-        photo: The photo; its own pixels stay as they are.
-        size: Width and height in pixels that the photo is squashed to; (0, 0) keeps its aspect and
-            shrinks its longer side to `ANY_SIZE_LONG_SIDE` where it is longer.
-    """
-    if size == (0, 0):
-        scale = min(1.0, ANY_SIZE_LONG_SIDE / max(photo.pixels.size))
-        size = (max(1, round(photo.width * scale)), max(1, round(photo.height * scale)))
-    small = _eight_bit(photo.pixels).resize(size, Image.Resampling.BILINEAR, reducing_gap=_REDUCING_GAP)
-    if small.mode in ("LA", "RGBA"):
-        opaque = Image.new("RGBA", small.size, "white")
-        opaque.alpha_composite(small.convert("RGBA"))
-        small = opaque.convert("L" if small.mode == "LA" else "RGB")
-    return _to_srgb(small, photo.icc_profile)
-
-
-def _eight_bit(pixels: Image.Image) -> Image.Image:
-    """Return the pixels in an 8-bit mode that can be resized, scaled where they had more bits."""
-    if pixels.mode in _MODES_16_BIT:
-        stored = np.asarray(pixels)
-        if stored.dtype.itemsize == 2:
-            return Image.fromarray((stored >> 8).astype(np.uint8))
-        values = stored.astype(np.float32)
-        # 32-bit modes have no agreed white: 16-bit values are common, anything else is stretched to fit.
-        white = 65535.0 if pixels.mode != "F" and values.max() <= 65535 else float(values.max()) or 1.0
-        return Image.fromarray((values.clip(0, white) * (255.0 / white) + 0.5).astype(np.uint8))
-    if pixels.mode == "1":
-        return pixels.convert("L")
-    if pixels.mode in ("P", "PA") or (pixels.mode in ("L", "RGB") and "transparency" in pixels.info):
-        return pixels.convert("RGBA" if pixels.mode == "PA" or "transparency" in pixels.info else "RGB")
-    return pixels
-
-
-def _to_srgb(image: Image.Image, icc_profile: bytes) -> Image.Image:
-    transform = _srgb_transform(icc_profile, image.mode) if icc_profile else None
-    if transform is not None:
-        converted = ImageCms.applyTransform(image, transform)
-        assert converted is not None  # None is returned for conversions in place only
-        return converted
-    return image if image.mode == "RGB" else image.convert("RGB")
-
-
-@lru_cache(maxsize=16)
-def _srgb_transform(icc_profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
-    """Return the conversion to sRGB, None where there is nothing to convert or the profile is of no use."""
-    try:
-        profile = ImageCms.ImageCmsProfile(io.BytesIO(icc_profile))
-        if mode == "RGB" and "sRGB" in ImageCms.getProfileDescription(profile):
-            return None
-        return ImageCms.buildTransform(profile, _srgb(), mode, "RGB")
-    except (ImageCms.PyCMSError, OSError, ValueError):
-        return None
-
-
-@lru_cache(maxsize=1)
-def _srgb() -> ImageCms.ImageCmsProfile:
-    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))

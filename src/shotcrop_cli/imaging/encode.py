@@ -73,9 +73,8 @@ def _options(form: Format, photo: Photo, crop: Image.Image, metadata: Metadata, 
     elif form is AVIF:
         options |= {"quality": quality}
     elif form is TIFF:
-        kept = photo.compression in _TIFF_COMPRESSIONS
-        options["compression"] = photo.compression if kept else "tiff_adobe_deflate"
-        if photo.compression == "jpeg":
+        options["compression"] = _tiff_compression(photo, metadata)
+        if options["compression"] == "jpeg":
             options["quality"] = quality
     if metadata.exif:
         options["exif"] = metadata.exif
@@ -88,6 +87,17 @@ def _options(form: Format, photo: Photo, crop: Image.Image, metadata: Metadata, 
         info.add_itxt("XML:com.adobe.xmp", metadata.xmp.decode("utf-8", "replace"))
         options["pnginfo"] = info
     return options
+
+
+def _tiff_compression(photo: Photo, metadata: Metadata) -> str:
+    """Return the photo's own compression where it can be had together with the metadata.
+
+    To compress, Pillow hands all tags to libtiff, which refuses the Exif directory and, up to Pillow 11.3 at
+    least, crashes the process on values that contradict their tag. Crops with EXIF are thus not compressed.
+    """
+    if metadata.exif:
+        return "raw"
+    return photo.compression if photo.compression in _TIFF_COMPRESSIONS else "tiff_adobe_deflate"
 
 
 def _opaque(crop: Image.Image) -> Image.Image:

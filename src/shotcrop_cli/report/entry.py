@@ -10,7 +10,8 @@ from PIL import Image
 
 from shotcrop_cli import sidecar
 from shotcrop_cli.errors import PhotoError, ShotcropError
-from shotcrop_cli.imaging.decode import decode, read_source, thumbnail
+from shotcrop_cli.imaging.decode import decode, read_source
+from shotcrop_cli.imaging.thumbnail import thumbnail
 
 
 @dataclass(frozen=True, slots=True)

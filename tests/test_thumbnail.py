@@ -1,0 +1,80 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from conftest import SWAPPED_PROFILE, picture, write_photo
+from shotcrop_cli.imaging.decode import Photo, decode, read_source
+from shotcrop_cli.imaging.formats import PNG
+from shotcrop_cli.imaging.thumbnail import ANY_SIZE_LONG_SIDE, thumbnail
+from shotcrop_cli.model.preprocess import squash
+
+
+def _decode(path: Path) -> Photo:
+    return decode(read_source(path))
+
+
+def test_model_sees_srgb_and_the_photo_keeps_its_own_colours(tmp_path: Path) -> None:
+    red = Image.new("RGB", (40, 40), (255, 0, 0))
+    photo = _decode(write_photo(tmp_path / "a.png", red, icc_profile=SWAPPED_PROFILE))
+    small = thumbnail(photo, (8, 8))
+    r, g, _ = small.getpixel((4, 4))
+    assert (r < 30, g > 200) == (True, True)
+    assert photo.pixels.getpixel((4, 4)) == (255, 0, 0)
+    assert photo.icc_profile == SWAPPED_PROFILE
+
+
+def test_an_unusable_profile_does_not_cost_the_photo(tmp_path: Path) -> None:
+    red = Image.new("RGB", (40, 40), (200, 0, 0))
+    photo = _decode(write_photo(tmp_path / "a.png", red, icc_profile=b"no profile at all"))
+    assert thumbnail(photo, (8, 8)).getpixel((4, 4)) == (200, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("image", "expected"),
+    [
+        (Image.new("L", (40, 30), 77), (77, 77, 77)),
+        (Image.new("1", (40, 30), 1), (255, 255, 255)),
+        (Image.new("P", (40, 30), 0), (0, 0, 0)),
+        (Image.new("RGBA", (40, 30), (10, 20, 30, 0)), (255, 255, 255)),
+        (Image.new("RGBA", (40, 30), (10, 20, 30, 255)), (10, 20, 30)),
+        (Image.new("LA", (40, 30), (10, 255)), (10, 10, 10)),
+        (Image.new("CMYK", (40, 30), (0, 0, 0, 255)), (0, 0, 0)),
+        (Image.new("I;16", (40, 30), 0x8000), (128, 128, 128)),
+        (Image.new("I", (40, 30), 0x8000), (128, 128, 128)),
+        (Image.new("F", (40, 30), 0.5), (255, 255, 255)),
+    ],
+    ids=lambda value: value.mode if isinstance(value, Image.Image) else "",
+)
+def test_every_mode_becomes_rgb(image: Image.Image, expected: tuple[int, int, int]) -> None:
+    small = thumbnail(Photo(image, PNG), (16, 16))
+    assert (small.mode, small.size) == ("RGB", (16, 16))
+    assert all(abs(a - b) <= 1 for a, b in zip(small.getpixel((8, 8)), expected, strict=True))
+
+
+def test_sixteen_bit_is_scaled_not_clipped(tmp_path: Path) -> None:
+    ramp = Image.fromarray(np.linspace(0, 65535, 64 * 64).reshape(64, 64).astype(np.uint16))
+    photo = _decode(write_photo(tmp_path / "a.png", ramp))
+    assert photo.pixels.mode == "I;16"
+    values = np.asarray(thumbnail(photo, (64, 64)))[:, :, 0]
+    assert np.array_equal(values, np.asarray(ramp) >> 8)
+
+
+def test_palette_transparency_shows_white(tmp_path: Path) -> None:
+    image = Image.new("P", (20, 20), 0)
+    image.putpalette([255, 0, 0] * 256)
+    photo = _decode(write_photo(tmp_path / "a.png", image, transparency=0))
+    assert thumbnail(photo, (8, 8)).getpixel((4, 4)) == (255, 255, 255)
+
+
+def test_models_of_any_size_get_the_photos_aspect() -> None:
+    assert thumbnail(Photo(picture(), PNG), (0, 0)).size == (120, 80)
+    big = Photo(Image.new("RGB", (4000, 1000)), PNG)
+    assert thumbnail(big, (0, 0)).size == (ANY_SIZE_LONG_SIDE, ANY_SIZE_LONG_SIDE // 4)
+
+
+def test_model_sees_photos_as_in_its_training() -> None:
+    noise = Image.effect_noise((900, 700), 90).convert("RGB")
+    small = thumbnail(Photo(noise, PNG), (64, 64))
+    assert np.array_equal(np.asarray(small), np.asarray(squash(noise, 64)))
