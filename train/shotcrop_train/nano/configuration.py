@@ -56,7 +56,16 @@ class NanoConfig(PretrainedConfig):  # type: ignore[misc]
     @property
     def num_image_tokens(self) -> int:
         """Visual tokens of a photo."""
-        return self.grid**2
+        return image_tokens(self.image_size)
+
+
+SPOTTED = 2
+"""What the neck looks for, each with a visual token of its own: the lead and the lead's head."""
+
+
+def image_tokens(image_size: int) -> int:
+    """Return the visual tokens of a photo: one for each 32 x 32 pixels, then the spotted ones."""
+    return (image_size // 32) ** 2 + SPOTTED
 
 
 def default_text_config(vocab_size: int) -> LlamaConfig:

@@ -5,8 +5,8 @@ Shapes, for a batch of N photos of 256 x 256 pixels:
     pixel_values    (N, 3, 256, 256)
     tower           (N, 48, 32, 32), (N, 120, 16, 16), (N, 352, 8, 8)       strides 8, 16, 32; 4.3 M parameters
     neck            (N, 160, 16, 16), then folded 2 x 2 to (N, 64, 640)     fine detail kept in the channels
-    visual tokens   (N, 64, 256)
-    prompt          68 tokens: <|user|> 64 x <image> <aspect_i> <|end|> <|assistant|>; always this long, so no padding
+    visual tokens   (N, 66, 256)    one for each folded cell, one for the spotted lead, one for the lead's head
+    prompt          70 tokens: <|user|> 66 x <image> <aspect_i> <|end|> <|assistant|>; always this long, so no padding
     answer          about 60 tokens (see `shotcrop_cli.model.grammar`)
     decoder         4 Llama layers, width 256, 4 heads, 704 in the MLP; 3.2 M parameters
     vocabulary      4096: 3796 text and 300 control tokens, input and output embeddings tied; 1 M parameters
@@ -14,7 +14,7 @@ Shapes, for a batch of N photos of 256 x 256 pixels:
 Why these sizes [O], measured on two CPU cores in fp32, forward and backward per photo:
 * 256 pixels: the tower costs 47 ms with its stem and first two stages frozen; 320 pixels would cost 1.56 times that,
   and most of the training photos have 224 pixels to a side.
-* 64 visual tokens: six decoder layers over 154 positions cost 35 ms, over 346 (256 visual tokens) 91 ms. Folding 2 x 2
+* 64 folded cells: six decoder layers over 154 positions cost 35 ms, over 346 (256 visual tokens) 91 ms. Folding 2 x 2
   cells of the stride-16 map into one token keeps their content; only the attention sees fewer places.
 * 4 layers: two thirds of the cost of six, in training as in decoding, where every layer costs its kernel launches a
   step.
@@ -35,7 +35,7 @@ from torch.nn import functional
 from transformers import GenerationMixin, LlamaModel, PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutputWithPast
 
-from shotcrop_train.nano.configuration import NanoConfig
+from shotcrop_train.nano.configuration import SPOTTED, NanoConfig
 from shotcrop_train.nano.tower import Lite2Tower
 
 
@@ -56,39 +56,53 @@ class ContextBlock(nn.Module):
         return x + y.permute(0, 3, 1, 2)
 
 
-SPOTTED = 2
-"""What the spotter looks for: the lead and the lead's head."""
-
-
 class Spotter(nn.Module):
-    """Finds the lead and the lead's head in the fused map, and tells every cell what it found.
+    """Finds the lead and the lead's head in the fused map, and makes a token of each.
 
-    Each cell says how likely each of the two is centred on it, and where their sides lie, as one-stage detectors do
-    [N: FCOS, 2019]. Trained on the same boxes as the chain of thought (`loss.spot_loss`), it teaches tower and neck to
-    locate directly; through attention alone they learn that slowly. The decoder reads the result from the tokens.
+    Every cell says how likely each of the two is centred on it, and where their sides lie, as one-stage detectors do
+    [N: FCOS, 2019]. It is trained on the same boxes as the chain of thought (`loss.spot_loss`), which teaches tower and
+    neck to locate directly; through the decoder's attention alone they learn that slowly [O]. What is found goes to the
+    decoder as a token each: the sides of its box as waves, and the map's features where it is.
     """
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, hidden: int) -> None:
         super().__init__()
         self.predict = nn.Conv2d(width, SPOTTED * 5, 1)
-        self.tell = nn.Conv2d(SPOTTED * 5, width, 1)
+        self.place = nn.Linear(4 * 2 * len(WAVE_OCTAVES), hidden)
+        self.look = nn.Linear(width, hidden)
+        self.kind = nn.Parameter(torch.zeros(1, SPOTTED, hidden))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Map the fused map (N, width, H, W) to itself with the findings added, and to the findings.
+        """Map the fused map (N, width, H, W) to what was found in it.
 
         Returns:
-            The map; log-probabilities (N, 2, H, W) over the cells of the lead's and the head's centre; boxes
-            (N, 2, 4, H, W), x0 y0 x1 y1 relative to the photo, as seen from each cell.
+            A token each (N, 2, hidden); log-probabilities (N, 2, H, W) over the cells of the centres of lead and head;
+            boxes (N, 2, 4, H, W), x0 y0 x1 y1 relative to the photo, as seen from each cell.
         """
         n, _, h, w = x.shape
         scores, reach = self.predict(x).split((SPOTTED, SPOTTED * 4), dim=1)
-        scores = functional.log_softmax(scores.flatten(2), dim=-1).view(n, SPOTTED, h, w)
+        scores = functional.log_softmax(scores.flatten(2), dim=-1)
         near, far = functional.softplus(reach).view(n, SPOTTED, 4, h, w).split(2, dim=2)
         # Not a buffer: transformers leaves buffers that are not saved uninitialised when it loads a checkpoint.
         centres = cell_centres(h, x)
         boxes = torch.cat((centres - near, centres + far), dim=2)
-        found = torch.cat((scores.exp(), boxes.flatten(1, 2)), dim=1)
-        return x + self.tell(found), scores, boxes
+        # The decoder reads what is found and has no say in it: the spotter learns from its own loss alone.
+        share = scores.exp().detach()
+        sides = (boxes.detach().flatten(3) * share[:, :, None]).sum(-1).clamp(0.0, 1.0)
+        features = share @ x.flatten(2).transpose(1, 2)
+        tokens = self.place(waves(sides)) + self.look(features) + self.kind
+        return tokens, scores.view(n, SPOTTED, h, w), boxes
+
+
+WAVE_OCTAVES = tuple(range(8))
+"""Wavelengths of a coordinate's waves: from twice the frame down to one cell of the 64th part of it [O]."""
+
+
+def waves(coordinates: Tensor) -> Tensor:
+    """Write coordinates (..., k) in 0..1 as sines and cosines (..., 2 k octaves), so that small moves show."""
+    octaves = torch.tensor([math.pi * 2.0**octave for octave in WAVE_OCTAVES], device=coordinates.device)
+    phases = (coordinates[..., None] * octaves).flatten(-2)
+    return torch.cat((torch.sin(phases), torch.cos(phases)), dim=-1)
 
 
 def cell_centres(side: int, like: Tensor) -> Tensor:
@@ -98,7 +112,7 @@ def cell_centres(side: int, like: Tensor) -> Tensor:
 
 
 class Neck(nn.Module):
-    """Fuses three strides into one map, finds the lead in it, and folds it into visual tokens."""
+    """Fuses three strides into one map, finds the lead in it, and makes visual tokens of both."""
 
     def __init__(self, channels: tuple[int, int, int], config: NanoConfig) -> None:
         super().__init__()
@@ -109,10 +123,10 @@ class Neck(nn.Module):
         self.coarse = nn.Conv2d(coarse, width, 1)
         self.overview = nn.Linear(coarse, width)
         self.blocks = nn.Sequential(*(ContextBlock(width) for _ in range(config.neck_blocks)))
-        self.spotter = Spotter(width)
+        self.spotter = Spotter(width, hidden)
         self.norm = nn.LayerNorm(4 * width)
         self.project = nn.Linear(4 * width, hidden)
-        self.positions = nn.Parameter(torch.zeros(1, config.num_image_tokens, hidden))
+        self.positions = nn.Parameter(torch.zeros(1, config.grid**2, hidden))
 
     def forward(self, features: list[Tensor]) -> Tensor:
         """Map the tower's features of strides 8, 16 and 32 to visual tokens (N, tokens, hidden), row by row."""
@@ -125,9 +139,11 @@ class Neck(nn.Module):
         x = x + functional.interpolate(self.coarse(coarse), scale_factor=2.0, mode="nearest")
         # Every place also learns what the whole photo looks like; convolutions alone see too little of it.
         x = x + self.overview(coarse.mean((2, 3)))[:, :, None, None]
-        x, scores, boxes = self.spotter(self.blocks(x))
+        x = self.blocks(x)
+        found, scores, boxes = self.spotter(x)
         x = functional.pixel_unshuffle(x, 2).flatten(2).transpose(1, 2)
-        return self.project(self.norm(x)) + self.positions, scores, boxes
+        tokens = self.project(self.norm(x)) + self.positions
+        return torch.cat((tokens, found), dim=1), scores, boxes
 
 
 class NanoPreTrainedModel(PreTrainedModel):  # type: ignore[misc]

@@ -13,6 +13,7 @@ from transformers.image_processing_utils import BaseImageProcessor
 
 from shotcrop_cli.model import grammar
 from shotcrop_cli.model.preprocess import pixel_values, squash
+from shotcrop_train.nano.configuration import image_tokens
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}{{ '<|' + message['role'] + '|>' }}"
@@ -74,7 +75,7 @@ class NanoProcessor(ProcessorMixin):  # type: ignore[misc]
     @property
     def num_image_tokens(self) -> int:
         """Visual tokens of a photo."""
-        return (int(self.image_processor.image_size) // 32) ** 2
+        return image_tokens(int(self.image_processor.image_size))
 
     def __call__(self, images: Any = None, text: str | Sequence[str] | None = None, **kwargs: Any) -> BatchFeature:
         """Tokenize prompts and prepare their photos.
