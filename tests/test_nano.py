@@ -263,7 +263,7 @@ def test_spotter_is_taught_the_boxes_that_the_answer_names() -> None:
 def test_spotted_probabilities_sum_to_one_over_the_photo() -> None:
     model, _ = tiny_model()
     tokens, scores, boxes = model.model.spot(torch.zeros(2, 3, 64, 64))
-    assert tokens.shape == (2, 4, 32)
+    assert tokens.shape == (2, 6, 32)
     assert boxes.shape == (2, 2, 4, 4, 4)
     assert torch.allclose(scores.exp().sum((2, 3)), torch.ones(2, 2))
     assert (boxes[:, :, :2] < boxes[:, :, 2:]).all()

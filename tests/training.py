@@ -17,7 +17,7 @@ CAPTIONS = ["a man stands in a field", "a woman in a red coat walks left", "two 
 
 
 def tiny_model(seed: int = 0) -> tuple[NanoForConditionalGeneration, NanoProcessor]:
-    """Return a compact model of the shipped kind with 64-pixel photos, four visual tokens and a two-layer decoder."""
+    """Return a compact model of the shipped kind with 64-pixel photos, six visual tokens and a two-layer decoder."""
     import torch
 
     torch.manual_seed(seed)
