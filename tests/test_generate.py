@@ -26,9 +26,9 @@ class NoisyNetwork:
     def __init__(self, seed: int, scale: float = 10.0) -> None:
         self.rng, self.scale, self.batch = np.random.default_rng(seed), scale, 0
 
-    def start(self, pixels: Floats, prompt: Ids) -> Floats:
+    def start(self, pixels: Floats, prompt: Ids) -> tuple[Floats, Floats]:
         self.batch = len(prompt)
-        return self._logits()
+        return self._logits(), self.rng.uniform(-0.2, 1.2, size=(self.batch, 2, 4)).astype(np.float32)
 
     def step(self, tokens: Ids) -> Floats:
         assert tokens.shape == (self.batch,)
@@ -87,6 +87,10 @@ def test_rows_of_a_batch_do_not_disturb_each_other() -> None:
         def _logits(self) -> Floats:
             return np.repeat(super()._logits()[:1], self.batch, axis=0)
 
+        def start(self, pixels: Floats, prompt: Ids) -> tuple[Floats, Floats]:
+            logits, spots = super().start(pixels, prompt)
+            return logits, np.repeat(spots[:1], self.batch, axis=0)
+
     pixels, prompt = np.zeros((4, 3, 2, 2), np.float32), np.zeros((4, 3), np.int64)
     alike = decoder(2.0).decode(Repeating(5), pixels, prompt)
     assert all(draft.tokens == alike[0].tokens for draft in alike)
@@ -106,6 +110,21 @@ def test_no_subject_threshold_decides() -> None:
     (draft,) = decoder(0.7).decode(Nobody(0), pixels, prompt)
     assert not draft.empty
     assert draft.grounding().people == 1
+
+
+def test_lead_and_head_are_where_the_spotter_saw_them() -> None:
+    spots = np.array([[[0.1, 0.2, 0.7, 0.9], [0.3, 0.2, 0.45, 0.4]]], np.float32)
+
+    class Spotting(NoisyNetwork):
+        def start(self, pixels: Floats, prompt: Ids) -> tuple[Floats, Floats]:
+            return super().start(pixels, prompt)[0], spots
+
+    pixels, prompt = np.zeros((1, 3, 2, 2), np.float32), np.zeros((1, 3), np.int64)
+    (draft,) = decoder(2.0).decode(Spotting(1), pixels, prompt)
+    grounding = draft.grounding()
+    assert grounding.lead is not None and grounding.head is not None
+    assert tuple(grounding.lead) == pytest.approx(tuple(spots[0, 0]))
+    assert tuple(grounding.head) == pytest.approx(tuple(spots[0, 1]))
 
 
 def test_locations_are_read_below_a_bin() -> None:

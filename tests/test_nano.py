@@ -15,7 +15,7 @@ from shotcrop_cli.shots import Box, Grounding
 from shotcrop_train.nano import NanoConfig, NanoForConditionalGeneration
 from shotcrop_train.nano.configuration import default_text_config
 from shotcrop_train.nano.loss import LossWeights, generalised_iou, grounding_boxes, nano_loss, spot_loss
-from shotcrop_train.nano.modelling import cell_centres
+from shotcrop_train.nano.modelling import cell_centres, expected_boxes, likeliest_boxes
 from shotcrop_train.nano.network import TorchNetwork, decoder_of, vocabulary_of
 from shotcrop_train.nano.tower import BATCH_NORM_EPS, LITE2_STAGES, Lite2Tower, fold_batch_norms
 from training import CAPTIONS, save_tiny_model, tiny_model
@@ -131,7 +131,7 @@ def test_cached_steps_give_the_logits_of_a_whole_pass() -> None:
     with torch.no_grad():
         logits = model(input_ids=torch.from_numpy(whole), pixel_values=torch.from_numpy(pixels[:1])).logits[0].numpy()
     network = TorchNetwork(model)
-    stepped = [network.start(pixels[:1], ids[:1])] + [network.step(np.array([token])) for token in draft.tokens]
+    stepped = [network.start(pixels[:1], ids[:1])[0]] + [network.step(np.array([token])) for token in draft.tokens]
     assert np.abs(np.concatenate(stepped) - logits[ids.shape[1] - 1 :]).max() < 1e-4
 
 
@@ -267,6 +267,9 @@ def test_spotted_probabilities_sum_to_one_over_the_photo() -> None:
     assert boxes.shape == (2, 2, 4, 4, 4)
     assert torch.allclose(scores.exp().sum((2, 3)), torch.ones(2, 2))
     assert (boxes[:, :, :2] < boxes[:, :, 2:]).all()
+    for found in (expected_boxes(scores, boxes), likeliest_boxes(scores, boxes)):
+        assert found.shape == (2, 2, 4)
+        assert ((found >= 0) & (found <= 1)).all()
 
 
 def test_generalised_iou_is_one_for_equal_boxes_and_negative_for_distant_ones() -> None:

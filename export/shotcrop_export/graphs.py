@@ -6,19 +6,20 @@ import torch
 from torch import Tensor, nn
 
 from shotcrop_train.nano import NanoForConditionalGeneration
+from shotcrop_train.nano.modelling import likeliest_boxes
 
 
 class VisionGraph(nn.Module):
-    """pixel_values (B, 3, S, S) -> image_features (B, T, H)."""
+    """pixel_values (B, 3, S, S) -> image_features (B, T, H), spots (B, 2, 4)."""
 
     def __init__(self, model: NanoForConditionalGeneration) -> None:
         super().__init__()
         self.tower, self.neck = model.model.tower, model.model.neck
 
-    def forward(self, pixel_values: Tensor) -> Tensor:
+    def forward(self, pixel_values: Tensor) -> tuple[Tensor, Tensor]:
         """Run tower and neck."""
-        features: Tensor = self.neck(self.tower(pixel_values))
-        return features
+        tokens, scores, boxes = self.neck.spot(self.tower(pixel_values))
+        return tokens, likeliest_boxes(scores, boxes)
 
 
 class DecoderGraph(nn.Module):

@@ -138,7 +138,7 @@ def export_graphs(model: NanoForConditionalGeneration, folder: Path) -> None:
         (torch.zeros(2, 3, size, size),),
         folder / VISION,
         inputs=["pixel_values"],
-        outputs=["image_features"],
+        outputs=["image_features", "spots"],
         dynamic={"pixel_values": {0: auto}},
     )
     names = [f"{layer}.{kind}" for layer in range(layers) for kind in ("key", "value")]

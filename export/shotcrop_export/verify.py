@@ -47,10 +47,11 @@ class Recorder:
         self.network = network
         self.logits: list[Floats] = []
 
-    def start(self, pixels: Floats, prompt: Ids) -> Floats:
+    def start(self, pixels: Floats, prompt: Ids) -> tuple[Floats, Floats]:
         """Record the prompt's logits."""
-        self.logits = [self.network.start(pixels, prompt)]
-        return self.logits[-1]
+        logits, spots = self.network.start(pixels, prompt)
+        self.logits = [logits]
+        return logits, spots
 
     def step(self, tokens: Ids) -> Floats:
         """Record a step's logits."""

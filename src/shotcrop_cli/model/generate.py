@@ -2,7 +2,8 @@
 
 The loop feeds one token per photo and step. Each step is masked to what the photo's slot allows, so every answer is
 well-formed. Location tokens are read below a bin: the coordinate is the mean of the distribution over the bins, and the
-token fed back is the bin nearest to it.
+token fed back is the bin nearest to it. The boxes of lead and head come from the model's spotter, which measures them
+better than the decoder does; they are written into the answer all the same, and the shots are decoded after them.
 """
 
 from __future__ import annotations
@@ -43,8 +44,12 @@ CONFIDENCE_REACH = 0.02
 class Network(Protocol):
     """A compact model that keeps its own key-value cache between the steps of one batch."""
 
-    def start(self, pixels: Floats, prompt: Ids) -> Floats:
-        """Read photos (B, 3, S, S) and prompts (B, P), all of one length; return the last logits (B, vocabulary)."""
+    def start(self, pixels: Floats, prompt: Ids) -> tuple[Floats, Floats]:
+        """Read photos (B, 3, S, S) and prompts (B, P), all of one length.
+
+        Returns:
+            The last logits (B, vocabulary), and the spotted boxes (B, 2, 4) of lead and head, sides 0..1.
+        """
         ...
 
     def step(self, tokens: Ids) -> Floats:
@@ -54,8 +59,9 @@ class Network(Protocol):
 
 @dataclass(slots=True)
 class Draft:
-    """One photo's answer while it is decoded."""
+    """One photo's answer while it is decoded; `spots` are the sides of lead and head (2, 4), 0..1."""
 
+    spots: Floats
     tokens: list[int] = field(default_factory=list)
     attributes: dict[Slot, int] = field(default_factory=dict)
     boxes: list[Box] = field(default_factory=list)
@@ -106,8 +112,8 @@ class Decoder:
             pixels: Photos (B, 3, S, S), scaled to about -1..1.
             prompt: Prompt ids (B, P).
         """
-        drafts = [Draft() for _ in range(len(pixels))]
-        logits = network.start(pixels, prompt)
+        logits, spots = network.start(pixels, prompt)
+        drafts = [Draft(one) for one in spots]
         while True:
             tokens = np.array(
                 [self._advance(draft, row) for draft, row in zip(drafts, logits, strict=True)], dtype=np.int64
@@ -160,7 +166,11 @@ class Decoder:
             last -= MIN_SIDE_BINS
         else:
             first = round(draft.sides[BOX_SLOTS.index(slot) - 2] * (LOCATION_BINS - 1)) + MIN_SIDE_BINS
-        coordinate, mass = decode_location(softmax(logits[first : last + 1]), first)
+        if len(draft.boxes) < len(draft.spots):
+            spotted = float(draft.spots[len(draft.boxes), BOX_SLOTS.index(slot)]) * (LOCATION_BINS - 1)
+            coordinate, mass = min(max(spotted, first), last) / (LOCATION_BINS - 1), 1.0
+        else:
+            coordinate, mass = decode_location(softmax(logits[first : last + 1]), first)
         draft.sides.append(coordinate)
         draft.masses.append(mass)
         if slot is Slot.Y1:

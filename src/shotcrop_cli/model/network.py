@@ -44,10 +44,10 @@ class OnnxNetwork:
         """The provider that runs the decoder."""
         return self.decoder.provider
 
-    def start(self, pixels: Floats, prompt: Ids) -> Floats:
+    def start(self, pixels: Floats, prompt: Ids) -> tuple[Floats, Floats]:
         """Read photos and prompts; see `shotcrop_cli.model.generate.Network`."""
         batch = len(prompt)
-        features = self.vision.session.run(None, {"pixel_values": pixels})[0]
+        features, spots = self.vision.session.run(["image_features", "spots"], {"pixel_values": pixels})
         self.length = 0
         self.binding = self.decoder.session.io_binding()
         runtime = import_onnxruntime()
@@ -58,7 +58,7 @@ class OnnxNetwork:
             self.binding.bind_ortvalue_input(f"past.{name}", cache)
             self.binding.bind_ortvalue_output(f"present.{name}", cache)
         self.binding.bind_output("logits", "cpu")
-        return self._run(prompt)
+        return self._run(prompt), spots
 
     def step(self, tokens: Ids) -> Floats:
         """Append one token per photo; see `shotcrop_cli.model.generate.Network`."""

@@ -86,12 +86,23 @@ class Spotter(nn.Module):
         # Not a buffer: transformers leaves buffers that are not saved uninitialised when it loads a checkpoint.
         centres = cell_centres(h, x)
         boxes = torch.cat((centres - near, centres + far), dim=2)
+        scores = scores.view(n, SPOTTED, h, w)
         # The decoder reads what is found and has no say in it: the spotter learns from its own loss alone.
-        share = scores.exp().detach()
-        sides = (boxes.detach().flatten(3) * share[:, :, None]).sum(-1).clamp(0.0, 1.0)
-        features = share @ x.flatten(2).transpose(1, 2)
+        features = scores.exp().detach().flatten(2) @ x.flatten(2).transpose(1, 2)
+        sides = expected_boxes(scores.detach(), boxes.detach())
         tokens = self.place(waves(sides)) + self.look(features) + self.kind
-        return tokens, scores.view(n, SPOTTED, h, w), boxes
+        return tokens, scores, boxes
+
+
+def expected_boxes(scores: Tensor, boxes: Tensor) -> Tensor:
+    """Return the boxes (N, 2, 4), 0..1, that the cells see on average, each cell as likely as it is the centre."""
+    return (boxes * scores.exp()[:, :, None]).sum((-2, -1)).clamp(0.0, 1.0)
+
+
+def likeliest_boxes(scores: Tensor, boxes: Tensor) -> Tensor:
+    """Return the boxes (N, 2, 4), 0..1, that the likeliest centre cells see: one of two people, never the middle."""
+    cell = scores.flatten(2).argmax(-1)[:, :, None, None].expand(-1, -1, 4, 1)
+    return boxes.flatten(3).gather(3, cell)[..., 0].clamp(0.0, 1.0)
 
 
 WAVE_OCTAVES = tuple(range(8))
@@ -185,6 +196,11 @@ class NanoModel(NanoPreTrainedModel):
     def spot(self, pixel_values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return the visual tokens and what the spotter found; see `Spotter`."""
         return self.neck.spot(self.tower(self._pixels(pixel_values)))
+
+    def ground(self, pixel_values: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the visual tokens and the boxes (N, 2, 4) of lead and head, x0 y0 x1 y1 relative to the photo."""
+        tokens, scores, boxes = self.spot(pixel_values)
+        return tokens, likeliest_boxes(scores, boxes)
 
     def _pixels(self, pixel_values: Tensor) -> Tensor:
         weight = self.neck.project.weight

@@ -21,13 +21,13 @@ class TorchNetwork:
         self.cache: Any = None
 
     @torch.inference_mode()
-    def start(self, pixels: Floats, prompt: Ids) -> Floats:
+    def start(self, pixels: Floats, prompt: Ids) -> tuple[Floats, Floats]:
         """Read photos and prompts; see `shotcrop_cli.model.generate.Network`."""
         device = self.model.device
         self.cache = None
-        return self._run(
-            input_ids=torch.from_numpy(prompt).to(device), pixel_values=torch.from_numpy(pixels).to(device)
-        )
+        features, spots = self.model.model.ground(torch.from_numpy(pixels).to(device))
+        logits = self._run(input_ids=torch.from_numpy(prompt).to(device), image_features=features)
+        return logits, spots.float().cpu().numpy()
 
     @torch.inference_mode()
     def step(self, tokens: Ids) -> Floats:
