@@ -1,10 +1,10 @@
 """A model folder: what `shotcrop export-onnx` writes and the runtime reads.
 
-model.json             what the model is: kind, sizes, decoding settings (`Manifest`)
-tokenizer.json         vocabulary, for the `tokenizers` library
-vision.onnx            pixel_values (B, 3, S, S) -> image_features (B, T, H), spots (B, 2, 4)
-decoder.onnx           token ids, image features and key-value cache -> logits and cache
-shotcrop_export.json   how it was made: versions, hashes of the files above, measured difference to torch
+    model.json             what the model is: kind, sizes, decoding settings (`Manifest`)
+    tokenizer.json         vocabulary, for the `tokenizers` library
+    vision.onnx            pixel_values (B, 3, S, S) -> image_features (B, T, H), spots (B, 2, 4)
+    decoder.onnx           token ids, image features and key-value cache -> logits and cache
+    shotcrop_export.json   how it was made: versions, hashes of the files above, measured difference to torch
 """
 
 from __future__ import annotations

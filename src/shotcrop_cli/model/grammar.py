@@ -7,8 +7,7 @@ An answer of `shotcrop-nano` is a fixed sequence of slots. The grounded chain of
     <establishing> x0 y0 x1 y1 caption <medium> x0 y0 x1 y1 caption <close_up> x0 y0 x1 y1 caption <|end|>
 
 where each coordinate is one of `LOCATION_BINS` location tokens. A photo of nobody is `<people_0> <|end|>`. Training
-writes this text, and the runtime masks each step to what its slot allows, so that every decoded answer is well-
-formed.
+writes this text, and the runtime masks each step to what its slot allows: every decoded answer is well-formed.
 """
 
 from __future__ import annotations
