@@ -68,6 +68,22 @@ def test_exported_model_composes_any_batch_alike(exported: Path, photos: Path) -
             assert a.score is not None and 0.0 <= a.score <= 1.0
 
 
+def test_captions_are_grounded_unless_free_ones_are_asked_for(exported: Path, photos: Path, tmp_path: Path) -> None:
+    grounded = load_composer(str(exported), "cpu")
+    free_model, _ = export(
+        save_tiny_model(tmp_path / "checkpoint"), tmp_path / "free", sorted(photos.iterdir()), captions="free"
+    )
+    free = load_composer(str(free_model.folder), "cpu")
+    image = Image.open(photos / "0.png").convert("RGB").resize(free.thumbnail_size)
+    (one,), (other,) = grounded.compose([image], [1.5]), free.compose([image], [1.5])
+    assert isinstance(one, Composition) and isinstance(other, Composition)
+    assert one.grounding is not None
+    assert one.shots[1].caption.startswith("A closer view of the ")
+    assert one.shots[1].caption != other.shots[1].caption
+    # Captions are said differently; what is cut is the same.
+    assert [tuple(shot.box) for shot in one.shots] == [tuple(shot.box) for shot in other.shots]
+
+
 def test_weights_are_stored_in_half_the_space(exported: Path) -> None:
     import onnx
 

@@ -112,6 +112,15 @@ def test_no_subject_threshold_decides() -> None:
     assert draft.grounding().people == 1
 
 
+def test_what_the_model_is_unsure_of_is_left_out() -> None:
+    pixels, prompt = np.zeros((1, 3, 2, 2), np.float32), np.zeros((1, 3), np.int64)
+    (vague,) = decoder(2.0).decode(NoisyNetwork(0, scale=0.01), pixels, prompt)
+    assert (vague.sure_grounding().people, vague.sure_grounding().setting) == (None, None)
+    assert vague.grounding().setting is not None
+    (certain,) = decoder(2.0).decode(NoisyNetwork(2, scale=300.0), pixels, prompt)
+    assert certain.sure_grounding() == certain.grounding()
+
+
 def test_lead_and_head_are_where_the_spotter_saw_them() -> None:
     spots = np.array([[[0.1, 0.2, 0.7, 0.9], [0.3, 0.2, 0.45, 0.4]]], np.float32)
 

@@ -22,6 +22,7 @@ from shotcrop_cli.model.bundle import (
     DECODER,
     EXPORT_RECORD,
     FORMAT,
+    GROUNDED_CAPTIONS,
     HASHED_FILES,
     MANIFEST,
     TOKENIZER,
@@ -44,7 +45,11 @@ HALF_FROM = 1024
 
 
 def export(
-    checkpoint: Path, target: Path, photos: Sequence[Path], name: str = "shotcrop-nano"
+    checkpoint: Path,
+    target: Path,
+    photos: Sequence[Path],
+    name: str = "shotcrop-nano",
+    captions: str = GROUNDED_CAPTIONS,
 ) -> tuple[Bundle, Difference]:
     """Write a model folder and verify it against torch before it gets its name.
 
@@ -56,6 +61,7 @@ def export(
         target: Folder to write; it must not exist, or be an older model folder.
         photos: Real photos to verify with.
         name: The model's name.
+        captions: How its captions come about, `grounded` or `free`; see `Manifest`.
 
     Returns:
         The model folder, and the measured difference between torch and ONNX Runtime.
@@ -72,7 +78,7 @@ def export(
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".export-") as scratch:
         folder = Path(scratch) / "model"
         folder.mkdir(mode=0o755)
-        write_manifest(model, processor, folder, name)
+        write_manifest(model, processor, folder, name, captions)
         processor.tokenizer.backend_tokenizer.save(str(folder / TOKENIZER))
         export_graphs(model, folder)
         hashes = {file: file_sha256(folder / file) for file in HASHED_FILES}
@@ -98,7 +104,9 @@ def write_record(folder: Path, record: dict[str, object]) -> None:
     (folder / EXPORT_RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
 
-def write_manifest(model: NanoForConditionalGeneration, processor: NanoProcessor, folder: Path, name: str) -> None:
+def write_manifest(
+    model: NanoForConditionalGeneration, processor: NanoProcessor, folder: Path, name: str, captions: str
+) -> None:
     """Write `model.json`."""
     config, text = model.config, model.config.text_config
     manifest = Manifest(
@@ -114,6 +122,7 @@ def write_manifest(model: NanoForConditionalGeneration, processor: NanoProcessor
         text_tokens=vocabulary_of(processor.tokenizer).text_tokens,
         control_tokens=control_token_hash(),
         no_subject_threshold=config.no_subject_threshold,
+        captions=captions,
     )
     (folder / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
 

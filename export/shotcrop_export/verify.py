@@ -81,10 +81,10 @@ def verify(
     pixels = pixel_values(np.stack([np.asarray(squash(image, size)) for image in images]))
     prompts = [prompt(bundle.manifest.image_tokens, aspect_token(one.width / one.height)) for one in images]
     ids = np.array(processor.tokenizer(prompts)["input_ids"], dtype=np.int64)
-    decoder = decoder_of(processor.tokenizer, model.config.no_subject_threshold)
     torch_network, onnx_network = Recorder(TorchNetwork(model)), Recorder(OnnxNetwork(bundle, Device("cpu")))
     answers = tokens = equal = 0
     largest = 0.0
+    decoder = decoder_of(processor.tokenizer, model.config.no_subject_threshold)
     for batch in BATCHES:
         for first in range(0, len(images) - batch + 1, batch):
             part = slice(first, first + batch)

@@ -26,7 +26,14 @@ from shotcrop_cli.errors import ShotcropError
     help="Verify on at most so many photos.",
 )
 @click.option("--name", default="shotcrop-nano", show_default=True, help="The model's name in sidecars.")
-def export_onnx_command(checkpoint: Path, out: Path, photos: Path, limit: int, name: str) -> None:
+@click.option(
+    "--captions",
+    type=click.Choice(["grounded", "free"]),
+    default="grounded",
+    show_default=True,
+    help="Captions put into words from what the model sees, or as the model writes them.",
+)
+def export_onnx_command(checkpoint: Path, out: Path, photos: Path, limit: int, name: str, captions: str) -> None:
     """Export CHECKPOINT to the model folder OUT and verify it."""
     try:
         from shotcrop_export.onnx import export
@@ -37,7 +44,7 @@ def export_onnx_command(checkpoint: Path, out: Path, photos: Path, limit: int, n
 
     suffixes = {".jpg", ".jpeg", ".png", ".webp"}
     chosen = sorted(path for path in photos.iterdir() if path.suffix.lower() in suffixes)[:limit]
-    bundle, difference = export(checkpoint, out, chosen, name)
+    bundle, difference = export(checkpoint, out, chosen, name, captions)
     megabytes = sum(path.stat().st_size for path in bundle.folder.iterdir()) / 1e6
     click.echo(
         f"{bundle.folder}: {megabytes:.1f} MB, {difference.equal_tokens}/{difference.tokens} tokens equal over "

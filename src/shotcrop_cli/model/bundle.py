@@ -5,6 +5,8 @@
     vision.onnx            pixel_values (B, 3, S, S) -> image_features (B, T, H), spots (B, 2, 4)
     decoder.onnx           token ids, image features and key-value cache -> logits and cache
     shotcrop_export.json   how it was made: versions, hashes of the files above, measured difference to torch
+
+The names and hashes make a folder self-contained: it can be copied anywhere, and an altered one is refused.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ DECODER = "decoder.onnx"
 EXPORT_RECORD = "shotcrop_export.json"
 HASHED_FILES = (MANIFEST, TOKENIZER, VISION, DECODER)
 FORMAT = "shotcrop-nano/1"
+FREE_CAPTIONS, GROUNDED_CAPTIONS = "free", "grounded"
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,7 @@ class Manifest:
         text_tokens: Number of text tokens; the control tokens follow.
         control_tokens: Hash of the control tokens' names and order, so that a model of another grammar is refused.
         no_subject_threshold: From this probability of "nobody" on, the answer is that.
+        captions: `free`, as the model writes them, or `grounded`, put into words from its chain of thought by rule.
     """
 
     format: str
@@ -60,6 +64,7 @@ class Manifest:
     text_tokens: int
     control_tokens: str
     no_subject_threshold: float
+    captions: str
 
     def to_json(self) -> str:
         """Return the content of `model.json`."""

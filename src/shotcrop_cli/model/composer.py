@@ -8,9 +8,9 @@ import numpy as np
 from PIL import Image
 
 from shotcrop_cli.errors import ModelError
-from shotcrop_cli.model.bundle import TOKENIZER, Bundle, read_bundle
+from shotcrop_cli.model.bundle import FREE_CAPTIONS, TOKENIZER, Bundle, read_bundle
 from shotcrop_cli.model.generate import Decoder, Draft, caption_masks
-from shotcrop_cli.model.grammar import Vocabulary, aspect_token, prompt, sentence, verbalise
+from shotcrop_cli.model.grammar import Vocabulary, aspect_token, captions, prompt, sentence, verbalise
 from shotcrop_cli.model.network import OnnxNetwork
 from shotcrop_cli.model.preprocess import pixel_values, squash
 from shotcrop_cli.model.resolve import resolve_model
@@ -42,7 +42,9 @@ class NanoComposer:
         self.vocabulary = Vocabulary(self.manifest.text_tokens)
         pieces = [self.tokenizer.decode([index]) for index in range(self.manifest.text_tokens)]
         self.decoder = Decoder(
-            self.vocabulary, *caption_masks(pieces), no_subject_threshold=self.manifest.no_subject_threshold
+            self.vocabulary,
+            *caption_masks(pieces),
+            no_subject_threshold=self.manifest.no_subject_threshold,
         )
         self.identity = ModelIdentity(self.manifest.name, bundle.sha256, network.provider)
         self.thumbnail_size = (self.manifest.image_size, self.manifest.image_size)
@@ -60,13 +62,13 @@ class NanoComposer:
     def _answer(self, draft: Draft) -> Answer:
         if draft.empty:
             return NoSubject(draft.no_subject)
-        grounding = draft.grounding()
-        shots = tuple(
-            Shot(shot_type, box, sentence(self.tokenizer.decode(caption)), score)
-            for shot_type, box, caption, score in zip(
-                SHOT_TYPES, draft.boxes[2:], draft.captions, draft.scores[2:], strict=False
-            )
-        )
+        grounding, boxes, scores = draft.grounding(), draft.boxes[2:], draft.scores[2:]
+        # The model's own captions are decoded either way: the boxes that follow depend on them.
+        if self.manifest.captions == FREE_CAPTIONS:
+            texts = tuple(sentence(self.tokenizer.decode(caption)) for caption in draft.captions[: len(boxes)])
+        else:
+            texts = captions(draft.sure_grounding(), boxes[-1])
+        shots = tuple(Shot(*shot) for shot in zip(SHOT_TYPES, boxes, texts, scores, strict=True))
         return Composition(shots, verbalise(grounding), grounding)
 
 

@@ -9,7 +9,7 @@ better than the decoder does; they are written into the answer all the same, and
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -64,6 +64,7 @@ class Draft:
     spots: Floats
     tokens: list[int] = field(default_factory=list)
     attributes: dict[Slot, int] = field(default_factory=dict)
+    confidences: dict[Slot, float] = field(default_factory=dict)
     boxes: list[Box] = field(default_factory=list)
     scores: list[float] = field(default_factory=list)
     captions: list[list[int]] = field(default_factory=lambda: [[]])
@@ -86,6 +87,20 @@ class Draft:
             facing=FACINGS[self.attributes[Slot.FACING]],
             native_scale=SCALES[self.attributes[Slot.SCALE]],
         )
+
+    def sure_grounding(self) -> Grounding:
+        """Return the chain of thought without the number of people and the setting where the model is not `SURE`."""
+        grounding = self.grounding()
+        return replace(
+            grounding,
+            people=grounding.people if self.confidences[Slot.PEOPLE] >= SURE else None,
+            setting=grounding.setting if self.confidences[Slot.SETTING] >= SURE else None,
+        )
+
+
+SURE = 0.8
+"""An attribute is stated in a caption from this probability on: on held-back photos, of those so sure, 88 % of the
+numbers of people and 94 % of the settings were the expert's. Where a face points is never that sure [O]."""
 
 
 @dataclass(frozen=True)
@@ -145,6 +160,7 @@ class Decoder:
         else:
             choice = int(np.argmax(logits[span]))
             draft.attributes[slot] = choice
+            draft.confidences[slot] = float(softmax(logits[span])[choice])
             token = span.start + choice
         draft.tokens.append(int(token))
         draft.slot += 1
@@ -157,6 +173,7 @@ class Decoder:
         draft.done = draft.empty
         count = 0 if draft.empty else 1 + int(np.argmax(probabilities[1 : len(PEOPLE)]))
         draft.attributes[Slot.PEOPLE] = count
+        draft.confidences[Slot.PEOPLE] = float(probabilities[count])
         return count
 
     def _side(self, draft: Draft, slot: Slot, logits: Floats) -> int:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from shotcrop_cli.errors import AnswerError
-from shotcrop_cli.geometry import clamp
+from shotcrop_cli.geometry import clamp, visible_share
 from shotcrop_cli.shots import SHOT_TYPES, Box, Composition, Grounding, NoSubject, Reasoning, Shot
 
 LOCATION_BINS = 256
@@ -28,7 +28,7 @@ PAD, USER, ASSISTANT, END, IMAGE = "<pad>", "<|user|>", "<|assistant|>", "<|end|
 SPECIAL_TOKENS = (PAD, USER, ASSISTANT, END, IMAGE)
 
 UNKNOWN = "<unk>"
-"""Stands where an annotation is missing; it never carries loss and is never decoded."""
+"""Stands where an annotation is missing; it never carries loss, and is never decoded."""
 
 PEOPLE = tuple(f"<people_{count}>" for count in range(5))
 """Number of people, the last one standing for four or more."""
@@ -246,6 +246,22 @@ def verbalise(grounding: Grounding) -> Reasoning:
         "close": "From a portrait that is already tight, step by step, to the face",
     }.get(grounding.native_scale or "", "")
     return Reasoning(*(f"{text}." if text else "" for text in (scene, subject, story)))
+
+
+def captions(grounding: Grounding, close_up: Box) -> tuple[str, str, str]:
+    """Caption the three shots with what the chain of thought holds: short and general, but nothing made up.
+
+    Args:
+        grounding: The decoded chain of thought; number of people and setting are None where the model is unsure.
+        close_up: Box of the close-up; it is called the head's only when it shows the head.
+    """
+    scene = verbalise(grounding).scene.rstrip(".")
+    if grounding.people is None:
+        scene = " ".join(("The whole scene", scene)).strip()
+    lead = "the person" if grounding.people == 1 else "the leading person"
+    shows_head = grounding.head is not None and visible_share(grounding.head, close_up) >= 0.9
+    detail = f"Close-up of {lead}'s head" if shows_head else f"A detail of {lead}"
+    return scene, f"A closer view of {lead}", detail
 
 
 @dataclass(frozen=True, slots=True)
