@@ -133,19 +133,17 @@ class GroundedTrainer(SFTTrainer):  # type: ignore[misc]
         num_items_in_batch: torch.Tensor | None = None,
     ) -> Any:
         """Return the loss of `nano.loss` on the backbone's hidden states; each part is averaged into the next log."""
-        bare = self.accelerator.unwrap_model(model)
-        features, scores, spots = bare.base_model.spot(inputs["pixel_values"])
-        output = bare.base_model(
+        output = model(
             input_ids=inputs["input_ids"],
             attention_mask=inputs["attention_mask"],
-            image_features=features,
-            use_cache=False,
+            pixel_values=inputs["pixel_values"],
+            grounded=True,
         )
         parts = nano_loss(
             output.last_hidden_state,
-            scores,
-            spots,
-            bare.get_output_embeddings().weight,
+            output.scores,
+            output.spots,
+            self.accelerator.unwrap_model(model).get_output_embeddings().weight,
             inputs["labels"],
             inputs["token_weights"],
             self.locations,

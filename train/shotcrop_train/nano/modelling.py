@@ -27,6 +27,7 @@ nothing may happen to the logits after `lm_head`.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -34,6 +35,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import GenerationMixin, LlamaModel, PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutputWithPast
+from transformers.utils import ModelOutput
 
 from shotcrop_train.nano.configuration import SPOTTED, NanoConfig
 from shotcrop_train.nano.tower import Lite2Tower
@@ -249,6 +251,15 @@ class NanoModel(NanoPreTrainedModel):
         )
 
 
+@dataclass
+class GroundedOutput(ModelOutput):  # type: ignore[misc]
+    """Last hidden states (N, S, hidden), and the spotter's scores and boxes; see `Spotter`."""
+
+    last_hidden_state: Tensor | None = None
+    scores: Tensor | None = None
+    spots: Tensor | None = None
+
+
 class NanoForConditionalGeneration(NanoPreTrainedModel, GenerationMixin):  # type: ignore[misc]
     """The compact model with its language head."""
 
@@ -287,9 +298,18 @@ class NanoForConditionalGeneration(NanoPreTrainedModel, GenerationMixin):  # typ
         labels: Tensor | None = None,
         use_cache: bool | None = None,
         logits_to_keep: int | Tensor = 0,
+        grounded: bool = False,
         **kwargs: Any,
-    ) -> CausalLMOutputWithPast:
-        """Return logits (N, S, vocabulary) and, with labels, the plain next-token loss."""
+    ) -> CausalLMOutputWithPast | GroundedOutput:
+        """Return logits (N, S, vocabulary) and, with labels, the plain next-token loss.
+
+        With `grounded`, return what `loss.nano_loss` needs instead. It comes through `forward` so that the wrappers of
+        data-parallel training see it.
+        """
+        if grounded:
+            features, scores, spots = self.model.spot(pixel_values)
+            hidden = self.model(input_ids, attention_mask=attention_mask, image_features=features, use_cache=False)
+            return GroundedOutput(hidden.last_hidden_state, scores, spots)
         output = self.model(
             input_ids=input_ids,
             pixel_values=pixel_values,
