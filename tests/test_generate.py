@@ -115,7 +115,8 @@ def test_no_subject_threshold_decides() -> None:
 def test_what_the_model_is_unsure_of_is_left_out() -> None:
     pixels, prompt = np.zeros((1, 3, 2, 2), np.float32), np.zeros((1, 3), np.int64)
     (vague,) = decoder(2.0).decode(NoisyNetwork(0, scale=0.01), pixels, prompt)
-    assert (vague.sure_grounding().people, vague.sure_grounding().setting) == (None, None)
+    sure = vague.sure_grounding()
+    assert (sure.people, sure.setting, sure.facing) == (None, None, None)
     assert vague.grounding().setting is not None
     (certain,) = decoder(2.0).decode(NoisyNetwork(2, scale=300.0), pixels, prompt)
     assert certain.sure_grounding() == certain.grounding()

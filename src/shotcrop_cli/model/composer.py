@@ -62,14 +62,14 @@ class NanoComposer:
     def _answer(self, draft: Draft) -> Answer:
         if draft.empty:
             return NoSubject(draft.no_subject)
-        grounding, boxes, scores = draft.grounding(), draft.boxes[2:], draft.scores[2:]
+        sure, boxes, scores = draft.sure_grounding(), draft.boxes[2:], draft.scores[2:]
         # The model's own captions are decoded either way: the boxes that follow depend on them.
         if self.manifest.captions == FREE_CAPTIONS:
             texts = tuple(sentence(self.tokenizer.decode(caption)) for caption in draft.captions[: len(boxes)])
         else:
-            texts = captions(draft.sure_grounding(), boxes[-1])
+            texts = captions(sure, boxes[-1])
         shots = tuple(Shot(*shot) for shot in zip(SHOT_TYPES, boxes, texts, scores, strict=True))
-        return Composition(shots, verbalise(grounding), grounding)
+        return Composition(shots, verbalise(sure), draft.grounding())
 
 
 def load_composer(model: str | None = None, device: str = "auto", threads: int | None = None) -> Composer:
