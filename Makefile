@@ -36,7 +36,7 @@ sheet: demo ## Redraw docs/contact-sheet.jpg from the example photos
 	$(RUN)/shotcrop sheet shots -o docs/contact-sheet.jpg
 
 test: lint type ## Run the linter, the type checker and the tests
-	$(DEV)/python -m pytest
+	OMP_NUM_THREADS=1 $(DEV)/python -m pytest  # torch's threads stall one another on a busy machine
 
 lint: $(VENV_TEST)/ready-to-test ## Check style and layout of the code
 	$(DEV)/ruff check $(PYTHON_CODE)

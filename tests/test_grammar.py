@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from shotcrop_cli.errors import AnswerError
 from shotcrop_cli.model import grammar
-from shotcrop_cli.shots import Box, Composition, Grounding, NoSubject
+from shotcrop_cli.shots import FACINGS, NATIVE_SCALES, SETTINGS, Box, Composition, Grounding, NoSubject
 
 BIN = 1 / (grammar.LOCATION_BINS - 1)
 
@@ -27,9 +27,9 @@ groundings = st.builds(
     boxes(),
     boxes(),
     st.integers(1, 4),
-    st.sampled_from(grammar.SETTINGS),
-    st.sampled_from(grammar.FACINGS),
-    st.sampled_from(grammar.SCALES),
+    st.sampled_from(SETTINGS),
+    st.sampled_from(FACINGS),
+    st.sampled_from(NATIVE_SCALES),
 )
 
 

@@ -22,7 +22,7 @@ from shotcrop_train.nano.network import TorchNetwork, decoder_of
 
 BATCHES = (1, 4)
 TOLERANCE = 2e-3
-"""Largest difference of a logit that single-precision arithmetic explains; logits reach about 20 [O]."""
+"""Largest difference of a logit that single precision explains; logits reach 23 on 64 training photos [O]."""
 
 
 @dataclass(frozen=True)

@@ -123,13 +123,18 @@ def eye_line(crop: Box, face: Face) -> float:
     return ((right.y + left.y) / 2 - crop.y0) / crop.height
 
 
+def yaw(face: Face) -> float:
+    """Return how far the nose lies right of the middle between the eyes, in widths of the face."""
+    right, left = face.landmarks[Landmark.RIGHT_EYE], face.landmarks[Landmark.LEFT_EYE]
+    return (face.landmarks[Landmark.NOSE].x - (right.x + left.x) / 2) / face.box.width
+
+
 def gaze(face: Face) -> str:
     """Return where a face points as the viewer sees it: `left`, `right` or `camera`."""
-    right, left = face.landmarks[Landmark.RIGHT_EYE], face.landmarks[Landmark.LEFT_EYE]
-    yaw = (face.landmarks[Landmark.NOSE].x - (right.x + left.x) / 2) / face.box.width
-    if abs(yaw) < YAW:
+    turn = yaw(face)
+    if abs(turn) < YAW:
         return "camera"
-    return "left" if yaw < 0.0 else "right"
+    return "left" if turn < 0.0 else "right"
 
 
 def lead_room(crop: Box, face: Face, facing: str) -> float | None:

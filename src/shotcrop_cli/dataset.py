@@ -16,16 +16,23 @@ from typing import TypeVar
 from shotcrop_cli.detections import Detections, Face, Keypoint, Person, Point
 from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.geometry import PERMILLE, clip, from_permille
-from shotcrop_cli.shots import SHOT_TYPES, Box, Composition, Grounding, Reasoning, Shot, ShotType
+from shotcrop_cli.shots import (
+    FACINGS,
+    NATIVE_SCALES,
+    SETTINGS,
+    SHOT_TYPES,
+    Box,
+    Composition,
+    Grounding,
+    Reasoning,
+    Shot,
+    ShotType,
+)
 
 METADATA = "metadata.jsonl"
 
 MANY_PEOPLE = 4
 """`Grounding.people` counts up to here: four stands for four or more [O]."""
-
-SETTINGS = ("indoor", "outdoor")
-FACINGS = ("camera", "left", "right", "away", "down", "up")
-NATIVE_SCALES = ("wide", "full", "medium", "close")
 
 _T = TypeVar("_T")
 

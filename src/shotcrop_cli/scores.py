@@ -12,7 +12,7 @@ from shotcrop_cli.shots import SHOT_TYPES, ShotType
 
 ACCURACY_THRESHOLDS = (0.5, 0.7, 0.75, 0.85)
 NESTED = 0.9
-"""A shot lies in the next wider one when this share of it does (METHOD: IoA >= .9)."""
+"""A shot lies in the next wider one when this share of it does [O]."""
 DISTINCT = 0.85
 """No pair of shots may overlap by this IoU or more."""
 HIT = 0.5

@@ -109,6 +109,11 @@ class Shot:
     score: float | None = None
 
 
+SETTINGS = ("indoor", "outdoor")
+FACINGS = ("camera", "left", "right", "away", "down", "up")
+NATIVE_SCALES = ("wide", "full", "medium", "close")
+
+
 @dataclass(frozen=True, slots=True)
 class Grounding:
     """What the compact model sees before it composes: its chain of thought in figures.
@@ -117,9 +122,9 @@ class Grounding:
         lead: Box of the person who carries the story.
         head: Box of the lead's head, hair top to chin.
         people: Number of people, 4 standing for four or more.
-        setting: `indoor` or `outdoor`.
-        facing: Where the lead's face points as the viewer sees it: camera, left, right, away, down or up.
-        native_scale: How the photo itself frames the lead: wide, full, medium or close.
+        setting: One of `SETTINGS`.
+        facing: Where the lead's face points as the viewer sees it, one of `FACINGS`.
+        native_scale: How the photo itself frames the lead, one of `NATIVE_SCALES`.
     """
 
     lead: Box | None = None

@@ -30,9 +30,6 @@ class Augmentation:
     """Standard deviation, in bins, of the noise on location tokens the model reads (not on those it must write)."""
 
 
-NO_AUGMENTATION = Augmentation(flip=0.0, crop=0.0, colour=0.0, gray=0.0, location_noise=0.0)
-
-
 def augment(
     sample: Sample, image: Image.Image, size: int, settings: Augmentation, rng: np.random.Generator
 ) -> tuple[Sample, Image.Image]:

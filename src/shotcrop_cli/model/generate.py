@@ -17,25 +17,22 @@ from numpy.typing import NDArray
 
 from shotcrop_cli.model.grammar import (
     BOX_SLOTS,
-    FACINGS,
     LAYOUT,
     LOCATION_BINS,
     MIN_SIDE_BINS,
     PEOPLE,
-    SCALES,
-    SETTINGS,
     SLOT_TOKENS,
     Slot,
     Vocabulary,
     safe_box,
 )
-from shotcrop_cli.shots import Box, Grounding
+from shotcrop_cli.shots import FACINGS, NATIVE_SCALES, SETTINGS, Box, Grounding
 
 Floats = NDArray[np.float32]
 Ids = NDArray[np.int64]
 
 MAX_CAPTION_TOKENS = 24
-"""The longest expert caption is 18 words [GUIDE]; a caption that has not ended by then is cut at its last word."""
+"""Experts were asked for at most 18 words; a caption that has not ended by then is cut at its last word."""
 
 CONFIDENCE_REACH = 0.02
 """Half width, in shares of the photo, of the window whose probability counts as confidence in a coordinate [O]."""
@@ -85,7 +82,7 @@ class Draft:
             people=self.attributes[Slot.PEOPLE],
             setting=SETTINGS[self.attributes[Slot.SETTING]],
             facing=FACINGS[self.attributes[Slot.FACING]],
-            native_scale=SCALES[self.attributes[Slot.SCALE]],
+            native_scale=NATIVE_SCALES[self.attributes[Slot.SCALE]],
         )
 
     def sure_grounding(self) -> Grounding:

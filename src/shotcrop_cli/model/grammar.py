@@ -12,6 +12,7 @@ writes this text, and the runtime masks each step to what its slot allows: every
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +20,18 @@ from enum import Enum
 
 from shotcrop_cli.errors import AnswerError
 from shotcrop_cli.geometry import clamp, visible_share
-from shotcrop_cli.shots import SHOT_TYPES, Box, Composition, Grounding, NoSubject, Reasoning, Shot
+from shotcrop_cli.shots import (
+    FACINGS,
+    NATIVE_SCALES,
+    SETTINGS,
+    SHOT_TYPES,
+    Box,
+    Composition,
+    Grounding,
+    NoSubject,
+    Reasoning,
+    Shot,
+)
 
 LOCATION_BINS = 256
 """One bin per pixel column of the model's 256-pixel input [O]; `decode_location` goes below a bin."""
@@ -32,12 +44,9 @@ UNKNOWN = "<unk>"
 
 PEOPLE = tuple(f"<people_{count}>" for count in range(5))
 """Number of people, the last one standing for four or more."""
-SETTINGS = ("indoor", "outdoor")
-FACINGS = ("camera", "left", "right", "away", "down", "up")
-SCALES = ("wide", "full", "medium", "close")
 SETTING_TOKENS = tuple(f"<{name}>" for name in SETTINGS)
 FACING_TOKENS = tuple(f"<facing_{name}>" for name in FACINGS)
-SCALE_TOKENS = tuple(f"<scale_{name}>" for name in SCALES)
+SCALE_TOKENS = tuple(f"<scale_{name}>" for name in NATIVE_SCALES)
 LEAD, HEAD = "<lead>", "<head>"
 SHOT_TOKENS = tuple(f"<{shot_type}>" for shot_type in SHOT_TYPES)
 LOCATION_TOKENS = tuple(f"<loc_{index}>" for index in range(LOCATION_BINS))
@@ -125,8 +134,6 @@ def aspect_token(aspect: float | None) -> str:
     """Return the token for a photo's width / height, None when it is unknown."""
     if aspect is None:
         return ASPECT_UNKNOWN
-    import math
-
     index = round(math.log(aspect) / math.log(ASPECT_STEP)) + ASPECT_BINS // 2
     return ASPECT_TOKENS[min(max(index, 0), ASPECT_BINS - 1)]
 
@@ -185,7 +192,7 @@ def write(grounding: Grounding, shots: Sequence[tuple[Box | None, str]], *, end:
 
 _BOX_PATTERN = r"<loc_(\d+)>" * 4
 _ANSWER_PATTERN = re.compile(
-    rf"<people_([1-4])><({'|'.join(SETTINGS)})><facing_({'|'.join(FACINGS)})><scale_({'|'.join(SCALES)})>"
+    rf"<people_([1-4])><({'|'.join(SETTINGS)})><facing_({'|'.join(FACINGS)})><scale_({'|'.join(NATIVE_SCALES)})>"
     rf"<lead>{_BOX_PATTERN}<head>{_BOX_PATTERN}"
     + "".join(rf"{re.escape(token)}{_BOX_PATTERN}([^<>]*)" for token in SHOT_TOKENS)
 )
@@ -264,6 +271,9 @@ def captions(grounding: Grounding, close_up: Box) -> tuple[str, str, str]:
     return scene, f"A closer view of {lead}", detail
 
 
+_PLACES = {token: place for place, token in enumerate(CONTROL_TOKENS)}
+
+
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
     """Where the tokens lie in a model's vocabulary: text ids first, then `CONTROL_TOKENS` in order.
@@ -279,7 +289,7 @@ class Vocabulary:
 
     def id(self, token: str) -> int:
         """Return the id of a control token."""
-        return self.text_tokens + CONTROL_TOKENS.index(token)
+        return self.text_tokens + _PLACES[token]
 
     def span(self, tokens: Sequence[str]) -> slice:
         """Return the ids of a contiguous run of control tokens."""
