@@ -75,7 +75,7 @@ $(VENV_TEST)/ready-to-test: pyproject.toml
 	$(call create-environment,$(VENV_TEST))
 	@echo "Installing shotcrop with torch and the training stack into $(VENV_TEST): this takes minutes, once ..."
 	$(VENV_TEST)/bin/python -m pip install --quiet $(TORCH)
-	$(VENV_TEST)/bin/python -m pip install --quiet --editable '.[cpu,train,export,heif,dev]'
+	$(VENV_TEST)/bin/python -m pip install --quiet --editable '.[cpu,train,export,heif,raw,dev]'
 	@touch $@
 
 define create-environment

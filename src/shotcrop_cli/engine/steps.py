@@ -15,9 +15,10 @@ from shotcrop_cli import __version__
 from shotcrop_cli.errors import AnswerError, OutputError, PhotoError
 from shotcrop_cli.geometry import from_pixels, to_pixels
 from shotcrop_cli.imaging.decode import Fingerprint, Photo, decode, read_source
-from shotcrop_cli.imaging.encode import NewFile, encode_crop, put_in_place
+from shotcrop_cli.imaging.encode import encode_crop
 from shotcrop_cli.imaging.thumbnail import thumbnail
 from shotcrop_cli.library.plan import Job
+from shotcrop_cli.library.store import NewFile, put_in_place
 from shotcrop_cli.library.tally import PhotoResult, PhotoStatus
 from shotcrop_cli.settings import CropSettings
 from shotcrop_cli.shots import Answer, Composition, ModelIdentity, NoSubject, Reasoning

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from shotcrop_cli import sidecar as sidecars
 from shotcrop_cli.errors import OutputError, ShotcropError
-from shotcrop_cli.imaging.encode import NewFile, is_temporary, put_in_place
 from shotcrop_cli.library.plan import Decision, Job, decide
+from shotcrop_cli.library.store import NewFile, is_temporary, put_in_place
 from shotcrop_cli.settings import CropSettings
 from shotcrop_cli.shots import ModelIdentity
 from shotcrop_cli.sidecar import Sidecar, iso_mtime

@@ -1,0 +1,51 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from conftest import names_in
+from shotcrop_cli.errors import OutputError, PhotoError
+from shotcrop_cli.library.store import NewFile, is_temporary, put_in_place
+
+
+def test_files_appear_whole_with_the_time_asked_for(tmp_path: Path) -> None:
+    file = tmp_path / "sub" / "a.jpg"
+    put_in_place([NewFile(file, b"content", mtime_ns=1_000_000_000)], root=tmp_path)
+    assert file.read_bytes() == b"content"
+    assert file.stat().st_mtime_ns == 1_000_000_000
+    assert names_in(file.parent) == ["a.jpg"]
+
+
+def test_a_failed_write_leaves_what_was_there_and_no_temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    crop, sidecar = tmp_path / "a.jpg", tmp_path / "a.json"
+    crop.write_bytes(b"old crop")
+    sidecar.write_bytes(b"old sidecar")
+
+    def full(_descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OutputError, match="No space left on device"):
+        put_in_place([NewFile(crop, b"new"), NewFile(sidecar, b"new")], root=tmp_path, obsolete=[sidecar])
+    assert (crop.read_bytes(), sidecar.read_bytes()) == (b"old crop", b"old sidecar")
+    assert names_in(tmp_path) == ["a.jpg", "a.json"]
+
+
+def test_a_lost_output_folder_is_noticed_not_made_anew(tmp_path: Path) -> None:
+    root = tmp_path / "gone"
+    with pytest.raises(OutputError, match="is gone"):
+        put_in_place([NewFile(root / "a.jpg", b"x")], root=root)
+    assert not root.exists()
+
+
+def test_a_name_too_long_costs_one_photo_not_the_run(tmp_path: Path) -> None:
+    with pytest.raises(PhotoError, match="File name too long"):
+        put_in_place([NewFile(tmp_path / ("a" * 300), b"x")], root=tmp_path)
+    assert names_in(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [(".shotcrop-12ab.tmp", True), (".shotcrop.lock", False), ("a.tmp", False)]
+)
+def test_temporaries_are_told_by_name(name: str, expected: bool) -> None:
+    assert is_temporary(name) is expected
