@@ -15,13 +15,13 @@ DEV = $(VENV_TEST)/bin
 # options for the index that has one.
 TORCH ?= torch==2.13.0
 
-PYTHON_CODE = src train export tests $(wildcard benchmarks)
+PYTHON_CODE = src train export tests docs $(wildcard benchmarks)
 BENCHMARKS = $(sort $(wildcard benchmarks/*.py))
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help install demo sheet test lint type format bench bench-quality train-nano clean
+.PHONY: help install demo sheet docs test lint type format bench bench-quality train-nano clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -34,6 +34,10 @@ demo: $(VENV)/ready ## Crop the example photos into ./shots
 
 sheet: demo ## Redraw docs/contact-sheet.jpg from the example photos
 	$(RUN)/shotcrop sheet shots -o docs/contact-sheet.jpg
+
+docs: $(VENV_TEST)/ready-to-test ## Write docs/cli.md anew from the command line
+	$(DEV)/python docs/cli.py > docs/cli.md.new
+	mv docs/cli.md.new docs/cli.md
 
 test: lint type ## Run the linter, the type checker and the tests
 	OMP_NUM_THREADS=1 $(DEV)/python -m pytest  # torch's threads stall one another on a busy machine

@@ -18,7 +18,7 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from shotcrop_cli.model.composer import load_composer
+from shotcrop_cli.model.composer import find_model, load_composer
 
 PHOTOS = sorted((Path(__file__).parent.parent / "examples" / "photos").glob("*.jpg"))
 TWELVE_MEGAPIXELS = (4000, 3000)
@@ -38,7 +38,7 @@ def median_ms(action: Callable[[], object]) -> float:
 
 
 def main(model: str | None) -> None:
-    composer = load_composer(model, "cpu")
+    composer = load_composer(find_model(model), "cpu")
     buffer = io.BytesIO()
     with Image.open(PHOTOS[0]) as photo:
         photo.convert("RGB").resize(TWELVE_MEGAPIXELS).save(buffer, "JPEG", quality=92)

@@ -76,7 +76,10 @@ def nobody(_image: Image.Image, _aspect: float) -> Answer:
 def composer(monkeypatch: pytest.MonkeyPatch) -> FakeComposer:
     """Return the composer that `shotcrop crop` gets in this test, whatever model it asks for."""
     fake = FakeComposer()
-    module = SimpleNamespace(load_composer=lambda _model, device="auto": fake)
+    module = SimpleNamespace(
+        find_model=lambda _model, *, offline: SimpleNamespace(sha256=fake.sha256),
+        load_composer=lambda _bundle, _device, *, providers: fake,
+    )
     monkeypatch.setitem(sys.modules, "shotcrop_cli.model.composer", module)
     return fake
 

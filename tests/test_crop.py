@@ -1,15 +1,17 @@
 import json
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from conftest import FakeComposer, names_in, nobody, open_image, picture, write_photo
+from conftest import FakeComposer, jpeg_bytes, names_in, nobody, open_image, picture, rich_exif, write_photo
 from shotcrop_cli.errors import ExitCode
 from shotcrop_cli.imaging import decode
 from shotcrop_cli.library.lock import LOCK_NAME, output_lock
+from shotcrop_cli.library.marks import ROOTS_NAME
 from shotcrop_cli.main import cli
 from shotcrop_cli.sidecar import read
 from test_decode import turned
@@ -41,7 +43,7 @@ def _times(folder: Path) -> dict[str, int]:
 def test_a_tree_is_mirrored_with_the_documented_names(photos: Path, output: Path) -> None:
     write_photo(photos / "2026" / "ana" / "IMG_1234.jpg")
     _crop(photos, "-o", output)
-    assert names_in(output) == [LOCK_NAME, "2026"]
+    assert names_in(output) == [LOCK_NAME, ROOTS_NAME, "2026"]
     assert names_in(output / "2026" / "ana") == [
         "IMG_1234.jpg.close_up.jpg",
         "IMG_1234.jpg.establishing.jpg",
@@ -232,6 +234,7 @@ def test_temporaries_of_a_killed_run_are_swept(photos: Path, output: Path) -> No
     write_photo(photos / "sub" / "a.jpg")
     _crop(photos, "-o", output)
     (output / "sub" / ".shotcrop-0123456789abcdef.tmp").write_bytes(b"half a crop")
+    (output / ".shotcrop.running").touch()
     _crop(photos, "-o", output)
     assert len(names_in(output / "sub")) == 4
 
@@ -247,7 +250,7 @@ def test_a_second_run_at_once_is_refused(photos: Path, output: Path) -> None:
     write_photo(photos / "a.jpg")
     with output_lock(output):
         result = _crop(photos, "-o", output, code=ExitCode.LOCKED)
-    assert "another run works on this output folder" in result.stderr
+    assert "another run still works on this output folder" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -259,6 +262,14 @@ def test_a_second_run_at_once_is_refused(photos: Path, output: Path) -> None:
         [".", "-o", "shots", "--device", "tpu"],
         [".", "-o", "shots", "--batch-size", "0"],
         [".", "-o", "shots", "--quality", "101"],
+        [".", "-o", "shots", "--shots", "panorama"],
+        [".", "-o", "shots", "--aspect", "medium=0:1"],
+        [".", "-o", "shots", "--pad", "much"],
+        [".", "-o", "shots", "--format", "bmp"],
+        [".", "-o", "shots", "--metadata", "some"],
+        [".", "-o", "shots", "--name-template", "../{name}.{shot}.{ext}"],
+        [".", "-o", "shots", "--wait", "long"],
+        [".", "-o", "shots", "--files-from", "missing.txt"],
         [".", "-o", "."],
     ],
 )
@@ -278,7 +289,7 @@ def test_collisions_are_refused_before_anything_is_written(photos: Path, output:
 
 def test_a_folder_without_photos_is_worth_a_warning(tmp_path: Path, output: Path) -> None:
     (tmp_path / "empty").mkdir()
-    assert "warning: no photos found in " in _crop(tmp_path / "empty", "-o", output).stderr
+    assert "warning: no photos found" in _crop(tmp_path / "empty", "-o", output).stderr
 
 
 def test_odd_file_names_pass_through(photos: Path, output: Path) -> None:
@@ -288,7 +299,7 @@ def test_odd_file_names_pass_through(photos: Path, output: Path) -> None:
     result = _crop(photos, "-o", output, "--json", "-v")
     assert {json.loads(line)["source"] for line in result.stdout.splitlines()} == {str(photos / name) for name in names}
     assert f"{photos}/new\\x0aline.jpg: done" in result.stderr
-    assert len(names_in(output)) == 3 * 4 + 1
+    assert len([name for name in names_in(output) if not name.startswith(".shotcrop")]) == 3 * 4
 
 
 def test_options_have_environment_twins(photos: Path, output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -303,3 +314,172 @@ def test_large_pictures_do_not_litter_stderr(photos: Path, output: Path, monkeyp
     write_photo(photos / "a.jpg")
     monkeypatch.setattr(decode.Image, "MAX_IMAGE_PIXELS", 9_000)  # Pillow warns from here, refuses from twice that
     assert "Warning" not in _crop(photos, "-o", output).stderr
+
+
+def test_an_up_to_date_library_loads_no_model(photos: Path, output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_photo(photos / "a.jpg")
+    _crop(photos, "-o", output)
+
+    def loaded(*_args: object, **_options: object) -> None:
+        raise AssertionError("the model was loaded")
+
+    monkeypatch.setattr(sys.modules["shotcrop_cli.model.composer"], "load_composer", loaded)
+    assert _crop(photos, "-o", output).stderr.endswith("(0.0 img/s, no model needed)\n")
+    (output / "a.jpg.medium.jpg").unlink()
+    assert "1 done" in _crop(photos, "-o", output, "--quality", 80).stderr
+
+
+def test_only_the_crops_that_a_setting_concerns_are_written_again(photos: Path, output: Path) -> None:
+    write_photo(photos / "a.png")
+    _crop(photos, "-o", output)
+    before = _times(output)
+    _crop(photos, "-o", output, "--aspect", "close_up=1:1")
+    changed = {Path(name).name for name, time in _times(output).items() if before.get(name) != time}
+    assert changed - {LOCK_NAME} == {"a.png.close_up.png", "a.png.json"}
+    width, height = open_image(output / "a.png.close_up.png").size
+    assert width == height
+
+
+def test_only_the_shots_asked_for_are_cut_and_later_ones_need_no_model(
+    photos: Path, output: Path, composer: FakeComposer
+) -> None:
+    write_photo(photos / "a.png")
+    _crop(photos, "-o", output, "--shots", "close_up")
+    assert [name for name in names_in(output) if name.startswith("a")] == ["a.png.close_up.png", "a.png.json"]
+    record = read(output / "a.png.json")
+    assert [shot.file is None for shot in record.shots] == [True, True, False]
+    assert "1 unchanged" in _crop(photos, "-o", output, "--shots", "close_up").stderr
+    composer.seen.clear()
+    assert "1 done" in _crop(photos, "-o", output).stderr
+    assert composer.seen == []
+    assert len(names_in(output)) == 2 + 4
+    assert "1 unchanged" in _crop(photos, "-o", output, "--shots", "close_up").stderr
+
+
+def test_another_name_template_moves_the_crops(photos: Path, output: Path, composer: FakeComposer) -> None:
+    write_photo(photos / "sub" / "a.png")
+    _crop(photos, "-o", output, "--xmp")
+    composer.seen.clear()
+    _crop(photos, "-o", output, "--xmp", "--name-template", "{shot}/{stem}.{ext}")
+    assert names_in(output / "sub") == ["a.png.json", "close_up", "establishing", "medium"]
+    assert names_in(output / "sub" / "medium") == ["a.png", "a.png.xmp"]
+    assert composer.seen == []
+    assert "1 unchanged" in _crop(photos, "-o", output, "--xmp", "--name-template", "{shot}/{stem}.{ext}").stderr
+
+
+def test_an_altered_sidecar_cannot_make_a_later_run_remove_files_elsewhere(
+    tmp_path: Path, photos: Path, output: Path
+) -> None:
+    write_photo(photos / "a.png")
+    _crop(photos, "-o", output)
+    (tmp_path / "precious.png").touch()
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked" / "precious.png").touch()
+    (output / "link").symlink_to(tmp_path / "linked")
+    path = output / "a.png.json"
+    for name in ("../precious.png", str(tmp_path / "precious.png"), "link/precious.png"):
+        document = json.loads(path.read_bytes())
+        document["shots"][0]["file"] = name
+        path.write_text(json.dumps(document), encoding="utf-8")
+        _crop(photos, "-o", output)
+        assert read(path).shots[0].file == "a.png.establishing.png"
+    assert (tmp_path / "precious.png").exists()
+    assert (tmp_path / "linked" / "precious.png").exists()
+
+
+def test_xmp_files_carry_the_captions(photos: Path, output: Path) -> None:
+    write_photo(photos / "a.png")
+    _crop(photos, "-o", output, "--xmp")
+    assert "the medium shot" in (output / "a.png.medium.png.xmp").read_text("utf-8")
+
+
+def test_reproducible_runs_give_equal_files(tmp_path: Path, photos: Path) -> None:
+    for name in ("a.jpg", "b.png"):
+        write_photo(photos / name)
+    trees = []
+    for run in ("one", "two"):
+        _crop(photos, "-o", tmp_path / run, "--reproducible", "-b", len(run))
+        trees.append({path.name: path.read_bytes() for path in (tmp_path / run).iterdir()})
+    assert trees[0] == trees[1]
+    assert b"timing_ms" not in trees[0]["a.jpg.json"]
+
+
+def test_strictly_nobody_in_a_photo_is_a_failure_each_time(photos: Path, output: Path, composer: FakeComposer) -> None:
+    path = write_photo(photos / "a.jpg")
+    composer.answer = nobody
+    for _ in range(2):
+        result = _crop(photos, "-o", output, "--strict", code=ExitCode.SOME_FAILED)
+        assert "0 unchanged, 1 no subject, 0 failed" in result.stderr
+        assert f"failed: {path}: no person found" in result.stderr
+    _crop(photos, "-o", output)
+
+
+def test_fail_fast_stops_at_the_first_failure(photos: Path, output: Path) -> None:
+    (photos / "a").mkdir(parents=True)
+    (photos / "a" / "bad.png").write_bytes(b"")
+    for i in range(60):
+        write_photo(photos / "b" / f"{i}.png")
+    stderr = _crop(photos, "-o", output, "--fail-fast", "-b", 1, "-j", 1, code=ExitCode.SOME_FAILED).stderr
+    assert "1 failed" in stderr
+    assert "60 done" not in stderr
+
+
+def test_what_failed_can_be_listed_and_done_alone(tmp_path: Path, photos: Path, output: Path) -> None:
+    names = ["sub/new\nline.jpg", os.fsdecode(b"latin\xe9.jpg")]
+    for name in names:
+        (photos / name).parent.mkdir(parents=True, exist_ok=True)
+        (photos / name).write_bytes(b"")
+    write_photo(photos / "good.jpg")
+    listed = tmp_path / "failed"
+    _crop(photos, "-o", output, "--failed-list", listed, "-0", code=ExitCode.SOME_FAILED)
+    assert sorted(listed.read_bytes().split(b"\0")) == sorted([b"", *(os.fsencode(photos / name) for name in names)])
+    for name in names:
+        write_photo(photos / "a.jpg").rename(photos / name)
+    stderr = _crop(photos, "-o", output, "--files-from", listed, "-0").stderr
+    assert "2 done, 0 unchanged" in stderr
+    assert (output / "sub" / "new\nline.jpg.json").is_file()
+    _crop(photos, "-o", output, "--failed-list", listed)
+    assert listed.read_bytes() == b""
+
+
+def test_a_failed_list_that_cannot_be_written_is_known_before_the_work(
+    tmp_path: Path, photos: Path, output: Path, composer: FakeComposer
+) -> None:
+    write_photo(photos / "a.jpg")
+    _crop(photos, "-o", output, "--failed-list", tmp_path / "missing" / "list", code=ExitCode.OUTPUT)
+    assert composer.seen == []
+
+
+def test_what_is_passed_over_is_told_to_programs(photos: Path, output: Path) -> None:
+    write_photo(photos / "a.jpg")
+    os.mkfifo(photos / "pipe.jpg")
+    records = [json.loads(line) for line in _crop(photos, "-o", output, "--json").stdout.splitlines()]
+    assert {(Path(record["source"]).name, record["status"]) for record in records} == {
+        ("a.jpg", "done"),
+        ("pipe.jpg", "skipped"),
+    }
+
+
+def test_a_lens_and_the_presence_of_a_place_are_told_but_not_the_place(photos: Path, output: Path) -> None:
+    path = write_photo(photos / "a.jpg", exif=rich_exif(jpeg_bytes(picture(16, 16))))
+    assert path.read_bytes().count(b"secret") == 1
+    _crop(photos, "-o", output)
+    source = read(output / "a.jpg.json").source
+    assert (source.camera, source.has_gps) == ("Canon EOS R5", True)
+    assert b"secret" not in (output / "a.jpg.medium.jpg").read_bytes()
+
+
+def test_a_limited_size_shrinks_the_crop_and_not_the_box(photos: Path, output: Path) -> None:
+    write_photo(photos / "a.png")
+    _crop(photos, "-o", output, "--max-size", 30)
+    shot = read(output / "a.png.json").shots[0]
+    assert (shot.box.width, shot.box.height) == (120, 64)
+    assert shot.size is not None
+    assert open_image(output / "a.png.establishing.png").size == (shot.size.width, shot.size.height) == (30, 16)
+
+
+def test_what_framing_could_not_do_is_a_warning(photos: Path, output: Path) -> None:
+    write_photo(photos / "a.png")
+    _crop(photos, "-o", output, "--min-size", 5000)
+    record = read(output / "a.png.json")
+    assert any("close_up" in warning for warning in record.warnings)

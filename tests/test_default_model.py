@@ -12,7 +12,7 @@ from PIL import Image
 
 from shotcrop_cli.geometry import ioa
 from shotcrop_cli.model.bundle import read_bundle
-from shotcrop_cli.model.composer import load_composer
+from shotcrop_cli.model.composer import find_model, load_composer
 from shotcrop_cli.model.resolve import resolve_model
 from shotcrop_cli.shots import SHOT_TYPES, Box, Composition, ShotType
 from shotcrop_cli.sidecar import SCHEMA_PATH
@@ -72,7 +72,7 @@ def test_the_embedded_model_is_whole_and_at_most_40_megabytes() -> None:
 
 
 def test_a_batch_answers_like_its_photos_one_by_one() -> None:
-    composer = load_composer(None, "cpu")
+    composer = load_composer(find_model(), "cpu")
     images = [Image.open(path).convert("RGB") for path in sorted(PHOTOS.glob("*.jpg"))]
     thumbnails = [image.resize(composer.thumbnail_size) for image in images]
     aspects = [image.width / image.height for image in images]

@@ -19,7 +19,7 @@ _CORNERS = (10, 20, 70, 60)
 
 def _crop(path: Path, quality: int = 95) -> Image.Image:
     photo = decode(read_source(path))
-    return Image.open(io.BytesIO(encode_crop(photo, _BOX, quality=quality, policy=MetadataPolicy.SAFE)))
+    return Image.open(io.BytesIO(encode_crop(photo, _BOX, quality=quality, policy=MetadataPolicy.SAFE).content))
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_chroma_that_cannot_be_kept_turned_is_kept_whole(tmp_path: Path) -> None
 def test_quality_is_obeyed(tmp_path: Path) -> None:
     path = write_photo(tmp_path / "a.jpg", Image.effect_noise((120, 80), 90).convert("RGB"), quality=95)
     photo = decode(read_source(path))
-    sizes = [len(encode_crop(photo, _BOX, quality=quality, policy=MetadataPolicy.SAFE)) for quality in (30, 60, 95)]
+    sizes = [len(encode_crop(photo, _BOX, quality=quality, policy=MetadataPolicy.SAFE).content) for quality in (30, 60, 95)]
     assert sizes == sorted(sizes)
     assert sizes[0] < sizes[2] / 2
 
@@ -100,7 +100,7 @@ def test_output_removes_embedded_thumbnail_and_place(tmp_path: Path, suffix: str
     assert not exif.get_ifd(0x8825)
     assert not exif.get_ifd(ExifTags.IFD.IFD1)
     assert exif.get_ifd(0x8769)[0xA002] == 60
-    data = encode_crop(decode(read_source(path)), _BOX, quality=95, policy=MetadataPolicy.SAFE)
+    data = encode_crop(decode(read_source(path)), _BOX, quality=95, policy=MetadataPolicy.SAFE).content
     assert thumbnail not in data
     assert b"secret maker note" not in data
 
@@ -116,7 +116,7 @@ def test_tiff_crop_does_not_inherit_the_layout_of_its_source(tmp_path: Path) -> 
 def test_tiff_crop_keeps_its_exif_however_the_source_was_compressed(tmp_path: Path, compression: str) -> None:
     photo = decode(read_source(write_photo(tmp_path / "a.tif", compression=compression)))
     dated = replace(photo, metadata=Metadata(rich_exif(jpeg_bytes(picture(16, 12)))))
-    crop = Image.open(io.BytesIO(encode_crop(dated, _BOX, quality=95, policy=MetadataPolicy.SAFE)))
+    crop = Image.open(io.BytesIO(encode_crop(dated, _BOX, quality=95, policy=MetadataPolicy.SAFE).content))
     assert crop.getexif().get_ifd(0x8769)[0x9003] == "2024:05:06 07:08:09"
     assert np.array_equal(np.asarray(crop), np.asarray(photo.pixels.crop(_CORNERS)))
 
@@ -128,7 +128,7 @@ def test_damaged_exif_does_not_cost_the_crop(tmp_path: Path, suffix: str) -> Non
     block = rich_exif(jpeg_bytes(picture(16, 12)))
     for damage in range(14, 200, 3):
         damaged = replace(photo, metadata=Metadata(block[:damage] + b"\x05\xff" + block[damage + 2 :]))
-        crop = Image.open(io.BytesIO(encode_crop(damaged, _BOX, quality=95, policy=MetadataPolicy.SAFE)))
+        crop = Image.open(io.BytesIO(encode_crop(damaged, _BOX, quality=95, policy=MetadataPolicy.SAFE).content))
         assert crop.size == (60, 40)
 
 

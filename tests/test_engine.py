@@ -21,11 +21,13 @@ from conftest import (
 )
 from shotcrop_cli.engine import local, steps
 from shotcrop_cli.engine.local import run
-from shotcrop_cli.engine.steps import LoadedPhoto, RunContext
+from shotcrop_cli.engine.steps import LoadedPhoto, RunContext, Task
 from shotcrop_cli.errors import AnswerError, OutputError
 from shotcrop_cli.geometry import to_pixels
 from shotcrop_cli.library.discover import discover
-from shotcrop_cli.library.plan import Job, plan
+from shotcrop_cli.library.ledger import Ledger
+from shotcrop_cli.library.plan import Wanted, plan
+from shotcrop_cli.library.selection import Selection
 from shotcrop_cli.library.tally import PhotoResult, PhotoStatus
 from shotcrop_cli.settings import CropSettings
 from shotcrop_cli.shots import Answer, ShotType
@@ -45,8 +47,10 @@ def output(tmp_path: Path) -> Path:
     return folder
 
 
-def _jobs(photos: Path, output: Path) -> tuple[Job, ...]:
-    return plan(discover([photos], output).sources, output)
+def _tasks(photos: Path, output: Path, settings: CropSettings = CropSettings()) -> list[Task]:  # noqa: B008
+    ledger = Ledger(output, Wanted("ab" * 32, settings), overwrite=True)
+    jobs = plan(discover(Selection((photos,)), output).sources, output)
+    return [Task(job, ledger.decide(job), settings) for job in jobs]
 
 
 def _run(
@@ -59,11 +63,10 @@ def _run(
     **options: int,
 ) -> list[PhotoResult]:
     results: list[PhotoResult] = []
-    context = RunContext(output, CropSettings(), composer.identity)
     run(
-        _jobs(photos, output),
+        _tasks(photos, output),
         composer,
-        context,
+        RunContext(output),
         workers=workers,
         batch_size=batch_size,
         report=results.append,
@@ -217,9 +220,8 @@ def test_an_interrupt_leaves_whole_photos_or_nothing(photos: Path, output: Path)
 
     results: list[PhotoResult] = []
     composer = FakeComposer(interrupt)
-    context = RunContext(output, CropSettings(), composer.identity)
     with pytest.raises(KeyboardInterrupt):
-        run(_jobs(photos, output), composer, context, workers=2, batch_size=2, report=results.append)
+        run(_tasks(photos, output), composer, RunContext(output), workers=2, batch_size=2, report=results.append)
     done = {result.source.name for result in results}
     assert 1 <= len(done) <= 10
     expected = [
@@ -235,12 +237,12 @@ def test_a_run_of_many_photos_holds_few_in_memory(photos: Path, output: Path, mo
     most = 0
     load = steps.load
 
-    def counted(job: Job, size: tuple[int, int]) -> LoadedPhoto | PhotoResult:
+    def counted(task: Task, size: tuple[int, int]) -> LoadedPhoto | PhotoResult:
         nonlocal most
-        loaded = load(job, size)
+        loaded = load(task, size)
         assert isinstance(loaded, LoadedPhoto)
-        alive.add(job.source.path)
-        weakref.finalize(loaded.photo.pixels, alive.discard, job.source.path)
+        alive.add(task.job.source.path)
+        weakref.finalize(loaded.photo.pixels, alive.discard, task.job.source.path)
         most = max(most, len(alive))
         return loaded
 

@@ -15,7 +15,7 @@ from shotcrop_cli.errors import AnswerError, ShotcropError
 from shotcrop_cli.geometry import from_permille, to_pixels
 from shotcrop_cli.settings import CropSettings
 from shotcrop_cli.shots import Answer, ModelIdentity, NoSubject, Reasoning, ShotType
-from shotcrop_cli.sidecar import SettingsRecord, ShotRecord, Sidecar, SidecarStatus, SourceRecord
+from shotcrop_cli.sidecar import Lead, ShotRecord, Sidecar, SidecarStatus, SourceRecord
 
 SHOTS = {"establishing": [0, 0, 1000, 1000], "medium": [200, 100, 800, 700], "close_up": [400, 100, 600, 300]}
 
@@ -58,10 +58,11 @@ def sidecar(folder: Path, name: str, **changes: object) -> None:
         status=SidecarStatus.DONE,
         source=SourceRecord(f"/{name}", 1, "2026-01-01T00:00:00.000000Z", "0" * 64, "JPEG", 60, 40),
         model=ModelIdentity("fake", "0" * 64, "CPUExecutionProvider"),
-        settings=SettingsRecord.of(CropSettings()),
+        settings=CropSettings(),
+        lead=Lead(),
         reasoning=Reasoning(),
         shots=tuple(
-            ShotRecord(ShotType(kind), to_pixels(box, 60, 40), box, f"{name}.{kind}.jpg")
+            ShotRecord(ShotType(kind), to_pixels(box, 60, 40), box, box, f"{name}.{kind}.jpg", None)
             for kind, box in ((kind, from_permille(sides)) for kind, sides in SHOTS.items())
         ),
     )
@@ -91,7 +92,8 @@ class Fake:
 def fake(monkeypatch: pytest.MonkeyPatch) -> Fake:
     composer = Fake()
     module = ModuleType("shotcrop_cli.model.composer")
-    module.load_composer = lambda model, device="auto": composer  # type: ignore[attr-defined]
+    module.find_model = lambda model: model  # type: ignore[attr-defined]
+    module.load_composer = lambda bundle, device="auto": composer  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "shotcrop_cli.model.composer", module)
     return composer
 

@@ -11,7 +11,7 @@ from PIL import Image
 from shotcrop_cli.commands.export_onnx import export_onnx_command
 from shotcrop_cli.errors import ModelError, OutputError
 from shotcrop_cli.model.bundle import DECODER, EXPORT_RECORD, MANIFEST, read_bundle
-from shotcrop_cli.model.composer import load_composer
+from shotcrop_cli.model.composer import find_model, load_composer
 from shotcrop_cli.shots import SHOT_TYPES, Composition, NoSubject
 from shotcrop_export import verify as verification
 from shotcrop_export.onnx import export
@@ -49,7 +49,7 @@ def test_export_is_verified_alone_and_in_fours_and_says_so(exported: Path) -> No
 
 
 def test_exported_model_composes_any_batch_alike(exported: Path, photos: Path) -> None:
-    composer = load_composer(str(exported), "cpu")
+    composer = load_composer(find_model(str(exported)), "cpu")
     assert composer.identity.provider == "CPUExecutionProvider"
     images = [Image.open(path).convert("RGB") for path in sorted(photos.iterdir())]
     thumbnails = [image.resize(composer.thumbnail_size) for image in images]
@@ -69,11 +69,11 @@ def test_exported_model_composes_any_batch_alike(exported: Path, photos: Path) -
 
 
 def test_captions_are_grounded_unless_free_ones_are_asked_for(exported: Path, photos: Path, tmp_path: Path) -> None:
-    grounded = load_composer(str(exported), "cpu")
+    grounded = load_composer(find_model(str(exported)), "cpu")
     free_model, _ = export(
         save_tiny_model(tmp_path / "checkpoint"), tmp_path / "free", sorted(photos.iterdir()), captions="free"
     )
-    free = load_composer(str(free_model.folder), "cpu")
+    free = load_composer(find_model(str(free_model.folder)), "cpu")
     image = Image.open(photos / "0.png").convert("RGB").resize(free.thumbnail_size)
     (one,), (other,) = grounded.compose([image], [1.5]), free.compose([image], [1.5])
     assert isinstance(one, Composition) and isinstance(other, Composition)

@@ -1,3 +1,4 @@
+import math
 import os
 import subprocess
 import sys
@@ -20,6 +21,38 @@ def test_a_second_run_is_refused_and_a_later_one_is_not(tmp_path: Path) -> None:
     with output_lock(tmp_path), pytest.raises(LockedError, match="another run"), output_lock(tmp_path):
         pass
     with output_lock(tmp_path):
+        pass
+
+
+def test_a_run_that_waits_goes_on_when_the_other_ends(tmp_path: Path) -> None:
+    script = (
+        "import pathlib, sys\n"
+        "from shotcrop_cli.library.lock import output_lock\n"
+        "with output_lock(pathlib.Path(sys.argv[1])):\n"
+        "    print('held', flush=True)\n"
+        "    sys.stdin.read()\n"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdin is not None
+        assert other.stdout.readline() == "held\n"
+        waited: list[str] = []
+
+        def let_the_other_end() -> None:
+            waited.append("once")
+            other.stdin.close()
+
+        with output_lock(tmp_path, wait=math.inf, on_wait=let_the_other_end):
+            assert waited == ["once"]
+
+
+def test_a_run_that_waited_in_vain_says_how_long(tmp_path: Path) -> None:
+    with (
+        output_lock(tmp_path),
+        pytest.raises(LockedError, match=r"still works on this output folder after 0\.3 s"),
+        output_lock(tmp_path, wait=0.3),
+    ):
         pass
 
 

@@ -1,9 +1,11 @@
-import os
+import json
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -11,6 +13,7 @@ from click.testing import CliRunner
 
 from conftest import names_in, write_photo
 from shotcrop_cli import __version__, main
+from shotcrop_cli.console import Console
 from shotcrop_cli.errors import DeviceError, ExitCode, ModelError
 from shotcrop_cli.main import COMMANDS, cli
 from shotcrop_cli.options import verbosity_options
@@ -104,11 +107,125 @@ def test_an_unforeseen_error_is_one_line_that_leads_to_the_traceback(failing: li
     kept.unlink()
 
 
+def test_an_error_that_ends_the_run_is_in_its_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    @click.command()
+    def command() -> None:
+        with Console(log_file=tmp_path / "log", log_format="json") as console:
+            console.info("at work")
+            raise DeviceError("cuda: none")
+
+    monkeypatch.setattr(main.ShotcropGroup, "get_command", lambda _self, _ctx, _name: command)
+    result = CliRunner().invoke(cli, ["sheet"])
+    assert result.exit_code == ExitCode.DEVICE
+    assert result.stderr.splitlines() == ["at work", "error: cuda: none"]
+    lines = [json.loads(line) for line in (tmp_path / "log").read_text("utf-8").splitlines()]
+    assert [(line["level"], line["message"]) for line in lines] == [("info", "at work"), ("error", "cuda: none")]
+
+
 def test_verbose_shows_the_traceback(failing: list[BaseException]) -> None:
     failing.append(KeyError("surprise"))
     result = CliRunner().invoke(cli, ["sheet", "-v"])
     assert "raise errors[0]" in result.stderr
     Path(result.stderr.partition("traceback in ")[2].partition(",")[0]).unlink()
+
+
+def _start(script: str, **options: Any) -> subprocess.Popen[str]:
+    return subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE, text=True, **options)
+
+
+def _run_main(body: str, *, redirect: str = "") -> subprocess.CompletedProcess[str]:
+    """Run `shotcrop sheet` as a process of its own, its body replaced, its descriptors redirected as in a shell."""
+    arguments = [sys.executable, "-c", _main_script(body)]
+    command = ["sh", "-c", f'exec "$@" {redirect}', "sh", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=30)
+
+
+def _main_script(body: str) -> str:
+    return (
+        "import os, subprocess, sys, time\n"
+        "import click\n"
+        "from shotcrop_cli import main\n"
+        "from shotcrop_cli.console import Console, result\n"
+        "@click.command()\n"
+        "def command():\n" + textwrap.indent(textwrap.dedent(body), "    ") + "\n"
+        "main._load = lambda _name: command\n"
+        "sys.argv = ['shotcrop', 'sheet']\n"
+        "main.main()\n"
+    )
+
+
+_NOISY = """
+    os.write(1, b"from C\\n")
+    subprocess.run(["echo", "from a child"])
+    result("a result")
+"""
+
+
+def test_libraries_and_child_processes_that_print_cannot_spoil_the_results() -> None:
+    done = _run_main(_NOISY)
+    assert done.stdout == "a result\n"
+    assert done.stderr == "from C\nfrom a child\n"
+
+
+def test_results_come_through_when_stderr_is_closed() -> None:
+    done = _run_main(_NOISY + "    Console().warn('odd')", redirect="2>&-")
+    assert (done.returncode, done.stdout) == (ExitCode.OK, "a result\n")
+
+
+@pytest.mark.parametrize("redirect", [">/dev/full", ">&-"])
+def test_results_that_cannot_be_written_end_the_run_with_one_line(redirect: str) -> None:
+    done = _run_main("result('a result')\nresult('another')", redirect=redirect)
+    assert done.returncode == ExitCode.OUTPUT
+    assert done.stderr.startswith("error: stdout: results cannot be written: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_output_of_others_that_cannot_be_written_is_found_at_the_end() -> None:
+    done = _run_main("sys.stdout.write('a text')", redirect=">/dev/full")
+    assert done.returncode == ExitCode.OUTPUT
+    assert done.stderr.count("\n") == 1
+    assert "No space left on device" in done.stderr
+
+
+def test_a_run_whose_messages_cannot_be_written_goes_on() -> None:
+    done = _run_main("Console().warn('odd')\nresult('a result')", redirect="2>/dev/full")
+    assert (done.returncode, done.stdout) == (ExitCode.OK, "a result\n")
+
+
+@pytest.mark.parametrize("body", ["result('a result')", "sys.stdout.write('a text'); sys.stdout.flush()"])
+def test_a_reader_that_has_gone_ends_the_run_quietly(body: str) -> None:
+    with _start(_main_script(f"while True:\n    {body}"), stdout=subprocess.PIPE) as run:
+        assert run.stdout is not None and run.stderr is not None
+        run.stdout.read(1)
+        run.stdout.close()
+        assert run.stderr.read() == ""
+    assert run.returncode == ExitCode.BROKEN_PIPE
+
+
+def test_a_reader_of_all_output_that_has_gone_ends_the_run() -> None:
+    done = _run_main("while True:\n    Console().info('a line')", redirect="2>&1 | head -n 1")
+    assert done.stdout == "a line\n"
+    assert done.stderr == ""
+
+
+def test_a_second_ctrl_c_ends_at_once() -> None:
+    script = _main_script("""
+        try:
+            os.write(2, b"r"); time.sleep(60)
+        finally:
+            os.write(2, b"f"); time.sleep(60)
+    """)
+    with _start(script) as run:
+        assert run.stderr is not None
+        for state in "rf":
+            assert run.stderr.read(1) == state
+            run.send_signal(signal.SIGINT)
+        assert run.wait(timeout=10) == -signal.SIGINT  # which a shell shows as 130
+
+
+def test_ctrl_c_is_not_for_jobs_in_the_background() -> None:
+    done = _run_main("import signal; os.kill(os.getpid(), signal.SIGINT); result('a result')", redirect="&\nwait $!")
+    assert (done.returncode, done.stdout) == (ExitCode.OK, "a result\n")
 
 
 _SLOW_RUN = """
@@ -122,20 +239,28 @@ def slowly(_image, _aspect):
     return fixed_composition()
 
 fake = FakeComposer(slowly)
-sys.modules["shotcrop_cli.model.composer"] = SimpleNamespace(load_composer=lambda model, device: fake)
-sys.argv = ["shotcrop", "crop", sys.argv[2], "-o", sys.argv[3], "-b", "1"]
+sys.modules["shotcrop_cli.model.composer"] = SimpleNamespace(
+    find_model=lambda _model, *, offline: fake, load_composer=lambda _bundle, _device, *, providers: fake
+)
+sys.argv = ["shotcrop", "crop", sys.argv[2], "-o", sys.argv[3], "-b", "1", *sys.argv[4:]]
 from shotcrop_cli.main import main
 main()
 """
 
 
-def _start_slow_run(tmp_path: Path) -> subprocess.Popen[str]:
+def _start_slow_run(tmp_path: Path, *flags: str, **options: Any) -> subprocess.Popen[str]:
     for i in range(100):
         write_photo(tmp_path / "photos" / f"{i:02d}.png")
-    arguments = [str(Path(__file__).parent), str(tmp_path / "photos"), str(tmp_path / "shots")]
-    return subprocess.Popen(
-        [sys.executable, "-c", _SLOW_RUN, *arguments], stderr=subprocess.PIPE, text=True, env=dict(os.environ)
-    )
+    arguments = [str(Path(__file__).parent), str(tmp_path / "photos"), str(tmp_path / "shots"), *flags]
+    return subprocess.Popen([sys.executable, "-c", _SLOW_RUN, *arguments], stderr=subprocess.PIPE, text=True, **options)
+
+
+def _whole_photos(output: Path) -> int:
+    """Return how many photos are done, having checked that each has its three crops and that nothing else is there."""
+    names = [name for name in names_in(output) if not Path(name).name.startswith(".shotcrop")]
+    sidecars = [name for name in names if name.endswith(".json")]
+    assert len(names) == 4 * len(sidecars)
+    return len(sidecars)
 
 
 @pytest.mark.parametrize(
@@ -152,8 +277,25 @@ def test_a_stopped_run_leaves_only_whole_photos_and_goes_on_later(
         run.send_signal(number)
         _, stderr = run.communicate(timeout=30)
     assert run.returncode == code
-    names = [name for name in names_in(tmp_path / "shots") if name != ".shotcrop.lock"]
-    sidecars = [name for name in names if name.endswith(".json")]
-    assert 0 < len(sidecars) < 100
-    assert len(names) == 4 * len(sidecars)
-    assert f"{len(sidecars)} done, " in stderr
+    done = _whole_photos(tmp_path / "shots")
+    assert 0 < done < 100
+    assert f"{done} done, " in stderr
+
+
+def test_a_run_whose_reader_has_gone_leaves_only_whole_photos(tmp_path: Path) -> None:
+    with _start_slow_run(tmp_path, "--json", stdout=subprocess.PIPE) as run:
+        assert run.stdout is not None and run.stderr is not None
+        assert json.loads(run.stdout.readline())["status"] == "done"
+        run.stdout.close()
+        stderr = run.stderr.read()
+    assert run.returncode == ExitCode.BROKEN_PIPE
+    assert 0 < _whole_photos(tmp_path / "shots") < 100
+    assert "Traceback" not in stderr and "Exception ignored" not in stderr
+
+
+def test_a_run_whose_results_cannot_be_written_leaves_only_whole_photos(tmp_path: Path) -> None:
+    with Path("/dev/full").open("wb") as full, _start_slow_run(tmp_path, "--json", stdout=full) as run:
+        _, stderr = run.communicate(timeout=30)
+    assert run.returncode == ExitCode.OUTPUT
+    assert "error: stdout: results cannot be written: No space left on device" in stderr
+    assert _whole_photos(tmp_path / "shots") < 100

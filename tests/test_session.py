@@ -3,12 +3,14 @@ from __future__ import annotations
 from pathlib import Path
 from types import SimpleNamespace
 
+import huggingface_hub
 import pytest
 
 from shotcrop_cli.errors import DeviceError, ExitCode, ModelError
 from shotcrop_cli.model import session
+from shotcrop_cli.model.bundle import HASHED_FILES
 from shotcrop_cli.model.resolve import embedded_models, resolve_model
-from shotcrop_cli.model.session import CPU, CUDA, Device, open_session, parse_device
+from shotcrop_cli.model.session import CPU, CUDA, Device, open_session, parse_device, with_providers
 
 
 @pytest.mark.parametrize(
@@ -93,3 +95,60 @@ def test_an_unknown_model_lists_the_embedded_ones() -> None:
     with pytest.raises(ModelError, match="embedded model: shotcrop-nano") as caught:
         resolve_model("shotcrop-giant")
     assert caught.value.exit_code == ExitCode.MODEL
+
+
+@pytest.mark.parametrize("name", ["tensorrt", "TensorrtExecutionProvider"])
+def test_providers_are_tried_in_the_order_they_are_named(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    tensorrt = "TensorrtExecutionProvider"
+    runtime = FakeRuntime([tensorrt, CUDA, CPU], [tensorrt, CPU])
+    use(monkeypatch, runtime)
+    open_session(Path("graph.onnx"), with_providers(Device("cuda", 1), [name, "cpu"]))
+    assert runtime.asked == [(tensorrt, {"device_id": 1}), CPU]
+
+
+def test_a_named_provider_that_is_not_had_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch, FakeRuntime([CUDA, CPU], [CPU]))
+    with pytest.raises(DeviceError, match="provider cuda is unavailable: ONNX Runtime fell back to CPUExecution"):
+        open_session(Path("graph.onnx"), with_providers(Device("auto"), ["cuda", "cpu"]))
+    with pytest.raises(DeviceError, match="provider coreml is unavailable: this ONNX Runtime has cuda, cpu"):
+        open_session(Path("graph.onnx"), with_providers(Device("auto"), ["coreml"]))
+
+
+@pytest.mark.parametrize(("device", "provider"), [("cpu", "cuda"), ("cuda", "cpu")])
+def test_device_and_providers_that_contradict_each_other_are_refused(device: str, provider: str) -> None:
+    with pytest.raises(DeviceError, match="contradict"):
+        with_providers(parse_device(device), [provider])
+
+
+def test_a_hub_id_is_fetched_with_the_files_of_a_model_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    asked: list[tuple[str, dict[str, object]]] = []
+
+    def download(repo: str, **options: object) -> str:
+        asked.append((repo, options))
+        return str(tmp_path)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    assert resolve_model("ana/portraits@v2", offline=True) == tmp_path
+    ((repo, options),) = asked
+    assert (repo, options["revision"], options["local_files_only"]) == ("ana/portraits", "v2", True)
+    assert set(HASHED_FILES) < set(options["allow_patterns"])
+
+
+def test_offline_a_model_that_was_never_fetched_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(ModelError, match="model ana/portraits is not on this machine"):
+        resolve_model("ana/portraits", offline=True)
+
+
+def test_a_hub_that_fails_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def download(_repo: str, **_options: object) -> str:
+        raise ConnectionError("no route\nto the hub")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    with pytest.raises(ModelError, match=r"model ana/portraits cannot be had: no route \(check"):
+        resolve_model("ana/portraits")
+
+
+def test_a_mistyped_name_is_guessed() -> None:
+    with pytest.raises(ModelError, match="did you mean 'shotcrop-nano'"):
+        resolve_model("shotcrop-nono")

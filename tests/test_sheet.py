@@ -13,8 +13,9 @@ from shotcrop_cli.errors import ExitCode, ShotcropError
 from shotcrop_cli.report.entry import gather
 from shotcrop_cli.report.lettering import font_for, legible, shorten, wrap
 from shotcrop_cli.report.sheet import SHOT_COLOURS, SheetLayout, outline
+from shotcrop_cli.settings import CropSettings
 from shotcrop_cli.shots import SHOT_TYPES, Box, ModelIdentity, PixelBox, Reasoning, ShotType
-from shotcrop_cli.sidecar import SettingsRecord, ShotRecord, Sidecar, SidecarStatus, SourceRecord
+from shotcrop_cli.sidecar import FileSize, Lead, ShotRecord, Sidecar, SidecarStatus, SourceRecord
 
 FONT = font_for(1600, 0.012)
 GREY = (90, 90, 90)
@@ -30,7 +31,9 @@ def sidecar_of(photo: Path, size: tuple[int, int], boxes: tuple[PixelBox, ...]) 
                 shot=shot_type,
                 box=box,
                 box_norm=Box(left / width, upper / height, right / width, lower / height),
+                model_box=Box(left / width, upper / height, right / width, lower / height),
                 file=f"{photo.name}.{shot_type}.png",
+                size=FileSize(right - left, lower - upper),
                 caption=f"A person in grey, {shot_type}.",
                 score=0.5,
             )
@@ -39,7 +42,8 @@ def sidecar_of(photo: Path, size: tuple[int, int], boxes: tuple[PixelBox, ...]) 
         status=SidecarStatus.DONE if shots else SidecarStatus.NO_SUBJECT,
         source=SourceRecord(str(photo), 1, "2026-01-01T00:00:00.000000Z", "0" * 64, "PNG", width, height),
         model=ModelIdentity("shotcrop-nano", "0" * 64, "CPUExecutionProvider"),
-        settings=SettingsRecord("0" * 16, "same", 95, "safe"),
+        settings=CropSettings(),
+        lead=Lead(),
         reasoning=Reasoning("A grey room.", "Nobody in particular.", "Nothing happens."),
         shots=tuple(shots),
     )

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,11 +8,15 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from shotcrop_cli.errors import ShotcropError
+from shotcrop_cli.framing import Aspect, Framing
+from shotcrop_cli.imaging.formats import CropFormat
+from shotcrop_cli.imaging.metadata import MetadataPolicy
 from shotcrop_cli.settings import CropSettings
 from shotcrop_cli.shots import Box, ModelIdentity, PixelBox, Reasoning, ShotType
 from shotcrop_cli.sidecar import (
     SCHEMA_PATH,
-    SettingsRecord,
+    FileSize,
+    Lead,
     ShotRecord,
     Sidecar,
     SidecarStatus,
@@ -25,15 +30,17 @@ SCHEMA = Draft202012Validator(json.loads(SCHEMA_PATH.read_text(encoding="utf-8")
 
 
 def example(path: str = "/photos/a.jpg", caption: str = "A man in a field.") -> Sidecar:
+    box = Box(0.1, 0.2, 0.4, 0.6)
     shots = tuple(
-        ShotRecord(kind, PixelBox(10, 20, 30, 40), Box(0.1, 0.2, 0.4, 0.6), f"a.jpg.{kind}.jpg", caption, 0.75)
+        ShotRecord(kind, PixelBox(10, 20, 30, 40), box, box, f"a.jpg.{kind}.jpg", FileSize(30, 40), caption, 0.75)
         for kind in ShotType
     )
     return Sidecar(
         status=SidecarStatus.DONE,
         source=SourceRecord(path, 1234, iso_mtime(1_000), "c" * 64, "JPEG", 100, 100, 6, None, "Canon EOS R5"),
         model=ModelIdentity("shotcrop-nano", "d" * 64, "cpu"),
-        settings=SettingsRecord.of(CropSettings()),
+        settings=CropSettings(),
+        lead=Lead(Box(0.0, 0.1, 0.5, 1.0), None),
         reasoning=Reasoning("A field.", "A man.", "He waits."),
         shots=shots,
         warnings=("animated: only the first frame is used",),
@@ -71,6 +78,7 @@ def test_keys_come_in_the_documented_order() -> None:
         "source",
         "model",
         "settings",
+        "lead",
         "reasoning",
         "shots",
         "warnings",
@@ -89,8 +97,20 @@ def test_keys_come_in_the_documented_order() -> None:
         "exif_orientation",
         "captured_at",
         "camera",
+        "lens",
+        "has_gps",
     ]
-    assert list(document["shots"][0]) == ["shot", "box", "box_norm", "file", "caption", "score"]
+    assert list(document["shots"][0]) == [
+        "shot",
+        "box",
+        "box_norm",
+        "model_box",
+        "file",
+        "size",
+        "caption",
+        "score",
+        "edited",
+    ]
 
 
 def test_it_is_utf8_with_two_spaces() -> None:
@@ -110,17 +130,24 @@ def test_file_names_that_are_no_utf8_survive(tmp_path: Path) -> None:
     ("content", "complaint"),
     [
         (b"", "Expecting value"),
-        (b"[]", "the document is not an object"),
+        (b"[]", "the document: .* is not of type 'object'"),
         (b'{"schema": "shotcrop/9"}', "its schema is 'shotcrop/9'"),
         (b"\xff\xfe", "utf"),
         (b"[" * 100_000, "recursion"),
+        (b" " * 2_000_000, "far too large"),
         (
             example().to_bytes().replace(b'"width": 30', b'"width": "30"', 1),
-            r"shots\[0\]\.box\.width is missing",
+            r"shots\[0\]\.box\.width: '30' is not of type 'integer'",
         ),
         (example().to_bytes().replace(b'"size_bytes": 1234', b'"size_bytes": true'), "source.size_bytes"),
         (example().to_bytes().replace(b'"close_up"', b'"far_away"'), "far_away"),
-        (example().to_bytes().replace(b"0.1,", b"", 1), "Box"),
+        (example().to_bytes().replace(b"0.1,", b"", 1), "is too short"),
+        (example().to_bytes().replace(b"0.4,", b"0.05,", 1), "box must have"),
+        (example().to_bytes().replace(b'"x": 10', b'"x": 71'), "the box of establishing leaves the photo"),
+        (
+            example().to_bytes().replace(b'"1:1"', b'"0:1"').replace(b'"aspect": {}', b'"aspect": {"medium": "0:1"}'),
+            "0:1",
+        ),
     ],
 )
 def test_a_damaged_sidecar_is_named_with_its_fault(tmp_path: Path, content: bytes, complaint: str) -> None:
@@ -152,6 +179,22 @@ def test_file_times_are_told_apart_to_the_microsecond() -> None:
     assert iso_mtime(1 << 70).startswith("9999-12-31T23:59:59")
 
 
-@pytest.mark.parametrize("quality", [94, 96])
-def test_every_setting_changes_the_hash(quality: int) -> None:
-    assert CropSettings(quality=quality).hash != CropSettings().hash == CropSettings(quality=95).hash
+@pytest.mark.parametrize(
+    "changed",
+    [
+        CropSettings(quality=94),
+        CropSettings(format=CropFormat.PNG),
+        CropSettings(metadata=MetadataPolicy.NONE),
+        CropSettings(xmp=True),
+        CropSettings(max_size=1000),
+        CropSettings(framing=Framing(pad=0.1)),
+        CropSettings(framing=Framing(min_size=100)),
+        CropSettings(framing=Framing(aspects=((ShotType.MEDIUM, Aspect(4, 5)),))),
+    ],
+)
+def test_every_setting_changes_the_hash_and_is_read_back(tmp_path: Path, changed: CropSettings) -> None:
+    assert changed.hash != CropSettings().hash == CropSettings(quality=95).hash
+    path = tmp_path / "a.json"
+    path.write_bytes(replace(example(), settings=changed).to_bytes())
+    SCHEMA.validate(json.loads(path.read_bytes()))
+    assert read(path).settings == changed

@@ -38,6 +38,13 @@ def test_only_failures_change_the_exit_code(counts: dict[str, int], code: ExitCo
     assert _tally(**counts).exit_code is code
 
 
+def test_strictly_a_photo_of_nobody_is_a_failure() -> None:
+    tally = Tally(strict=True)
+    assert tally.add(PhotoResult(Path("a.jpg"), PhotoStatus.NO_SUBJECT))
+    assert not tally.add(PhotoResult(Path("b.jpg"), PhotoStatus.SKIPPED))
+    assert tally.exit_code is ExitCode.SOME_FAILED
+
+
 def test_failures_are_kept_with_their_reasons() -> None:
     assert [(str(r.source), r.reason) for r in _tally(done=1, failed=1).failures] == [("/photos/0.jpg", "why")]
 

@@ -26,6 +26,8 @@ class ExitCode(IntEnum):
     """An error that shotcrop did not foresee (EX_SOFTWARE of sysexits.h)."""
     INTERRUPTED = 130
     """Stopped by SIGINT (128 + 2)."""
+    BROKEN_PIPE = 141
+    """Whoever read the results has gone (128 + 13, SIGPIPE)."""
     TERMINATED = 143
     """Stopped by SIGTERM (128 + 15)."""
 

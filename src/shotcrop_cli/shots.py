@@ -10,11 +10,12 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
-
-from PIL import Image
+from typing import TYPE_CHECKING, Protocol
 
 from shotcrop_cli.errors import AnswerError
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 
 class ShotType(str, Enum):

@@ -8,22 +8,27 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta, timezone
 from enum import Enum
+from functools import lru_cache
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
 from shotcrop_cli.errors import ShotcropError
+from shotcrop_cli.framing import Aspect, Framing
+from shotcrop_cli.imaging.formats import CropFormat
 from shotcrop_cli.imaging.metadata import MetadataPolicy
 from shotcrop_cli.settings import CropSettings
-from shotcrop_cli.shots import Box, ModelIdentity, PixelBox, Reasoning, ShotType
+from shotcrop_cli.shots import SHOT_TYPES, Box, ModelIdentity, PixelBox, Reasoning, ShotType
 
 SCHEMA_ID = "shotcrop/1"
 SCHEMA_PATH = Path(__file__).with_name("sidecar.schema.json")
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-
-T = TypeVar("T")
+BOX_DIGITS = 6
+"""Decimals of relative boxes: a pixel of any photo is wider than their last [O]."""
+LARGEST = 1 << 20
+"""Bytes a sidecar may have; ours have some 3,000 [O]."""
 
 
 class SidecarStatus(str, Enum):
@@ -51,6 +56,8 @@ class SourceRecord:
         exif_orientation: How the stored pixels are turned, 1..8.
         captured_at: ISO 8601 time of the camera's clock, None when unknown.
         camera: Make and model, None when unknown.
+        lens: Its lens, None when unknown.
+        has_gps: Whether the photo says where it was taken; where is never recorded.
     """
 
     path: str
@@ -63,42 +70,56 @@ class SourceRecord:
     exif_orientation: int = 1
     captured_at: str | None = None
     camera: str | None = None
+    lens: str | None = None
+    has_gps: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class SettingsRecord:
-    """The choices the crops were made with, and their hash at that time."""
+class Lead:
+    """Where the model sees the person who carries the story; None where it does not say.
 
-    hash: str
-    format: str
-    quality: int
-    metadata: str
+    Args:
+        body: The whole person, as far as it is in the photo.
+        head: Hair top to chin.
+    """
 
-    @classmethod
-    def of(cls, settings: CropSettings) -> SettingsRecord:
-        """Record the settings of a run."""
-        return cls(settings.hash, settings.format, settings.quality, str(settings.metadata))
+    body: Box | None = None
+    head: Box | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FileSize:
+    """Width and height in pixels of a written crop; smaller than its box where `--max-size` shrank it."""
+
+    width: int
+    height: int
 
 
 @dataclass(frozen=True, slots=True)
 class ShotRecord:
-    """One crop.
+    """One shot.
 
     Args:
         shot: Which of the three.
         box: Where it was cut, whole pixels of the upright photo; authoritative.
         box_norm: The same relative to the photo.
-        file: Name of the crop, in the sidecar's own folder.
+        model_box: What the model proposed, relative to the photo, before aspect, padding and size were seen to.
+        file: Path of the crop from the sidecar's own folder; None when this shot was not asked for.
+        size: The crop's own size; None when there is no crop.
         caption: What is seen in it.
         score: The model's confidence, 0..1, None when it gave none.
+        edited: Whether a person set the box, which no later run overrules.
     """
 
     shot: ShotType
     box: PixelBox
     box_norm: Box
-    file: str
+    model_box: Box
+    file: str | None
+    size: FileSize | None
     caption: str = ""
     score: float | None = None
+    edited: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,13 +138,19 @@ class Sidecar:
     status: SidecarStatus
     source: SourceRecord
     model: ModelIdentity
-    settings: SettingsRecord
+    settings: CropSettings
+    lead: Lead
     reasoning: Reasoning
     shots: tuple[ShotRecord, ...]
     warnings: tuple[str, ...] = ()
     timing_ms: Timing | None = None
     shotcrop: str = ""
     created: str | None = None
+
+    @property
+    def edited(self) -> bool:
+        """Whether a person set any of its boxes."""
+        return any(shot.edited for shot in self.shots)
 
     def to_bytes(self) -> bytes:
         """Serialise with stable key order, two spaces, UTF-8."""
@@ -140,23 +167,54 @@ def read(path: Path) -> Sidecar:
         FileNotFoundError: There is none.
     """
     try:
-        return _sidecar(_Object(json.loads(path.read_text(encoding="utf-8")), ""))
+        with path.open("rb") as file:
+            return parse(file.read(LARGEST + 1))
     except FileNotFoundError:
         raise
-    except (OSError, ValueError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ShotcropError(
             f"{path}: not a sidecar of schema {SCHEMA_ID}: {error}",
-            hint="delete it and run `shotcrop crop` again",
+            hint="mend it, or delete it and run `shotcrop crop` again",
         ) from error
+
+
+def parse(content: bytes) -> Sidecar:
+    """Turn a sidecar's content into its records.
+
+    Raises:
+        ValueError: It does not follow the schema, or a box leaves its photo.
+        RecursionError: It is nested without end.
+    """
+    if len(content) > LARGEST:
+        raise ValueError("it is far too large")
+    document = json.loads(content.decode("utf-8"), parse_constant=_refuse)
+    if isinstance(document, Mapping) and document.get("schema", SCHEMA_ID) != SCHEMA_ID:
+        raise ValueError(f"its schema is {document['schema']!r}")
+    _validate(document)
+    return _sidecar(document)
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON")
 
 
 def iso_mtime(mtime_ns: int) -> str:
     """Write a file time as ISO 8601 UTC with microseconds, years beyond 9999 as the last moment before."""
+    seconds, microseconds = divmod(mtime_ns // 1000, 1_000_000)
+    days, seconds = divmod(seconds, 86_400)
+    minutes, seconds = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    if (day := _iso_day(days)) is None:
+        return "9999-12-31T23:59:59.999999Z"
+    return f"{day}T{hours:02}:{minutes:02}:{seconds:02}.{microseconds:06}Z"
+
+
+@lru_cache(maxsize=4096)  # photos of a day lie together, and `datetime` takes three times as long
+def _iso_day(days: int) -> str | None:
     try:
-        moment = _EPOCH + timedelta(microseconds=mtime_ns // 1000)
+        return (_EPOCH + timedelta(days=days)).date().isoformat()
     except OverflowError:
-        moment = datetime.max.replace(tzinfo=timezone.utc)
-    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+        return None
 
 
 def iso_now() -> str:
@@ -165,114 +223,127 @@ def iso_now() -> str:
 
 
 def _document(sidecar: Sidecar) -> dict[str, object]:
-    source, model, settings = sidecar.source, sidecar.model, sidecar.settings
     document: dict[str, object] = {
         "schema": SCHEMA_ID,
         "status": str(sidecar.status),
-        "source": {name: getattr(source, name) for name in SourceRecord.__slots__},
-        "model": {"id": model.id, "sha256": model.sha256, "provider": model.provider},
-        "settings": {name: getattr(settings, name) for name in SettingsRecord.__slots__},
-        "reasoning": {name: getattr(sidecar.reasoning, name) for name in ("scene", "subject", "story")},
-        "shots": [
-            {
-                "shot": str(shot.shot),
-                "box": {name: getattr(shot.box, name) for name in ("x", "y", "width", "height")},
-                "box_norm": [round(side, 6) for side in shot.box_norm],
-                "file": shot.file,
-                "caption": shot.caption,
-                "score": None if shot.score is None else round(shot.score, 4),
-            }
-            for shot in sidecar.shots
-        ],
+        "source": _values(sidecar.source),
+        "model": _values(sidecar.model),
+        "settings": settings_document(sidecar.settings),
+        "lead": {"body": _sides(sidecar.lead.body), "head": _sides(sidecar.lead.head)},
+        "reasoning": _values(sidecar.reasoning),
+        "shots": [_shot_document(shot) for shot in sidecar.shots],
         "warnings": list(sidecar.warnings),
     }
     if sidecar.timing_ms is not None:
-        document["timing_ms"] = {
-            name: round(getattr(sidecar.timing_ms, name), 1) for name in ("decode", "compose", "write")
-        }
+        document["timing_ms"] = {name: round(value, 1) for name, value in _values(sidecar.timing_ms).items()}
     document["shotcrop"] = sidecar.shotcrop
     if sidecar.created is not None:
         document["created"] = sidecar.created
     return document
 
 
-class _Object:
-    """A JSON object that names the key when a value is missing or of the wrong kind."""
-
-    def __init__(self, value: object, place: str) -> None:
-        if not isinstance(value, Mapping):
-            raise ValueError(f"{place or 'the document'} is not an object")
-        self._values, self._place = value, place
-
-    def get(self, key: str, *kinds: type[T]) -> T:
-        value = self._values.get(key)
-        # bool is an int to Python, not to JSON.
-        if not isinstance(value, kinds) or isinstance(value, bool):
-            raise ValueError(f"{self._place}{key} is missing or of the wrong kind")
-        return value
-
-    def text_or_none(self, key: str) -> str | None:
-        return None if self._values.get(key) is None else self.get(key, str)
-
-    def number(self, key: str) -> float:
-        return float(self.get(key, int, float))
-
-    def number_or_none(self, key: str) -> float | None:
-        return None if self._values.get(key) is None else self.number(key)
-
-    def object(self, key: str) -> _Object:
-        return _Object(self._values.get(key), f"{self._place}{key}.")
-
-    def objects(self, key: str) -> list[_Object]:
-        return [_Object(item, f"{self._place}{key}[{i}].") for i, item in enumerate(self.get(key, list))]
-
-    def has(self, key: str) -> bool:
-        return key in self._values
+def settings_document(settings: CropSettings) -> dict[str, object]:
+    """Return the settings as the sidecar spells them."""
+    framing = settings.framing
+    return {
+        "hash": settings.hash,
+        "format": str(settings.format),
+        "quality": settings.quality,
+        "metadata": str(settings.metadata),
+        "xmp": settings.xmp,
+        "aspect": {str(shot): str(aspect) for shot, aspect in framing.aspects},
+        "pad": framing.pad,
+        "min_size": framing.min_size,
+        "max_size": settings.max_size,
+    }
 
 
-def _sidecar(document: _Object) -> Sidecar:
-    if (schema := document.get("schema", str)) != SCHEMA_ID:
-        raise ValueError(f"its schema is {schema!r}")
-    source, model = document.object("source"), document.object("model")
-    settings, reasoning = document.object("settings"), document.object("reasoning")
-    timing = document.object("timing_ms") if document.has("timing_ms") else None
+def _shot_document(shot: ShotRecord) -> dict[str, object]:
+    return {
+        "shot": str(shot.shot),
+        "box": _values(shot.box),
+        "box_norm": _sides(shot.box_norm),
+        "model_box": _sides(shot.model_box),
+        "file": shot.file,
+        "size": None if shot.size is None else _values(shot.size),
+        "caption": shot.caption,
+        "score": None if shot.score is None else round(shot.score, 4),
+        "edited": shot.edited,
+    }
+
+
+def _values(record: Any) -> dict[str, Any]:
+    return {field.name: getattr(record, field.name) for field in fields(record)}
+
+
+def _sides(box: Box | None) -> list[float] | None:
+    return None if box is None else [round(side, BOX_DIGITS) for side in box]
+
+
+@lru_cache(maxsize=1)
+def _validator() -> Any:
+    import jsonschema  # takes a tenth of a second, and most runs only glance
+
+    return jsonschema.Draft202012Validator(json.loads(SCHEMA_PATH.read_text("utf-8")))
+
+
+def _validate(document: object) -> None:
+    from jsonschema.exceptions import best_match
+
+    if (error := best_match(_validator().iter_errors(document))) is not None:
+        place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.absolute_path)
+        raise ValueError(f"{place.lstrip('.') or 'the document'}: {error.message[:200]}")
+
+
+def _sidecar(document: Mapping[str, Any]) -> Sidecar:
+    source = SourceRecord(**document["source"])
+    lead, timing = document["lead"], document.get("timing_ms")
     return Sidecar(
-        status=SidecarStatus(document.get("status", str)),
-        source=SourceRecord(
-            path=source.get("path", str),
-            size_bytes=source.get("size_bytes", int),
-            mtime=source.get("mtime", str),
-            sha256=source.get("sha256", str),
-            format=source.get("format", str),
-            width=source.get("width", int),
-            height=source.get("height", int),
-            exif_orientation=source.get("exif_orientation", int),
-            captured_at=source.text_or_none("captured_at"),
-            camera=source.text_or_none("camera"),
-        ),
-        model=ModelIdentity(model.get("id", str), model.get("sha256", str), model.get("provider", str)),
-        settings=SettingsRecord(
-            hash=settings.get("hash", str),
-            format=settings.get("format", str),
-            quality=settings.get("quality", int),
-            metadata=str(MetadataPolicy(settings.get("metadata", str))),
-        ),
-        reasoning=Reasoning(*(reasoning.get(name, str) for name in ("scene", "subject", "story"))),
-        shots=tuple(_shot(shot) for shot in document.objects("shots")),
-        warnings=tuple(str(warning) for warning in document.get("warnings", list)),
-        timing_ms=None if timing is None else Timing(*(timing.number(name) for name in ("decode", "compose", "write"))),
-        shotcrop=document.get("shotcrop", str),
-        created=document.text_or_none("created"),
+        status=SidecarStatus(document["status"]),
+        source=source,
+        model=ModelIdentity(**document["model"]),
+        settings=_settings(document["settings"]),
+        lead=Lead(*(None if lead[part] is None else Box(*lead[part]) for part in ("body", "head"))),
+        reasoning=Reasoning(**document["reasoning"]),
+        shots=tuple(_shot(shot, source) for shot in document["shots"]),
+        warnings=tuple(document["warnings"]),
+        timing_ms=None if timing is None else Timing(**timing),
+        shotcrop=document["shotcrop"],
+        created=document.get("created"),
     )
 
 
-def _shot(shot: _Object) -> ShotRecord:
-    box = shot.object("box")
+def _settings(document: Mapping[str, Any]) -> CropSettings:
+    aspects = document["aspect"]
+    return CropSettings(
+        format=CropFormat(document["format"]),
+        quality=document["quality"],
+        metadata=MetadataPolicy(document["metadata"]),
+        xmp=document["xmp"],
+        framing=Framing(
+            aspects=tuple((shot, Aspect.parse(aspects[shot])) for shot in SHOT_TYPES if shot in aspects),
+            pad=document["pad"],
+            min_size=document["min_size"],
+        ),
+        max_size=document["max_size"],
+    )
+
+
+def _shot(shot: Mapping[str, Any], source: SourceRecord) -> ShotRecord:
+    # To JSON Schema 3.0 is an integer, too.
+    box = PixelBox(*(int(shot["box"][name]) for name in ("x", "y", "width", "height")))
+    size = shot["size"]
+    _, _, right, lower = box.corners
+    if right > source.width or lower > source.height:
+        raise ValueError(f"the box of {shot['shot']} leaves the photo of {source.width} x {source.height} pixels")
     return ShotRecord(
-        shot=ShotType(shot.get("shot", str)),
-        box=PixelBox(*(box.get(name, int) for name in ("x", "y", "width", "height"))),
-        box_norm=Box(*shot.get("box_norm", list)),
-        file=shot.get("file", str),
-        caption=shot.get("caption", str),
-        score=shot.number_or_none("score"),
+        shot=ShotType(shot["shot"]),
+        box=box,
+        box_norm=Box(*shot["box_norm"]),
+        model_box=Box(*shot["model_box"]),
+        file=shot["file"],
+        size=None if size is None else FileSize(int(size["width"]), int(size["height"])),
+        caption=shot["caption"],
+        score=shot["score"],
+        edited=shot["edited"],
     )

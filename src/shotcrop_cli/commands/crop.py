@@ -2,36 +2,62 @@
 
 from __future__ import annotations
 
-import json
+import gc
 import os
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 
-from shotcrop_cli.console import Console, result
-from shotcrop_cli.engine.local import run
-from shotcrop_cli.engine.steps import RunContext
+from shotcrop_cli.commands import crop_flags
+from shotcrop_cli.commands.reporter import FirstFailure, Reporter, ReportOptions, tell_planned
+from shotcrop_cli.console import Console
 from shotcrop_cli.library.discover import Discovery, discover
 from shotcrop_cli.library.ledger import Ledger
 from shotcrop_cli.library.lock import output_lock
-from shotcrop_cli.library.plan import Decision, Job, plan
+from shotcrop_cli.library.marks import remember_roots, work_mark
+from shotcrop_cli.library.names import NameTemplate
+from shotcrop_cli.library.plan import Decision, Job, Wanted, plan
+from shotcrop_cli.library.selection import Selection
 from shotcrop_cli.library.tally import PhotoResult, PhotoStatus, Tally
+from shotcrop_cli.model.lazy import LazyComposer
 from shotcrop_cli.options import (
     batch_size_option,
     device_option,
     json_option,
-    model_option,
+    log_options,
+    model_options,
     verbosity_options,
 )
 from shotcrop_cli.settings import CropSettings
-from shotcrop_cli.shots import SHOT_TYPES, Composer
+from shotcrop_cli.shots import SHOT_TYPES, Composer, ShotType
 
 _BATCH_SIZE_CPU, _BATCH_SIZE_GPU = 8, 32
 """`--batch-size auto`: a CPU gains nothing from more, a GPU needs them to be busy [O]."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelOptions:
+    """Which model, and where it runs.
+
+    Args:
+        name: Name, folder or hub id; None for the default.
+        offline: Whether the hub is never asked.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        providers: Execution providers to try in order, empty to choose by device.
+        batch_size: Photos per call of the model, None to choose by device.
+    """
+
+    name: str | None = None
+    offline: bool = False
+    device: str = "auto"
+    providers: tuple[str, ...] = ()
+    batch_size: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,34 +65,38 @@ class CropOptions:
     """What the user asked for.
 
     Args:
-        paths: Photos, and folders of photos.
+        selection: Which photos.
         output: Where the crops go.
-        model: Name, folder or hub id; None for the default.
-        device: `auto`, `cpu`, `cuda` or `cuda:N`.
-        batch_size: Photos per call of the model, None to choose by device.
+        shots: The shots to cut.
+        settings: What decides the look of the crops.
+        template: What the crops are called.
+        model: Which model, and where it runs.
         workers: Threads that decode, and as many that write.
         overwrite: Whether finished photos are done again.
         dry_run: Whether only to say what would be done.
         limit: How many photos to do at most, None for all.
-        as_json: Whether results are printed as JSON Lines.
-        settings: What decides the look of the crops.
+        reproducible: Whether sidecars leave out when they were made and how long it took.
+        wait: Seconds to wait for another run on the same output.
+        report: What the user wants to be told.
     """
 
-    paths: tuple[Path, ...]
+    selection: Selection
     output: Path
-    model: str | None
-    device: str
-    batch_size: int | None
+    shots: tuple[ShotType, ...]
+    settings: CropSettings
+    template: NameTemplate
+    model: ModelOptions
     workers: int
     overwrite: bool
     dry_run: bool
     limit: int | None
-    as_json: bool
-    settings: CropSettings
+    reproducible: bool
+    wait: float
+    report: ReportOptions
 
 
 @click.command("crop")
-@click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=click.Path(path_type=Path))
+@click.argument("paths", nargs=-1, metavar="[PATH...]", type=click.Path(path_type=Path))
 @click.option(
     "-o",
     "--output",
@@ -75,7 +105,9 @@ class CropOptions:
     type=click.Path(path_type=Path),
     help="Folder for the crops; the tree of each PATH is mirrored below it.",
 )
-@model_option
+@crop_flags.selection_flags
+@crop_flags.look_flags
+@model_options
 @device_option
 @batch_size_option
 @click.option(
@@ -85,49 +117,47 @@ class CropOptions:
     metavar="N",
     help="Threads that read photos, and as many that write crops. Default: one per processor.",
 )
-@click.option("--quality", type=click.IntRange(1, 100), default=95, show_default=True, help="Of lossy formats.")
 @click.option("--overwrite", is_flag=True, help="Do photos again that are done already.")
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Do at most N photos in this run.")
 @click.option("-n", "--dry-run", is_flag=True, help="Say what would be done and write nothing.")
+@click.option("--reproducible", is_flag=True, help="Leave times out of sidecars, so that equal runs give equal files.")
+@crop_flags.wait_flag
+@crop_flags.report_flags
 @json_option
 @verbosity_options
+@log_options
 @click.pass_context
-def crop_command(
-    ctx: click.Context,
-    paths: tuple[Path, ...],
-    output: Path,
-    model: str | None,
-    device: str,
-    batch_size: int | None,
-    jobs: int | None,
-    quality: int,
-    overwrite: bool,
-    limit: int | None,
-    dry_run: bool,
-    as_json: bool,
-    quiet: bool,
-    verbose: bool,
-) -> None:
+def crop_command(ctx: click.Context, /, **flags: Any) -> None:
     """Cut photos into an establishing, a medium and a close-up shot each.
 
-    PATH is a photo or a folder of photos. Originals are never touched. A photo that is done already is left
-    alone unless it, the model or the settings have changed, so an interrupted run just goes on when it is
-    run again.
+    PATH is a photo, a folder of photos or a quoted pattern such as '~/photos/**/*.jpg'. Originals are never touched.
+    A photo that is done already is left alone unless it, the model or the settings have changed, so an interrupted
+    run just goes on when it is run again.
     """
     options = CropOptions(
-        paths=paths,
-        output=output,
-        model=model,
-        device=device,
-        batch_size=batch_size,
-        workers=jobs or _processors(),
-        overwrite=overwrite,
-        dry_run=dry_run,
-        limit=limit,
-        as_json=as_json,
-        settings=CropSettings(quality=quality),
+        selection=crop_flags.selection(flags),
+        output=flags["output"],
+        shots=flags["shots"] or SHOT_TYPES,
+        settings=crop_flags.settings(flags),
+        template=NameTemplate.parse(flags["name_template"]),
+        model=ModelOptions(
+            name=flags["model"],
+            offline=flags["offline"],
+            device=flags["device"],
+            providers=flags["providers"],
+            batch_size=flags["batch_size"],
+        ),
+        workers=flags["jobs"] or processors(),
+        overwrite=flags["overwrite"],
+        dry_run=flags["dry_run"],
+        limit=flags["limit"],
+        reproducible=flags["reproducible"],
+        wait=flags["wait"],
+        report=crop_flags.report_options(flags),
     )
-    tally = crop(options, Console(quiet=quiet, verbose=verbose))
+    with Console(
+        quiet=flags["quiet"], verbose=flags["verbose"], log_file=flags["log_file"], log_format=flags["log_format"]
+    ) as console:
+        tally = crop(options, console)
     ctx.exit(tally.exit_code)
 
 
@@ -143,130 +173,122 @@ def crop(options: CropOptions, console: Console) -> Tally:
     start = time.monotonic()
     # Pillow warns of large pictures and odd metadata; what matters of it comes back as results.
     warnings.filterwarnings("ignore", module=r"PIL\..*")
-    found = discover(options.paths, options.output)
-    for passed in found.ignored:
-        console.warn(f"{passed.path}: {passed.reason}")
-    jobs = plan(found.sources, options.output)
+    found = discover(options.selection, options.output)
+    jobs = plan(found.sources, options.output, options.template, options.settings.format)
+    gc.freeze()  # the jobs of a large library are no garbage, and looking for some among them takes long
     if not jobs:
-        console.warn(f"no photos found in {', '.join(map(str, options.paths))}")
-    composer = _load(options, console)
-    tally = Tally()
-    ledger = Ledger(
-        options.output,
-        composer.identity,
-        options.settings,
-        overwrite=options.overwrite,
-        read_only=options.dry_run,
-    )
+        console.warn("no photos found")
+    composer, model_sha256 = _find_model(options.model, console)
+    wanted = Wanted(model_sha256, options.settings, options.shots)
     if options.dry_run:
-        _print_plan([(job, ledger.decide(job)) for job in jobs], options, console)
-        return tally
-    with output_lock(options.output):
+        ledger = Ledger(options.output, wanted, overwrite=options.overwrite, read_only=True)
+        _print_plan(((job, ledger.decide(job)) for job in jobs), options, console)
+        return Tally()
+
+    def waiting() -> None:
+        console.info(f"waiting for another run on {options.output} to end")
+
+    with output_lock(options.output, options.wait, waiting), work_mark(options.output):
+        remember_roots(options.output, found.roots)
+        reporter = Reporter(options.report, console)
+        ledger = Ledger(options.output, wanted, overwrite=options.overwrite)
         try:
-            _work(jobs, found, ledger, composer, options, console, tally)
+            with suppress(FirstFailure):
+                _work(jobs, found, ledger, composer, options, console, reporter)
         finally:  # an interrupted run says how far it got, too
-            _print_summary(tally, time.monotonic() - start, composer, console)
-    return tally
+            provider = composer.identity.provider if composer.loaded else "no model needed"
+            reporter.close(time.monotonic() - start, provider)
+    return reporter.tally
 
 
-def _load(options: CropOptions, console: Console) -> Composer:
-    from shotcrop_cli.model.composer import load_composer
+def _find_model(options: ModelOptions, console: Console) -> tuple[LazyComposer, str]:
+    """Return the model, not yet loaded, and its hash."""
+    from shotcrop_cli.model.composer import find_model, load_composer
 
-    composer = load_composer(options.model, options.device)
-    identity = composer.identity
-    console.info(f"model {identity.id} ({identity.sha256[:12]}) runs on {identity.provider}")
-    return composer
+    bundle = find_model(options.name, offline=options.offline)
+
+    def load() -> Composer:
+        composer = load_composer(bundle, options.device, providers=options.providers)
+        identity = composer.identity
+        console.info(f"model {identity.id} ({identity.sha256[:12]}) runs on {identity.provider}")
+        return composer
+
+    return LazyComposer(load), bundle.sha256
 
 
 def _work(
-    jobs: Sequence[Job],
+    jobs: Iterable[Job],
     found: Discovery,
     ledger: Ledger,
-    composer: Composer,
+    composer: LazyComposer,
     options: CropOptions,
     console: Console,
-    tally: Tally,
+    reporter: Reporter,
 ) -> None:
-    report = _reporter(tally, options, console)
+    for passed in found.skipped:
+        reporter.add(PhotoResult(passed.path, PhotoStatus.SKIPPED, reason=passed.reason))
     for passed in found.unreadable:
-        report(PhotoResult(passed.path, PhotoStatus.FAILED, reason=passed.reason))
+        reporter.add(PhotoResult(passed.path, PhotoStatus.FAILED, reason=passed.reason))
     due: list[Job] = []
+    composes = False
     for job in jobs:
         decision = ledger.decide(job)
-        if decision.due:
+        if not decision.due:
+            reporter.add_unchanged(job, decision)
+        elif options.limit is None or len(due) < options.limit:
             due.append(job)
+            composes |= decision.work.composes
             console.detail(f"{job.source.path}: to do, {decision.reason}")
-        else:
-            report(PhotoResult(job.source.path, PhotoStatus.UNCHANGED, job.sidecar, decision.crops))
-    due = due[: options.limit]
+    if due:
+        _run(due, ledger, composer, options, console, reporter, composes=composes)
+
+
+def _run(
+    due: Sequence[Job],
+    ledger: Ledger,
+    composer: LazyComposer,
+    options: CropOptions,
+    console: Console,
+    reporter: Reporter,
+    *,
+    composes: bool,
+) -> None:
+    from shotcrop_cli.engine.local import run  # with all that reads and writes pictures, which a run may not need
+    from shotcrop_cli.engine.steps import RunContext, Task
+
+    # Decided once more when their turn comes: records of 100,000 photos need not wait in memory.
+    tasks = (Task(job, ledger.decide(job), options.settings) for job in due)
     with console.progress(len(due)) as progress:
 
-        def report_progress(photo: PhotoResult) -> None:
-            report(photo)
+        def report(photo: PhotoResult) -> None:
             progress.advance()
+            reporter.add(photo)
 
         run(
-            due,
+            tasks,
             composer,
-            RunContext(options.output, options.settings, composer.identity),
+            RunContext(options.output, reproducible=options.reproducible),
             workers=options.workers,
-            batch_size=options.batch_size or _batch_size(composer),
-            report=report_progress,
+            batch_size=options.model.batch_size or (_batch_size(composer) if composes else _BATCH_SIZE_CPU),
+            report=report,
         )
 
 
-def _reporter(tally: Tally, options: CropOptions, console: Console) -> Callable[[PhotoResult], None]:
-    def report(photo: PhotoResult) -> None:
-        tally.add(photo)
-        if options.as_json:
-            result(_json_line(photo))
-        console.detail(f"{photo.source}: {photo.status}" + (f", {photo.reason}" if photo.reason else ""))
-
-    return report
-
-
-def _json_line(photo: PhotoResult) -> str:
-    return json.dumps(
-        {
-            "source": str(photo.source),
-            "status": str(photo.status),
-            "sidecar": None if photo.sidecar is None else str(photo.sidecar),
-            "crops": [str(crop) for crop in photo.crops],
-            "reason": photo.reason or None,
-        },
-        ensure_ascii=False,
-    )
-
-
-def _print_plan(plan: Sequence[tuple[Job, Decision]], options: CropOptions, console: Console) -> None:
-    due = [(job, decision) for job, decision in plan if decision.due][: options.limit]
-    for job, decision in due:
-        if options.as_json:
-            crops = [str(crop) for crop in job.crops]
-            planned = {"source": str(job.source.path), "status": "planned", "sidecar": str(job.sidecar)}
-            result(json.dumps({**planned, "crops": crops, "reason": decision.reason}, ensure_ascii=False))
-        else:
-            shots = ",".join(map(str, SHOT_TYPES))
-            target = job.folder / f"{job.source.path.name}.{{{shots}}}{job.suffix}"
-            result(f"{job.source.path} -> {target} ({decision.reason})")
-    unchanged = sum(not decision.due for _, decision in plan)
-    console.info(f"dry run: {len(due)} to do, {unchanged} unchanged; nothing was written")
-
-
-def _print_summary(tally: Tally, seconds: float, composer: Composer, console: Console) -> None:
-    summary = tally.summary(seconds, composer.identity.provider)
-    if not tally.failures:
-        console.info(summary)
-        return
-    console.always(summary)
-    for failure in tally.failures:
-        console.always(f"failed: {failure.source}: {failure.reason}")
+def _print_plan(decisions: Iterable[tuple[Job, Decision]], options: CropOptions, console: Console) -> None:
+    due = unchanged = 0
+    for job, decision in decisions:
+        if not decision.due:
+            unchanged += 1
+        elif options.limit is None or due < options.limit:
+            due += 1
+            tell_planned(job, decision, as_json=options.report.as_json)
+    console.info(f"dry run: {due} to do, {unchanged} unchanged; nothing was written")
 
 
 def _batch_size(composer: Composer) -> int:
     return _BATCH_SIZE_CPU if composer.identity.provider.lower().startswith("cpu") else _BATCH_SIZE_GPU
 
 
-def _processors() -> int:
-    # What this process may use, which a container or `taskset` makes fewer than the machine has.
+def processors() -> int:
+    """Return how many processors this process may use, which a container or `taskset` makes fewer than there are."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 import click
 
 from shotcrop_cli.baselines import MEAN_BOXES, Baseline, mean_boxes, triple
+from shotcrop_cli.console import result
 from shotcrop_cli.errors import ShotcropError
+from shotcrop_cli.options import device_option, json_option
 
 if TYPE_CHECKING:
     from shotcrop_cli.dataset import Record
@@ -33,12 +35,12 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
     help="Print the gain over this baseline; without --model and --predictions score the baseline itself.",
 )
 @click.option("--mean-from", type=_FOLDER, help="Dataset to take the boxes of `--baseline mean` from.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda[:N].")
+@device_option
 @click.option(
     "-b", "--batch-size", type=click.IntRange(1), default=16, show_default=True, help="Photos per model call."
 )
 @click.option("--limit", type=click.IntRange(1), help="Score the first N annotated photos only.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
+@json_option
 def eval_command(
     dataset: Path,
     model: str | None,
@@ -101,9 +103,9 @@ def _ask(records: Sequence[Record], model: str | None, device: str, batch_size: 
     from tqdm import tqdm
 
     from shotcrop_cli.evaluation import model_answers
-    from shotcrop_cli.model.composer import load_composer
+    from shotcrop_cli.model.composer import find_model, load_composer
 
-    composer = load_composer(model, device)
+    composer = load_composer(find_model(model), device)
     with tqdm(total=len(records), unit="photo", file=sys.stderr, disable=None) as bar:
         answers = model_answers(records, composer, batch_size, bar.update)
     identity = composer.identity
@@ -123,7 +125,7 @@ def _print(evaluation: Evaluation, dataset: Path, source: str, baseline: str | N
     from shotcrop_cli.report.table import score_json, score_table
 
     if as_json:
-        click.echo(score_json(evaluation, dataset=str(dataset), answers=source, baseline=baseline))
+        result(score_json(evaluation, dataset=str(dataset), answers=source, baseline=baseline))
         return
     from rich.console import Console
 
@@ -131,4 +133,6 @@ def _print(evaluation: Evaluation, dataset: Path, source: str, baseline: str | N
     console = Console(file=sys.stdout, highlight=False, markup=False)
     # A pipe has no width of its own: let no figure be cut off there.
     console.width = max(console.width, 100)
-    console.print(score_table(evaluation, title))
+    with console.capture() as table:
+        console.print(score_table(evaluation, title))
+    result(table.get().removesuffix("\n"))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from shotcrop_cli.console import result
 from shotcrop_cli.errors import ShotcropError
 
 
@@ -46,7 +47,7 @@ def export_onnx_command(checkpoint: Path, out: Path, photos: Path, limit: int, n
     chosen = sorted(path for path in photos.iterdir() if path.suffix.lower() in suffixes)[:limit]
     bundle, difference = export(checkpoint, out, chosen, name, captions)
     megabytes = sum(path.stat().st_size for path in bundle.folder.iterdir()) / 1e6
-    click.echo(
+    result(
         f"{bundle.folder}: {megabytes:.1f} MB, {difference.equal_tokens}/{difference.tokens} tokens equal over "
         f"{difference.answers} answers, logits apart by {difference.largest_logit_difference:.1e} at most"
     )

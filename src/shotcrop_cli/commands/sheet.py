@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from shotcrop_cli.console import result
 from shotcrop_cli.errors import OutputError, ShotcropError
 
 PICTURES = (".jpg", ".jpeg", ".png")
@@ -54,7 +55,7 @@ def sheet_command(shots_dir: Path, output: Path, columns: int, page: int, width:
             picture.save(path, quality=90)
         except OSError as failure:
             raise OutputError(f"{path}: {failure.strerror or failure}", hint="choose another --output") from failure
-        click.echo(path)
+        result(str(path))
 
 
 def page_paths(output: Path, pages: int) -> list[Path]:

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import click
 
+from shotcrop_cli.console import result
 from shotcrop_cli.errors import ShotcropError
+from shotcrop_cli.options import name_or_path
 
 
 @click.group("train")
@@ -19,6 +21,7 @@ def train_command() -> None:
     "--config",
     "recipe_name",
     required=True,
+    type=name_or_path,
     metavar="RECIPE",
     help="Name of a shipped recipe, or a .toml file.",
 )
@@ -57,4 +60,4 @@ def sft_command(recipe_name: str, data: Path, output: Path, start: Path | None, 
     recipe = load_recipe(recipe_name)
     if steps is not None:
         recipe = replace(recipe, optimisation=replace(recipe.optimisation, steps=steps))
-    click.echo(train(recipe, data, output, start))
+    result(str(train(recipe, data, output, start)))

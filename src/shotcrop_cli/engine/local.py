@@ -1,6 +1,8 @@
-"""Run a list of jobs on this machine: threads decode, the caller's thread composes, threads write.
+"""Run a list of tasks on this machine: threads decode, the caller's thread composes, threads write.
 
-    jobs -> [decode threads] -> batches -> composer -> [write threads] -> report
+    tasks -> [decode threads] -> batches -> composer -> [write threads] -> report
+
+Tasks whose boxes are on record go from the decoders straight to the writers.
 
 Pillow and the disk release the interpreter lock, so that decoding and writing go on while the model works.
 """
@@ -9,12 +11,11 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ThreadPoolExecutor, wait
 
-from shotcrop_cli.engine.steps import LoadedPhoto, RunContext, finish, load
+from shotcrop_cli.engine.steps import LoadedPhoto, RunContext, Task, Verdict, finish, load
 from shotcrop_cli.errors import OutputError
-from shotcrop_cli.library.plan import Job
 from shotcrop_cli.library.tally import PhotoResult
 from shotcrop_cli.shots import Composer
 
@@ -25,7 +26,7 @@ _TYPICAL_PIXELS = 12_000_000.0
 
 
 def run(
-    jobs: Sequence[Job],
+    tasks: Iterable[Task],
     composer: Composer,
     context: RunContext,
     *,
@@ -34,24 +35,24 @@ def run(
     report: Callable[[PhotoResult], None],
     pixel_budget: int = PIXEL_BUDGET,
 ) -> None:
-    """Do every job and report each result as it comes.
+    """Do every task and report each result as it comes.
 
     When the run is ended early, by an error or an interrupt, photos being written are finished and reported,
     all others are left as they were.
 
     Args:
-        jobs: What to do.
-        composer: The model.
+        tasks: What to do; taken one by one, so that they need not all be in memory.
+        composer: The model; never touched when no task has to be composed.
         context: What is the same for every photo.
         workers: Threads that decode, and as many that write.
         batch_size: Photos per call of the composer; fewer when they are so large that memory is short.
-        report: Called in this thread once per photo.
+        report: Called in this thread once per photo; what it raises ends the run.
         pixel_budget: Decoded pixels to hold at once; a single larger photo is still done.
 
     Raises:
         OutputError: The output is full, gone or read-only.
     """
-    pipeline = _Pipeline(jobs, composer, context, workers, batch_size, report, pixel_budget)
+    pipeline = _Pipeline(tasks, composer, context, workers, batch_size, report, pixel_budget)
     try:
         pipeline.work()
     finally:
@@ -61,7 +62,7 @@ def run(
 class _Pipeline:
     def __init__(
         self,
-        jobs: Sequence[Job],
+        tasks: Iterable[Task],
         composer: Composer,
         context: RunContext,
         workers: int,
@@ -69,7 +70,8 @@ class _Pipeline:
         report: Callable[[PhotoResult], None],
         pixel_budget: int,
     ) -> None:
-        self._waiting = deque(jobs)
+        self._tasks = iter(tasks)
+        self._waiting = next(self._tasks, None)
         self._composer, self._context, self._report = composer, context, report
         self._batch_size, self._pixel_budget = batch_size, pixel_budget
         self._read_ahead = batch_size + workers
@@ -82,7 +84,7 @@ class _Pipeline:
         self._typical_pixels = _TYPICAL_PIXELS
 
     def work(self) -> None:
-        while self._waiting or self._decoding:
+        while self._waiting is not None or self._decoding:
             self._compose(self._next_batch())
             self._collect(at_most=self._write_behind)
         self._collect(at_most=0)
@@ -94,7 +96,7 @@ class _Pipeline:
         for future in self._writing:
             try:
                 self._report(future.result())
-            except (CancelledError, OutputError):
+            except (CancelledError, OutputError, BrokenPipeError):
                 continue  # the error that ended the run is on its way already
 
     def _next_batch(self) -> list[LoadedPhoto]:
@@ -107,7 +109,7 @@ class _Pipeline:
             self._admit()
             if self._decoding:
                 self._take(self._decoding.popleft().result(), batch)
-            elif self._waiting and self._writing:
+            elif self._waiting is not None and self._writing:
                 self._collect(at_most=len(self._writing) - 1)  # which makes room
             else:
                 break
@@ -117,20 +119,26 @@ class _Pipeline:
         if isinstance(loaded, PhotoResult):
             self._report(loaded)
             return
+        self._typical_pixels += (loaded.pixels - self._typical_pixels) / 8
+        if loaded.thumbnail is None:
+            self._write(loaded, None)
+            return
         batch.append(loaded)
         self._batch_pixels += loaded.pixels
-        self._typical_pixels += (loaded.pixels - self._typical_pixels) / 8
 
     def _admit(self) -> None:
         """Start decoding more photos while there is room for them."""
         self._collect(at_most=len(self._writing))
-        while self._waiting and len(self._decoding) < self._read_ahead and self._has_room():
-            job = self._waiting.popleft()
-            self._decoding.append(self._decoders.submit(load, job, self._composer.thumbnail_size))
+        while self._waiting is not None and len(self._decoding) < self._read_ahead and self._has_room():
+            task, self._waiting = self._waiting, next(self._tasks, None)
+            size = self._composer.thumbnail_size if task.composes else None
+            self._decoding.append(self._decoders.submit(load, task, size))
 
     def _has_room(self) -> bool:
         held = self._batch_pixels + sum(self._writing.values()) + sum(map(self._pixels, self._decoding))
-        return held == 0 or held + self._typical_pixels <= self._pixel_budget
+        if held == 0:
+            return True  # a photo larger than the budget must be done, too
+        return len(self._writing) <= self._write_behind and held + self._typical_pixels <= self._pixel_budget
 
     def _pixels(self, future: Future[LoadedPhoto | PhotoResult]) -> float:
         if not future.done():
@@ -142,12 +150,16 @@ class _Pipeline:
         if not batch:
             return
         start = time.perf_counter()
-        answers = self._composer.compose([photo.thumbnail for photo in batch], [photo.aspect for photo in batch])
+        thumbnails = [photo.thumbnail for photo in batch if photo.thumbnail is not None]
+        answers = self._composer.compose(thumbnails, [photo.aspect for photo in batch])
         share_ms = (time.perf_counter() - start) * 1000 / len(batch)
         for photo, answer in zip(batch, answers, strict=True):
-            future = self._writers.submit(finish, photo, answer, self._context, share_ms)
-            self._writing[future] = photo.pixels
+            self._write(photo, Verdict(answer, self._composer.identity, share_ms))
         self._batch_pixels = 0
+
+    def _write(self, photo: LoadedPhoto, verdict: Verdict | None) -> None:
+        future = self._writers.submit(finish, photo, verdict, self._context)
+        self._writing[future] = photo.pixels
 
     def _collect(self, at_most: int) -> None:
         """Report finished photos, waiting until at most so many are still being written."""

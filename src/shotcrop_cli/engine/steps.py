@@ -6,24 +6,29 @@ Neither step raises for a photo's sake: a photo that fails is a `PhotoResult` th
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from PIL import Image
 
 from shotcrop_cli import __version__
 from shotcrop_cli.errors import AnswerError, OutputError, PhotoError
-from shotcrop_cli.geometry import from_pixels, to_pixels
+from shotcrop_cli.framing import frame_shot
+from shotcrop_cli.geometry import clamp, from_pixels, to_pixels
 from shotcrop_cli.imaging.decode import Fingerprint, Photo, decode, read_source
 from shotcrop_cli.imaging.encode import encode_crop
 from shotcrop_cli.imaging.thumbnail import thumbnail
-from shotcrop_cli.library.plan import Job
+from shotcrop_cli.library.names import is_inside
+from shotcrop_cli.library.plan import XMP_ENDING, Decision, Job
 from shotcrop_cli.library.store import NewFile, put_in_place
 from shotcrop_cli.library.tally import PhotoResult, PhotoStatus
 from shotcrop_cli.settings import CropSettings
-from shotcrop_cli.shots import Answer, Composition, ModelIdentity, NoSubject, Reasoning
+from shotcrop_cli.shots import SHOT_TYPES, Answer, Box, Composition, ModelIdentity, Reasoning, Shot
 from shotcrop_cli.sidecar import (
-    SettingsRecord,
+    BOX_DIGITS,
+    FileSize,
+    Lead,
     ShotRecord,
     Sidecar,
     SidecarStatus,
@@ -32,23 +37,38 @@ from shotcrop_cli.sidecar import (
     iso_mtime,
     iso_now,
 )
+from shotcrop_cli.xmp import description
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A job that is due, what there is to do, and the settings to do it by."""
+
+    job: Job
+    decision: Decision
+    settings: CropSettings
+
+    @property
+    def composes(self) -> bool:
+        """Whether the model has to see the photo."""
+        return self.decision.work.composes
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LoadedPhoto:
-    """A photo on its way to the model.
+    """A photo on its way to the model or, where its boxes are on record, to the knife.
 
     Args:
-        job: What it is and what is to come of it.
+        task: What it is and what is to come of it.
         photo: Its upright pixels.
-        thumbnail: What the model sees.
+        thumbnail: What the model sees, None where it need not.
         fingerprint: Of exactly the bytes that were decoded.
         decode_ms: How long reading and decoding took, milliseconds.
     """
 
-    job: Job
+    task: Task
     photo: Photo
-    thumbnail: Image.Image
+    thumbnail: Image.Image | None
     fingerprint: Fingerprint
     decode_ms: float
 
@@ -64,48 +84,71 @@ class LoadedPhoto:
 
 
 @dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a model made of one photo.
+
+    Args:
+        answer: Its answer.
+        model: Which model it was, and where it ran.
+        compose_ms: The photo's share of the model's time, milliseconds.
+    """
+
+    answer: Answer
+    model: ModelIdentity
+    compose_ms: float
+
+
+@dataclass(frozen=True, slots=True)
 class RunContext:
     """What is the same for every photo of a run.
 
     Args:
         root: The output folder.
-        settings: What the user chose.
-        model: The model that answers, and where it runs.
+        reproducible: Whether sidecars leave out when they were made and how long it took.
     """
 
     root: Path
-    settings: CropSettings
-    model: ModelIdentity
+    reproducible: bool = False
 
 
-def load(job: Job, thumbnail_size: tuple[int, int]) -> LoadedPhoto | PhotoResult:
-    """Read, decode and shrink a photo, or say why it failed."""
+def load(task: Task, thumbnail_size: tuple[int, int] | None) -> LoadedPhoto | PhotoResult:
+    """Read, decode and, for a model, shrink a photo; or say why it failed.
+
+    Args:
+        task: What to read.
+        thumbnail_size: Width and height in pixels that the model wants, None when it is not asked.
+    """
     start = time.perf_counter()
     try:
-        source = read_source(job.source.path)
+        source = read_source(task.job.source.path)
         photo = decode(source)
-        small = thumbnail(photo, thumbnail_size)
-    except PhotoError as error:
-        return failed(job, error)
+        if not task.composes:
+            _check_record(task, photo, source.fingerprint)
+        small = None if thumbnail_size is None else thumbnail(photo, thumbnail_size)
     except Exception as error:  # one strange photo must not end a run of thousands
-        return failed(job, error)
-    return LoadedPhoto(job, photo, small, source.fingerprint, _ms_since(start))
+        return failed(task.job, error)
+    return LoadedPhoto(task, photo, small, source.fingerprint, _ms_since(start))
 
 
-def finish(loaded: LoadedPhoto, answer: Answer, run: RunContext, compose_ms: float) -> PhotoResult:
-    """Cut and write what the model answered, the sidecar last, or say why the photo failed.
+def finish(loaded: LoadedPhoto, verdict: Verdict | None, run: RunContext) -> PhotoResult:
+    """Cut and write what the model answered or the record says, the sidecar last; or say why the photo failed.
+
+    Args:
+        loaded: The photo.
+        verdict: The model's, None to cut what is on record.
+        run: What is the same for every photo.
 
     Raises:
         OutputError: The output is full, gone or read-only, which no further photo would survive.
     """
     try:
-        if isinstance(answer, AnswerError):
-            raise answer
-        return _write(loaded, answer, run, compose_ms)
+        start = time.perf_counter()
+        sidecar = _from_record(loaded) if verdict is None else _from_verdict(loaded, verdict)
+        return _write(loaded, sidecar, run, 0.0 if verdict is None else verdict.compose_ms, start)
     except OutputError:
         raise
     except Exception as error:  # as in `load`
-        return failed(loaded.job, error)
+        return failed(loaded.task.job, error)
 
 
 def failed(job: Job, error: Exception) -> PhotoResult:
@@ -115,47 +158,152 @@ def failed(job: Job, error: Exception) -> PhotoResult:
     return PhotoResult(job.source.path, PhotoStatus.FAILED, reason=reason.removeprefix(f"{job.source.path}: "))
 
 
-def _write(loaded: LoadedPhoto, answer: Composition | NoSubject, run: RunContext, compose_ms: float) -> PhotoResult:
-    start = time.perf_counter()
-    job, photo = loaded.job, loaded.photo
-    shots: list[ShotRecord] = []
-    files: list[NewFile] = []
+def _check_record(task: Task, photo: Photo, fingerprint: Fingerprint) -> None:
+    """Refuse to cut a photo by boxes that were made for another content."""
+    record = task.decision.record
+    assert record is not None
+    if fingerprint.sha256 == record.source.sha256:
+        return
+    path = task.job.source.path
+    if not record.edited:
+        raise PhotoError(f"{path}: the photo changed since its boxes were made", hint="run `shotcrop crop` on it")
+    if (photo.width, photo.height) != (record.source.width, record.source.height):
+        raise PhotoError(
+            f"{path}: the photo has another size than when its boxes were set by hand",
+            hint="set them anew, or compose it anew with `shotcrop crop --overwrite`",
+        )
+
+
+def _from_verdict(loaded: LoadedPhoto, verdict: Verdict) -> Sidecar:
+    answer = verdict.answer
+    if isinstance(answer, AnswerError):
+        raise answer
+    lead, reasoning = Lead(), Reasoning()
+    shots: tuple[ShotRecord, ...] = ()
     if isinstance(answer, Composition):
-        for shot in answer.shots:
-            box = to_pixels(shot.box, photo.width, photo.height)
-            path = job.crop(shot.type)
-            content = encode_crop(photo, box, quality=run.settings.quality, policy=run.settings.metadata)
-            files.append(NewFile(path, content, loaded.fingerprint.mtime_ns))
-            relative = from_pixels(box, photo.width, photo.height)
-            shots.append(ShotRecord(shot.type, box, relative, path.name, shot.caption, shot.score))
-    sidecar = Sidecar(
+        if answer.grounding is not None:
+            body, head = answer.grounding.lead, answer.grounding.head
+            lead = Lead(body and _rounded(body), head and _rounded(head))
+        reasoning, shots = answer.reasoning, tuple(map(_proposed, answer.shots))
+    return Sidecar(
         status=SidecarStatus.DONE if shots else SidecarStatus.NO_SUBJECT,
         source=_source_record(loaded),
-        model=run.model,
-        settings=SettingsRecord.of(run.settings),
-        reasoning=answer.reasoning if isinstance(answer, Composition) else Reasoning(),
-        shots=tuple(shots),
-        warnings=photo.warnings,
-        timing_ms=Timing(loaded.decode_ms, compose_ms, _ms_since(start)),
+        model=verdict.model,
+        settings=loaded.task.settings,
+        lead=lead,
+        reasoning=reasoning,
+        shots=shots,
+    )
+
+
+def _rounded(box: Box) -> Box:
+    """Round a box as the sidecar does, so that a crop cut from the record equals the first one to the pixel."""
+    return clamp(*(round(side, BOX_DIGITS) for side in box), min_side=10.0**-BOX_DIGITS)
+
+
+def _proposed(shot: Shot) -> ShotRecord:
+    box = _rounded(shot.box)
+    unit = to_pixels(box, 1, 1)  # set by `_framed`, which knows the photo's pixels
+    return ShotRecord(shot.type, unit, box, box, None, None, shot.caption, shot.score)
+
+
+def _from_record(loaded: LoadedPhoto) -> Sidecar:
+    record = loaded.task.decision.record
+    assert record is not None
+    return replace(record, source=_source_record(loaded), settings=loaded.task.settings)
+
+
+def _write(loaded: LoadedPhoto, sidecar: Sidecar, run: RunContext, compose_ms: float, start: float) -> PhotoResult:
+    job, photo, due = loaded.task.job, loaded.photo, loaded.task.decision.shots
+    shots, notes = _framed(sidecar, photo)
+    files: list[NewFile] = []
+    written: list[ShotRecord] = []
+    for shot in shots:
+        if shot.shot in due:
+            shot, new = _cut(shot, loaded)
+            files += new
+        written.append(shot)
+    sidecar = replace(
+        sidecar,
+        shots=tuple(written),
+        warnings=(*photo.warnings, *notes),
+        timing_ms=None if run.reproducible else Timing(loaded.decode_ms, compose_ms, _ms_since(start)),
         shotcrop=__version__,
-        created=iso_now(),
+        created=None if run.reproducible else iso_now(),
     )
     files.append(NewFile(job.sidecar, sidecar.to_bytes()))
-    # The old sidecar goes first: from then on nothing claims that the crops are complete. Where nobody is
-    # seen any more, the crops of an earlier run go too.
-    put_in_place(files, root=run.root, obsolete=(job.sidecar, *(() if shots else job.crops)))
-    return PhotoResult(
-        job.source.path,
-        PhotoStatus.DONE if shots else PhotoStatus.NO_SUBJECT,
-        job.sidecar,
-        job.crops if shots else (),
+    # The old sidecar goes first: from then on nothing claims that the crops are complete.
+    put_in_place(files, root=run.root, obsolete=(job.sidecar, *_obsolete(loaded.task, written, run.root)))
+    cut = tuple(job.folder / shot.file for shot in written if shot.file is not None)
+    return PhotoResult(job.source.path, _STATUS[sidecar.status], job.sidecar, cut)
+
+
+_STATUS = {SidecarStatus.DONE: PhotoStatus.DONE, SidecarStatus.NO_SUBJECT: PhotoStatus.NO_SUBJECT}
+
+
+def _framed(sidecar: Sidecar, photo: Photo) -> tuple[tuple[ShotRecord, ...], list[str]]:
+    """Return the shots with the boxes they are cut at, and what could not be had of what was asked for."""
+    shots: list[ShotRecord] = []
+    notes: list[str] = []
+    close_up = sidecar.shots[-1].model_box if sidecar.shots else None
+    for shot in sidecar.shots:
+        if shot.edited:  # what a person set is framed already
+            box = shot.box
+        else:
+            framed = frame_shot(
+                shot.shot,
+                shot.model_box,
+                photo.width,
+                photo.height,
+                sidecar.settings.framing,
+                sidecar.lead.body,
+                sidecar.lead.head,
+                close_up,
+            )
+            box = framed.box
+            notes += framed.notes
+        shots.append(replace(shot, box=box, box_norm=from_pixels(box, photo.width, photo.height)))
+    return tuple(shots), notes
+
+
+def _cut(shot: ShotRecord, loaded: LoadedPhoto) -> tuple[ShotRecord, list[NewFile]]:
+    job, settings = loaded.task.job, loaded.task.settings
+    crop = encode_crop(
+        loaded.photo,
+        shot.box,
+        form=settings.format,
+        quality=settings.quality,
+        policy=settings.metadata,
+        max_size=settings.max_size,
     )
+    name = job.file(shot.shot)
+    files = [NewFile(job.folder / name, crop.content, loaded.fingerprint.mtime_ns)]
+    if settings.xmp:
+        files.append(NewFile(job.folder / (name + XMP_ENDING), description(shot.caption)))
+    return replace(shot, file=name, size=FileSize(crop.width, crop.height)), files
+
+
+def _obsolete(task: Task, written: Sequence[ShotRecord], root: Path) -> list[Path]:
+    """Return the crops of an earlier run that are crops of this photo no more.
+
+    A sidecar may have been altered by anyone, so that only what lies below the output folder is believed.
+    """
+    record = task.decision.record
+    kept = {shot.file for shot in written}
+    # Where nobody is seen any more, crops that a killed run left without a record go, too.
+    gone: list[Path] = [] if written else list(task.job.crops(SHOT_TYPES))
+    for shot in () if record is None else record.shots:
+        if shot.file is not None and shot.file not in kept and is_inside(shot.file):
+            path = task.job.folder / shot.file
+            if path.parent.resolve().is_relative_to(root.resolve()):
+                gone += [path, path.with_name(path.name + XMP_ENDING)]
+    return gone
 
 
 def _source_record(loaded: LoadedPhoto) -> SourceRecord:
     photo, fingerprint, facts = loaded.photo, loaded.fingerprint, loaded.photo.metadata.facts()
     return SourceRecord(
-        path=str(loaded.job.source.path),
+        path=str(loaded.task.job.source.path),
         size_bytes=fingerprint.size_bytes,
         mtime=iso_mtime(fingerprint.mtime_ns),
         sha256=fingerprint.sha256,
@@ -165,6 +313,8 @@ def _source_record(loaded: LoadedPhoto) -> SourceRecord:
         exif_orientation=photo.orientation,
         captured_at=facts.captured_at,
         camera=facts.camera,
+        lens=facts.lens,
+        has_gps=facts.has_gps,
     )
 
 

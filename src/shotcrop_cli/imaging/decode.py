@@ -6,23 +6,39 @@ Pixels keep the file's own mode and colour space, since crops are cut from them.
 from __future__ import annotations
 
 import hashlib
-import io
 import os
-from dataclasses import dataclass
+import stat
+import threading
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
-from PIL import Image, JpegImagePlugin
+from PIL import Image, JpegImagePlugin, TiffImagePlugin
 
 from shotcrop_cli.errors import PhotoError
-from shotcrop_cli.imaging.formats import BMP, FORMATS, GIF, HEIF, PNG, TIFF, WEBP, Format, format_of
-from shotcrop_cli.imaging.metadata import NO_METADATA, Metadata, tiff_exif
+from shotcrop_cli.imaging import exif
+from shotcrop_cli.imaging.blocks import picture_metadata, tiff_metadata
+from shotcrop_cli.imaging.codestream import Codestream, codestream
+from shotcrop_cli.imaging.formats import BMP, FORMATS, GIF, HEIF, PNG, RAW, TIFF, Format, format_of
+from shotcrop_cli.imaging.metadata import NO_METADATA, Metadata
+from shotcrop_cli.imaging.metered import Metered
+from shotcrop_cli.imaging.pixels import DEEP_MODES
+from shotcrop_cli.imaging.raw import embedded_preview
+from shotcrop_cli.imaging.xmp import is_readable
 
 _READ = tuple(dict.fromkeys(name for form in FORMATS.values() for name in form.pillow_names))
 """Pillow's names of all that is read; it knows formats that would run other programs."""
 _LOSSLESS = (PNG, TIFF, GIF, BMP)
-DEEP_MODES = ("I;16", "I;16B", "I;16L", "I;16N", "I", "F")
-"""Pillow's modes of more than 8 bits per channel."""
+_LOSSY_TIFFS = ("jpeg", "tiff_jpeg", "webp")
+
+_LARGEST_FILE = 2 << 30
+"""Bytes of a file that is read; as many as 178 megapixels have in 16-bit RGBA, and then some [O]."""
+_READ_ALLOWANCE = 16 << 20
+"""Bytes that reading a picture may cost beyond eight times its length [O]."""
+_LARGE = 60_000_000
+"""Pixels from which pictures are decoded one at a time; the sensors of most cameras have fewer [O]."""
+_turn = threading.Lock()
 
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -70,8 +86,8 @@ class Photo:
         format: The container it came in.
         orientation: How the stored pixels were turned, 1..8, before they were set upright.
         icc_profile: The embedded colour profile, empty when there is none.
-        metadata: EXIF and XMP as stored.
-        subsampling: Chroma subsampling for JPEGs cut from it: 0 (4:4:4), 1 (4:2:2) or 2 (4:2:0).
+        metadata: EXIF, XMP, IPTC and comments as stored.
+        subsampling: Chroma subsampling for JPEG and AVIF crops cut from it: 0 (4:4:4), 1 (4:2:2) or 2 (4:2:0).
         lossless: Whether its pixels were stored without loss.
         compression: Pillow's name of a TIFF's compression, empty for other formats.
         warnings: What was lost on reading, in words.
@@ -102,12 +118,16 @@ def read_source(path: Path) -> SourceBytes:
     """Read a file whole, once, and fingerprint what was read.
 
     Raises:
-        PhotoError: The file cannot be read, is empty, or changed meanwhile.
+        PhotoError: The file cannot be read, is none that ends, is empty or huge, or changed meanwhile.
     """
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=_open_at_once) as file:
             before = os.fstat(file.fileno())
-            data = file.read()
+            if not stat.S_ISREG(before.st_mode):
+                raise PhotoError(f"{path}: not a regular file", hint="replace it by the photo itself")
+            if before.st_size > _LARGEST_FILE:
+                raise PhotoError(f"{path}: larger than {_LARGEST_FILE >> 30} GiB", hint="scale it down first")
+            data = file.read(_LARGEST_FILE + 1)
             after = os.fstat(file.fileno())
     except OSError as error:
         raise PhotoError(
@@ -120,19 +140,57 @@ def read_source(path: Path) -> SourceBytes:
     return SourceBytes(path, data, Fingerprint(len(data), after.st_mtime_ns, hashlib.sha256(data).hexdigest()))
 
 
+def _open_at_once(path: str, flags: int) -> int:
+    """Open without waiting: a photo may have become a pipe that nobody writes to."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
 def decode(source: SourceBytes) -> Photo:
     """Decode the first frame and set it upright.
 
     Raises:
         PhotoError: The content is damaged, too large, or not of the format that the extension promises.
     """
-    path = source.path
-    promised = format_of(path)
+    promised = format_of(source.path)
+    if promised is RAW:
+        return _developed(source)
     if promised is HEIF and not _heif_registered():
-        raise PhotoError(f"{path}: HEIC needs an extra", hint="pip install 'shotcrop-cli[heif]'")
+        raise PhotoError(f"{source.path}: HEIC needs an extra", hint="pip install 'shotcrop-cli[heif]'")
+    return _decoded(source.path, source.data, promised)
+
+
+def _developed(source: SourceBytes) -> Photo:
+    """Return a RAW photo as its camera developed it; its metadata is the RAW's own where that can be read."""
+    preview = embedded_preview(source.path, source.data)
+    photo = _decoded(source.path, preview.content, preview.format)
+    own = tiff_metadata(source.data)
+    pixels, orientation = photo.pixels, photo.orientation
+    if exif.orientation(photo.metadata.exif) is None and preview.orientation in _UPRIGHT:
+        pixels, orientation = pixels.transpose(_UPRIGHT[preview.orientation]), preview.orientation
+    return replace(
+        photo,
+        pixels=pixels,
+        format=RAW,
+        orientation=orientation,
+        metadata=Metadata(
+            exif=own.exif or photo.metadata.exif,
+            xmp=own.xmp or photo.metadata.xmp,
+            iptc=own.iptc or photo.metadata.iptc,
+        ),
+        lossless=False,
+        warnings=(
+            f"cut from the embedded preview of {pixels.width} x {pixels.height} pixels",
+            *photo.warnings,
+        ),
+    )
+
+
+def _decoded(path: Path, data: bytes, promised: Format | None) -> Photo:
     Image.init()
     try:
-        image = Image.open(io.BytesIO(source.data), formats=[name for name in _READ if name in Image.OPEN])
+        image = Image.open(
+            Metered(data, _READ_ALLOWANCE + 8 * len(data)), formats=[name for name in _READ if name in Image.OPEN]
+        )
     except Image.DecompressionBombError as error:
         limit = 2 * (Image.MAX_IMAGE_PIXELS or 0) // 10**6
         raise PhotoError(
@@ -146,7 +204,8 @@ def decode(source: SourceBytes) -> Photo:
             hint="rename the file to the extension of its format",
         )
     try:
-        return _upright(image, promised, source.data)
+        with _turn_for(image):
+            return _upright(image, promised, data)
     except MemoryError as error:
         raise PhotoError(
             f"{path}: {image.width} x {image.height} pixels do not fit into memory", hint="use fewer --jobs"
@@ -157,58 +216,58 @@ def decode(source: SourceBytes) -> Photo:
         ) from error
 
 
+def _turn_for(image: Image.Image) -> AbstractContextManager[object]:
+    """Have large pictures decoded one at a time, so that headers that lie do not add up."""
+    return _turn if image.width * image.height > _LARGE else nullcontext()
+
+
 def _upright(image: Image.Image, form: Format, data: bytes) -> Photo:
     sixteen_bit = ";16" in str(getattr(image, "tile", ""))
+    more = _says_there_is_more(image, form)
     image.load()  # before `info` is read: PNG stores blocks behind its pixels
-    metadata = Metadata(
-        exif=tiff_exif(data) if form is TIFF else image.info.get("exif") or b"",
-        xmp=_bytes(image.info.get("xmp") or image.info.get("XML:com.adobe.xmp")),
-    )
+    metadata = tiff_metadata(data) if form is TIFF else picture_metadata(image)
     orientation = int(image.info.get("original_orientation") or metadata.orientation)
     pixels = image
     # Pillow turns TIFF on load, and pillow-heif HEIC, which is then marked with its original orientation.
     if orientation in _UPRIGHT and form is not TIFF and "original_orientation" not in image.info:
         pixels = image.transpose(_UPRIGHT[orientation])
-    warnings = []
-    if getattr(image, "is_animated", False) and image.format != "MPO":
-        warnings.append("animated: only the first frame is used")
-    if sixteen_bit and pixels.mode not in DEEP_MODES:
-        warnings.append("16 bits per channel were reduced to 8")
+    stream = codestream(data, form)
+    warnings = [more] if more else []
+    bits = 16 if sixteen_bit else stream.bits
+    if bits > 8 and pixels.mode not in DEEP_MODES:
+        warnings.append(f"{bits} bits per channel were reduced to 8")
+    if metadata.xmp and not is_readable(metadata.xmp):
+        metadata = replace(metadata, xmp=b"")
+        warnings.append("the XMP is damaged and was left out")
     compression = image.info.get("compression")
+    compression = compression if form is TIFF and isinstance(compression, str) else ""
     return Photo(
         pixels=pixels,
         format=form,
         orientation=orientation,
         icc_profile=image.info.get("icc_profile") or b"",
         metadata=metadata,
-        subsampling=_subsampling(image, orientation),
-        lossless=_webp_is_lossless(data) if form is WEBP else form in _LOSSLESS,
-        compression=compression if form is TIFF and isinstance(compression, str) else "",
+        subsampling=_subsampling(image, stream, orientation),
+        lossless=stream.lossless or (form in _LOSSLESS and compression not in _LOSSY_TIFFS),
+        compression=compression,
         warnings=tuple(warnings),
     )
 
 
-def _webp_is_lossless(data: bytes) -> bool:
-    """Walk the RIFF chunks to the picture's own: VP8L is lossless, VP8 is not."""
-    place = 12
-    while place + 8 <= len(data):
-        name, size = data[place : place + 4], int.from_bytes(data[place + 4 : place + 8], "little")
-        if name in (b"VP8L", b"VP8 "):
-            return name == b"VP8L"
-        # An animation's pictures lie inside its frames, behind 16 bytes of placement.
-        place += 8 + 16 if name == b"ANMF" else 8 + size + size % 2
-    return False
+def _says_there_is_more(image: Image.Image, form: Format) -> str:
+    """Return a warning when the file holds more than one picture; those of MPO are views of the same."""
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        # Counting the pages would follow every link of a chain that may have millions.
+        return "more than one page: only the first is used" if image.tag_v2.next else ""
+    if image.format == "MPO" or not getattr(image, "is_animated", False):
+        return ""
+    return "more than one picture: only the first is used" if form is HEIF else "animated: only the first frame is used"
 
 
-def _bytes(value: str | bytes | None) -> bytes:
-    return value.encode() if isinstance(value, str) else value or b""
-
-
-def _subsampling(image: Image.Image, orientation: int) -> int:
+def _subsampling(image: Image.Image, stream: Codestream, orientation: int) -> int:
     """Return the chroma subsampling that loses none of the photo's: 4:4:4 where Pillow knows no equal."""
-    if not isinstance(image, JpegImagePlugin.JpegImageFile):
-        return 0
-    sampling = int(JpegImagePlugin.get_sampling(image))
+    is_jpeg = isinstance(image, JpegImagePlugin.JpegImageFile)
+    sampling = int(JpegImagePlugin.get_sampling(image)) if is_jpeg else stream.subsampling
     # 4:2:2 turned by a quarter is 4:4:0, which Pillow cannot write.
     if sampling < 0 or (sampling == 1 and orientation in _SIDEWAYS):
         return 0

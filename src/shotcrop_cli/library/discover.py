@@ -1,137 +1,161 @@
-"""Find the photos below the paths a user names, always in the same order."""
+"""Find the photos that a user asked for, always in the same order."""
 
 from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from shotcrop_cli.errors import ShotcropError
-from shotcrop_cli.imaging.formats import format_of
-from shotcrop_cli.library.lock import LOCK_NAME
+from shotcrop_cli.imaging.formats import HEIF, JPEG, RAW
+from shotcrop_cli.library.crops import CropTrees
+from shotcrop_cli.library.selection import Selection
+from shotcrop_cli.library.source import Discovery, Folder, Passed, Source
+from shotcrop_cli.library.walk import Place, Walk, format_of_name
+from shotcrop_cli.library.wildcard import Wildcard
 
-_JUNK_FOLDERS = frozenset({"@eaDir", "#recycle", "@Recycle", "$RECYCLE.BIN", "System Volume Information"})
-"""What NAS boxes and Windows put among photos: thumbnails and deleted files [O]."""
-_NO_MEDIA = ".nomedia"
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """A photo file that was found.
-
-    Args:
-        path: Absolute path.
-        relative: Path below the folder that the user named, the file's name alone for a named file.
-        size_bytes: Its size.
-        mtime_ns: Its modification time, nanoseconds since the epoch.
-    """
-
-    path: Path
-    relative: PurePath
-    size_bytes: int
-    mtime_ns: int
+__all__ = ["Discovery", "Folder", "Passed", "Source", "discover"]
 
 
-@dataclass(frozen=True, slots=True)
-class Passed:
-    """A path that was passed over, and why."""
-
-    path: Path
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Discovery:
-    """What a walk found.
-
-    Args:
-        sources: The photos, each once, in the order of the named paths and sorted by name within each.
-        ignored: Named files that are no photos by their extension.
-        unreadable: Folders and files that could not be looked at.
-    """
-
-    sources: tuple[Source, ...]
-    ignored: tuple[Passed, ...]
-    unreadable: tuple[Passed, ...]
-
-
-def discover(paths: Sequence[Path], output: Path) -> Discovery:
-    """Walk files and folders.
+def discover(selection: Selection, output: Path) -> Discovery:
+    """Search files and folders.
 
     Below a folder, hidden files and folders, junk folders, folders with a `.nomedia` file, symbolic links
     and anything but regular files are left out, and so is every folder that shotcrop has written crops to.
+    A RAW file beside a JPEG or HEIC of the same name is left to that.
 
     Args:
-        paths: Files and folders as the user named them.
+        selection: What the user asked for.
         output: Where crops go; never taken for input.
 
     Raises:
-        ShotcropError: A path does not exist, is neither file nor folder, or lies among crops.
+        ShotcropError: A path does not exist or lies among crops, or a pattern is none or matches nothing.
     """
-    walk = _Walk(output)
-    for path in paths:
-        walk.add(path)
-    return Discovery(tuple(walk.sources.values()), tuple(walk.ignored), tuple(walk.unreadable))
+    search = _Search(selection, output)
+    if selection.listed is None:
+        for path in selection.paths:
+            search.add(path)
+    else:
+        search.add_listed(selection.listed, selection.paths)
+    return search.end()
 
 
-class _Walk:
-    def __init__(self, output: Path) -> None:
-        self._output = output.resolve()
-        self.sources: dict[Path, Source] = {}  # by real path, so that overlapping arguments count once
-        self.ignored: list[Passed] = []
-        self.unreadable: list[Passed] = []
+class _Search:
+    def __init__(self, selection: Selection, output: Path) -> None:
+        self._crops = CropTrees(output)
+        self._walk = Walk(selection, self._crops)
+        self._roots: dict[str, None] = {}
+        self._wildcards: dict[Wildcard, Path] = {}
+        self._homes: dict[str, tuple[Folder, str]] = {}  # of named and listed files: their folder, its real path
 
     def add(self, named: Path) -> None:
-        real = named.resolve()
-        if real == self._output or self._output in real.parents:
-            raise ShotcropError(
-                f"{named}: lies in the output folder {self._output}", hint="name another --output folder"
-            )
+        """Search a path that the user named."""
+        path = _absolute(named)
+        if (wildcard := Wildcard.parse(named)) is not None and not os.path.lexists(path):
+            self._add_wildcard(wildcard, named)
+            return
         try:
-            status = named.stat()
+            status = os.stat(path)  # noqa: PTH116
         except OSError as error:
             raise ShotcropError(f"{named}: {error.strerror}", hint="check the path") from error
-        # Absolute, but with the links and names that the user knows.
-        path = Path(os.path.abspath(named))  # noqa: PTH100 - Path.absolute keeps `..`
-        if stat.S_ISDIR(status.st_mode):
-            if (real / LOCK_NAME).exists():
-                raise ShotcropError(
-                    f"{named}: holds crops of an earlier run", hint="name the folder of the photos instead"
-                )
-            for source in self._folder(path, PurePath(), real):
-                self.sources.setdefault(real / source.relative, source)
-        elif not stat.S_ISREG(status.st_mode):
-            raise ShotcropError(f"{named}: neither a file nor a folder", hint="name photos or folders of photos")
-        elif format_of(path) is None:
-            self.ignored.append(Passed(path, "not a photo by its extension"))
-        else:
-            source = Source(path, PurePath(path.name), status.st_size, status.st_mtime_ns)
-            self.sources.setdefault(real, source)
+        real = os.path.realpath(path)
+        is_folder = stat.S_ISDIR(status.st_mode)
+        if self._crops.hold(real if is_folder else os.path.dirname(real)):  # noqa: PTH120
+            raise ShotcropError(
+                f"{named}: lies in the output folder of this or another run",
+                hint="name the photos themselves, or another --output",
+            )
+        if not is_folder:
+            self._add_file(path, os.path.dirname(path), status)  # noqa: PTH120
+        elif not self._walk.passes_over(Path(path), named=True):
+            self._roots[path] = None
+            self._walk.folder(Place(Folder(Path(path), PurePath()), real.rstrip("/")), status)
 
-    def _folder(self, folder: Path, relative: PurePath, real: Path) -> Iterator[Source]:
-        try:
-            with os.scandir(folder) as listing:
-                entries = sorted(listing, key=lambda entry: os.fsencode(entry.name))
-        except OSError as error:
-            self.unreadable.append(Passed(folder, f"cannot be listed: {error.strerror}"))
-            return
-        if relative.parts and any(entry.name in (_NO_MEDIA, LOCK_NAME) for entry in entries):
-            return  # a folder that was named itself is wanted in spite of .nomedia
-        for entry in entries:
-            if entry.name.startswith(".") or entry.is_symlink():
+    def add_listed(self, names: tuple[Path, ...], paths: tuple[Path, ...]) -> None:
+        """Search the files of a list."""
+        base = _absolute(paths[0] if paths else Path())
+        if len(paths) > 1 or not os.path.isdir(base):  # noqa: PTH112
+            raise ShotcropError(
+                f"{', '.join(map(str, paths))}: not the one folder that the names of a list start from",
+                hint="name that folder, or no path at all",
+            )
+        for name in names:
+            path = _absolute(Path(base, name))
+            root = base if path.startswith(f"{base.rstrip('/')}/") else "/"
+            if root != base and paths:
+                self._walk.unreadable.append(Passed(Path(path), f"lies outside of {base}"))
                 continue
-            if entry.is_dir(follow_symlinks=False):
-                if entry.name not in _JUNK_FOLDERS and real / entry.name != self._output:
-                    yield from self._folder(Path(entry.path), relative / entry.name, real / entry.name)
-            elif entry.is_file(follow_symlinks=False):
-                path = Path(entry.path)
-                if format_of(path) is None:
-                    continue
-                try:
-                    status = entry.stat(follow_symlinks=False)
-                except OSError as error:
-                    self.unreadable.append(Passed(path, f"cannot be looked at: {error.strerror}"))
-                    continue
-                yield Source(path, relative / entry.name, status.st_size, status.st_mtime_ns)
+            try:
+                status = os.stat(path)  # noqa: PTH116
+            except OSError as error:
+                self._walk.unreadable.append(Passed(Path(path), f"cannot be looked at: {error.strerror}"))
+                continue
+            if stat.S_ISDIR(status.st_mode):
+                self._walk.skipped.append(Passed(Path(path), "a folder, and lists are of photos"))
+            else:
+                self._add_file(path, root, status)
+
+    def end(self) -> Discovery:
+        """Follow links, pair files, and return what was found."""
+        self._walk.links()
+        for wildcard, named in self._wildcards.items():
+            if wildcard not in self._walk.matched:
+                raise ShotcropError(f"{named}: matches nothing", hint="check the pattern")
+        self._leave_raw_to_its_pair()
+        return Discovery(
+            sources=tuple(self._walk.found.values()),
+            skipped=tuple(dict.fromkeys(self._walk.skipped)),
+            unreadable=tuple(dict.fromkeys(self._walk.unreadable)),
+            roots=tuple(map(Path, self._roots)),
+        )
+
+    def _add_wildcard(self, wildcard: Wildcard, named: Path) -> None:
+        path = _absolute(wildcard.base)
+        real = os.path.realpath(path)
+        if self._crops.hold(real):
+            return
+        self._wildcards[wildcard] = named
+        try:
+            status = os.stat(path)  # noqa: PTH116
+        except OSError:
+            return
+        self._roots[path] = None
+        folder = Folder(Path(path), PurePath())
+        self._walk.folder(Place(folder, real.rstrip("/"), "", False, wildcard, wildcard.start), status)
+
+    def _add_file(self, path: str, root: str, status: os.stat_result) -> None:
+        parent, name = os.path.split(path)
+        relative = path[len(root) :].lstrip("/")
+        if (home := self._homes.get(parent)) is None:
+            folder = Folder(Path(parent), PurePath(relative).parent)
+            home = self._homes[parent] = (folder, os.path.realpath(parent).rstrip("/"))
+        folder, real_folder = home
+        real = os.path.realpath(path) if os.path.islink(path) else f"{real_folder}/{name}"  # noqa: PTH114
+        if self._crops.hold(os.path.dirname(real)):  # noqa: PTH120
+            return
+        if self._walk.file(folder, name, relative, real, status):
+            self._roots[root] = None
+
+    def _leave_raw_to_its_pair(self) -> None:
+        found = self._walk.found
+        raws = [real for real, source in found.items() if format_of_name(source.name) is RAW]
+        if not raws:
+            return
+        pairs = {
+            _without_extension(real): source
+            for real, source in found.items()
+            if format_of_name(source.name) in (JPEG, HEIF)
+        }
+        for real in raws:
+            if (pair := pairs.get(_without_extension(real))) is not None:
+                self._walk.skipped.append(Passed(found.pop(real).path, f"one photo with {pair.name}"))
+
+
+def _absolute(path: Path) -> str:
+    # By the links and names that the user knows, except where `..` leads back over a link.
+    return os.path.realpath(path) if ".." in path.parts else os.path.abspath(path)  # noqa: PTH100
+
+
+def _without_extension(real: str) -> tuple[str, str]:
+    folder, _, name = real.rpartition("/")
+    return folder, name.rpartition(".")[0].lower()

@@ -9,11 +9,13 @@ from pathlib import Path
 
 from shotcrop_cli import sidecar as sidecars
 from shotcrop_cli.errors import OutputError, ShotcropError
-from shotcrop_cli.library.plan import Decision, Job, decide
-from shotcrop_cli.library.store import NewFile, is_temporary, put_in_place
-from shotcrop_cli.settings import CropSettings
-from shotcrop_cli.shots import ModelIdentity
-from shotcrop_cli.sidecar import Sidecar, iso_mtime
+from shotcrop_cli.library.glance import Glance
+from shotcrop_cli.library.names import is_inside
+from shotcrop_cli.library.plan import XMP_ENDING, Decision, Job, Wanted, Work, decide
+from shotcrop_cli.library.store import NewFile, put_in_place
+from shotcrop_cli.sidecar import LARGEST, Sidecar, iso_mtime
+
+_NOBODY = Decision(Work.NOTHING, "unchanged", no_subject=True)
 
 
 class Ledger:
@@ -21,51 +23,81 @@ class Ledger:
 
     Args:
         root: The output folder.
-        model: The model of this run.
-        settings: The settings of this run.
+        wanted: What this run would make.
         overwrite: Whether everything is done again.
         read_only: Whether to leave the output exactly as it is, for a dry run.
     """
 
-    def __init__(
-        self, root: Path, model: ModelIdentity, settings: CropSettings, *, overwrite: bool, read_only: bool
-    ) -> None:
+    def __init__(self, root: Path, wanted: Wanted, *, overwrite: bool = False, read_only: bool = False) -> None:
         self._root = root
-        self._model_sha256 = model.sha256
-        self._settings_hash = settings.hash
+        self._wanted = wanted
+        self._glance = Glance(wanted)
+        self._unchanged = Decision(Work.NOTHING, "unchanged", wanted.shots)
         self._overwrite = overwrite
         self._read_only = read_only
-        self._listings: dict[Path, frozenset[str]] = {}
+        self._listings: dict[str, frozenset[str]] = {}
 
     def decide(self, job: Job) -> Decision:
-        """Tell whether a photo has to be done.
+        """Tell what a photo needs.
+
+        An up-to-date photo is told by its file's size and time, a glance at the sidecar and the names in its
+        folder; the photo itself is opened only when its time changed.
 
         Raises:
-            OutputError: The output cannot be read, or not be tidied up after a killed run.
+            OutputError: The output cannot be read or written.
         """
-        present = self._names(job.folder)
-        sidecar = self._sidecar(job) if job.sidecar.name in present else None
-        if self._overwrite and sidecar is not None:
-            return Decision(True, "overwritten on request")
+        content = self._content(job)
+        if content is not None and not self._overwrite:
+            names = self._names(str(job.folder))
+            # Templates that make folders of their own are worth a closer look.
+            there = self._present(job, None) if "/" in job.files[0] else names
+            if self._glance.is_current(content, job, there):
+                return _NOBODY if self._glance.shows_nobody(content) else self._unchanged
+        record = None if content is None else _record(content)
         decision = decide(
             job,
-            sidecar,
-            present,
-            model_sha256=self._model_sha256,
-            settings_hash=self._settings_hash,
-            digest=lambda: _digest(job.source.path),
+            record,
+            self._present(job, record),
+            self._wanted,
+            lambda: _digest(job.source.path),
+            overwrite=self._overwrite,
         )
-        if sidecar is not None and decision.sha256 is not None and not decision.due and not self._read_only:
-            self._renew(job, sidecar)
+        if not decision.due and record is not None and not self._read_only:
+            self._renew(job, record)
         return decision
 
-    def _names(self, folder: Path) -> frozenset[str]:
-        if folder not in self._listings:
+    def _content(self, job: Job) -> bytes | None:
+        folder, name = str(job.folder), job.sidecar_name
+        if name not in self._names(folder):
+            return None
+        try:  # not `open`, whose objects cost more than the reading itself
+            descriptor = os.open(f"{folder}/{name}", os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+        except OSError:
+            return b""
+        try:
+            return os.read(descriptor, LARGEST + 1)
+        except OSError:
+            return b""
+        finally:
+            os.close(descriptor)
+
+    def _present(self, job: Job, record: Sidecar | None) -> set[str]:
+        """Return which files of the photo exist, those that an earlier run gave other names included."""
+        names = {job.sidecar_name, *job.files, *(name + XMP_ENDING for name in job.files)}
+        if record is not None:
+            names |= {shot.file for shot in record.shots if shot.file is not None and is_inside(shot.file)}
+        return {name for name in names if self._exists(str(job.folder), name)}
+
+    def _exists(self, folder: str, name: str) -> bool:
+        if "/" not in name:
+            return name in self._names(folder)
+        parent, _, last = name.rpartition("/")
+        return last in self._names(f"{folder}/{parent}")
+
+    def _names(self, folder: str) -> frozenset[str]:
+        if (names := self._listings.get(folder)) is None:
             try:
                 names = frozenset(os.listdir(folder))  # noqa: PTH208 - names alone, for 100,000 photos
-                if not self._read_only:
-                    for name in filter(is_temporary, names):
-                        (folder / name).unlink(missing_ok=True)
             except (FileNotFoundError, NotADirectoryError):
                 names = frozenset()
             except OSError as error:
@@ -73,18 +105,20 @@ class Ledger:
                     f"{folder}: {error.strerror}", hint="fix the permissions of the output folder"
                 ) from error
             self._listings[folder] = names
-        return self._listings[folder]
+        return names
 
-    def _sidecar(self, job: Job) -> Sidecar | None:
-        try:
-            return sidecars.read(job.sidecar)
-        except (ShotcropError, FileNotFoundError):
-            return None
+    def _renew(self, job: Job, record: Sidecar) -> None:
+        """Record the photo's new time and the settings, so that a glance is enough for the next run."""
+        source = replace(record.source, mtime=iso_mtime(job.source.mtime_ns))
+        renewed = replace(record, source=source, settings=self._wanted.settings)
+        put_in_place([NewFile(job.sidecar, renewed.to_bytes())], root=self._root)
 
-    def _renew(self, job: Job, sidecar: Sidecar) -> None:
-        """Record the photo's new time, so that the next run need not hash it again."""
-        source = replace(sidecar.source, mtime=iso_mtime(job.source.mtime_ns))
-        put_in_place([NewFile(job.sidecar, replace(sidecar, source=source).to_bytes())], root=self._root)
+
+def _record(content: bytes) -> Sidecar | None:
+    try:
+        return sidecars.parse(content)
+    except (ShotcropError, ValueError, RecursionError):
+        return None
 
 
 def _digest(path: Path) -> str:

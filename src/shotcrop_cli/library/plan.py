@@ -1,17 +1,24 @@
-"""Decide, without touching the disk, what is written for each photo and whether there is anything to do."""
+"""Decide, without touching the disk, what is written for each photo and what there is to do."""
 
 from __future__ import annotations
 
+import os.path
 import unicodedata
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path, PurePath
 
 from shotcrop_cli.errors import ShotcropError
-from shotcrop_cli.imaging.formats import JPEG, format_of, written_as
-from shotcrop_cli.library.discover import Source
+from shotcrop_cli.imaging.formats import FORMATS, JPEG, CropFormat, written_as
+from shotcrop_cli.library.names import Names, NameTemplate, TemplateNames
+from shotcrop_cli.library.source import Source
+from shotcrop_cli.library.walk import format_of_name
+from shotcrop_cli.settings import CropSettings
 from shotcrop_cli.shots import SHOT_TYPES, ShotType
-from shotcrop_cli.sidecar import Sidecar, SidecarStatus, iso_mtime
+from shotcrop_cli.sidecar import ShotRecord, Sidecar, SidecarStatus, iso_mtime
+
+XMP_ENDING = ".xmp"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,108 +28,216 @@ class Job:
     Args:
         source: The photo.
         folder: Where its files go.
-        suffix: Extension of its crops.
+        names: What its crops are called.
     """
 
     source: Source
     folder: Path
-    suffix: str
+    names: Names
+
+    @property
+    def sidecar_name(self) -> str:
+        """Name of the sidecar in the folder."""
+        return f"{self.source.name}.json"
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Paths of the three crops below the folder, widest first, `/` between their parts."""
+        return self.names.files(self.source.name)
 
     @property
     def sidecar(self) -> Path:
         """Path of the sidecar, the completion marker."""
-        return self.folder / f"{self.source.path.name}.json"
+        return self.folder / self.sidecar_name
+
+    def file(self, shot: ShotType) -> str:
+        """Path of one crop below the folder."""
+        return self.files[SHOT_TYPES.index(shot)]
 
     def crop(self, shot: ShotType) -> Path:
         """Path of one crop."""
-        return self.folder / f"{self.source.path.name}.{shot}{self.suffix}"
+        return self.folder / self.file(shot)
+
+    def crops(self, shots: Sequence[ShotType]) -> tuple[Path, ...]:
+        """Paths of some crops, widest first."""
+        return tuple(self.crop(shot) for shot in SHOT_TYPES if shot in shots)
+
+    def target(self, shots: Sequence[ShotType]) -> str:
+        """Say in one path where some crops go, such as `/shots/a.jpg.{medium,close_up}.jpg`."""
+        names = [self.file(shot) for shot in SHOT_TYPES if shot in shots]
+        if len(names) == 1:
+            return str(self.folder / names[0])
+        start = os.path.commonprefix(names)  # noqa: RUF071 - characters are meant
+        end = os.path.commonprefix([name[len(start) :][::-1] for name in names])[::-1]  # noqa: RUF071
+        middle = ",".join(name[len(start) : len(name) - len(end)] for name in names)
+        return str(self.folder / f"{start}{{{middle}}}{end}")
+
+
+class Work(Enum):
+    """What a photo needs."""
+
+    NOTHING = "nothing"
+    CUT = "cut"
+    """Crops are cut again from the boxes on record; no model is asked."""
+    COMPOSE = "compose"
 
     @property
-    def crops(self) -> tuple[Path, ...]:
-        """Paths of the three crops, widest first."""
-        return tuple(self.crop(shot) for shot in SHOT_TYPES)
+    def composes(self) -> bool:
+        """Whether the model has to see the photo."""
+        return self is Work.COMPOSE
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Whether a photo has to be done.
+    """What a photo needs, and why.
 
     Args:
-        due: True when it has to be done (again).
+        work: What there is to do.
         reason: Why, in words.
-        crops: The crops that lie there already, when nothing is due.
-        sha256: The source's hash where it had to be taken to decide, to spare the next run the same.
+        shots: The shots to cut, or those that lie there already when there is nothing to do.
+        record: What an earlier run left, where it was read.
+        no_subject: Whether there is nothing to do because the model saw nobody.
     """
 
-    due: bool
+    work: Work
     reason: str
-    crops: tuple[Path, ...] = ()
-    sha256: str | None = None
+    shots: tuple[ShotType, ...] = ()
+    record: Sidecar | None = None
+    no_subject: bool = False
+
+    @property
+    def due(self) -> bool:
+        """Whether there is anything to do."""
+        return self.work is not Work.NOTHING
 
 
-def plan(sources: Sequence[Source], output: Path) -> tuple[Job, ...]:
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What this run would make, to be compared with what an earlier run left.
+
+    Args:
+        model_sha256: Content hash of the model.
+        settings: What decides the look of the crops.
+        shots: The shots that are asked for.
+    """
+
+    model_sha256: str
+    settings: CropSettings
+    shots: tuple[ShotType, ...] = SHOT_TYPES
+
+
+def plan(
+    sources: Sequence[Source],
+    output: Path,
+    template: NameTemplate = NameTemplate(),  # noqa: B008 - it is frozen
+    wanted: CropFormat = CropFormat.SAME,
+) -> tuple[Job, ...]:
     """Give every photo its output names, the tree of the sources mirrored below the output folder.
 
     Raises:
         ShotcropError: Two photos would write to the same file, on this or on a file system that does not
-            tell case or Unicode composition apart.
+            tell case or Unicode composition apart, or a photo's name would lead out of the output.
     """
-    taken: dict[str, Source] = {}
-    for source in sources:
-        # All names of a photo grow from its own by fixed endings, so photos collide when these names do.
-        other = taken.setdefault(_folded(source.relative), source)
-        if other is not source:
-            raise ShotcropError(
-                f"{other.path} and {source.path} would be cut to the same files below {output}",
-                hint="rename one of them, or crop them to different --output folders",
-            )
-    return tuple(_job(source, output) for source in sources)
+    folders = {folder: output / folder.relative for folder in {source.folder for source in sources}}
+    names = {form: TemplateNames(template, written_as(form, wanted).suffix) for form in set(FORMATS.values())}
+    jobs = tuple(Job(source, folders[source.folder], names[format_of_name(source.name) or JPEG]) for source in sources)
+    _refuse_collisions(jobs, {folder.relative for folder in folders}, output, template)
+    return jobs
 
 
 def decide(
     job: Job,
-    sidecar: Sidecar | None,
+    record: Sidecar | None,
     present: Collection[str],
-    *,
-    model_sha256: str,
-    settings_hash: str,
+    wanted: Wanted,
     digest: Callable[[], str],
+    *,
+    overwrite: bool = False,
 ) -> Decision:
     """Compare what an earlier run left with what this run would make.
 
+    Shots that are there already are kept up to date, even if this run does not ask for them. A box that a person
+    set is never given up unless `overwrite` says so: neither another model nor a photo that was saved again
+    makes the photo composed anew then.
+
     Args:
         job: The photo and its files.
-        sidecar: What the earlier run recorded, None when there is no readable sidecar.
-        present: Names of the files in the job's folder.
-        model_sha256: Content hash of the model of this run.
-        settings_hash: Hash of the settings of this run.
+        record: What the earlier run left, None when there is no readable sidecar.
+        present: Which of the photo's files exist, as paths below the job's folder.
+        wanted: What this run would make.
         digest: Hashes the source; only called when its size fits but its modification time does not.
+        overwrite: Whether everything is done again.
     """
-    if sidecar is None:
-        return Decision(True, "the sidecar is damaged" if job.sidecar.name in present else "new")
-    if sidecar.model.sha256 != model_sha256:
-        return Decision(True, "the model changed")
-    if sidecar.settings.hash != settings_hash:
-        return Decision(True, "the settings changed")
-    crops = job.crops if sidecar.status is SidecarStatus.DONE else ()
-    for crop in crops:
-        if crop.name not in present:
-            return Decision(True, f"{crop.name} is missing")
-    record = sidecar.source
-    if record.size_bytes != job.source.size_bytes:
-        return Decision(True, "the photo changed")
-    if record.mtime == iso_mtime(job.source.mtime_ns):
-        return Decision(False, "unchanged", crops)
-    sha256 = digest()
-    if record.sha256 != sha256:
-        return Decision(True, "the photo changed")
-    return Decision(False, "unchanged but for its time", crops, sha256)
+    there = {job.file(shot): shot for shot in SHOT_TYPES}
+    if record is not None:
+        there |= {shot.file: shot.shot for shot in record.shots if shot.file is not None}
+    kept = {shot for file, shot in there.items() if file in present}
+    every = tuple(shot for shot in SHOT_TYPES if shot in wanted.shots or shot in kept)
+    if record is None:
+        return Decision(Work.COMPOSE, "the sidecar is damaged" if job.sidecar_name in present else "new", every)
+    if overwrite:
+        return Decision(Work.COMPOSE, "overwritten on request", every, record)
+    same_time = record.source.mtime == iso_mtime(job.source.mtime_ns)
+    same = record.source.size_bytes == job.source.size_bytes and (same_time or record.source.sha256 == digest())
+    if not same:
+        return Decision(Work.CUT if record.edited else Work.COMPOSE, "the photo changed", every, record)
+    if record.model.sha256 != wanted.model_sha256 and not record.edited:
+        return Decision(Work.COMPOSE, "the model changed", every, record)
+    if record.status is SidecarStatus.NO_SUBJECT:
+        return Decision(Work.NOTHING, "unchanged", (), record, no_subject=True)
+    stale = {shot.shot: _stale(job, shot, record, present, wanted) for shot in record.shots if shot.shot in every}
+    due = tuple(shot for shot, reason in stale.items() if reason)
+    if due:
+        return Decision(Work.CUT, next(filter(None, stale.values())), due, record)
+    return Decision(Work.NOTHING, "unchanged" if same_time else "unchanged but for its time", every, record)
 
 
-def _job(source: Source, output: Path) -> Job:
-    form = written_as(format_of(source.path) or JPEG)
-    return Job(source, output / source.relative.parent, form.suffix)
+def _stale(job: Job, shot: ShotRecord, record: Sidecar, present: Collection[str], wanted: Wanted) -> str:
+    """Say why a shot has to be cut again; empty when it has not."""
+    name = job.file(shot.shot)
+    if record.settings.concerning(shot.shot) != wanted.settings.concerning(shot.shot):
+        return "the settings changed"
+    if shot.file is None:
+        return f"{shot.shot} is asked for"
+    if shot.file != name:
+        return "the name template changed"
+    if name not in present:
+        return f"{name} is missing"
+    if wanted.settings.xmp and name + XMP_ENDING not in present:
+        return f"{name}{XMP_ENDING} is missing"
+    return ""
 
 
-def _folded(relative: PurePath) -> str:
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", str(relative)).casefold())
+def _refuse_collisions(
+    jobs: Sequence[Job], parents: Collection[PurePath], output: Path, template: NameTemplate
+) -> None:
+    starts = {parent: f"{_folded(str(parent))}/" for parent in parents}
+    taken: dict[str, Job] = {}
+    for job in jobs:
+        start = starts[job.source.folder.relative]
+        # By the default template all names of a photo grow from its own, so photos collide when these names do.
+        names = (job.source.name,) if template.grows_from_the_name else (*job.files, job.sidecar_name)
+        for name in names:
+            other = taken.setdefault(start + _folded(name), job)
+            if other is not job:
+                raise ShotcropError(
+                    f"{other.source.path} and {job.source.path} would be cut to the same files below {output}",
+                    hint="rename one of them, or crop them to different --output folders",
+                )
+    used = {_folded(str(folder)) for parent in parents for folder in (parent, *parent.parents)}
+    # Folders are seldom called like a crop or a sidecar; only then is it worth to look at every file.
+    endings = {PurePath(name).suffix.lower() for job in jobs[:1] for name in (*job.files, job.sidecar_name)}
+    if any(PurePath(folder).suffix in endings for folder in used):
+        for job in jobs:
+            for name in (*job.files, job.sidecar_name):
+                if _folded(str(job.source.folder.relative / name)) in used:
+                    raise ShotcropError(
+                        f"{job.source.path} would be cut to {job.folder / name}, which is to be a folder",
+                        hint="rename one of them, or crop them to different --output folders",
+                    )
+
+
+def _folded(relative: str) -> str:
+    if relative.isascii():
+        return relative.lower()
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", relative).casefold())

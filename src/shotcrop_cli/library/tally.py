@@ -17,9 +17,16 @@ class PhotoStatus(str, Enum):
     UNCHANGED = "unchanged"
     NO_SUBJECT = "no_subject"
     FAILED = "failed"
+    SKIPPED = "skipped"
+    """It looks like a photo but is none, or another file stands for it."""
+    PLANNED = "planned"
+    """A dry run would do it."""
 
     def __str__(self) -> str:
         return self.value
+
+
+_IN_SUMMARY = (PhotoStatus.DONE, PhotoStatus.UNCHANGED, PhotoStatus.NO_SUBJECT, PhotoStatus.FAILED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +38,7 @@ class PhotoResult:
         status: How it ended.
         sidecar: Its sidecar, None when it failed.
         crops: The crops that lie in the output, widest first.
-        reason: Why it failed, with the remedy; empty otherwise.
+        reason: Why it failed, with the remedy, or was passed over; empty otherwise.
     """
 
     source: Path
@@ -42,17 +49,24 @@ class PhotoResult:
 
 
 class Tally:
-    """Counts results and keeps the failures."""
+    """Counts results and keeps the failures.
 
-    def __init__(self) -> None:
+    Args:
+        strict: Whether a photo without a person is a failure.
+    """
+
+    def __init__(self, *, strict: bool = False) -> None:
         self.counts: Counter[PhotoStatus] = Counter()
         self.failures: list[PhotoResult] = []
+        self._failing = (PhotoStatus.FAILED, PhotoStatus.NO_SUBJECT) if strict else (PhotoStatus.FAILED,)
 
-    def add(self, result: PhotoResult) -> None:
-        """Count one photo."""
+    def add(self, result: PhotoResult) -> bool:
+        """Count one photo and tell whether it is a failure."""
         self.counts[result.status] += 1
-        if result.status is PhotoStatus.FAILED:
+        failure = result.status in self._failing
+        if failure:
             self.failures.append(result)
+        return failure
 
     @property
     def exit_code(self) -> ExitCode:
@@ -70,7 +84,7 @@ class Tally:
             Such as `1204 done, 310 unchanged, 2 no subject, 3 failed in 4 m 12 s (4.8 img/s, cuda:0)`.
             The rate counts the photos that the model saw.
         """
-        counts = ", ".join(f"{self.counts[status]} {status.replace('_', ' ')}" for status in PhotoStatus)
+        counts = ", ".join(f"{self.counts[status]} {status.replace('_', ' ')}" for status in _IN_SUMMARY)
         seen = self.counts[PhotoStatus.DONE] + self.counts[PhotoStatus.NO_SUBJECT]
         rate = seen / seconds if seconds > 0 else 0.0
         return f"{counts} in {duration(seconds)} ({rate:.1f} img/s, {provider})"

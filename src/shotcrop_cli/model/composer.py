@@ -14,7 +14,7 @@ from shotcrop_cli.model.grammar import Vocabulary, aspect_token, captions, promp
 from shotcrop_cli.model.network import OnnxNetwork
 from shotcrop_cli.model.preprocess import pixel_values, squash
 from shotcrop_cli.model.resolve import resolve_model
-from shotcrop_cli.model.session import parse_device
+from shotcrop_cli.model.session import parse_device, with_providers
 from shotcrop_cli.shots import SHOT_TYPES, Answer, Composer, Composition, ModelIdentity, NoSubject, Shot
 
 
@@ -72,18 +72,33 @@ class NanoComposer:
         return Composition(shots, verbalise(sure), draft.grounding())
 
 
-def load_composer(model: str | None = None, device: str = "auto", threads: int | None = None) -> Composer:
+def find_model(model: str | None = None, *, offline: bool = False) -> Bundle:
+    """Find a model and check that it is complete and unaltered, without loading it.
+
+    Args:
+        model: Name of an embedded model, path of a model folder, ORG/REPO of a hub, or None for the default.
+        offline: Whether only what is on this machine counts.
+
+    Raises:
+        ModelError: There is no such model, or it cannot be read or trusted.
+    """
+    return read_bundle(resolve_model(model, offline=offline))
+
+
+def load_composer(
+    bundle: Bundle, device: str = "auto", *, providers: Sequence[str] = (), threads: int | None = None
+) -> Composer:
     """Load a model.
 
     Args:
-        model: Name of an embedded model, path of a model folder, or None for the default.
+        bundle: Its folder.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        providers: Execution providers by preference, empty to choose by device.
         threads: Threads within an operator; None for one per physical core.
 
     Raises:
-        ModelError: There is no such model, or it cannot be read.
-        DeviceError: The device cannot be had.
+        ModelError: It cannot be read.
+        DeviceError: The device, or the first of the providers, cannot be had.
     """
-    wanted = parse_device(device)
-    bundle = read_bundle(resolve_model(model))
+    wanted = with_providers(parse_device(device), providers)
     return NanoComposer(bundle, OnnxNetwork(bundle, wanted, threads))

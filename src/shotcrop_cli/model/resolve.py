@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
 
 from shotcrop_cli.errors import ModelError
+from shotcrop_cli.model.bundle import EXPORT_RECORD, HASHED_FILES
 
 DEFAULT_MODEL = "shotcrop-nano"
+_HUB_ID = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?", re.ASCII)
 
 
 def embedded_models() -> dict[str, Path]:
@@ -18,14 +22,16 @@ def embedded_models() -> dict[str, Path]:
     return {folder.name: folder for folder in sorted(weights.iterdir()) if (folder / "model.json").is_file()}
 
 
-def resolve_model(model: str | None) -> Path:
+def resolve_model(model: str | None, *, offline: bool = False) -> Path:
     """Return the folder of a model.
 
     Args:
-        model: The name of an embedded model, the path of a model folder, or None for the default.
+        model: The name of an embedded model, the path of a model folder, ORG/REPO or ORG/REPO@REVISION on the
+            Hugging Face hub, or None for the default.
+        offline: Whether the hub is not asked, so that only what it has given before counts.
 
     Raises:
-        ModelError: There is no such model.
+        ModelError: There is no such model, or the hub cannot be reached.
     """
     name = model or DEFAULT_MODEL
     embedded = embedded_models()
@@ -34,8 +40,29 @@ def resolve_model(model: str | None) -> Path:
     path = Path(name).expanduser()
     if path.is_dir():
         return path
-    known = ", ".join(embedded) or "none"
+    if (hub := _HUB_ID.fullmatch(name)) is not None:
+        return _from_hub(hub["repo"], hub["revision"], offline=offline)
+    close = get_close_matches(name, embedded, n=1)
     raise ModelError(
-        f"no model '{name}'",
-        hint=f"give a folder that `shotcrop export-onnx` wrote, or an embedded model: {known}",
+        f"no model '{name}'" + (f", did you mean '{close[0]}'?" if close else ""),
+        hint="give a folder that `shotcrop export-onnx` wrote, a hub id ORG/REPO, or an embedded model: "
+        + (", ".join(embedded) or "none"),
     )
+
+
+def _from_hub(repo: str, revision: str | None, *, offline: bool) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    wanted = [*HASHED_FILES, EXPORT_RECORD]
+    try:
+        return Path(snapshot_download(repo, revision=revision, allow_patterns=wanted, local_files_only=offline))
+    except LocalEntryNotFoundError as error:
+        if offline:
+            raise ModelError(
+                f"model {repo} is not on this machine", hint=f"run once without --offline: shotcrop crop -m {repo} ..."
+            ) from error
+        raise ModelError(f"model {repo}: the hub cannot be reached", hint="name a folder, or try later") from error
+    except Exception as error:  # the hub's client passes on errors of several network libraries
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ModelError(f"model {repo} cannot be had: {reason}", hint="check its name, or name a folder") from error

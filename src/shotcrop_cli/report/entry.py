@@ -12,6 +12,7 @@ from shotcrop_cli import sidecar
 from shotcrop_cli.errors import PhotoError, ShotcropError
 from shotcrop_cli.imaging.decode import decode, read_source
 from shotcrop_cli.imaging.thumbnail import thumbnail
+from shotcrop_cli.library.names import is_inside
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,9 @@ class Entry:
         return open_scaled(Path(self.record.source.path), bounds)
 
     def open_crop(self, shot: sidecar.ShotRecord, bounds: tuple[int, int]) -> Image.Image | None:
-        """Return the crop of a shot scaled to fit `bounds`, or None when it cannot be read any more."""
+        """Return the crop of a shot scaled to fit `bounds`, or None when there is none that can be read."""
+        if shot.file is None or not is_inside(shot.file):
+            return None
         return open_scaled(self.folder / shot.file, bounds)
 
 

@@ -1,0 +1,56 @@
+"""What a measurement of reliability has found, as a row of a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.table import Table
+
+HEADINGS = ("What was done", "How often", "What was found", "Verdict")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A promise that was put to the test.
+
+    Args:
+        what: What was done.
+        how_often: In words.
+        found: What was seen.
+        violations: Where the promise was broken, a line each.
+        skipped: Whether it could not be tested here.
+    """
+
+    what: str
+    how_often: str
+    found: str
+    violations: tuple[str, ...] = ()
+    skipped: bool = False
+
+    @property
+    def row(self) -> tuple[str, str, str, str]:
+        """The cells below `HEADINGS`."""
+        verdict = "skipped" if self.skipped else "broken" if self.violations else "kept"
+        return self.what, self.how_often, self.found, verdict
+
+
+def cannot_mount(what: str) -> Finding:
+    """Say that something needs the rights of root."""
+    return Finding(what, "0", "a file system cannot be mounted here: it takes root", skipped=True)
+
+
+def as_table(findings: Sequence[Finding]) -> Table:
+    """Return what a terminal shows."""
+    table = Table(show_lines=True)
+    for heading in HEADINGS:
+        table.add_column(heading)
+    for finding in findings:
+        table.add_row(*finding.row)
+    return table
+
+
+def as_markdown(findings: Sequence[Finding]) -> str:
+    """Return what a document shows."""
+    rows = [HEADINGS, ("---",) * len(HEADINGS), *(finding.row for finding in findings)]
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)

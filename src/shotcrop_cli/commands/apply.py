@@ -1,0 +1,178 @@
+"""`shotcrop apply`: cut photos again as their sidecars, edited by hand, say."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from shotcrop_cli.commands import crop_flags
+from shotcrop_cli.commands.crop import processors
+from shotcrop_cli.commands.reporter import FirstFailure, Reporter, ReportOptions, tell_planned
+from shotcrop_cli.console import Console
+from shotcrop_cli.engine.local import run
+from shotcrop_cli.engine.steps import RunContext, Task
+from shotcrop_cli.errors import ShotcropError
+from shotcrop_cli.library.lock import output_lock
+from shotcrop_cli.library.marks import recall_roots, work_mark
+from shotcrop_cli.library.recut import is_pending, output_root, recut, sidecars_in
+from shotcrop_cli.library.tally import PhotoResult, PhotoStatus, Tally
+from shotcrop_cli.model.lazy import LazyComposer
+from shotcrop_cli.options import json_option, log_options, verbosity_options
+
+_IN_FLIGHT = 8
+"""Photos that wait to be written while others are decoded [O]."""
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyOptions:
+    """What the user asked for.
+
+    Args:
+        paths: Sidecars, and folders of them.
+        photos: Folders that photos are read from; empty for those that `crop` has recorded.
+        workers: Threads that decode, and as many that write.
+        dry_run: Whether only to say what would be done.
+        reproducible: Whether sidecars leave out when they were made and how long it took.
+        wait: Seconds to wait for another run on the same output.
+        report: What the user wants to be told.
+    """
+
+    paths: tuple[Path, ...]
+    photos: tuple[Path, ...]
+    workers: int
+    dry_run: bool
+    reproducible: bool
+    wait: float
+    report: ReportOptions
+
+
+@click.command("apply")
+@click.argument("paths", nargs=-1, required=True, metavar="SIDECAR...", type=click.Path(exists=True, path_type=Path))
+@click.option(
+    "--photos",
+    multiple=True,
+    metavar="DIR",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Read photos from here and nowhere else. Default: where `crop` found them. May be given several times.",
+)
+@click.option(
+    "-j", "--jobs", type=click.IntRange(min=1), metavar="N", help="Threads, as for crop. Default: one per processor."
+)
+@click.option("-n", "--dry-run", is_flag=True, help="Say what would be done and write nothing.")
+@click.option("--reproducible", is_flag=True, help="Leave times out of sidecars, so that equal runs give equal files.")
+@crop_flags.wait_flag
+@crop_flags.report_flags
+@json_option
+@verbosity_options
+@log_options
+@click.pass_context
+def apply_command(ctx: click.Context, /, **flags: Any) -> None:
+    """Cut photos again as their sidecars say, without the model.
+
+    Edit the `box` of a shot in a sidecar, in whole pixels of the upright photo, then apply it. SIDECAR is such a file,
+    or an output folder, of which those are applied whose boxes were edited or whose crops are missing. What is set by
+    hand stays: `crop` overrules it with --overwrite alone.
+    """
+    options = ApplyOptions(
+        paths=flags["paths"],
+        photos=flags["photos"],
+        workers=flags["jobs"] or processors(),
+        dry_run=flags["dry_run"],
+        reproducible=flags["reproducible"],
+        wait=flags["wait"],
+        report=crop_flags.report_options(flags),
+    )
+    with Console(
+        quiet=flags["quiet"], verbose=flags["verbose"], log_file=flags["log_file"], log_format=flags["log_format"]
+    ) as console:
+        tally = apply(options, console)
+    ctx.exit(tally.exit_code)
+
+
+def apply(options: ApplyOptions, console: Console) -> Tally:
+    """Cut what the sidecars say.
+
+    Returns:
+        How the photos ended; a dry run counts those that cannot be cut alone.
+
+    Raises:
+        ShotcropError: The run as a whole cannot go on.
+    """
+    start = time.monotonic()
+    warnings.filterwarnings("ignore", module=r"PIL\..*")  # as in `crop`
+    roots: dict[Path, list[Path]] = {}
+    for path in options.paths:
+        roots.setdefault(output_root(path), []).append(path)
+    reporter = Reporter(options.report, console)
+    try:
+        with suppress(FirstFailure):
+            for root, paths in roots.items():
+                if options.dry_run:
+                    _print_plan(root, paths, options, reporter)
+                else:
+                    _apply_below(root, paths, options, console, reporter)
+    finally:
+        reporter.close(time.monotonic() - start, "no model needed")
+    return reporter.tally
+
+
+def _apply_below(
+    root: Path, paths: Iterable[Path], options: ApplyOptions, console: Console, reporter: Reporter
+) -> None:
+    def waiting() -> None:
+        console.info(f"waiting for another run on {root} to end")
+
+    def tasks() -> Iterator[Task]:
+        for planned in _plan(root, paths, options):
+            if isinstance(planned, Task):
+                yield planned
+            else:
+                reporter.add(planned)
+
+    with output_lock(root, options.wait, waiting), work_mark(root):
+        run(
+            tasks(),
+            LazyComposer(_no_model),
+            RunContext(root, reproducible=options.reproducible),
+            workers=options.workers,
+            batch_size=_IN_FLIGHT,
+            report=reporter.add,
+        )
+
+
+def _print_plan(root: Path, paths: Iterable[Path], options: ApplyOptions, reporter: Reporter) -> None:
+    for planned in _plan(root, paths, options):
+        if isinstance(planned, Task):
+            tell_planned(planned.job, planned.decision, as_json=options.report.as_json)
+        else:
+            reporter.add(planned)
+
+
+def _plan(root: Path, paths: Iterable[Path], options: ApplyOptions) -> Iterator[Task | PhotoResult]:
+    """Yield what is to be cut, and what cannot be, each sidecar once."""
+    photo_roots = options.photos or recall_roots(root)
+    done: set[Path] = set()
+    for named in paths:
+        for path in sidecars_in(named) if named.is_dir() else (named,):
+            if (real := path.resolve()) in done:
+                continue
+            done.add(real)
+            try:
+                job, decision = recut(path, root, photo_roots)
+            except (ShotcropError, FileNotFoundError) as error:
+                yield PhotoResult(path, PhotoStatus.FAILED, reason=str(error).removeprefix(f"{path}: "))
+                continue
+            record = decision.record
+            if record is not None and (not named.is_dir() or is_pending(job, decision)):
+                yield Task(job, decision, record.settings)
+
+
+def _no_model() -> NoReturn:
+    raise AssertionError("what is on record needs no model")

@@ -1,0 +1,291 @@
+"""Defaults of flags that the user keeps: in TOML files, and in the environment.
+
+A file has one table for each command, such as `[crop]` or `[train.sft]`, and a key for each long flag or argument. A
+flag of the command line wins over its environment variable, that over the file named with `--config`, that over
+`shotcrop.toml` in the working folder, and that over the user's own file.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import click
+from click.types import FloatParamType, IntParamType, StringParamType
+
+from shotcrop_cli.console import Console
+from shotcrop_cli.errors import ShotcropError
+from shotcrop_cli.options import means_path, name_or_path
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+LOCAL_FILE = Path("shotcrop.toml")
+ENVIRONMENT_PREFIX = "SHOTCROP"
+CONFIG_VARIABLE = "SHOTCROP_CONFIG"
+_FLAG = "--config"
+_FLAG_BESIDE_ANOTHER = "--config-file"
+"""What the flag is called where a command has a `--config` of its own."""
+_META_KEY = "shotcrop.config"
+"""Where the context remembers the file that was named before the command."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigFile:
+    """A file, read.
+
+    Args:
+        path: Where it lies; relative paths in it start from its folder.
+        tables: What it says.
+    """
+
+    path: Path
+    tables: Mapping[str, Any]
+
+
+class ConfigOption(click.Option):
+    """The flag that names a file, told apart from those that a file may set."""
+
+
+def user_file() -> Path:
+    """Return the user's own file, which need not exist."""
+    from platformdirs import user_config_path
+
+    return user_config_path("shotcrop") / "config.toml"
+
+
+def config_option(flag: str = _FLAG) -> ConfigOption:
+    """Return the flag as it stands before the command."""
+    return ConfigOption(
+        [flag],
+        metavar="FILE",
+        envvar=CONFIG_VARIABLE,
+        expose_value=False,
+        callback=_remember,
+        help="Take defaults of flags from this TOML file.",
+    )
+
+
+def make_configurable(command: click.Command, prefix: str) -> None:
+    """Let a command, or each one below a group, take its defaults from files and the environment.
+
+    Args:
+        command: It gets `--config` and a variable for each flag and argument.
+        prefix: What the names of the variables begin with.
+    """
+    if isinstance(command, click.Group):
+        for name, below in command.commands.items():
+            make_configurable(below, variable(prefix, name))
+        return
+    taken = any(_FLAG in param.opts for param in command.params)
+    for param in command.params:
+        param.envvar = variable(prefix, key_of(param))
+        if isinstance(param, click.Option):
+            param.allow_from_autoenv = False  # it follows the name within, where the flag is what users know
+    option = ConfigOption(
+        [_FLAG_BESIDE_ANOTHER if taken else _FLAG],
+        metavar="FILE",
+        is_eager=True,
+        expose_value=False,
+        allow_from_autoenv=False,
+        callback=_configure,
+        help="Take defaults of flags from this TOML file.",
+    )
+    # First, since other eager flags may have their value from the file.
+    command.params.insert(0, option)
+
+
+def variable(prefix: str, key: str) -> str:
+    """Return the environment variable of a flag or argument."""
+    return f"{prefix}_{key.replace('-', '_').upper()}"
+
+
+def key_of(param: click.Parameter) -> str:
+    """Return what a flag or argument is called in a file: the long flag without its dashes."""
+    if isinstance(param, click.Option):
+        return max(param.opts, key=len).removeprefix("--")
+    return str(param.name).replace("_", "-")
+
+
+def find_files(named: Path | None) -> list[ConfigFile]:
+    """Read the files that there are, those that win last.
+
+    Args:
+        named: The file of `--config`, None for none.
+
+    Raises:
+        ShotcropError: The named file does not exist, or one that does cannot be read.
+    """
+    files = [read_file(path) for path in (user_file(), LOCAL_FILE) if _exists(path)]
+    return files if named is None else [*files, read_file(named)]
+
+
+def read_file(path: Path) -> ConfigFile:
+    """Read a file.
+
+    Raises:
+        ShotcropError: It cannot be read, or is no TOML.
+    """
+    try:
+        text = path.read_bytes().decode("utf-8")
+        return ConfigFile(path, tomllib.loads(text))
+    except OSError as error:
+        raise ShotcropError(
+            f"{path}: the configuration cannot be read: {error.strerror}", hint="check the path and its rights"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise ShotcropError(f"{path}: the configuration is no UTF-8", hint="save it as UTF-8") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ShotcropError(
+            f"{path}: the configuration is no TOML: {error}", hint='texts need quotes, as in output = "~/shots"'
+        ) from error
+
+
+def defaults(files: Iterable[ConfigFile], context: click.Context) -> dict[str, Any]:
+    """Return the defaults that files give the parameters of a command, as click wants them.
+
+    Args:
+        files: Those that win last.
+        context: The command's.
+
+    Raises:
+        ShotcropError: A table, key or value is wrong.
+    """
+    params = {key_of(param): param for param in context.command.params if not isinstance(param, ConfigOption)}
+    found: dict[str, Any] = {}
+    for file in files:
+        table = _table(file, context)
+        where = f"{file.path}: [{'.'.join(_names(context))}]"
+        _check_names(table, params, where, "key")
+        for key, value in table.items():
+            param = params[key]
+            try:
+                found[str(param.name)] = _value(param, value, file.path.parent)
+                if not isinstance(param.type, click.Path):  # whether one exists matters when it is used
+                    param.type_cast_value(context, found[str(param.name)])
+            except click.BadParameter as error:
+                raise ShotcropError(f"{where} {key}: {error.message.rstrip('.')}") from error
+    return found
+
+
+def warn_of_unknown_variables(context: click.Context, console: Console) -> None:
+    """Warn of environment variables that look as if they were for this command and are not: others may share them."""
+    prefix = "_".join((ENVIRONMENT_PREFIX, *_names(context))).replace("-", "_").upper() + "_"
+    known = {str(param.envvar) for param in context.command.params}
+    for name in sorted(os.environ):
+        if name.startswith(prefix) and name not in known:
+            console.warn(f"environment variable {name} has no effect{_did_you_mean(name, known, ', ')}")
+
+
+def _remember(context: click.Context, _param: click.Parameter, value: str | None) -> None:
+    context.meta[_META_KEY] = value
+
+
+def _configure(context: click.Context, _param: click.Parameter, value: str | None) -> None:
+    if context.resilient_parsing:  # the shell completes a line
+        return
+    named = value or context.meta.get(_META_KEY)
+    context.default_map = defaults(find_files(Path(_expanded(named)) if named else None), context)
+    warn_of_unknown_variables(context, Console())
+
+
+def _exists(path: Path) -> bool:
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True  # reading it says why it cannot be read
+    return True
+
+
+def _names(context: click.Context) -> list[str]:
+    """Return the names of a command as typed after `shotcrop`."""
+    return [] if context.parent is None else [*_names(context.parent), str(context.info_name)]
+
+
+def _table(file: ConfigFile, context: click.Context) -> Mapping[str, Any]:
+    """Return the table of a command, having checked the names on the way there."""
+    if context.parent is None:
+        return file.tables
+    outer, group = _table(file, context.parent), context.parent.command
+    assert isinstance(group, click.Group)
+    names = _names(context.parent)
+    where = f"{file.path}: [{'.'.join(names)}]" if names else f"{file.path}:"
+    _check_names(outer, group.list_commands(context.parent), where, "table")
+    table = outer.get(str(context.info_name), {})
+    if not isinstance(table, dict):
+        raise ShotcropError(f"{where} {context.info_name}: must be a table", hint=f"write [{context.info_name}]")
+    return table
+
+
+def _check_names(table: Mapping[str, Any], known: Iterable[str], where: str, kind: str) -> None:
+    for name in table:
+        if name not in known:
+            hint = _did_you_mean(name.replace("_", "-"), known) or f"known: {', '.join(sorted(known))}"
+            raise ShotcropError(f"{where} there is no {kind} '{name}'", hint=hint)
+
+
+def _did_you_mean(name: str, known: Iterable[str], before: str = "") -> str:
+    close = get_close_matches(name, known, n=1)
+    return f"{before}did you mean '{close[0]}'?" if close else ""
+
+
+def _value(param: click.Parameter, value: Any, folder: Path) -> Any:
+    if param.multiple or param.nargs != 1:
+        if not isinstance(value, list):
+            raise click.BadParameter('must be a list, such as ["a", "b"]')
+        return [_scalar(param, each, folder) for each in value]
+    return _scalar(param, value, folder)
+
+
+def _scalar(param: click.Parameter, value: Any, folder: Path) -> Any:
+    """Return a value as the command line would have it, so that click reads it in the same way."""
+    kinds, wanted = _kinds(param)
+    # In Python true is a number, in TOML it is none.
+    if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+        raise click.BadParameter(f"must be {wanted}, not {_spelled(value)}")
+    if isinstance(value, bool) or isinstance(param.type, (IntParamType, FloatParamType)):
+        return value
+    text = str(value)
+    if isinstance(param.type, click.Path) and not (text == "-" and param.type.allow_dash):
+        return str(folder / _expanded(text))
+    if _is_name_or_path(param) and means_path(text):
+        return str(folder / _expanded(text))
+    return text
+
+
+def _expanded(path: str) -> str:
+    return os.path.expanduser(path)  # noqa: PTH111, Path's raises where there is no home
+
+
+def _kinds(param: click.Parameter) -> tuple[tuple[type, ...], str]:
+    """Return the TOML types that fit, and what to call them."""
+    if isinstance(param, click.Option) and param.is_flag:
+        return (bool,), "true or false"
+    if isinstance(param.type, IntParamType):
+        return (int,), "a whole number"
+    if isinstance(param.type, FloatParamType):
+        return (int, float), "a number"
+    if isinstance(param.type, (StringParamType, click.Choice, click.Path)) or _is_name_or_path(param):
+        return (str,), "a text"
+    return (str, int, float), "a text or a number"
+
+
+def _is_name_or_path(param: click.Parameter) -> bool:
+    return getattr(param.type, "func", None) is name_or_path
+
+
+def _spelled(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (list, dict)):
+        return "a list" if isinstance(value, list) else "a table"
+    return repr(value) if isinstance(value, (str, int, float)) else str(value)

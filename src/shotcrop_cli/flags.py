@@ -1,0 +1,100 @@
+"""Types of the flags that say which shots are cut, and how they are framed.
+
+Each reads the text of a command line, an environment variable or a configuration file.
+"""
+
+from __future__ import annotations
+
+import re
+from difflib import get_close_matches
+
+import click
+
+from shotcrop_cli.framing import Aspect
+from shotcrop_cli.shots import SHOT_TYPES, ShotType
+
+Aspects = tuple[tuple[ShotType, Aspect], ...]
+"""Ratios as `framing.Framing` takes them."""
+
+# Since release 8.5 click's type is generic for type checkers, in older ones it is not.
+
+
+class ShotsType(click.ParamType):  # type: ignore[type-arg]
+    """Shots such as `establishing,close_up`, as a tuple in the order of `SHOT_TYPES`."""
+
+    name = "shots"
+
+    def convert(
+        self, value: str | tuple[ShotType, ...], param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[ShotType, ...]:
+        """Read the names of shots; one that is named twice counts once.
+
+        Raises:
+            click.BadParameter: There is no such shot, or none is named.
+        """
+        if isinstance(value, tuple):
+            return value
+        try:
+            named = {_shot(name) for name in value.split(",")}
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        return tuple(shot for shot in SHOT_TYPES if shot in named)
+
+
+class AspectsType(click.ParamType):  # type: ignore[type-arg]
+    """Ratios such as `establishing=16:9,close_up=1:1`, or `4:5` for all shots."""
+
+    name = "aspects"
+
+    def convert(self, value: str | Aspects, param: click.Parameter | None, ctx: click.Context | None) -> Aspects:
+        """Read ratios; within a value one with a shot's name wins over one for all, else a later over an earlier.
+
+        Raises:
+            click.BadParameter: A ratio or the name of a shot cannot be read.
+        """
+        if isinstance(value, tuple):
+            return value
+        try:
+            given = dict(_aspect(item) for item in value.split(","))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        wanted = ((shot, given.get(shot, given.get(None))) for shot in SHOT_TYPES)
+        return tuple((shot, aspect) for shot, aspect in wanted if aspect is not None)
+
+
+class PadType(click.ParamType):  # type: ignore[type-arg]
+    """A share such as `10%` or `0.1`, 0..1."""
+
+    name = "share"
+
+    def convert(self, value: str | float, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Read a share of a shot's side.
+
+        Raises:
+            click.BadParameter: It is no share, or not within 0..1.
+        """
+        if isinstance(value, float):
+            return value
+        number = re.fullmatch(r"(\d+\.?\d*|\.\d+)(\s*%)?", value.strip(), re.ASCII)
+        if number is None:
+            self.fail(f"{value!r} is no share such as 10% or 0.1.", param, ctx)
+        share = float(number[1]) / (100 if number[2] else 1)
+        if share > 1.0:
+            self.fail(f"{value!r} is more than 100%.", param, ctx)
+        return share
+
+
+def _aspect(item: str) -> tuple[ShotType | None, Aspect]:
+    """Read `SHOT=W:H`, or `W:H` with None for all shots."""
+    name, equals, ratio = item.rpartition("=")
+    return _shot(name) if equals else None, Aspect.parse(ratio.strip())
+
+
+def _shot(name: str) -> ShotType:
+    known = [str(shot) for shot in SHOT_TYPES]
+    spelled = name.strip().replace("-", "_")
+    if spelled in known:
+        return ShotType(spelled)
+    close = get_close_matches(spelled, known, n=1)
+    hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(known)}"
+    raise ValueError(f"there is no shot {name.strip()!r}, {hint}")

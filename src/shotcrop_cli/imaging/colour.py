@@ -1,0 +1,65 @@
+"""Colour profiles: whether one fits its pixels, and the way to sRGB."""
+
+from __future__ import annotations
+
+import io
+from functools import lru_cache
+
+from PIL import Image, ImageCms
+
+from shotcrop_cli.imaging.pixels import DEEP_MODES
+
+_SPACES = {
+    **dict.fromkeys(("1", "L", "LA", *DEEP_MODES), b"GRAY"),
+    **dict.fromkeys(("P", "PA", "RGB", "RGBA", "YCbCr"), b"RGB "),
+    "CMYK": b"CMYK",
+    "LAB": b"Lab ",
+}
+"""The colour space in a profile's header, by Pillow's mode (ICC.1, table 19)."""
+
+
+def fits(icc_profile: bytes, mode: str) -> bool:
+    """Tell whether a profile describes pixels of a mode."""
+    # The space is at byte 16, the signature of any profile at 36 (ICC.1, section 7.2).
+    return icc_profile[36:40] == b"acsp" and icc_profile[16:20] == _SPACES.get(mode)
+
+
+def to_srgb(image: Image.Image, icc_profile: bytes) -> Image.Image:
+    """Return a picture in sRGB, mode RGB, or RGBA where it was LA or RGBA.
+
+    Args:
+        image: 8 bits per channel.
+        icc_profile: Its profile; where it is of no use, the pixels are taken for sRGB, or plain gray or CMYK.
+    """
+    if image.mode in ("LA", "RGBA"):
+        opaque = to_srgb(image.convert("L" if image.mode == "LA" else "RGB"), icc_profile)
+        opaque.putalpha(image.getchannel("A"))
+        return opaque
+    transform = _srgb_transform(icc_profile, image.mode)
+    if transform is not None:
+        converted = ImageCms.applyTransform(image, transform)
+        assert converted is not None  # None is returned for conversions in place only
+        return converted
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+@lru_cache(maxsize=16)
+def _srgb_transform(icc_profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
+    """Return the conversion to sRGB, None where there is nothing to convert or the profile is of no use."""
+    try:
+        if not fits(icc_profile, mode):
+            if mode != "LAB":
+                return None
+            profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB"))  # which needs no file's word
+        else:
+            profile = ImageCms.ImageCmsProfile(io.BytesIO(icc_profile))
+        if mode == "RGB" and "sRGB" in ImageCms.getProfileDescription(profile):
+            return None
+        return ImageCms.buildTransform(profile, _srgb(), mode, "RGB")
+    except (ImageCms.PyCMSError, OSError, ValueError):
+        return None
+
+
+@lru_cache(maxsize=1)
+def _srgb() -> ImageCms.ImageCmsProfile:
+    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))

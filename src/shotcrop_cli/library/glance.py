@@ -1,0 +1,65 @@
+"""Tell from the bytes of a sidecar, without parsing it, that its photo is up to date.
+
+`Sidecar.to_bytes` spells every value in one way, and within a JSON string a quotation mark is always escaped, so that
+`"mtime": "..."` in a sidecar can only be this key with this value. One that somebody laid out otherwise does not match
+and is parsed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from json.encoder import encode_basestring
+
+from shotcrop_cli.library.plan import XMP_ENDING, Job, Wanted
+from shotcrop_cli.shots import SHOT_TYPES
+from shotcrop_cli.sidecar import SCHEMA_ID, iso_mtime
+
+_NO_SUBJECT = b'  "status": "no_subject",\n'
+_NO_FILE = b'"file": null'
+
+
+class Glance:
+    """Knows what the sidecars of up-to-date photos say.
+
+    Args:
+        wanted: What this run would make.
+    """
+
+    def __init__(self, wanted: Wanted) -> None:
+        self._shots = frozenset(wanted.shots)
+        self._xmp = wanted.settings.xmp
+        self._start = f'{{\n  "schema": "{SCHEMA_ID}",\n'.encode()
+        self._model = f'"sha256": "{wanted.model_sha256}",\n    "provider": '.encode()
+        self._settings = f'"settings": {{\n    "hash": "{wanted.settings.hash}",\n'.encode()
+
+    def shows_nobody(self, content: bytes) -> bool:
+        """Tell whether a sidecar says that the model saw nobody."""
+        return content.startswith(_NO_SUBJECT, len(self._start))
+
+    def is_current(self, content: bytes, job: Job, present: Collection[str]) -> bool:
+        """Tell whether a photo is up to date; False where only parsing can tell.
+
+        Args:
+            content: The sidecar's.
+            job: The photo and its files.
+            present: Files that exist, as paths below the job's folder.
+        """
+        source = job.source
+        made_from = f'"size_bytes": {source.size_bytes},\n    "mtime": "{iso_mtime(source.mtime_ns)}",'.encode()
+        if not content.startswith(self._start):
+            return False
+        # Keys come in a fixed order, so that each is looked for behind the one before.
+        place = len(self._start)
+        for value in (made_from, self._model, self._settings):
+            if (place := content.find(value, place)) < 0:
+                return False
+        if self.shows_nobody(content):
+            return True
+        found = 0
+        for shot, file in zip(SHOT_TYPES, job.files, strict=True):
+            cut = content.find(f'"file": {encode_basestring(file)},'.encode("utf-8", "backslashreplace"), place)
+            if cut >= 0 and file in present and (not self._xmp or file + XMP_ENDING in present):
+                found, place = found + 1, cut
+            elif shot in self._shots:
+                return False
+        return found == len(SHOT_TYPES) or found + content.count(_NO_FILE) == len(SHOT_TYPES)

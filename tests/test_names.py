@@ -1,0 +1,75 @@
+import posixpath
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shotcrop_cli.errors import ShotcropError
+from shotcrop_cli.library.names import DEFAULT_TEMPLATE, NameTemplate, RecordedNames, TemplateNames, is_inside
+from shotcrop_cli.shots import ShotType
+
+
+@pytest.mark.parametrize(
+    ("template", "name"),
+    [
+        (DEFAULT_TEMPLATE, "IMG_1.tar.JPG.medium.jpg"),
+        ("{shot}/{name}.{ext}", "medium/IMG_1.tar.JPG.jpg"),
+        ("{stem}_{shot}.{ext}", "IMG_1.tar_medium.jpg"),
+        ("web/{shot}/{stem}.{ext}", "web/medium/IMG_1.tar.jpg"),
+    ],
+)
+def test_fields_are_filled_in(template: str, name: str) -> None:
+    assert NameTemplate.parse(template).render("IMG_1.tar.JPG", ShotType.MEDIUM, ".jpg") == name
+
+
+@pytest.mark.parametrize(
+    ("template", "complaint"),
+    [
+        ("{name}.{ext}", "several crops one name"),
+        ("{shot}.{ext}", "several crops one name"),
+        ("../{name}.{shot}.{ext}", "leaves the output folder"),
+        ("/tmp/{name}.{shot}.{ext}", "leaves the output folder"),
+        ("a//{name}.{shot}.{ext}", "leaves the output folder"),
+        ("{name}/{shot}/..", "leaves the output folder"),
+        ("{name}.{shot}\\x.{ext}", "odd characters"),
+        ("{name}.{shot}\n.{ext}", "odd characters"),
+        ("{name}.{shot}.{year}", "{year} is unknown"),
+        ("{name}.{shot.__class__}.{ext}", "is unknown"),
+        ("{name!r}.{shot}.{ext}", "a format or conversion is unknown"),
+        ("{name:>99999999}.{shot}.{ext}", "a format or conversion is unknown"),
+        ("{name}.{shot}.{ext", "expected '}'"),
+        ("{}.{shot}", "is unknown"),
+    ],
+)
+def test_templates_that_cannot_work_are_refused(template: str, complaint: str) -> None:
+    with pytest.raises(ShotcropError) as caught:
+        NameTemplate.parse(template)
+    assert complaint in caught.value.message
+
+
+@pytest.mark.parametrize("photo", ["...jpg", "..jpg"])
+def test_no_photo_name_leads_out_of_the_output(photo: str) -> None:
+    template = NameTemplate.parse("{stem}/{shot}.{ext}")
+    try:
+        name = template.render(photo, ShotType.MEDIUM, ".jpg")
+    except ShotcropError as error:
+        assert "out of the output folder" in error.message
+    else:
+        assert is_inside(name)
+
+
+@given(st.text("./ab", max_size=8))
+def test_inside_is_what_lies_below(path: str) -> None:
+    plain = posixpath.normpath(path) == path and path != "."
+    assert is_inside(path) is (plain and not path.startswith("/") and path.split("/")[0] != "..")
+
+
+def test_recorded_names_are_taken_as_they_are() -> None:
+    names = RecordedNames(("a.jpg", "", "b/c.jpg"))
+    assert names.files("x.jpg") == ("a.jpg", "", "b/c.jpg")
+
+
+@given(st.text(st.characters(exclude_characters="/\0"), min_size=1))
+def test_default_names_are_those_of_the_template(photo: str) -> None:
+    rendered = tuple(NameTemplate().render(photo, shot, ".jpg") for shot in ShotType)
+    assert TemplateNames(NameTemplate(), ".jpg").files(photo) == rendered

@@ -1,0 +1,83 @@
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from shotcrop_cli.errors import ExitCode
+from shotcrop_cli.options import (
+    batch_size_option,
+    device_option,
+    json_option,
+    log_options,
+    model_options,
+    verbosity_options,
+)
+
+
+def _flags(*arguments: str, code: ExitCode = ExitCode.OK) -> tuple[dict[str, Any], str]:
+    """Return what a command with every shared flag gets, and what is said."""
+    got: dict[str, Any] = {}
+
+    @click.command()
+    @model_options
+    @device_option
+    @batch_size_option
+    @json_option
+    @verbosity_options
+    @log_options
+    def command(**flags: Any) -> None:
+        got.update(flags)
+
+    result = CliRunner().invoke(command, arguments)
+    assert result.exit_code == code, result.output
+    return got, result.output
+
+
+def test_each_shared_flag_has_its_default() -> None:
+    assert _flags()[0] == {
+        "model": None,
+        "offline": False,
+        "providers": (),
+        "device": "auto",
+        "batch_size": None,
+        "as_json": False,
+        "quiet": False,
+        "verbose": False,
+        "log_file": None,
+        "log_format": "text",
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name", "value"),
+    [
+        (["-m", "./model"], "model", "./model"),
+        (["--providers", "cuda, cpu"], "providers", ("cuda", "cpu")),
+        (["--device", "cuda:1"], "device", "cuda:1"),
+        (["-b", "08"], "batch_size", 8),
+        (["-b", "auto"], "batch_size", None),
+        (["--json"], "as_json", True),
+        (["--log-file", "a.log"], "log_file", Path("a.log")),
+        (["--log-format", "json"], "log_format", "json"),
+    ],
+)
+def test_a_shared_flag_arrives_typed(arguments: list[str], name: str, value: object) -> None:
+    assert _flags(*arguments)[0][name] == value
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "why"),
+    [
+        ("--device", "gpu", "'gpu' is not auto, cpu, cuda or cuda:N"),
+        ("--batch-size", "0", "'0' is neither auto nor a number above 0"),
+        ("--batch-size", "some", "'some' is neither auto nor a number above 0"),
+        ("--providers", "cuda,,cpu", "'cuda,,cpu' is not NAME or NAME,NAME"),
+        ("--log-format", "xml", "'xml' is not one of"),
+    ],
+)
+def test_a_wrong_value_is_a_usage_error_that_names_the_flag(flag: str, value: str, why: str) -> None:
+    _, output = _flags(flag, value, code=ExitCode.USAGE)
+    assert why in " ".join(output.split())
+    assert flag in output
