@@ -42,6 +42,11 @@ def model_options(command: Command) -> Command:
     command = click.option(
         "--offline", is_flag=True, help="Never ask the model hub, only use what is on this machine."
     )(command)
+    return model_option(command)
+
+
+def model_option(command: Command) -> Command:
+    """Add `-m/--model`; the command gets `model: str | None`."""
     return click.option(
         "-m",
         "--model",
