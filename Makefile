@@ -16,12 +16,12 @@ DEV = $(VENV_TEST)/bin
 TORCH ?= torch==2.13.0
 
 PYTHON_CODE = src train export tests docs $(wildcard benchmarks)
-BENCHMARKS = $(sort $(wildcard benchmarks/*.py))
+BENCHMARKS = $(addprefix benchmarks/,compose_latency.py crop_throughput.py up_to_date.py)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help install demo sheet docs test lint type format bench bench-quality train-nano clean
+.PHONY: help install demo sheet docs test lint type format bench reliability bench-quality train-nano clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -53,8 +53,11 @@ format: $(VENV_TEST)/ready-to-test ## Lay the code out and repair what the linte
 	$(DEV)/ruff check --fix $(PYTHON_CODE)
 	$(DEV)/ruff format $(PYTHON_CODE)
 
-bench: $(VENV_TEST)/ready-to-test ## Run each script of benchmarks/
+bench: $(VENV_TEST)/ready-to-test ## Time it beside its limits
 	@for script in $(BENCHMARKS); do echo "$$script"; $(DEV)/python $$script || exit 1; done
+
+reliability: $(VENV_TEST)/ready-to-test ## Kill, starve and feed it as docs/reliability.md says, some 20 minutes
+	$(DEV)/python benchmarks/reliability.py --markdown docs/reliability.md
 
 bench-quality: $(VENV)/ready ## Score the default model on annotated photos: DATA=path
 	$(call need,DATA)

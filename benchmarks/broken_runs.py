@@ -17,6 +17,8 @@ from finding import Finding, cannot_mount
 from PIL import Image
 
 OTHER_LOOK = ("--quality", "60")
+_SHORT_SIGHTED = ("--jobs", "1", "--batch-size", "2")
+"""Lets a run read only a few photos ahead."""
 _FULL_AT = (0.0, 0.2, 0.5, 0.9)
 """Sizes of the small disk, as parts of what a run needs [O]."""
 
@@ -219,7 +221,7 @@ def change_sources(library: Library, scratch: Path, times: int, rng: random.Rand
         photos, output = scratch / f"photos{turn}", scratch / f"shots{turn}"
         shutil.copytree(library.photos, photos)
         every = sorted(photos.rglob("*.jpg"))
-        run = _begun(library, output, rng, photos, "--json")
+        run = _begun(library, output, rng, photos, "--json", *_SHORT_SIGHTED)
         late = every[-8:]
         deleted, growing = set(late[1:4]), late[4]
         for path in deleted:

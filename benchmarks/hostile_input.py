@@ -128,7 +128,7 @@ def name_oddly(scratch: Path) -> Finding:
         "records", [_bytes(record["source"]) for record in first.records], good, bad
     )
     wrong += _unequal("the list of failures", failed_list.read_bytes().split(b"\0")[:-1], bad)
-    entries = [json.loads(line) for line in log.read_text("utf-8").splitlines()]
+    entries = [json.loads(line) for line in log.read_bytes().splitlines()]
     wrong += _unequal("the log", {_bytes(entry["source"]) for entry in entries if "status" in entry}, good, bad)
     reference = tree(output)
     wrong += _unequal(
@@ -172,7 +172,7 @@ def name_oddly(scratch: Path) -> Finding:
 
 
 def make_photo(path: Path) -> None:
-    path.write_bytes(saved(picture(480, 360), "JPEG"))
+    path.write_bytes(saved(picture(), "JPEG"))
 
 
 def _bytes(name: str) -> bytes:

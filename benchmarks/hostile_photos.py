@@ -13,6 +13,7 @@ import socket
 import struct
 import zlib
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 from PIL import TiffTags
@@ -67,8 +68,9 @@ def write_corpus(folder: Path, count: int, seed: int = 0) -> list[Path]:
         paths.append(folder / name)
         paths[-1].write_bytes(content)
     odd = folder / "zz-odd"
-    (odd / "folder.jpg" / "empty.jpg").mkdir(parents=True)
-    within = odd / "folder.jpg" / "within.jpg"
+    inner = odd / "folder.jpg" / "empty.jpg"
+    inner.mkdir(parents=True)
+    within = inner.with_name("within.jpg")
     within.write_bytes(saved(picture(), "JPEG"))
     os.mkfifo(odd / "fifo.jpg")
     with socket.socket(socket.AF_UNIX) as listener:
@@ -79,8 +81,8 @@ def write_corpus(folder: Path, count: int, seed: int = 0) -> list[Path]:
     links = {"nowhere.jpg": "absent.jpg", "itself.png": "itself.png", "to-fifo.jpg": "fifo.jpg"}
     for name, target in links.items():
         (odd / name).symlink_to(target)
-    (odd / "up.jpg").symlink_to("..")  # a loop of folders: nothing new lies behind it
-    return [*paths, within, *(odd / name for name in ("fifo.jpg", "socket.jpg", *links))]
+    (odd / "up.jpg").symlink_to("..")  # a loop of folders
+    return [*paths, inner.parent, inner, within, *(odd / name for name in ("fifo.jpg", "socket.jpg", *links))]
 
 
 def _with_sound_checksums(content: bytes) -> bytes:
@@ -170,7 +172,7 @@ def _designed() -> Iterator[tuple[str, bytes]]:
     # Bombs: a small file that says it is huge, and one that is.
     yield "huge.png", _blank_png(60_000, 60_000, b"\x00" * 1000)
     yield "just-legal.png", _blank_png(13_000, 13_000, zlib.compress(b"\x00" * 100))
-    yield "blank.png", _blank_png(9_000, 9_000, zlib.compress(b"\x00" * 9001 * 9000, 9))
+    yield "blank.png", _blank_png(9_000, 9_000, _nothing(9001 * 9000))
     yield "huge.gif", gif[:6] + b"\xff\xff\xff\xff" + gif[10:]
     yield "huge-frame.gif", gif.replace(b",\x00\x00\x00\x00\xa0\x00\x78\x00", b",\x00\x00\x00\x00\xff\xff\xff\xff")
     yield "huge.bmp", bmp[:18] + struct.pack("<ii", 60_000, 60_000) + bmp[26:]
@@ -185,7 +187,7 @@ def _designed() -> Iterator[tuple[str, bytes]]:
         yield f"{name}.tif", _tiff_with(tiff, {256: width, 257: width})
     yield "strip-too-long.tif", _tiff_with(tiff, {279: 2**32 - 1})
     yield "strip-elsewhere.tif", _tiff_with(tiff, {273: 2**31})
-    bomb = zlib.compress(bytes(200 << 20), 9)  # 200 MB of nothing in 200 kB
+    bomb = _nothing(64 << 20)  # in some 100 kB
     sound = (b"IHDR", struct.pack(">IIBBBBB", 8, 8, 8, 0, 0, 0, 0)), (b"IDAT", zlib.compress(bytes(72)))
     for kind, start in ((b"zTXt", b"a\x00\x00"), (b"iCCP", b"a\x00\x00"), (b"iTXt", b"a\x00\x01\x00\x00\x00")):
         yield f"bomb-{kind.decode()}.png", png(sound[0], (kind, start + bomb), sound[1], (b"IEND", b""))
@@ -206,6 +208,11 @@ def _designed() -> Iterator[tuple[str, bytes]]:
     yield "one-pixel.png", saved(rgb.crop((0, 0, 1, 1)), "PNG")
     yield "one-row.jpg", saved(rgb.resize((9000, 1)), "JPEG")
     yield "one-column.tif", saved(rgb.resize((1, 9000)), "TIFF")
+
+
+@cache
+def _nothing(size: int) -> bytes:
+    return zlib.compress(bytes(size), 1)
 
 
 def _blank_png(width: int, height: int, data: bytes) -> bytes:

@@ -56,7 +56,7 @@ class Effort:
     few: int = 200
 
 
-QUICK = Effort(photos=24, kills=6, signals=2, losses=2, hostile=300, few=20)
+QUICK = Effort(photos=24, kills=6, signals=2, losses=2, hostile=300, few=60)
 
 Check = Callable[[Library, Path, Effort], Finding]
 

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
 import zlib
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pillow_heif
 from PIL import Image, ImageCms, PngImagePlugin
 
+PORTRAIT = Path(__file__).parent.parent / "examples" / "photos" / "astronaut.jpg"
 PNG_START = b"\x89PNG\r\n\x1a\n"
 
 
-def picture(width: int = 160, height: int = 120) -> Image.Image:
-    x, y = np.meshgrid(np.linspace(0, 255, width), np.linspace(0, 255, height))
-    noise = np.random.default_rng(0).integers(0, 40, (height, width))
-    return Image.fromarray(np.stack([x, y, (x + y) / 4 + noise], axis=2).astype(np.uint8))
+def picture() -> Image.Image:
+    """Return a little portrait, so that the model sees somebody and crops are cut."""
+    with Image.open(PORTRAIT) as image:
+        return image.convert("RGB").resize((160, 120))
 
 
 def saved(image: Image.Image, form: str, **options: object) -> bytes:
@@ -41,7 +44,7 @@ def sound_photos() -> Iterator[tuple[str, bytes]]:
     gray, alpha, palette = rgb.convert("L"), rgb.convert("RGBA"), rgb.convert("P", palette=Image.Palette.ADAPTIVE)
     alpha.putalpha(gray)
     deep = Image.fromarray(np.asarray(gray).astype(np.uint16) * 257)
-    icc = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    icc = _profile()
     xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF/></x:xmpmeta>'
     tags = {"exif": exif_block(), "icc_profile": icc, "xmp": xmp}
     yield "baseline.jpg", saved(rgb, "JPEG", quality=90)
@@ -82,7 +85,18 @@ def sound_photos() -> Iterator[tuple[str, bytes]]:
     yield "photo.heic", saved(rgb, "HEIF", exif=exif_block(), icc_profile=icc)
     yield "alpha.heif", saved(alpha, "HEIF", quality=-1)
     yield "photo.avif", saved(rgb, "AVIF", speed=9, exif=exif_block(), icc_profile=icc)
-    yield "animated.avif", saved(rgb, "AVIF", speed=9, save_all=True, append_images=[second])
+    yield "animated.avif", _timeless(saved(rgb, "AVIF", speed=9, save_all=True, append_images=[second]))
+
+
+def _profile() -> bytes:
+    """Return an sRGB profile, less the time when it was made (ICC.1, 7.2.8), so that it is always the same."""
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    return profile[:24] + bytes(12) + profile[36:]
+
+
+def _timeless(film: bytes) -> bytes:
+    """Blot out when an animation was made (ISO 14496-12, 8.2.2: two numbers of 64 bits behind version and flags)."""
+    return re.sub(rb"(?s)((?:mvhd|tkhd|mdhd)\x01...).{16}", rb"\1" + bytes(16), film)
 
 
 def _with_iptc(jpeg: bytes) -> bytes:

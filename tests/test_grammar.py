@@ -93,6 +93,12 @@ def test_captions_are_folded_to_one_form(caption: str, folded: str) -> None:
     assert grammar.normalise_caption(caption) == folded
 
 
+def test_each_sentence_begins_with_a_capital_and_ends_with_a_stop() -> None:
+    reasoning = grammar.verbalise(Grounding(setting="outdoor"))
+    assert reasoning.scene == "Outdoors."
+    assert grammar.captions(Grounding(setting="outdoor"), Box(0.0, 0.0, 1.0, 1.0))[0] == "The whole scene outdoors"
+
+
 def test_verbalised_reasoning_says_only_what_is_known() -> None:
     reasoning = grammar.verbalise(Grounding())
     assert (reasoning.scene, reasoning.subject, reasoning.story) == ("", "", "")

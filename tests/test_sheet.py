@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from shotcrop_cli.commands.sheet import page_paths, sheet_command
 from shotcrop_cli.errors import ExitCode, ShotcropError
 from shotcrop_cli.report.entry import gather
 from shotcrop_cli.report.lettering import font_for, legible, shorten, wrap
-from shotcrop_cli.report.sheet import SHOT_COLOURS, SheetLayout, outline
+from shotcrop_cli.report.sheet import SHOT_COLOURS, SheetLayout, _absence, outline
 from shotcrop_cli.settings import CropSettings
 from shotcrop_cli.shots import SHOT_TYPES, Box, ModelIdentity, PixelBox, Reasoning, ShotType
 from shotcrop_cli.sidecar import FileSize, Lead, ShotRecord, Sidecar, SidecarStatus, SourceRecord
@@ -132,6 +133,12 @@ def test_crop_that_is_gone_does_not_end_the_sheet(shots: Path, tmp_path: Path) -
     (shots / "wide.png.medium.png").unlink()
     (shots / "wide.png.close_up.png").write_bytes(b"no picture")
     assert draw(shots, "-o", tmp_path / "sheet.png").exit_code == 0
+
+
+def test_a_shot_that_was_not_asked_for_is_not_called_missing(shots: Path) -> None:
+    record = gather(shots)[0][0].record.shots[0]
+    assert _absence(replace(record, file=None), None) == "not asked for."
+    assert _absence(record, None) == "crop not found."
 
 
 def test_folder_without_sidecars_is_a_usage_error_that_names_the_remedy(tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from PIL import Image
+
 from shotcrop_cli.imaging.formats import AVIF, HEIF, WEBP, Format
 
 
@@ -22,8 +24,17 @@ class Codestream:
     lossless: bool = False
 
 
-def codestream(data: bytes, form: Format) -> Codestream:
-    """Look into the header of a stream; other formats than WebP, AVIF and HEIC answer the default."""
+def codestream(image: Image.Image, data: bytes, form: Format) -> Codestream:
+    """Look into the header of a stream; other formats than WebP, AVIF and HEIC answer the default.
+
+    Args:
+        image: The picture, loaded.
+        data: Its file.
+        form: The file's format.
+    """
+    if form is HEIF:
+        bits, chroma = image.info.get("bit_depth"), image.info.get("chroma")
+        return Codestream(bits if isinstance(bits, int) else 8, {422: 1, 420: 2}.get(chroma, 0))
     if form is WEBP:
         return Codestream(lossless=_is_lossless_webp(data))
     if form is AVIF and (place := data.find(b"av1C")) >= 0:
@@ -32,9 +43,6 @@ def codestream(data: bytes, form: Format) -> Codestream:
         flags = data[place + 6] if place + 6 < len(data) else 0
         bits = (12 if flags & 0x20 else 10) if flags & 0x40 else 8
         return Codestream(bits, (flags >> 3 & 1) + (flags >> 2 & 1))
-    if form is HEIF and (place := data.find(b"hvcC")) >= 0:
-        # ISO/IEC 14496-15, section 8.3.3: bit depth less 8 in the last three bits of the 18th byte.
-        return Codestream(8 + (data[place + 21] & 7) if place + 21 < len(data) else 8)
     return Codestream()
 
 

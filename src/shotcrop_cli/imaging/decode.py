@@ -231,7 +231,7 @@ def _upright(image: Image.Image, form: Format, data: bytes) -> Photo:
     # Pillow turns TIFF on load, and pillow-heif HEIC, which is then marked with its original orientation.
     if orientation in _UPRIGHT and form is not TIFF and "original_orientation" not in image.info:
         pixels = image.transpose(_UPRIGHT[orientation])
-    stream = codestream(data, form)
+    stream = codestream(image, data, form)
     warnings = [more] if more else []
     bits = 16 if sixteen_bit else stream.bits
     if bits > 8 and pixels.mode not in DEEP_MODES:

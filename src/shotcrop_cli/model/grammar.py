@@ -252,7 +252,7 @@ def verbalise(grounding: Grounding) -> Reasoning:
         "medium": "From the person and the surroundings to the upper body, then to the face",
         "close": "From a portrait that is already tight, step by step, to the face",
     }.get(grounding.native_scale or "", "")
-    return Reasoning(*(f"{text}." if text else "" for text in (scene, subject, story)))
+    return Reasoning(*(f"{text[0].upper()}{text[1:]}." if text else "" for text in (scene, subject, story)))
 
 
 def captions(grounding: Grounding, close_up: Box) -> tuple[str, str, str]:
@@ -264,7 +264,7 @@ def captions(grounding: Grounding, close_up: Box) -> tuple[str, str, str]:
     """
     scene = verbalise(grounding).scene.rstrip(".")
     if grounding.people is None:
-        scene = " ".join(("The whole scene", scene)).strip()
+        scene = f"The whole scene {scene.lower()}".strip()
     lead = "the person" if grounding.people == 1 else "the leading person"
     shows_head = grounding.head is not None and visible_share(grounding.head, close_up) >= 0.9
     detail = f"Close-up of {lead}'s head" if shows_head else f"A detail of {lead}"

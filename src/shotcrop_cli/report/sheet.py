@@ -134,7 +134,7 @@ def draw_cell(entry: Entry, width: int) -> Image.Image:
             Panel(
                 left=source_width + gutter + SHOT_TYPES.index(shot.shot) * (crop_width + gutter),
                 picture=crop,
-                lines=wrap(("" if crop else "crop not found. ") + shot.caption, text, crop_width),
+                lines=wrap(" ".join(filter(None, (_absence(shot, crop), shot.caption))), text, crop_width),
                 ink=INK,
             )
         )
@@ -153,6 +153,13 @@ def draw_cell(entry: Entry, width: int) -> Image.Image:
             below = top + panel.picture_height + gutter // 2 + index * line
             draw.text((panel.left, below), words, panel.ink, text)
     return cell
+
+
+def _absence(shot: ShotRecord, crop: Image.Image | None) -> str:
+    """Say why there is no crop to show; empty when there is one."""
+    if crop is not None:
+        return ""
+    return "not asked for." if shot.file is None else "crop not found."
 
 
 def outline(picture: Image.Image, record: Sidecar) -> Image.Image:

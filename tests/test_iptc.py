@@ -1,0 +1,86 @@
+import io
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from conftest import SWAPPED_PROFILE, jpeg_bytes, picture
+from shotcrop_cli.imaging import iptc
+
+
+def data_set(record: int, number: int, value: bytes) -> bytes:
+    """Return one IPTC-IIM data set, its size in the extended form where it has to be."""
+    size = len(value).to_bytes(2, "big") if len(value) < 0x8000 else b"\x80\x04" + len(value).to_bytes(4, "big")
+    return bytes((0x1C, record, number)) + size + value
+
+
+CITY = data_set(2, 90, b"Zurich")
+CAPTION = data_set(2, 120, "Ana am Fluss, ein Gruß".encode())
+UTF8 = data_set(1, 90, b"\x1b%G")
+KEPT = UTF8 + CITY + CAPTION
+
+
+def resources(*blocks: tuple[int, bytes]) -> bytes:
+    """Return Photoshop image resources as they lie in a JPEG's APP13."""
+    stored = b"Photoshop 3.0\x00"
+    for code, block in blocks:
+        stored += b"8BIM" + code.to_bytes(2, "big") + b"\x00\x00" + len(block).to_bytes(4, "big")
+        stored += block + b"\x00" * (len(block) % 2)
+    return stored
+
+
+def test_texts_are_kept_byte_for_byte() -> None:
+    assert iptc.without_pictures(KEPT) == KEPT
+
+
+@pytest.mark.parametrize(
+    "leak",
+    [
+        data_set(2, 202, b"preview data"),
+        data_set(2, 202, b"x" * 40_000),
+        data_set(2, 200, b"\x00\x0b") + data_set(2, 201, b"\x00\x01"),
+        data_set(2, 125, b"rasterised caption"),
+        data_set(8, 10, b"the whole object"),
+        data_set(2, 5, b"name " + jpeg_bytes(picture(16, 12))),
+    ],
+)
+def test_pictures_go_and_what_stands_around_them_stays(leak: bytes) -> None:
+    assert iptc.without_pictures(UTF8 + CITY + leak + CAPTION) == KEPT
+
+
+def test_a_damaged_block_is_kept_up_to_the_damage() -> None:
+    assert iptc.without_pictures(KEPT + data_set(2, 80, b"Ana")[:-1]) == KEPT
+    assert iptc.without_pictures(KEPT + b"\x00\x00\x00") == KEPT
+    assert iptc.without_pictures(b"\x1c\x02\x78\xff\xff") == b""
+
+
+def test_the_block_is_found_among_other_resources() -> None:
+    assert iptc.from_resources(resources((0x040C, b"thumbnail"), (0x0404, KEPT), (0x03ED, bytes(16)))) == KEPT
+    assert iptc.from_resources(resources((0x040C, b"thumbnail"))) == b""
+    assert iptc.from_resources(b"8BIM\x04") == b""
+
+
+def test_a_jpeg_takes_the_block_and_stays_what_it_was() -> None:
+    plain = jpeg_bytes(picture(), icc_profile=SWAPPED_PROFILE, comment=b"hello")
+    with_block = iptc.into_jpeg(plain, KEPT)
+    image = Image.open(io.BytesIO(with_block))
+    assert image.info["photoshop"] == {iptc.RESOURCE: KEPT}
+    assert image.info["icc_profile"] == SWAPPED_PROFILE
+    assert image.info["comment"] == b"hello"
+    assert image.tobytes() == Image.open(io.BytesIO(plain)).tobytes()
+
+
+def test_a_block_that_no_marker_can_hold_is_left_out() -> None:
+    plain = jpeg_bytes(picture())
+    assert iptc.into_jpeg(plain, data_set(2, 120, b"x" * 65_530)) == plain
+    assert iptc.into_jpeg(plain, b"") == plain
+    longest = data_set(2, 120, b"x" * 65_400)
+    assert Image.open(io.BytesIO(iptc.into_jpeg(plain, longest))).info["photoshop"] == {iptc.RESOURCE: longest}
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_read_without_error_and_an_edit_is_final(noise: bytes) -> None:
+    edited = iptc.without_pictures(b"\x1c\x02" + noise)
+    assert iptc.without_pictures(edited) == edited
+    assert len(iptc.from_resources(b"8BIM" + noise)) <= len(noise)

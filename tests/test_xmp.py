@@ -1,0 +1,160 @@
+import tracemalloc
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from lxml import etree
+
+from shotcrop_cli.imaging import xmp
+
+_SPACES = {
+    "x": "adobe:ns:meta/",
+    "rdf": "http://www.w3.org/1999/02/22-rdf-syntax-ns#",
+    "dc": "http://purl.org/dc/elements/1.1/",
+    "xmp": "http://ns.adobe.com/xap/1.0/",
+    "xmpGImg": "http://ns.adobe.com/xap/1.0/g/img/",
+    "xmpNote": "http://ns.adobe.com/xmp/note/",
+    "tiff": "http://ns.adobe.com/tiff/1.0/",
+    "exif": "http://ns.adobe.com/exif/1.0/",
+    "photoshop": "http://ns.adobe.com/photoshop/1.0/",
+    "crs": "http://ns.adobe.com/camera-raw-settings/1.0/",
+    "GDepth": "http://ns.google.com/photos/1.0/depthmap/",
+    "GImage": "http://ns.google.com/photos/1.0/image/",
+    "Container": "http://ns.google.com/photos/1.0/container/",
+    "mwg-rs": "http://www.metadataworkinggroup.com/schemas/regions/",
+    "drone-dji": "http://www.dji.com/drone-dji/1.0/",
+    "Iptc4xmpExt": "http://iptc.org/std/Iptc4xmpExt/2008-02-29/",
+}
+_PICTURE = "/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDAAgGBgcGBQgHBwcJCQgKDBQNDAsLDBkSEw8UHRofHh0a"
+
+
+def packet(body: str = "", attributes: str = "") -> bytes:
+    """Return a packet as cameras and editors write it, padding included."""
+    spaces = " ".join(f'xmlns:{prefix}="{name}"' for prefix, name in _SPACES.items())
+    return (
+        '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>\n'
+        f'<x:xmpmeta {spaces}><rdf:RDF><rdf:Description rdf:about="" {attributes}>'
+        f"{body}</rdf:Description></rdf:RDF></x:xmpmeta>\n" + 40 * " " + '\n<?xpacket end="w"?>\x00\x00'
+    ).encode()
+
+
+def _edited(stored: bytes, *, places: bool = False) -> bytes:
+    return xmp.of_crop(stored, 300, 200, places=places)
+
+
+def test_texts_and_names_are_kept_in_every_script() -> None:
+    body = "<dc:title><rdf:Alt><rdf:li xml:lang='x-default'>Ana in Zürich 写真</rdf:li></rdf:Alt></dc:title>"
+    kept = _edited(packet(body, 'photoshop:City="Zürich" photoshop:Country="Schweiz" xmp:Rating="5"'))
+    root = etree.fromstring(kept)
+    described = root.find(".//rdf:Description", _SPACES)
+    assert described is not None
+    assert root.findtext(".//rdf:li", namespaces=_SPACES) == "Ana in Zürich 写真"
+    assert described.get(f"{{{_SPACES['photoshop']}}}City") == "Zürich"
+    assert described.get(f"{{{_SPACES['photoshop']}}}Country") == "Schweiz"
+    assert described.get(f"{{{_SPACES['xmp']}}}Rating") == "5"
+
+
+def test_the_wrapper_is_kept_and_the_padding_is_not() -> None:
+    kept = _edited(packet())
+    assert kept.startswith(b'<?xpacket begin="\xef\xbb\xbf" id="W5M0MpCehiHzreSzNTczkc9d"?>')
+    assert kept.endswith(b'<?xpacket end="w"?>')
+    assert b"    " not in kept
+
+
+def test_an_edited_packet_is_not_changed_by_a_second_edit() -> None:
+    once = _edited(packet("<dc:source>a</dc:source>", 'tiff:Orientation="6" exif:GPSLatitude="47,22N"'))
+    assert _edited(once) == once
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        '<exif:GPSLatitude xmlns:exif="http://ns.adobe.com/exif/1.0/">47,22.1N</exif:GPSLatitude>',
+        '<rdf:li drone-dji:GpsLongtitude="8.54" dc:source="47,22.1N"/>',
+        "<Iptc4xmpExt:LocationShown><rdf:li exif:GPSLatitude='47,22.1N'/></Iptc4xmpExt:LocationShown>",
+    ],
+)
+def test_coordinates_go_unless_places_are_kept(place: str) -> None:
+    gone, kept = _edited(packet(place)), _edited(packet(place), places=True)
+    assert b"GPS" not in gone
+    assert b"Gps" not in gone
+    assert b"GPS" in kept or b"Gps" in kept
+
+
+@pytest.mark.parametrize("places", [False, True])
+@pytest.mark.parametrize(
+    "leak",
+    [
+        f"<xmp:Thumbnails><rdf:Alt><rdf:li><xmpGImg:image>{_PICTURE}</xmpGImg:image></rdf:li></rdf:Alt></xmp:Thumbnails>",
+        f"<GDepth:Data>{_PICTURE}</GDepth:Data>",
+        f"<rdf:li GImage:Data='{_PICTURE}'/>",
+        "<Container:Directory>secret</Container:Directory>",
+        f"<dc:source>{_PICTURE}</dc:source>",
+        f"<dc:source>data:{_PICTURE[:20]}&#xA;{_PICTURE[20:]}</dc:source>",
+        f"<dc:source>{'QUJD' * 400}</dc:source>",
+        f"<rdf:li>a</rdf:li>{_PICTURE}",
+        f"<rdf:li><!-- {_PICTURE} --></rdf:li>",
+        f"<rdf:li><?note {_PICTURE}?></rdf:li>",
+    ],
+    ids=["thumbnails", "depth", "image", "container", "base64", "split", "any data", "tail", "comment", "instruction"],
+)
+def test_pictures_go_whatever_is_asked_for_and_the_rest_stays(leak: str, places: bool) -> None:
+    kept = _edited(packet(f"{leak}<dc:creator>Ana</dc:creator>"), places=places)
+    for part in (_PICTURE, _PICTURE[20:], "QUJDQUJD", "secret"):
+        assert part.encode() not in kept
+    assert b"Ana" in kept
+
+
+@pytest.mark.parametrize(
+    "attribute",
+    ['crs:CropTop="0.2"', 'mwg-rs:Regions="Bob"', 'xmpNote:HasExtendedXMP="0123456789ABCDEF0123456789ABCDEF"'],
+)
+def test_what_holds_for_the_whole_photo_only_is_gone(attribute: str) -> None:
+    assert b'="' + attribute.split('"')[1].encode() not in _edited(packet("", attribute), places=True)
+
+
+def test_orientation_and_size_are_those_of_the_crop() -> None:
+    body = "<tiff:ImageWidth>6000</tiff:ImageWidth><tiff:Orientation>8</tiff:Orientation>"
+    root = etree.fromstring(_edited(packet(body, 'exif:PixelXDimension="6000" exif:PixelYDimension="4000"')))
+    described = root.find(".//rdf:Description", _SPACES)
+    assert described is not None
+    exif = f"{{{_SPACES['exif']}}}"
+    assert (described.get(f"{exif}PixelXDimension"), described.get(f"{exif}PixelYDimension")) == ("300", "200")
+    assert root.findtext(".//tiff:ImageWidth", namespaces=_SPACES) == "300"
+    assert root.findtext(".//tiff:Orientation", namespaces=_SPACES) == "1"
+
+
+_BOMB = (
+    b'<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;&a;&a;">'
+    b'<!ENTITY c "&b;&b;&b;&b;&b;&b;&b;&b;&b;&b;"><!ENTITY d "&c;&c;&c;&c;&c;&c;&c;&c;&c;&c;">]>'
+)
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        b"",
+        b"no XML at all",
+        b"<a><b></a>",
+        b"<svg xmlns='http://www.w3.org/2000/svg'/>",
+        _BOMB + packet("<dc:source>&d;&d;</dc:source>").partition(b"?>")[2].partition(b"<?xpacket")[0],
+        b'<!DOCTYPE x SYSTEM "file:///etc/passwd">' + b"<x/>",
+        b"<a>" * 10_000,
+        packet("<dc:source>" + "a " * (3 << 20) + "</dc:source>"),
+    ],
+    ids=["empty", "text", "broken", "svg", "entities", "external", "deep", "huge"],
+)
+def test_what_cannot_be_trusted_is_dropped_whole(stored: bytes) -> None:
+    tracemalloc.start()
+    assert not xmp.is_readable(stored)
+    assert _edited(stored) == b""
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 30e6
+
+
+@given(st.binary(max_size=60), st.integers(0, 1200))
+def test_any_damage_ends_in_a_packet_or_in_none(noise: bytes, place: int) -> None:
+    stored = packet("<dc:source>a</dc:source>")
+    edited = _edited(stored[:place] + noise + stored[place:])
+    assert edited == b"" or etree.fromstring(edited) is not None
