@@ -345,11 +345,10 @@ def _entries_that_share_their_bytes(path: Path) -> None:
 
 
 def _pages_without_end(path: Path) -> None:
-    first = _tiff(_rows(1, 1, 8, 3), b"\x01\x02\x03\x00", following=0)
-    pages = b"".join(struct.pack("<HHHIII", 1, 256, 3, 1, 1, len(first) + 18 * (i + 1)) for i in range(100_000))
-    place = len(first) - 4 - 4 - 6  # of the link to the next page: before the pixels and three depths of colour
-    data = first[:place] + struct.pack("<I", len(first)) + first[place + 4 :]
-    path.with_suffix(".tif").write_bytes(data + pages)
+    rows, pixel = _rows(1, 1, 8, 3), b"\x01\x02\x03\x00"
+    size = len(_tiff(rows, pixel))
+    pages = (struct.pack("<HHHIII", 1, 256, 3, 1, 1, size + 18 * (i + 1)) for i in range(100_000))
+    path.with_suffix(".tif").write_bytes(_tiff(rows, pixel, following=size) + b"".join(pages))
 
 
 def _chunks_without_end(path: Path) -> None:

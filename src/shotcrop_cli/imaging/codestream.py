@@ -8,6 +8,9 @@ from PIL import Image
 
 from shotcrop_cli.imaging.formats import AVIF, HEIF, WEBP, Format
 
+_SUBSAMPLINGS = {"444": 0, "422": 1, "420": 2}
+"""By pillow-heif's name."""
+
 
 @dataclass(frozen=True, slots=True)
 class Codestream:
@@ -34,7 +37,7 @@ def codestream(image: Image.Image, data: bytes, form: Format) -> Codestream:
     """
     if form is HEIF:
         bits, chroma = image.info.get("bit_depth"), image.info.get("chroma")
-        return Codestream(bits if isinstance(bits, int) else 8, {422: 1, 420: 2}.get(chroma, 0))
+        return Codestream(bits if isinstance(bits, int) else 8, _SUBSAMPLINGS.get(str(chroma), 0))
     if form is WEBP:
         return Codestream(lossless=_is_lossless_webp(data))
     if form is AVIF and (place := data.find(b"av1C")) >= 0:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Container
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from PIL import ExifTags, Image
 
@@ -21,12 +21,12 @@ _HEADER = b"Exif\x00\x00"
 _EXIF, _GPS, _INTEROP = ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo, ExifTags.IFD.Interop
 _POINTERS = (_EXIF, _GPS, _INTEROP)
 _ORIENTATION = ExifTags.Base.Orientation
-_XMP, _IPTC = 0x02BC, 0x83BB
+_XMP, _IPTC, _RESOURCES = 0x02BC, 0x83BB, 0x8649
 _LEAKS = frozenset(
     {
         ExifTags.Base.MakerNote,  # opaque, often holds a preview and a serial number
         0x501B,  # thumbnail data of Windows GDI+
-        0x8649,  # Photoshop image resources, which hold a thumbnail
+        _RESOURCES,  # image resources, which hold a thumbnail
         _IPTC,  # both judged apart
         _XMP,
     }
@@ -51,7 +51,8 @@ _RAW_MAGIC = (b"IIRO", b"IIRS", b"MMOR")
 _CR3 = b"ftypcrx "
 _CR3_SEARCHED = 1 << 16
 """Bytes in which Canon's CR3 files keep their metadata, well before preview and RAW [O]."""
-_ORIENTATION_TYPES = {1: "B", 3: "H", 4: "I"}
+_VALUE_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 6: 1, 7: 1, 8: 2, 9: 4}
+"""Bytes per value, by TIFF's types of integers and bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,18 +77,10 @@ def orientation(block: bytes) -> int | None:
     Only the entry itself is read, so that no damage elsewhere in the block turns the photo.
     """
     block = bare(block)
-    order = {b"II": "<", b"MM": ">"}.get(block[:2], "<")
-    try:
-        (start,) = struct.unpack_from(f"{order}I", block, 4)
-        (count,) = struct.unpack_from(f"{order}H", block, start)
-        for place in range(start + 2, start + 2 + 12 * count, 12):
-            tag, kind = struct.unpack_from(f"{order}HH", block, place)
-            if tag == _ORIENTATION:
-                (value,) = struct.unpack_from(order + _ORIENTATION_TYPES[kind], block, place + 8)
-                return value if 1 <= value <= 8 else None
-    except (struct.error, KeyError):
-        pass
-    return None
+    value = _stored(block, _ORIENTATION)
+    order: Literal["little", "big"] = "little" if block.startswith(b"II") else "big"
+    number = int.from_bytes(value, order)
+    return number if len(value) <= 4 and 1 <= number <= 8 else None
 
 
 def of_crop(block: bytes, width: int, height: int, *, places: bool) -> bytes:
@@ -119,15 +112,12 @@ def of_tiff(data: bytes) -> TiffBlocks:
         return TiffBlocks(_of_cr3(data))
     if data[:4] in _RAW_MAGIC:
         data = data[:2] + (b"*\x00" if data[:2] == b"II" else b"\x00*") + data[4:]
-    stored = _read(data)
-    if stored is None:
-        return TiffBlocks()
     written = _rewritten(data, _LEAKS | _STRUCTURE)
     return TiffBlocks(
         exif=written.tobytes() if written else b"",
-        xmp=_bytes(stored, _XMP),
-        iptc=_bytes(stored, _IPTC),
-        resources=_bytes(stored, 0x8649),
+        xmp=_stored(data, _XMP),
+        iptc=_stored(data, _IPTC),
+        resources=_stored(data, _RESOURCES),
     )
 
 
@@ -219,14 +209,22 @@ def _harmless(entry: dict[int, Any], pointer: int | None, endian: str | None) ->
         return False
 
 
-def _bytes(stored: Image.Exif, tag: int) -> bytes:
-    """Return a binary value; some programs declare IPTC as 32-bit integers."""
-    try:
-        value = stored.get(tag, b"")
-        if isinstance(value, int):
-            value = (value,)
-        if isinstance(value, tuple):
-            return struct.pack(f"{stored.endian or '<'}{len(value)}I", *value)
-        return value if isinstance(value, bytes) else b""
-    except Exception:  # as for the block
+def _stored(block: bytes, tag: int) -> bytes:
+    """Return the bytes of an entry of IFD0, whatever type they are declared as; empty when there is none."""
+    order = {b"II*\x00": "<", b"MM\x00*": ">"}.get(block[:4])
+    if order is None:
         return b""
+    try:
+        (start,) = struct.unpack_from(f"{order}I", block, 4)
+        (count,) = struct.unpack_from(f"{order}H", block, start)
+        for place in range(start + 2, start + 2 + 12 * count, 12):
+            found, kind, values = struct.unpack_from(f"{order}HHI", block, place)
+            if found == tag:
+                size = _VALUE_SIZES[kind] * values
+                if size <= 4:
+                    return block[place + 8 : place + 8 + size]
+                (behind,) = struct.unpack_from(f"{order}I", block, place + 8)
+                return block[behind : behind + size]
+    except (struct.error, KeyError):
+        pass
+    return b""
