@@ -71,9 +71,10 @@ class CropRun:
     Args:
         arguments: The command line behind `shotcrop`.
         stdin: What it reads.
+        folder: Where it runs, None for here.
     """
 
-    def __init__(self, *arguments: str | bytes | Path, stdin: bytes = b"") -> None:
+    def __init__(self, *arguments: str | bytes | Path, stdin: bytes = b"", folder: Path | None = None) -> None:
         self._stdout, self._stderr, given = (tempfile.TemporaryFile() for _ in range(3))  # noqa: SIM115 - `end` closes them
         given.write(stdin)
         given.seek(0)
@@ -82,7 +83,12 @@ class CropRun:
         environment["XDG_CONFIG_HOME"] = os.devnull
         self._start = time.monotonic()
         self._process = subprocess.Popen(
-            [SHOTCROP, *arguments], stdin=given, stdout=self._stdout, stderr=self._stderr, env=environment
+            [SHOTCROP, *arguments],
+            stdin=given,
+            stdout=self._stdout,
+            stderr=self._stderr,
+            env=environment,
+            cwd=folder,
         )
         given.close()
 

@@ -25,6 +25,7 @@ from pathlib import Path
 
 import broken_runs
 import hostile_input
+import odd_names
 from broken_runs import Library
 from finding import Finding, as_markdown, as_table
 from rich.console import Console
@@ -77,7 +78,7 @@ CHECKS: dict[str, Check] = {
     "twice": lambda library, scratch, effort: broken_runs.run_twice(library, scratch, effort.losses),
     "hostile": lambda library, scratch, effort: hostile_input.fuzz(scratch, effort.hostile, KEPT),
     "memory": lambda library, scratch, effort: hostile_input.bound_memory(scratch, effort.few),
-    "names": lambda library, scratch, effort: hostile_input.name_oddly(scratch),
+    "names": lambda library, scratch, effort: odd_names.name_oddly(scratch),
 }
 """What is measured, by the name that `--only` knows it by."""
 

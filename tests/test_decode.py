@@ -276,7 +276,9 @@ def test_png_texts_of_people_are_read_and_those_of_programs_are_not(tmp_path: Pa
 
 
 def _raw_profile(name: bytes, block: bytes) -> bytes:
-    text = b"\n" + name + b"\n%8d\n" % len(block) + block.hex().encode() + b"\n"
+    digits = block.hex().encode()
+    lines = b"\n".join(digits[start : start + 72] for start in range(0, len(digits), 72))
+    text = b"\n" + name + b" profile\n%8d\n" % len(block) + lines + b"\n"
     return _chunk(b"zTXt", b"Raw profile type " + name + b"\x00\x00" + zlib.compress(text))
 
 

@@ -416,6 +416,16 @@ def test_xmp_survives_in_the_photos_own_format(tmp_path: Path, suffix: str) -> N
     assert "Ana in Zürich" in decode(read_source(tmp_path / f"a{suffix}")).metadata.xmp.decode()
 
 
+@pytest.mark.parametrize("form", _FORMATS)
+def test_texts_are_kept_beyond_ascii(form: CropFormat) -> None:
+    stored = Image.Exif()
+    stored[0x8298] = "© José".encode()
+    stored[0x8769] = {0x9003: "2024:05:06 07:08:09", 0xA434: "Größe".encode()}
+    crop = _cut(Photo(picture(), JPEG, metadata=Metadata(stored.tobytes())), form)
+    assert crop.getexif()[0x8298].encode("latin-1").decode() == "© José"
+    assert crop.getexif().get_ifd(0x8769)[0xA434].decode() == "Größe"
+
+
 def test_a_block_that_jpeg_cannot_hold_does_not_cost_the_crop() -> None:
     large = Metadata(
         xmp=packet("<rdf:li>" + "far too long " * 6000 + "</rdf:li>"),

@@ -8,7 +8,7 @@ import pytest
 sys.path.append(str(Path(__file__).parent.parent / "benchmarks"))
 
 import broken_runs
-import hostile_input
+import odd_names
 from broken_runs import Library
 from crop_runs import different, half_done, temporaries, torn, tree
 from finding import Finding, as_markdown
@@ -101,4 +101,4 @@ def test_two_runs_on_one_output_keep_out_of_each_others_way(library: Library, tm
 
 @pytest.mark.slow
 def test_odd_file_names_survive_everywhere(tmp_path: Path) -> None:
-    assert hostile_input.name_oddly(tmp_path).violations == ()
+    assert odd_names.name_oddly(tmp_path).violations == ()

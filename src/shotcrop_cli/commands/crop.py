@@ -18,6 +18,7 @@ from shotcrop_cli.commands import crop_flags
 from shotcrop_cli.commands.reporter import FirstFailure, Reporter, ReportOptions, tell_planned
 from shotcrop_cli.console import Console
 from shotcrop_cli.library.discover import Discovery, discover
+from shotcrop_cli.library.index import Index
 from shotcrop_cli.library.ledger import Ledger
 from shotcrop_cli.library.lock import output_lock
 from shotcrop_cli.library.marks import remember_roots, work_mark
@@ -180,8 +181,9 @@ def crop(options: CropOptions, console: Console) -> Tally:
         console.warn("no photos found")
     composer, model_sha256 = _find_model(options.model, console)
     wanted = Wanted(model_sha256, options.settings, options.shots)
+    index = Index(options.output, wanted, options.template.text)
     if options.dry_run:
-        ledger = Ledger(options.output, wanted, overwrite=options.overwrite, read_only=True)
+        ledger = Ledger(options.output, wanted, overwrite=options.overwrite, read_only=True, index=index)
         _print_plan(((job, ledger.decide(job)) for job in jobs), options, console)
         return Tally()
 
@@ -191,7 +193,7 @@ def crop(options: CropOptions, console: Console) -> Tally:
     with output_lock(options.output, options.wait, waiting), work_mark(options.output):
         remember_roots(options.output, found.roots)
         reporter = Reporter(options.report, console)
-        ledger = Ledger(options.output, wanted, overwrite=options.overwrite)
+        ledger = Ledger(options.output, wanted, overwrite=options.overwrite, index=index)
         try:
             with suppress(FirstFailure):
                 _work(jobs, found, ledger, composer, options, console, reporter)
@@ -239,6 +241,7 @@ def _work(
             due.append(job)
             composes |= decision.work.composes
             console.detail(f"{job.source.path}: to do, {decision.reason}")
+    ledger.save()
     if due:
         _run(due, ledger, composer, options, console, reporter, composes=composes)
 

@@ -14,7 +14,7 @@ _KEYWORDS = (
 )
 """What PNG 3.0, section 11.3.3.1, registers for people; others are programs' own and may hold anything."""
 _PROFILE = "Raw profile type {}"
-"""Where ImageMagick and ExifTool keep blocks in PNG, in hexadecimal behind a name and a length."""
+"""Where ImageMagick and ExifTool keep blocks in PNG, in hexadecimal behind a line with a name and one with a length."""
 _XMP_NAME = b"http://ns.adobe.com/xap/1.0/\x00"
 
 
@@ -50,7 +50,7 @@ def _profile(info: dict[str | tuple[int, int], object], name: str) -> bytes:
     if not isinstance(text, str):
         return b""
     try:
-        return bytes.fromhex("".join(text.split()[2:]))
+        return bytes.fromhex("".join(text.strip().splitlines()[2:]))
     except ValueError:
         return b""
 

@@ -121,24 +121,26 @@ def _fitted(crop: Image.Image, form: Format, photo: Photo) -> tuple[Image.Image,
 def _written(
     crop: Image.Image, form: Format, photo: Photo, metadata: Metadata, icc_profile: bytes, quality: int
 ) -> bytes:
-    options: dict[str, object] = {}
+    options: dict[str, object]
     if form is JPEG:
-        options |= {"quality": quality, "subsampling": photo.subsampling if crop.mode == "RGB" else -1}
+        options = {"quality": quality, "subsampling": photo.subsampling if crop.mode == "RGB" else -1}
         options |= _jpeg_metadata(metadata)
     elif form is PNG:
-        options |= _png_metadata(metadata)
+        options = _png_metadata(metadata)
     elif form is TIFF:
         block = exif.carrying(metadata.exif, xmp=metadata.xmp, iptc=metadata.iptc)
-        options |= {"exif": block, "compression": _tiff_compression(crop.mode, photo, has_metadata=bool(block))}
+        options = {"exif": block and exif.exact(block)}
+        options["compression"] = _tiff_compression(crop.mode, photo, has_metadata=bool(block))
         if options["compression"] == "jpeg":
             options["quality"] = quality
     else:
-        options |= {"exif": exif.carrying(metadata.exif, iptc=metadata.iptc), "xmp": metadata.xmp, "quality": quality}
+        block = exif.carrying(metadata.exif, iptc=metadata.iptc)
+        options = {"exif": block, "xmp": metadata.xmp, "quality": quality}
         if form is WEBP:
             # `exact` keeps the colours of transparent pixels.
             options |= {"lossless": photo.lossless, "exact": photo.lossless}
         else:
-            options["subsampling"] = _SUBSAMPLING_NAMES[photo.subsampling]
+            options |= {"exif": block and exif.exact(block), "subsampling": _SUBSAMPLING_NAMES[photo.subsampling]}
     options = {name: value for name, value in options.items() if value != b""}
     buffer = io.BytesIO()
     crop.save(buffer, form.name, icc_profile=icc_profile or None, **options)

@@ -152,6 +152,15 @@ def carrying(block: bytes, *, xmp: bytes = b"", iptc: bytes = b"") -> bytes:
     return written.tobytes()
 
 
+def exact(block: bytes) -> Image.Exif:
+    """Return a block as Pillow's writers of TIFF and AVIF need it, which write it anew and would keep ASCII alone."""
+    loaded = Image.Exif()
+    loaded.load(block)
+    for directory in (loaded, *(loaded.get_ifd(pointer) for pointer in (_EXIF, _GPS) if pointer in loaded)):
+        directory.update({tag: _exact(value) for tag, value in directory.items() if isinstance(value, str)})
+    return loaded
+
+
 def _read(block: bytes) -> Image.Exif | None:
     stored = Image.Exif()
     block = bare(block)

@@ -10,9 +10,11 @@ from pathlib import Path
 from shotcrop_cli import sidecar as sidecars
 from shotcrop_cli.errors import OutputError, ShotcropError
 from shotcrop_cli.library.glance import Glance
+from shotcrop_cli.library.index import Index, Look
 from shotcrop_cli.library.names import is_inside
 from shotcrop_cli.library.plan import XMP_ENDING, Decision, Job, Wanted, Work, decide
 from shotcrop_cli.library.store import NewFile, put_in_place
+from shotcrop_cli.shots import SHOT_TYPES
 from shotcrop_cli.sidecar import LARGEST, Sidecar, iso_mtime
 
 _NOBODY = Decision(Work.NOTHING, "unchanged", no_subject=True)
@@ -26,10 +28,20 @@ class Ledger:
         wanted: What this run would make.
         overwrite: Whether everything is done again.
         read_only: Whether to leave the output exactly as it is, for a dry run.
+        index: What earlier runs have seen; None to read every sidecar.
     """
 
-    def __init__(self, root: Path, wanted: Wanted, *, overwrite: bool = False, read_only: bool = False) -> None:
+    def __init__(
+        self,
+        root: Path,
+        wanted: Wanted,
+        *,
+        overwrite: bool = False,
+        read_only: bool = False,
+        index: Index | None = None,
+    ) -> None:
         self._root = root
+        self._index = index
         self._wanted = wanted
         self._glance = Glance(wanted)
         self._unchanged = Decision(Work.NOTHING, "unchanged", wanted.shots)
@@ -40,19 +52,17 @@ class Ledger:
     def decide(self, job: Job) -> Decision:
         """Tell what a photo needs.
 
-        An up-to-date photo is told by its file's size and time, a glance at the sidecar and the names in its
-        folder; the photo itself is opened only when its time changed.
+        An up-to-date photo is told by the sizes and times of its file and its sidecar, where an earlier run has read
+        that, else by the photo's and a glance at the sidecar, and by the names in its folder. The photo itself is
+        opened only when its time changed.
 
         Raises:
             OutputError: The output cannot be read or written.
         """
-        content = self._content(job)
-        if content is not None and not self._overwrite:
-            names = self._names(str(job.folder))
-            # Templates that make folders of their own are worth a closer look.
-            there = self._present(job, None) if "/" in job.files[0] else names
-            if self._glance.is_current(content, job, there):
-                return _NOBODY if self._glance.shows_nobody(content) else self._unchanged
+        look = self._look(job)
+        if look is not None and not self._overwrite and (decision := self._at_a_glance(job, look)) is not None:
+            return decision
+        content = None if look is None else self._content(job)
         record = None if content is None else _record(content)
         decision = decide(
             job,
@@ -66,10 +76,49 @@ class Ledger:
             self._renew(job, record)
         return decision
 
-    def _content(self, job: Job) -> bytes | None:
+    def save(self) -> None:
+        """Keep what was seen for the next run.
+
+        Raises:
+            OutputError: The output cannot be written.
+        """
+        if self._index is not None and not self._read_only:
+            self._index.save()
+
+    def _at_a_glance(self, job: Job, look: Look) -> Decision | None:
+        """Decide what needs nothing without parsing anything; None where that is not enough."""
+        path = f"{job.source.folder.relative}/{job.sidecar_name}"
+        # Templates that make folders of their own are worth a closer look than at one folder's names.
+        there = self._present(job, None) if "/" in job.files[0] else self._names(str(job.folder))
+        nobody = None if self._index is None else self._index.recall(path, look)
+        if nobody is None:
+            content = self._content(job)
+            if not self._glance.is_current(content, job, there):
+                return None
+            nobody = self._glance.shows_nobody(content)
+            if self._index is not None:
+                self._index.add(path, look, nobody=nobody)
+        elif not nobody and not all([file in there for file in self._wanted_files(job)]):
+            return None
+        return _NOBODY if nobody else self._unchanged
+
+    def _wanted_files(self, job: Job) -> list[str]:
+        files = [file for shot, file in zip(SHOT_TYPES, job.files, strict=True) if shot in self._wanted.shots]
+        return [*files, *(file + XMP_ENDING for file in files)] if self._wanted.settings.xmp else files
+
+    def _look(self, job: Job) -> Look | None:
+        """Stat the sidecar; None when there is none."""
         folder, name = str(job.folder), job.sidecar_name
         if name not in self._names(folder):
             return None
+        try:
+            status = os.stat(f"{folder}/{name}")  # noqa: PTH116 - 100,000 times
+        except OSError:
+            return job.source.size_bytes, job.source.mtime_ns, -1, -1
+        return job.source.size_bytes, job.source.mtime_ns, status.st_size, status.st_mtime_ns
+
+    def _content(self, job: Job) -> bytes:
+        folder, name = str(job.folder), job.sidecar_name
         try:  # not `open`, whose objects cost more than the reading itself
             descriptor = os.open(f"{folder}/{name}", os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
         except OSError:
