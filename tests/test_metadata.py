@@ -1,3 +1,4 @@
+import base64
 import struct
 import tracemalloc
 from dataclasses import replace
@@ -74,9 +75,11 @@ def test_texts_numbers_and_directories_are_kept_exactly(endian: str) -> None:
 def test_a_picture_under_any_tag_is_gone() -> None:
     exif = Image.Exif()
     exif[0xC000] = exif[0x0131] = b"preview: " + _THUMBNAIL
+    exif[0x010E] = "data:image/jpeg;base64," + base64.b64encode(_THUMBNAIL).decode()
     exif[0x8769] = {0xC001: _THUMBNAIL, 0x9003: "2024:05:06 07:08:09"}
     block = _inherited(Metadata(exif=exif.tobytes())).exif
     assert b"\xff\xd8\xff" not in block
+    assert b"base64" not in block
     assert _pillow(block).get_ifd(0x8769)[0x9003] == "2024:05:06 07:08:09"
 
 

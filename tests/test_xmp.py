@@ -1,3 +1,4 @@
+import time
 import tracemalloc
 
 import pytest
@@ -107,7 +108,13 @@ def test_pictures_go_whatever_is_asked_for_and_the_rest_stays(leak: str, places:
 
 @pytest.mark.parametrize(
     "attribute",
-    ['crs:CropTop="0.2"', 'mwg-rs:Regions="Bob"', 'xmpNote:HasExtendedXMP="0123456789ABCDEF0123456789ABCDEF"'],
+    [
+        'crs:CropTop="0.2"',
+        'mwg-rs:Regions="Bob"',
+        'Iptc4xmpExt:ImageRegion="Bob"',
+        'Container:Version="0123456789"',
+        'xmpNote:HasExtendedXMP="0123456789ABCDEF0123456789ABCDEF"',
+    ],
 )
 def test_what_holds_for_the_whole_photo_only_is_gone(attribute: str) -> None:
     assert b'="' + attribute.split('"')[1].encode() not in _edited(packet("", attribute), places=True)
@@ -151,6 +158,13 @@ def test_what_cannot_be_trusted_is_dropped_whole(stored: bytes) -> None:
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 30e6
+
+
+@pytest.mark.parametrize("filler", ["A" * 999 + " ", " " * 1000, "\n" * 1000], ids=["words", "spaces", "lines"])
+def test_no_filler_makes_the_search_for_pictures_slow(filler: str) -> None:
+    start = time.monotonic()
+    assert b"source" in _edited(packet(f"<dc:source>{filler * 4000}</dc:source>"))
+    assert time.monotonic() - start < 5
 
 
 @given(st.binary(max_size=60), st.integers(0, 1200))

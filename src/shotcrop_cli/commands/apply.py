@@ -13,14 +13,14 @@ from typing import Any, NoReturn
 import click
 
 from shotcrop_cli.commands import crop_flags
+from shotcrop_cli.commands.claim import claim
 from shotcrop_cli.commands.crop import processors
 from shotcrop_cli.commands.reporter import FirstFailure, Reporter, ReportOptions, tell_planned
 from shotcrop_cli.console import Console
 from shotcrop_cli.engine.local import run
 from shotcrop_cli.engine.steps import RunContext, Task
 from shotcrop_cli.errors import ShotcropError
-from shotcrop_cli.library.lock import output_lock
-from shotcrop_cli.library.marks import recall_roots, work_mark
+from shotcrop_cli.library.marks import recall_roots
 from shotcrop_cli.library.recut import is_pending, output_root, recut, sidecars_in
 from shotcrop_cli.library.tally import PhotoResult, PhotoStatus, Tally
 from shotcrop_cli.model.lazy import LazyComposer
@@ -89,9 +89,7 @@ def apply_command(ctx: click.Context, /, **flags: Any) -> None:
         wait=flags["wait"],
         report=crop_flags.report_options(flags),
     )
-    with Console(
-        quiet=flags["quiet"], verbose=flags["verbose"], log_file=flags["log_file"], log_format=flags["log_format"]
-    ) as console:
+    with crop_flags.console(flags) as console:
         tally = apply(options, console)
     ctx.exit(tally.exit_code)
 
@@ -126,9 +124,6 @@ def apply(options: ApplyOptions, console: Console) -> Tally:
 def _apply_below(
     root: Path, paths: Iterable[Path], options: ApplyOptions, console: Console, reporter: Reporter
 ) -> None:
-    def waiting() -> None:
-        console.info(f"waiting for another run on {root} to end")
-
     def tasks() -> Iterator[Task]:
         for planned in _plan(root, paths, options):
             if isinstance(planned, Task):
@@ -136,7 +131,7 @@ def _apply_below(
             else:
                 reporter.add(planned)
 
-    with output_lock(root, options.wait, waiting), work_mark(root):
+    with claim(root, options.wait, console):
         run(
             tasks(),
             LazyComposer(_no_model),

@@ -15,13 +15,13 @@ from typing import Any
 import click
 
 from shotcrop_cli.commands import crop_flags
+from shotcrop_cli.commands.claim import claim
 from shotcrop_cli.commands.reporter import FirstFailure, Reporter, ReportOptions, tell_planned
 from shotcrop_cli.console import Console
 from shotcrop_cli.library.discover import Discovery, discover
 from shotcrop_cli.library.index import Index
 from shotcrop_cli.library.ledger import Ledger
-from shotcrop_cli.library.lock import output_lock
-from shotcrop_cli.library.marks import remember_roots, work_mark
+from shotcrop_cli.library.marks import remember_roots
 from shotcrop_cli.library.names import NameTemplate
 from shotcrop_cli.library.plan import Decision, Job, Wanted, plan
 from shotcrop_cli.library.selection import Selection
@@ -155,9 +155,7 @@ def crop_command(ctx: click.Context, /, **flags: Any) -> None:
         wait=flags["wait"],
         report=crop_flags.report_options(flags),
     )
-    with Console(
-        quiet=flags["quiet"], verbose=flags["verbose"], log_file=flags["log_file"], log_format=flags["log_format"]
-    ) as console:
+    with crop_flags.console(flags) as console:
         tally = crop(options, console)
     ctx.exit(tally.exit_code)
 
@@ -186,11 +184,7 @@ def crop(options: CropOptions, console: Console) -> Tally:
         ledger = Ledger(options.output, wanted, overwrite=options.overwrite, read_only=True, index=index)
         _print_plan(((job, ledger.decide(job)) for job in jobs), options, console)
         return Tally()
-
-    def waiting() -> None:
-        console.info(f"waiting for another run on {options.output} to end")
-
-    with output_lock(options.output, options.wait, waiting), work_mark(options.output):
+    with claim(options.output, options.wait, console):
         remember_roots(options.output, found.roots)
         reporter = Reporter(options.report, console)
         ledger = Ledger(options.output, wanted, overwrite=options.overwrite, index=index)

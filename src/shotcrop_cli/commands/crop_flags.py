@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from shotcrop_cli.commands.reporter import ReportOptions
+from shotcrop_cli.console import Console
 from shotcrop_cli.flags import AspectsType, PadType, ShotsType
 from shotcrop_cli.framing import Framing
 from shotcrop_cli.imaging.formats import CropFormat
@@ -118,6 +119,13 @@ wait_flag = click.option(
     metavar="SECONDS|forever",
     help="Wait so long for another run on the same output to end. Default: not at all.",
 )
+
+
+def console(flags: Flags) -> Console:
+    """Return the console that the flags of `verbosity_options` and `log_options` ask for."""
+    return Console(
+        quiet=flags["quiet"], verbose=flags["verbose"], log_file=flags["log_file"], log_format=flags["log_format"]
+    )
 
 
 def selection(flags: Flags) -> Selection:

@@ -10,7 +10,7 @@ from enum import Enum
 
 from shotcrop_cli.imaging import exif, iptc, xmp
 from shotcrop_cli.imaging.facts import CaptureFacts, read_facts
-from shotcrop_cli.imaging.pictures import spells_picture
+from shotcrop_cli.imaging.pictures import holds_picture
 
 
 class MetadataPolicy(str, Enum):
@@ -75,7 +75,7 @@ class Metadata:
             exif=exif.of_crop(self.exif, width, height, places=places),
             xmp=xmp.of_crop(self.xmp, width, height, places=places),
             iptc=iptc.without_pictures(self.iptc),
-            comments=tuple(comment for comment in self.comments if not spells_picture(comment.text)),
+            comments=tuple(comment for comment in self.comments if not holds_picture(comment.text)),
         )
 
     @property

@@ -6,7 +6,7 @@ import re
 
 from lxml import etree
 
-from shotcrop_cli.imaging.pictures import spells_picture
+from shotcrop_cli.imaging.pictures import holds_picture
 
 _RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}RDF"
 _TIFF = "{http://ns.adobe.com/tiff/1.0/}"
@@ -19,7 +19,8 @@ _OF_THE_WHOLE = re.compile(
     r"|http://ns\.adobe\.com/(hdr-gain-map|camera-raw-settings|xmp/note|xap/1\.0/g/img)/"
     r"|http://ns\.apple\.com/"  # gain maps and pixel data
     r"|http://ns\.microsoft\.com/photo/1\.[12]"  # regions of people
-    r"|http://www\.metadataworkinggroup\.com/schemas/regions/)"
+    r"|http://www\.metadataworkinggroup\.com/schemas/regions/"
+    r"|http://iptc\.org/std/Iptc4xmpExt/2008-02-29/\}ImageRegion)"
 )
 """Namespaces that tell of the whole photo, of places in it or of pictures behind it: false of a crop."""
 _PREVIEW = re.compile(r"\}(thumbnails?|previews?)$", re.IGNORECASE)
@@ -92,4 +93,4 @@ def _parsed(packet: bytes) -> etree._Element | None:
 def _is_dropped(name: str, value: str, *, places: bool) -> bool:
     if _OF_THE_WHOLE.match(name) or _PREVIEW.search(name):
         return True
-    return (not places and _PLACE.search(name) is not None) or spells_picture(value)
+    return (not places and _PLACE.search(name) is not None) or holds_picture(value)
