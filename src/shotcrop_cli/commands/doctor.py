@@ -51,6 +51,12 @@ def doctor_command(ctx: click.Context, model: str | None, device: str, output: P
 
 
 def _print_table(findings: Sequence[Finding]) -> None:
+    if is_plain(sys.stdout):
+        for finding in findings:
+            result(f"{finding.state!s:9}{finding.subject:25}{finding.found}")
+            if finding.remedy:
+                result(f"{'':34}-> {finding.remedy}")
+        return
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -65,6 +71,4 @@ def _print_table(findings: Sequence[Finding]) -> None:
             found.append(f"\n-> {finding.remedy}", style="bold")
         state = str(finding.state)
         table.add_row(Text(state, style=_STYLES[state]), Text(finding.subject), found)
-    plain = is_plain(sys.stdout)
-    console = Console(file=sys.stdout, no_color=plain, width=None if not plain else 120, highlight=False)
-    console.print(table)
+    Console(file=sys.stdout, highlight=False).print(table)
