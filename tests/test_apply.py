@@ -96,6 +96,31 @@ def test_what_a_person_set_survives_later_runs_until_overwritten(
     assert read(sidecar).shots[1].box.corners == (30, 20, 90, 60)
 
 
+@pytest.mark.parametrize("renamed", range(6))
+def test_a_run_killed_at_any_rename_loses_nothing_a_person_set(
+    photos: Path, output: Path, sidecar: Path, monkeypatch: pytest.MonkeyPatch, renamed: int
+) -> None:
+    _edit(sidecar, _move_medium)
+    replace, count = Path.replace, 0
+
+    def killed(self: Path, target: Path) -> Path:
+        nonlocal count
+        if target.parent == sidecar.parent:
+            count += 1
+            if count > renamed:
+                raise SystemExit(99)
+        return replace(self, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", killed)
+        CliRunner().invoke(cli, ["apply", str(sidecar)])
+    assert read(sidecar).shots[1].box.corners == (1, 2, 34, 46)
+    _run("apply", output)  # or the next `crop`, once the first rename was made
+    _run("crop", photos, "-o", output)
+    assert open_image(sidecar.parent / "a.png.medium.png").tobytes() == picture().crop((1, 2, 34, 46)).tobytes()
+    assert all(shot.file is not None for shot in read(sidecar).shots)
+
+
 def test_a_folder_is_searched_for_what_was_edited_or_is_missing(output: Path, sidecar: Path) -> None:
     assert "0 done" in _run("apply", output).stderr
     _edit(sidecar, _move_medium)

@@ -24,7 +24,7 @@ from shotcrop_cli.library.plan import XMP_ENDING, Decision, Job
 from shotcrop_cli.library.store import NewFile, put_in_place
 from shotcrop_cli.library.tally import PhotoResult, PhotoStatus
 from shotcrop_cli.settings import CropSettings
-from shotcrop_cli.shots import SHOT_TYPES, Answer, Box, Composition, ModelIdentity, Reasoning, Shot
+from shotcrop_cli.shots import SHOT_TYPES, Answer, Box, Composition, ModelIdentity, Reasoning, Shot, ShotType
 from shotcrop_cli.sidecar import (
     BOX_DIGITS,
     FileSize,
@@ -232,13 +232,24 @@ def _write(loaded: LoadedPhoto, sidecar: Sidecar, run: RunContext, compose_ms: f
         created=None if run.reproducible else iso_now(),
     )
     files.append(NewFile(job.sidecar, sidecar.to_bytes()))
-    # The old sidecar goes first: from then on nothing claims that the crops are complete.
-    put_in_place(files, root=run.root, obsolete=(job.sidecar, *_obsolete(loaded.task, written, run.root)))
+    obsolete = _obsolete(loaded.task, written, run.root)
+    # From the first change on nothing may claim that the crops are complete: the old sidecar goes first. One whose
+    # boxes are cut again says meanwhile that they are not cut, since it may hold what a person has set.
+    if loaded.task.composes:
+        obsolete.append(job.sidecar)
+    else:
+        files.insert(0, NewFile(job.sidecar, _uncut(sidecar, due).to_bytes()))
+    put_in_place(files, root=run.root, obsolete=obsolete)
     cut = tuple(job.folder / shot.file for shot in written if shot.file is not None)
     return PhotoResult(job.source.path, _STATUS[sidecar.status], job.sidecar, cut)
 
 
 _STATUS = {SidecarStatus.DONE: PhotoStatus.DONE, SidecarStatus.NO_SUBJECT: PhotoStatus.NO_SUBJECT}
+
+
+def _uncut(sidecar: Sidecar, due: Sequence[ShotType]) -> Sidecar:
+    shots = (replace(shot, file=None, size=None) if shot.shot in due else shot for shot in sidecar.shots)
+    return replace(sidecar, shots=tuple(shots))
 
 
 def _framed(sidecar: Sidecar, photo: Photo) -> tuple[tuple[ShotRecord, ...], list[str]]:
