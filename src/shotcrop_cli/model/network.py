@@ -47,7 +47,8 @@ class OnnxNetwork:
     def start(self, pixels: Floats, prompt: Ids) -> tuple[Floats, Floats]:
         """Read photos and prompts; see `shotcrop_cli.model.generate.Network`."""
         batch = len(prompt)
-        features, spots = self.vision.session.run(["image_features", "spots"], {"pixel_values": pixels})
+        with self.vision.at_work():
+            features, spots = self.vision.session.run(["image_features", "spots"], {"pixel_values": pixels})
         self.length = 0
         self.binding = self.decoder.session.io_binding()
         runtime = import_onnxruntime()
@@ -74,7 +75,8 @@ class OnnxNetwork:
         }
         for name, array in inputs.items():
             self.binding.bind_cpu_input(name, array)
-        self.decoder.session.run_with_iobinding(self.binding)
+        with self.decoder.at_work():
+            self.decoder.session.run_with_iobinding(self.binding)
         # A copy, since the next step writes to the same memory. Outputs come in the order they were bound.
         logits: Floats = self.binding.get_outputs()[len(self.cache_names)].numpy().copy()
         return logits

@@ -8,10 +8,11 @@ from importlib.resources import files
 from pathlib import Path
 
 from shotcrop_cli.errors import ModelError
-from shotcrop_cli.model.bundle import EXPORT_RECORD, HASHED_FILES
+from shotcrop_cli.model.bundle import EXPORT_RECORD, HASHED_FILES, MANIFEST
 
 DEFAULT_MODEL = "shotcrop-nano"
-_HUB_ID = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?", re.ASCII)
+_HUB_ID = re.compile(r"(?P<repo>\w[\w.-]*/\w[\w.-]*)(?:@(?P<revision>[\w./-]+))?", re.ASCII)
+"""ORG/REPO or ORG/REPO@REVISION. No part starts with a dot, by the hub's rules, so that ./NAME is a path."""
 
 
 def embedded_models() -> dict[str, Path]:
@@ -51,18 +52,38 @@ def resolve_model(model: str | None, *, offline: bool = False) -> Path:
 
 
 def _from_hub(repo: str, revision: str | None, *, offline: bool) -> Path:
-    from huggingface_hub import snapshot_download
+    from huggingface_hub import constants, snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
-    wanted = [*HASHED_FILES, EXPORT_RECORD]
+    wanted, name = [*HASHED_FILES, EXPORT_RECORD], f"{repo}@{revision}" if revision else repo
+    offline = offline or constants.HF_HUB_OFFLINE
     try:
-        return Path(snapshot_download(repo, revision=revision, allow_patterns=wanted, local_files_only=offline))
+        folder = Path(snapshot_download(repo, revision=revision, allow_patterns=wanted, local_files_only=offline))
     except LocalEntryNotFoundError as error:
         if offline:
             raise ModelError(
-                f"model {repo} is not on this machine", hint=f"run once without --offline: shotcrop crop -m {repo} ..."
+                f"{name} is neither a folder nor a model that was fetched before", hint=_fetching(repo, revision)
             ) from error
-        raise ModelError(f"model {repo}: the hub cannot be reached", hint="name a folder, or try later") from error
+        raise ModelError(
+            f"model {name} cannot be fetched: the hub is out of reach", hint="name a model folder, or try later"
+        ) from error
     except Exception as error:  # the hub's client passes on errors of several network libraries
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ModelError(f"model {repo} cannot be had: {reason}", hint="check its name, or name a folder") from error
+        raise ModelError(
+            f"model {name} cannot be fetched: {reason}",
+            hint="check its name; --offline takes what was fetched before; or name a model folder",
+        ) from error
+    if not (folder / MANIFEST).is_file():
+        raise ModelError(
+            f"{name} is no ShotCrop model: it has no {MANIFEST}",
+            hint="name one that holds what `shotcrop export-onnx` wrote",
+        )
+    return folder
+
+
+def _fetching(repo: str, revision: str | None) -> str:
+    """Return the command that fetches a model for later runs."""
+    from huggingface_hub import constants
+
+    online = "HF_HUB_OFFLINE=0 " if constants.HF_HUB_OFFLINE else ""
+    return f"fetch it: {online}hf download {repo}" + (f" --revision {revision}" if revision else "")

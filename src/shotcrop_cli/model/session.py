@@ -7,19 +7,24 @@ session here is therefore asked which provider it got, and an explicit request t
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from shotcrop_cli.errors import DeviceError, ModelError
+from shotcrop_cli.errors import DeviceError, ModelError, ShotcropError
 
 CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"
 _ENDING = "ExecutionProvider"
 _ON_NVIDIA = ("cuda", "tensorrt", "nvtensorrtrtx")
 """Providers that run on the GPU that `--device cuda:N` names."""
+REINSTALL = "pip uninstall -y onnxruntime onnxruntime-gpu; pip install 'shotcrop-cli[cpu]'"
+"""Mends what two variants that overwrote each other left behind, whichever of them pip still believes in."""
+WITH_CUDA = "pip uninstall -y onnxruntime; pip install 'shotcrop-cli[gpu]'"
+_DRIVER = "check the NVIDIA driver, CUDA and cuDNN, or use --device cpu"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +66,13 @@ def with_providers(device: Device, providers: Sequence[str]) -> Device:
         providers: Such as `cuda` or `CUDAExecutionProvider`, by preference.
 
     Raises:
-        DeviceError: The device asks for something else than the first of them.
+        ShotcropError: The device asks for something else than the first of them.
     """
     if not providers:
         return device
-    names = tuple(provider.strip().lower().removesuffix(_ENDING.lower()) for provider in providers)
+    names = tuple(map(_short, providers))
     if (device.kind == "cpu" and names[0] != "cpu") or (device.kind == "cuda" and names[0] not in _ON_NVIDIA):
-        raise DeviceError(
+        raise ShotcropError(
             f"--device {device} and --providers {','.join(providers)} contradict each other", hint="give one of them"
         )
     return Device(device.kind, device.index, names)
@@ -77,17 +82,18 @@ def import_onnxruntime() -> ModuleType:
     """Import ONNX Runtime.
 
     Raises:
-        DeviceError: It is not installed, or an uninstalled variant left an empty folder behind.
+        DeviceError: It is not installed, or damaged.
     """
     try:
         import onnxruntime
-    except ModuleNotFoundError:
-        onnxruntime = None
-    if onnxruntime is None or getattr(onnxruntime, "InferenceSession", None) is None:
-        raise DeviceError(
-            "ONNX Runtime is not installed",
-            hint="pip install 'shotcrop-cli[cpu]', or 'shotcrop-cli[gpu]' for NVIDIA GPUs, but not both",
-        )
+    except Exception as error:  # whatever a library of another version runs into
+        if isinstance(error, ModuleNotFoundError) and error.name == "onnxruntime":
+            raise DeviceError(
+                "ONNX Runtime is not installed", hint="pip install 'shotcrop-cli[cpu]', or [gpu] for NVIDIA GPUs"
+            ) from error
+        raise DeviceError(f"ONNX Runtime cannot be loaded: {_reason(error)}", hint=REINSTALL) from error
+    if not hasattr(onnxruntime, "InferenceSession"):
+        raise DeviceError("ONNX Runtime is a mere folder, left by a variant that was uninstalled", hint=REINSTALL)
     module: ModuleType = onnxruntime
     return module
 
@@ -104,6 +110,22 @@ class Session:
         """Whether the graph runs on a GPU."""
         return self.provider == CUDA
 
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Run the graph within; a GPU that fails in the middle of a run is said to.
+
+        Raises:
+            DeviceError: It fails, for want of memory, say.
+        """
+        try:
+            yield
+        except Exception as error:
+            if self.provider == CPU:
+                raise
+            raise DeviceError(
+                f"{self.provider} failed: {_reason(error)}", hint="use a smaller --batch-size, or --device cpu"
+            ) from error
+
 
 def open_session(path: Path, device: Device, threads: int | None = None) -> Session:
     """Load a graph.
@@ -114,7 +136,7 @@ def open_session(path: Path, device: Device, threads: int | None = None) -> Sess
         threads: Threads within an operator; None lets ONNX Runtime take one per physical core.
 
     Raises:
-        DeviceError: The GPU was asked for and is not what the session got.
+        DeviceError: What was asked for is not what the session got.
         ModelError: The graph cannot be loaded.
     """
     runtime = import_onnxruntime()
@@ -125,21 +147,26 @@ def open_session(path: Path, device: Device, threads: int | None = None) -> Sess
         options.intra_op_num_threads = threads
     offered = runtime.get_available_providers()
     if device.providers:
-        return _open(runtime, path, options, _named(device, offered), f"provider {device.providers[0]}")
+        return _open(runtime, path, options, _named(device, offered), demanded=f"provider {device.providers[0]}")
     if device.kind == "cuda" and CUDA not in offered:
         raise DeviceError(
             f"device {device} is unavailable: this ONNX Runtime has no CUDA provider",
-            hint="pip uninstall onnxruntime; pip install 'shotcrop-cli[gpu]'",
+            hint=WITH_CUDA,
         )
     if device.kind == "cpu" or CUDA not in offered:
         return _open(runtime, path, options, [CPU])
-    cuda = (CUDA, {"device_id": device.index})
-    return _open(runtime, path, options, [cuda, CPU], f"device {device}" if device.kind == "cuda" else "")
+    cuda = [(CUDA, {"device_id": device.index}), CPU]
+    if device.kind == "cuda":
+        return _open(runtime, path, options, cuda, demanded=f"device {device}")
+    try:
+        return _open(runtime, path, options, cuda)
+    except ModelError:
+        return _open(runtime, path, options, [CPU])  # nobody insists on the GPU
 
 
 def _named(device: Device, offered: Sequence[str]) -> list[Any]:
     """Return the providers that were named, as ONNX Runtime wants them."""
-    known = {name.removesuffix(_ENDING).lower(): name for name in offered}
+    known = {_short(name): name for name in offered}
     for name in device.providers:
         if name not in known:
             raise DeviceError(
@@ -151,7 +178,7 @@ def _named(device: Device, offered: Sequence[str]) -> list[Any]:
     ]
 
 
-def _open(runtime: ModuleType, path: Path, options: Any, providers: list[Any], demanded: str = "") -> Session:
+def _open(runtime: ModuleType, path: Path, options: Any, providers: list[Any], *, demanded: str = "") -> Session:
     """Load a graph and see where it runs.
 
     Args:
@@ -165,20 +192,25 @@ def _open(runtime: ModuleType, path: Path, options: Any, providers: list[Any], d
         DeviceError: It was not had.
         ModelError: The graph cannot be loaded.
     """
-    try:
-        session = runtime.InferenceSession(str(path), options, providers=providers)
-    except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        if demanded:
-            raise DeviceError(
-                f"{demanded} is unavailable: {reason}", hint="check the driver, or use --device cpu"
-            ) from error
-        raise ModelError(f"{path} cannot be loaded: {reason}", hint="export the model again") from error
-    provider = session.get_providers()[0]
     first = providers[0] if isinstance(providers[0], str) else providers[0][0]
+    hint = _DRIVER if _short(first) in _ON_NVIDIA else "check what it needs, or use --device cpu"
+    try:
+        # ONNX Runtime's own fallback would print to stdout, and move to the CPU in the middle of a run.
+        session = runtime.InferenceSession(str(path), options, providers=providers, enable_fallback=0)
+    except Exception as error:
+        if demanded and first != CPU:
+            raise DeviceError(f"{demanded} is unavailable: {_reason(error)}", hint=hint) from error
+        raise ModelError(f"{path} cannot be loaded: {_reason(error)}", hint="export the model again") from error
+    provider = session.get_providers()[0]
     if demanded and provider != first:
-        raise DeviceError(
-            f"{demanded} is unavailable: ONNX Runtime fell back to {provider}",
-            hint="check the NVIDIA driver, CUDA 13 and cuDNN 9, or use --device cpu",
-        )
+        raise DeviceError(f"{demanded} is unavailable: ONNX Runtime fell back to {provider}", hint=hint)
     return Session(session, provider)
+
+
+def _short(provider: str) -> str:
+    return provider.strip().lower().removesuffix(_ENDING.lower())
+
+
+def _reason(error: Exception) -> str:
+    """Return the first line of what a library says."""
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
