@@ -1,141 +1,24 @@
-"""Runs that are killed, stopped, starved of disk or robbed of their output, and what they leave behind."""
+"""Runs that are starved of disk, robbed of their output, or that share their photos or output with others."""
 
 from __future__ import annotations
 
 import random
 import shutil
-import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
-from crop_runs import CropRun, Ended, Tree, crop, different, half_done, make_photos, temporaries, torn, tree, unexpected
+from crop_runs import CropRun, crop, different, temporaries, torn, tree, unexpected
 from finding import Finding, cannot_mount
 from PIL import Image
+from undisturbed import Library, completed, finish, not_clean
 
-OTHER_LOOK = ("--quality", "60")
 _SHORT_SIGHTED = ("--jobs", "1", "--batch-size", "2")
 """Lets a run read only a few photos ahead."""
 _FULL_AT = (0.0, 0.2, 0.5, 0.9)
 """Sizes of the small disk, as parts of what a run needs [O]."""
-
-
-@dataclass(frozen=True, slots=True)
-class Library:
-    """Photos, and what an uninterrupted run makes of them.
-
-    Args:
-        photos: Their folder.
-        reference: The finished tree.
-        other: The finished tree of `OTHER_LOOK`.
-        seconds: How long a run takes.
-        size_bytes: What the finished tree takes.
-    """
-
-    photos: Path
-    reference: Tree
-    other: Tree
-    seconds: float
-    size_bytes: int
-
-
-def make_library(scratch: Path, count: int) -> Library:
-    """Make photos in a folder and crop them without any trouble, twice."""
-    photos, output = scratch / "photos", scratch / "reference"
-    make_photos(photos, count)
-    _finish(photos, output)  # warms the caches
-    shutil.rmtree(output)
-    reference, seconds = _finish(photos, output)
-    size = sum(path.stat().st_size for path in output.rglob("*") if path.is_file())
-    other, _ = _finish(photos, scratch / "other", *OTHER_LOOK)
-    return Library(photos, reference, other, seconds, size)
-
-
-def _finish(photos: Path, output: Path, *flags: str) -> tuple[Tree, float]:
-    ended = crop(photos, output, *flags).end()
-    if wrong := unexpected(ended, (0,)):
-        raise RuntimeError(f"a run that nobody disturbed: {wrong}")
-    return tree(output), ended.seconds
-
-
-def kill(library: Library, output: Path, times: int, rng: random.Random) -> Finding:
-    """Kill new runs, and the runs that resume them, and look at every tree."""
-    wrong: list[str] = []
-    killed = finished = dirty = 0
-    while killed < times:
-        ended, now = _killed(crop(library.photos, output), rng.uniform(0, library.seconds)), tree(output)
-        wrong += unexpected(ended, (0, 137)) + torn(now, library.reference)
-        if ended.code == 0:
-            finished += 1
-            wrong += different(now, library.reference)
-            shutil.rmtree(output)
-        else:
-            killed += 1
-            dirty += bool(temporaries(now))
-    wrong += _completed(library, output)
-    found = (
-        f"{dirty} left temporaries, which the next run swept; no file with a final name was half written; "
-        f"{finished + 1} finished trees equal an undisturbed run's byte for byte"
-    )
-    return Finding("`kill -9` at random moments, resumed until done, then anew", f"{killed} kills", found, tuple(wrong))
-
-
-def kill_redoing(library: Library, output: Path, times: int, rng: random.Random) -> Finding:
-    """Kill runs that replace finished crops by others of the same names, there and back."""
-    wrong: list[str] = []
-    killed = finished = 0
-    trees, looks = (library.reference, library.other), ((), OTHER_LOOK)
-    aim = 0
-    while killed < times:
-        run = crop(library.photos, output, *looks[aim])
-        ended, now = _killed(run, rng.uniform(0, library.seconds)), tree(output)
-        wrong += unexpected(ended, (0, 137)) + torn(now, *trees)
-        if ended.code == 0:
-            finished += 1
-            wrong += different(now, trees[aim])
-            aim = 1 - aim
-        else:
-            killed += 1
-    wrong += _completed(library, output)
-    found = f"each sidecar was of its crops or gone; {finished + 1} finished trees equal an undisturbed run's"
-    what = "`kill -9` while finished crops are replaced by others, there and back"
-    return Finding(what, f"{killed} kills", found, tuple(wrong))
-
-
-def _killed(run: CropRun, moment: float) -> Ended:
-    run.sleep_until(moment)
-    run.send(signal.SIGKILL)
-    return run.end()
-
-
-def _completed(library: Library, output: Path) -> list[str]:
-    """Run undisturbed; return what is wrong with the tree then."""
-    return unexpected(crop(library.photos, output).end(), (0,)) + different(tree(output), library.reference)
-
-
-def stop(library: Library, output: Path, number: signal.Signals, times: int, rng: random.Random) -> Finding:
-    """Ask runs to end; what they leave must be clean at once."""
-    wrong: list[str] = []
-    slowest, stopped, photos = 0.0, 0, 0
-    while stopped < times:
-        moment = rng.uniform(0, library.seconds)
-        run = crop(library.photos, output)
-        run.sleep_until(moment)
-        run.send(number)
-        ended, now = run.end(), tree(output)
-        if ended.code == 0:  # it was done before
-            continue
-        stopped += 1
-        slowest = max(slowest, ended.seconds - moment)
-        photos += sum(path.endswith(".json") for path in now)
-        wrong += unexpected(ended, (128 + number,)) + _not_clean(now, library.reference)
-        wrong += _completed(library, output)
-        shutil.rmtree(output)
-    found = f"exit code {128 + number}, {slowest:.1f} s later at most; {photos} photos whole, none in part"
-    return Finding(f"{number.name} at random moments", f"{stopped} times", found, tuple(wrong))
 
 
 def fill_disk(library: Library, mount_point: Path) -> Finding:
@@ -148,11 +31,11 @@ def fill_disk(library: Library, mount_point: Path) -> Finding:
                 return cannot_mount(what)
             output = mount_point / "shots"
             ended, now = crop(library.photos, output).end(), tree(output)
-            wrong += unexpected(ended, (5,)) + _not_clean(now, library.reference)
+            wrong += unexpected(ended, (5,)) + not_clean(now, library.reference)
             if len(ended.errors) != 1:
                 wrong.append(f"a full disk is told of in {len(ended.errors)} lines: {ended.stderr}")
             _remount(mount_point, f"size={4 * library.size_bytes}")
-            wrong += _completed(library, output)
+            wrong += completed(library, output)
     found = "exit code 5 and one error line; no half file, no temporary; the next run finished the tree"
     return Finding(what, f"{len(_FULL_AT)} sizes", found, tuple(wrong))
 
@@ -244,7 +127,7 @@ def change_sources(library: Library, scratch: Path, times: int, rng: random.Rand
             elif status.get(str(path)) not in ("done", "failed"):
                 wrong.append(f"{path}: is gone, and its record says {status.get(str(path))}")
         wrong += unexpected(crop(photos, output).end(), (0,))
-        fresh, _ = _finish(photos, scratch / f"fresh{turn}")
+        fresh, _ = finish(photos, scratch / f"fresh{turn}")
         orphans = tuple(f"{path.relative_to(photos)}." for path in deleted)
         wrong += different({path: is_ for path, is_ in tree(output).items() if not path.startswith(orphans)}, fresh)
     found = f"{failed} photos failed, which were gone or half written; the next run's tree equals a new one's"
@@ -267,10 +150,6 @@ def run_twice(library: Library, scratch: Path, times: int) -> Finding:
         wrong += different(tree(output), library.reference)
     found = "the second ends with exit code 6, or waits with `--wait`; the tree equals a lone run's"
     return Finding("Two runs on one output", f"{2 * times} pairs", found, tuple(wrong))
-
-
-def _not_clean(now: Tree, reference: Tree) -> list[str]:
-    return torn(now, reference) + half_done(now, reference) + temporaries(now)
 
 
 def _begun(library: Library, output: Path, rng: random.Random, photos: Path | None = None, *flags: str) -> CropRun:

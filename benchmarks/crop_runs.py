@@ -19,8 +19,8 @@ from PIL import Image
 
 EXAMPLES = sorted((Path(__file__).parent.parent / "examples" / "photos").glob("*.jpg"))
 SHOTCROP = Path(sys.executable).with_name("shotcrop")
-BOOKKEEPING = ".shotcrop."
-"""What the names of a run's own files in the root of the output begin with."""
+_CACHE = ".shotcrop.index"
+"""What only a resumed run leaves: when it found which sidecar up to date."""
 _POLL_SECONDS = 0.01
 _HANGS_AFTER = 900.0
 """Seconds after which a run of these measurements is taken to hang [O]."""
@@ -147,11 +147,11 @@ def make_photos(folder: Path, count: int) -> list[Path]:
 
 
 def tree(folder: Path) -> Tree:
-    """Hash all files below a folder; a folder that is not there has none."""
+    """Hash all files below a folder but the cache; a folder that is not there has none."""
     return {
         path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(folder.rglob("*"))
-        if path.is_file()
+        if path.is_file() and path.name != _CACHE
     }
 
 

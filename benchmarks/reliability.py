@@ -25,10 +25,11 @@ from pathlib import Path
 
 import broken_runs
 import hostile_input
+import killed_runs
 import odd_names
-from broken_runs import Library
 from finding import Finding, as_markdown, as_table
 from rich.console import Console
+from undisturbed import Library, make_library
 
 SEED = 20260301
 KEPT = Path(tempfile.gettempdir(), "shotcrop-hostile")
@@ -62,12 +63,12 @@ QUICK = Effort(photos=24, kills=6, signals=2, losses=2, hostile=300, few=60)
 Check = Callable[[Library, Path, Effort], Finding]
 
 CHECKS: dict[str, Check] = {
-    "kill": lambda library, scratch, effort: broken_runs.kill(library, scratch / "shots", effort.kills, _rng()),
-    "redo": lambda library, scratch, effort: broken_runs.kill_redoing(library, scratch / "shots", effort.kills, _rng()),
-    "sigint": lambda library, scratch, effort: broken_runs.stop(
+    "kill": lambda library, scratch, effort: killed_runs.kill(library, scratch / "shots", effort.kills, _rng()),
+    "redo": lambda library, scratch, effort: killed_runs.kill_redoing(library, scratch / "shots", effort.kills, _rng()),
+    "sigint": lambda library, scratch, effort: killed_runs.stop(
         library, scratch / "shots", signal.SIGINT, effort.signals, _rng()
     ),
-    "sigterm": lambda library, scratch, effort: broken_runs.stop(
+    "sigterm": lambda library, scratch, effort: killed_runs.stop(
         library, scratch / "shots", signal.SIGTERM, effort.signals, _rng()
     ),
     "full": lambda library, scratch, effort: broken_runs.fill_disk(library, scratch / "disk"),
@@ -101,7 +102,7 @@ def measure(names: list[str], effort: Effort, console: Console) -> list[Finding]
     """Run the checks, each in a folder of its own."""
     findings = []
     with tempfile.TemporaryDirectory(prefix="shotcrop-reliability-") as folder:
-        library = broken_runs.make_library(Path(folder), effort.photos)
+        library = make_library(Path(folder), effort.photos)
         for name in names:
             scratch = Path(folder, name)
             scratch.mkdir()

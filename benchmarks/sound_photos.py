@@ -20,7 +20,8 @@ PNG_START = b"\x89PNG\r\n\x1a\n"
 def picture() -> Image.Image:
     """Return a little portrait, so that the model sees somebody and crops are cut."""
     with Image.open(PORTRAIT) as image:
-        return image.convert("RGB").resize((160, 120))
+        portrait: Image.Image = image.convert("RGB").resize((160, 120))
+    return portrait
 
 
 def saved(image: Image.Image, form: str, **options: object) -> bytes:

@@ -1,18 +1,26 @@
+from __future__ import annotations
+
 import json
-import shutil
+import re
+from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner, Result
 
-from shotcrop_cli import checkup
-from shotcrop_cli.checkup import Finding, Patient, State, examine, exit_code
-from shotcrop_cli.errors import DeviceError, ExitCode
-from shotcrop_cli.library.lock import output_lock
+from shotcrop_cli.checkup import examination
+from shotcrop_cli.checkup.finding import Finding, Patient, note, ok, problem
+from shotcrop_cli.commands import doctor
+from shotcrop_cli.errors import ExitCode
 from shotcrop_cli.main import cli
-from shotcrop_cli.model import session
-from shotcrop_cli.model.resolve import embedded_models
+
+LONG_REMEDY = "pip uninstall -y onnxruntime onnxruntime-gpu; pip install 'shotcrop-cli[cpu]'"
+FINDINGS = (
+    ok("Python", "3.11"),
+    note("extra raw", "not installed, for reading RAW files", "pip install 'shotcrop-cli[raw]'"),
+    problem("ONNX Runtime", "two variants overwrite each other " * 3, LONG_REMEDY, ExitCode.DEVICE),
+    ok("configuration", "a\nline"),
+)
 
 
 def _doctor(*arguments: object, code: ExitCode = ExitCode.OK) -> Result:
@@ -21,102 +29,82 @@ def _doctor(*arguments: object, code: ExitCode = ExitCode.OK) -> Result:
     return result
 
 
-def _found(result: Result) -> dict[str, dict[str, str]]:
-    return {finding["subject"]: finding for finding in json.loads(result.stdout)}
+@pytest.fixture
+def four_findings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(examination, "CHECKS", (("all", lambda _patient: iter(FINDINGS)),))
 
 
 def test_a_sound_machine_has_no_problem_and_crops_a_real_portrait(tmp_path: Path) -> None:
-    found = _found(_doctor("--json", "-o", tmp_path / "shots"))
-    assert {"shotcrop", "Python", "libraries", "codecs", "ONNX Runtime", "model", "one photo"} <= set(found)
-    assert found["one photo"]["found"].startswith("three crops of the portrait")
-    assert found["CPUExecutionProvider"]["state"] == "ok"
+    found = {one["subject"]: one for one in json.loads(_doctor("--json", "-o", tmp_path / "shots").stdout)}
+    assert found["one photo"]["found"].startswith("a portrait became 3 crops")
+    assert found["provider cpu"] == {
+        "subject": "provider cpu",
+        "state": "ok",
+        "found": "works",
+        "remedy": "",
+        "exit_code": ExitCode.OK,
+    }
     assert {finding["state"] for finding in found.values()} <= {"ok", "note"}
     assert list(tmp_path.iterdir()) == []
 
 
-def test_people_get_a_table_without_colour_off_a_terminal() -> None:
-    lines = _doctor().stdout.splitlines()
-    assert lines[0].startswith("ok  ")
-    assert not any("\x1b" in line for line in lines)
+@pytest.mark.usefixtures("four_findings")
+def test_off_a_terminal_each_finding_and_each_remedy_is_a_line() -> None:
+    result = _doctor(code=ExitCode.DEVICE)
+    lines = result.stdout.splitlines()
+    assert lines[0] == "ok       Python            3.11"
+    assert lines[2] == f"{'':27}-> pip install 'shotcrop-cli[raw]'"
+    assert lines[4] == f"{'':27}-> {LONG_REMEDY}"
+    assert lines[5] == r"ok       configuration     a\x0aline"
+    assert lines[6:] == ["", "1 problem, 1 note."]
+    assert "\x1b" not in result.output
 
 
-def test_an_altered_model_is_found_out(tmp_path: Path) -> None:
-    model = tmp_path / "model"
-    shutil.copytree(embedded_models()["shotcrop-nano"], model)
-    with (model / "tokenizer.json").open("ab") as file:
-        file.write(b" ")
-    found = _found(_doctor("--model", model, "--json", code=ExitCode.MODEL))
-    assert "tokenizer.json was altered or is damaged" in found["model"]["found"]
-    assert "shotcrop export-onnx" in found["model"]["remedy"]
-    assert "one photo" not in found  # the same cause is told once
+@pytest.mark.usefixtures("four_findings")
+def test_json_is_one_document_with_all_that_was_found() -> None:
+    documents = json.loads(_doctor("--json", code=ExitCode.DEVICE).stdout)
+    assert [tuple(one) for one in documents] == [("subject", "state", "found", "remedy", "exit_code")] * 4
+    assert [one["exit_code"] for one in documents] == [0, 0, ExitCode.DEVICE, 0]
 
 
-def test_a_device_that_cannot_be_had_is_a_problem_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session, "CUDA", "NoSuchProvider")
-    found = _found(_doctor("--device", "cuda", "--json", code=ExitCode.DEVICE))
-    assert "pip install 'shotcrop-cli[gpu]'" in found["one photo"]["remedy"]
+@pytest.mark.usefixtures("four_findings")
+def test_on_a_terminal_words_wrap_in_their_column_and_commands_are_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "is_plain", lambda _stream: False)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    text = _doctor(code=ExitCode.DEVICE).stdout
+    assert "\x1b[32mok" in text
+    assert "\x1b[1;31mproblem" in text
+    lines = re.sub(r"\x1b\[[\d;]*m", "", text).splitlines()
+    assert f"{'':27}-> {LONG_REMEDY}" in lines
+    assert all(len(line.rstrip()) <= 80 for line in lines if "->" not in line)
+    wrapped = lines[lines.index(next(line for line in lines if line.startswith("problem"))) + 1]
+    assert wrapped[:27].strip() == ""
+    assert wrapped[27:].strip() != ""
 
 
-def test_a_missing_runtime_is_told_once_with_the_command_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing() -> None:
-        raise DeviceError("ONNX Runtime is not installed", hint="pip install 'shotcrop-cli[cpu]'")
+def test_findings_are_told_as_they_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
 
-    monkeypatch.setattr(session, "import_onnxruntime", missing)
-    result = _doctor("--json", code=ExitCode.DEVICE)
-    assert [one for one in json.loads(result.stdout) if one["found"] == "ONNX Runtime is not installed"] == [
-        {
-            "subject": "onnx runtime",
-            "state": "problem",
-            "found": "ONNX Runtime is not installed",
-            "remedy": "pip install 'shotcrop-cli[cpu]'",
-            "exit_code": ExitCode.DEVICE,
-        }
-    ]
+    def check(_patient: Patient) -> Iterator[Finding]:
+        yield ok("first", "seen")
+        assert told == ["first"]
+        yield ok("second", "seen")
+
+    monkeypatch.setattr(examination, "CHECKS", (("all", check),))
+    monkeypatch.setattr(doctor, "_tell_plainly", lambda finding: told.append(finding.subject))
+    assert _doctor().stdout == "\nNo problems, no notes.\n"
+    assert told == ["first", "second"]
 
 
-def test_two_variants_of_the_runtime_are_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checkup, "_version", lambda _package: "1.0")
-    problems = [finding for finding in examine(Patient()) if finding.state is State.PROBLEM]
-    assert [finding.subject for finding in problems] == ["ONNX Runtime"]
-    assert problems[0].remedy.startswith("pip uninstall -y onnxruntime onnxruntime-gpu")
+def test_the_flags_reach_the_checks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    seen: list[Patient] = []
 
+    def check(patient: Patient) -> Iterator[Finding]:
+        seen.append(patient)
+        yield ok("patient", "seen")
 
-def test_a_provider_that_is_listed_and_does_not_work_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:
-    runtime = session.import_onnxruntime()
-    fake = SimpleNamespace(
-        __version__="1.0",
-        SessionOptions=runtime.SessionOptions,
-        InferenceSession=runtime.InferenceSession,
-        get_available_providers=lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"],
-    )
-    monkeypatch.setattr(session, "import_onnxruntime", lambda: fake)
-    (cuda,) = [one for one in checkup._providers(Patient()) if one.subject == "CUDAExecutionProvider"]
-    assert (cuda.state, "not usable" in cuda.found) == (State.NOTE, True)
-
-
-def test_missing_extras_are_noted_with_the_command_that_installs_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checkup, "_version", lambda _package: None)
-    remedies = [finding.remedy for finding in checkup._extras(Patient())]
-    assert remedies == [f"pip install 'shotcrop-cli[{extra}]'" for extra in ("heif", "raw", "train")]
-
-
-def test_an_output_at_work_is_a_problem(tmp_path: Path) -> None:
-    with output_lock(tmp_path):
-        found = _found(_doctor("-o", tmp_path, "--json", code=ExitCode.LOCKED))
-    assert "another run" in found["output"]["found"]
-
-
-def test_a_full_disk_is_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shutil, "disk_usage", lambda _path: SimpleNamespace(free=5_000_000))
-    found = _found(_doctor("-o", tmp_path, "--json", code=ExitCode.OUTPUT))
-    assert found["space"]["state"] == "problem"
-
-
-def test_a_check_that_breaks_is_a_problem_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    def _broken(_patient: Patient) -> list[Finding]:
-        raise KeyError("surprise")
-
-    monkeypatch.setattr(checkup, "CHECKS", (_broken,))
-    (finding,) = examine(Patient())
-    assert (finding.subject, finding.found, finding.exit_code) == ("broken", "KeyError: 'surprise'", ExitCode.BUG)
-    assert exit_code([finding]) is ExitCode.BUG
+    monkeypatch.setattr(examination, "CHECKS", (("all", check),))
+    _doctor("-m", "ana/portraits", "--device", "cuda:1", "-o", tmp_path)
+    assert seen == [Patient("ana/portraits", "cuda:1", tmp_path)]

@@ -55,8 +55,9 @@ def test_sound_photos_of_every_format_are_done(tmp_path: Path) -> None:
 
 
 def test_the_same_seed_gives_the_same_files() -> None:
-    assert dict(hostile_files(COUNT, seed=1)) == dict(hostile_files(COUNT, seed=1))
-    assert dict(hostile_files(COUNT, seed=1)) != dict(hostile_files(COUNT, seed=2))
+    files = dict(hostile_files(COUNT, seed=1))
+    assert files == dict(hostile_files(COUNT, seed=1))
+    assert files != dict(hostile_files(COUNT, seed=2))
 
 
 def test_every_mutation_is_made() -> None:

@@ -8,10 +8,11 @@ import pytest
 sys.path.append(str(Path(__file__).parent.parent / "benchmarks"))
 
 import broken_runs
+import killed_runs
 import odd_names
-from broken_runs import Library
 from crop_runs import different, half_done, temporaries, torn, tree
 from finding import Finding, as_markdown
+from undisturbed import Library, make_library
 
 ONE = {"a.jpg.json": "record", "a.jpg.medium.jpg": "medium", "a.jpg.close_up.jpg": "close"}
 OTHER = {"a.jpg.json": "record 2", "a.jpg.medium.jpg": "medium 2", "a.jpg.close_up.jpg": "close"}
@@ -19,7 +20,7 @@ OTHER = {"a.jpg.json": "record 2", "a.jpg.medium.jpg": "medium 2", "a.jpg.close_
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory: pytest.TempPathFactory) -> Library:
-    return broken_runs.make_library(tmp_path_factory.mktemp("library"), 24)
+    return make_library(tmp_path_factory.mktemp("library"), 24)
 
 
 def test_a_tree_is_read_with_all_its_folders(tmp_path: Path) -> None:
@@ -72,8 +73,8 @@ def test_a_broken_promise_is_told_in_the_table() -> None:
 
 @pytest.mark.slow
 def test_killed_runs_leave_nothing_half_done_and_resume_to_the_same_tree(library: Library, tmp_path: Path) -> None:
-    assert broken_runs.kill(library, tmp_path / "shots", 8, random.Random(0)).violations == ()
-    assert broken_runs.kill_redoing(library, tmp_path / "again", 8, random.Random(0)).violations == ()
+    assert killed_runs.kill(library, tmp_path / "shots", 8, random.Random(0)).violations == ()
+    assert killed_runs.kill_redoing(library, tmp_path / "again", 8, random.Random(0)).violations == ()
 
 
 @pytest.mark.slow
@@ -81,7 +82,7 @@ def test_killed_runs_leave_nothing_half_done_and_resume_to_the_same_tree(library
 def test_stopped_runs_leave_whole_photos_and_no_temporary(
     library: Library, tmp_path: Path, number: signal.Signals
 ) -> None:
-    assert broken_runs.stop(library, tmp_path / "shots", number, 3, random.Random(0)).violations == ()
+    assert killed_runs.stop(library, tmp_path / "shots", number, 3, random.Random(0)).violations == ()
 
 
 @pytest.mark.slow

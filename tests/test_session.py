@@ -1,16 +1,23 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
-import huggingface_hub
 import pytest
 
-from shotcrop_cli.errors import DeviceError, ExitCode, ModelError
+from shotcrop_cli.errors import DeviceError, ExitCode, ModelError, ShotcropError
 from shotcrop_cli.model import session
-from shotcrop_cli.model.bundle import HASHED_FILES
-from shotcrop_cli.model.resolve import embedded_models, resolve_model
-from shotcrop_cli.model.session import CPU, CUDA, Device, open_session, parse_device, with_providers
+from shotcrop_cli.model.session import (
+    CPU,
+    CUDA,
+    Device,
+    Session,
+    import_onnxruntime,
+    open_session,
+    parse_device,
+    with_providers,
+)
 
 
 @pytest.mark.parametrize(
@@ -33,14 +40,20 @@ class FakeRuntime:
 
     SessionOptions = SimpleNamespace
 
-    def __init__(self, offered: list[str], used: list[str]) -> None:
-        self.offered, self.used, self.asked = offered, used, []
+    def __init__(self, offered: list[str], used: list[str], *, breaks: bool = False) -> None:
+        self.offered, self.used, self.breaks = offered, used, breaks
+        self.asked: list[object] = []
 
     def get_available_providers(self) -> list[str]:
         return self.offered
 
-    def InferenceSession(self, path: str, options: object, providers: list[object]) -> SimpleNamespace:
+    def InferenceSession(
+        self, path: str, options: object, providers: list[object], enable_fallback: int
+    ) -> SimpleNamespace:
+        assert not enable_fallback  # it would print to stdout
         self.asked = providers
+        if self.breaks and providers != [CPU]:
+            raise RuntimeError("libcudnn.so.9: cannot open shared object file\nand more")
         return SimpleNamespace(get_providers=lambda: self.used)
 
 
@@ -65,6 +78,20 @@ def test_auto_reports_the_provider_it_really_got(monkeypatch: pytest.MonkeyPatch
     assert open_session(Path("graph.onnx"), Device("auto")).provider == CPU
 
 
+def test_auto_takes_the_cpu_when_the_gpu_breaks(monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch, FakeRuntime([CUDA, CPU], [CPU], breaks=True))
+    assert open_session(Path("graph.onnx"), Device("auto")).provider == CPU
+
+
+@pytest.mark.parametrize("device", [Device("cuda"), Device("auto", providers=("cuda", "cpu"))])
+def test_a_gpu_that_was_asked_for_and_breaks_is_an_error_of_one_line(
+    monkeypatch: pytest.MonkeyPatch, device: Device
+) -> None:
+    use(monkeypatch, FakeRuntime([CUDA, CPU], [CPU], breaks=True))
+    with pytest.raises(DeviceError, match=r"cuda.* is unavailable: libcudnn\.so\.9: .* file \(check the NVIDIA driver"):
+        open_session(Path("graph.onnx"), device)
+
+
 def test_cuda_gets_the_gpu_that_was_named(monkeypatch: pytest.MonkeyPatch) -> None:
     runtime = FakeRuntime([CUDA, CPU], [CUDA, CPU])
     use(monkeypatch, runtime)
@@ -86,17 +113,6 @@ def test_a_file_that_is_no_graph_is_named(tmp_path: Path) -> None:
         open_session(path, Device("cpu"))
 
 
-def test_the_default_model_is_embedded() -> None:
-    assert "shotcrop-nano" in embedded_models()
-    assert resolve_model(None) == embedded_models()["shotcrop-nano"]
-
-
-def test_an_unknown_model_lists_the_embedded_ones() -> None:
-    with pytest.raises(ModelError, match="embedded model: shotcrop-nano") as caught:
-        resolve_model("shotcrop-giant")
-    assert caught.value.exit_code == ExitCode.MODEL
-
-
 @pytest.mark.parametrize("name", ["tensorrt", "TensorrtExecutionProvider"])
 def test_providers_are_tried_in_the_order_they_are_named(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     tensorrt = "TensorrtExecutionProvider"
@@ -114,41 +130,62 @@ def test_a_named_provider_that_is_not_had_is_an_error(monkeypatch: pytest.Monkey
         open_session(Path("graph.onnx"), with_providers(Device("auto"), ["coreml"]))
 
 
-@pytest.mark.parametrize(("device", "provider"), [("cpu", "cuda"), ("cuda", "cpu")])
+def test_a_provider_that_needs_no_gpu_gets_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    openvino = "OpenVINOExecutionProvider"
+    runtime = FakeRuntime([openvino, CPU], [openvino, CPU])
+    use(monkeypatch, runtime)
+    assert open_session(Path("graph.onnx"), with_providers(Device("auto"), ["openvino", "cpu"])).provider == openvino
+    assert runtime.asked == [openvino, CPU]
+
+
+def test_without_providers_the_device_decides() -> None:
+    assert with_providers(Device("cuda", 2), []) == Device("cuda", 2)
+
+
+@pytest.mark.parametrize(("device", "provider"), [("cpu", "cuda"), ("cuda", "cpu"), ("cuda:1", "openvino")])
 def test_device_and_providers_that_contradict_each_other_are_refused(device: str, provider: str) -> None:
-    with pytest.raises(DeviceError, match="contradict"):
+    with pytest.raises(ShotcropError, match="contradict") as caught:
         with_providers(parse_device(device), [provider])
+    assert caught.value.exit_code == ExitCode.USAGE
 
 
-def test_a_hub_id_is_fetched_with_the_files_of_a_model_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    asked: list[tuple[str, dict[str, object]]] = []
-
-    def download(repo: str, **options: object) -> str:
-        asked.append((repo, options))
-        return str(tmp_path)
-
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
-    assert resolve_model("ana/portraits@v2", offline=True) == tmp_path
-    ((repo, options),) = asked
-    assert (repo, options["revision"], options["local_files_only"]) == ("ana/portraits", "v2", True)
-    assert set(HASHED_FILES) < set(options["allow_patterns"])
+def test_a_graph_that_the_named_cpu_cannot_load_is_an_error_of_the_model(tmp_path: Path) -> None:
+    (tmp_path / "graph.onnx").write_bytes(b"not a graph")
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        open_session(tmp_path / "graph.onnx", with_providers(Device("auto"), ["cpu"]))
 
 
-def test_offline_a_model_that_was_never_fetched_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(ModelError, match="model ana/portraits is not on this machine"):
-        resolve_model("ana/portraits", offline=True)
+def test_a_missing_runtime_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(DeviceError, match=r"not installed \(pip install 'shotcrop-cli\[cpu\]'"):
+        import_onnxruntime()
 
 
-def test_a_hub_that_fails_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    def download(_repo: str, **_options: object) -> str:
-        raise ConnectionError("no route\nto the hub")
-
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
-    with pytest.raises(ModelError, match=r"model ana/portraits cannot be had: no route \(check"):
-        resolve_model("ana/portraits")
+def test_a_folder_that_a_runtime_left_behind_is_no_runtime(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", ModuleType("onnxruntime"))
+    with pytest.raises(DeviceError, match="mere folder") as caught:
+        import_onnxruntime()
+    assert caught.value.hint == session.reinstalling()
 
 
-def test_a_mistyped_name_is_guessed() -> None:
-    with pytest.raises(ModelError, match="did you mean 'shotcrop-nano'"):
-        resolve_model("shotcrop-nono")
+@pytest.mark.parametrize("broken", ["import onnxruntime.capi", "raise ImportError('libstdc++ is too old')"])
+def test_a_damaged_runtime_says_how_to_mend_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, broken: str) -> None:
+    (tmp_path / "onnxruntime").mkdir()
+    (tmp_path / "onnxruntime" / "__init__.py").write_text(broken)
+    monkeypatch.delitem(sys.modules, "onnxruntime", raising=False)
+    for name in [name for name in sys.modules if name.startswith("onnxruntime.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(DeviceError, match="ONNX Runtime cannot be loaded: ") as caught:
+        import_onnxruntime()
+    assert caught.value.hint == session.reinstalling()
+
+
+def test_a_gpu_that_fails_at_work_is_an_error_of_the_device() -> None:
+    with pytest.raises(DeviceError, match=r"failed: out of memory .*--batch-size"), Session(None, CUDA).at_work():
+        raise RuntimeError("out of memory")
+
+
+def test_what_fails_on_the_cpu_is_no_error_of_the_device() -> None:
+    with pytest.raises(RuntimeError, match="odd shape"), Session(None, CPU).at_work():
+        raise RuntimeError("odd shape")

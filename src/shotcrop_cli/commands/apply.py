@@ -14,7 +14,6 @@ import click
 
 from shotcrop_cli.commands import crop_flags
 from shotcrop_cli.commands.claim import claim
-from shotcrop_cli.commands.crop import processors
 from shotcrop_cli.commands.reporter import FirstFailure, Reporter, ReportOptions, tell_planned
 from shotcrop_cli.console import Console
 from shotcrop_cli.engine.local import run
@@ -25,6 +24,7 @@ from shotcrop_cli.library.recut import is_pending, output_root, recut, sidecars_
 from shotcrop_cli.library.tally import PhotoResult, PhotoStatus, Tally
 from shotcrop_cli.model.lazy import LazyComposer
 from shotcrop_cli.options import json_option, log_options, verbosity_options
+from shotcrop_cli.resources import usable_processors
 
 _IN_FLIGHT = 8
 """Photos that wait to be written while others are decoded [O]."""
@@ -83,7 +83,7 @@ def apply_command(ctx: click.Context, /, **flags: Any) -> None:
     options = ApplyOptions(
         paths=flags["paths"],
         photos=flags["photos"],
-        workers=flags["jobs"] or processors(),
+        workers=flags["jobs"] or usable_processors(),
         dry_run=flags["dry_run"],
         reproducible=flags["reproducible"],
         wait=flags["wait"],

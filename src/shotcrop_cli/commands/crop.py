@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 import time
 import warnings
 from collections.abc import Iterable, Sequence
@@ -35,6 +34,7 @@ from shotcrop_cli.options import (
     model_options,
     verbosity_options,
 )
+from shotcrop_cli.resources import usable_processors
 from shotcrop_cli.settings import CropSettings
 from shotcrop_cli.shots import SHOT_TYPES, Composer, ShotType
 
@@ -147,7 +147,7 @@ def crop_command(ctx: click.Context, /, **flags: Any) -> None:
             providers=flags["providers"],
             batch_size=flags["batch_size"],
         ),
-        workers=flags["jobs"] or processors(),
+        workers=flags["jobs"] or usable_processors(),
         overwrite=flags["overwrite"],
         dry_run=flags["dry_run"],
         limit=flags["limit"],
@@ -284,8 +284,3 @@ def _print_plan(decisions: Iterable[tuple[Job, Decision]], options: CropOptions,
 
 def _batch_size(composer: Composer) -> int:
     return _BATCH_SIZE_CPU if composer.identity.provider.lower().startswith("cpu") else _BATCH_SIZE_GPU
-
-
-def processors() -> int:
-    """Return how many processors this process may use, which a container or `taskset` makes fewer than there are."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
-from dataclasses import fields
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from shotcrop_cli.console import is_plain, result
+from shotcrop_cli.log import one_line
 from shotcrop_cli.options import device_option, json_option, model_option
 
 if TYPE_CHECKING:
-    from shotcrop_cli.checkup import Finding
+    from shotcrop_cli.checkup.finding import Finding
 
+_STATE_WIDTH, _SUBJECT_WIDTH = 9, 18
+"""Columns that the longest state and all but the oddest providers fit into [O]."""
 _STYLES = {"ok": "green", "note": "yellow", "problem": "bold red"}
 
 
@@ -39,36 +42,54 @@ def doctor_command(ctx: click.Context, model: str | None, device: str, output: P
     crops, and where things lie. Nothing is changed and no network is used. The exit code is 0 when there is no problem,
     otherwise the one that a run with this problem would end with.
     """
-    from shotcrop_cli.checkup import Patient, examine, exit_code
+    from shotcrop_cli.checkup.examination import examine
+    from shotcrop_cli.checkup.finding import Patient, worst
 
-    findings = examine(Patient(model, device, output))
+    examination = examine(Patient(model, device, output))
     if as_json:
-        documents = [{field.name: getattr(finding, field.name) for field in fields(finding)} for finding in findings]
-        result(json.dumps(documents, ensure_ascii=False, indent=2))
+        findings = list(examination)
+        result(json.dumps([asdict(finding) for finding in findings], ensure_ascii=False, indent=2))
     else:
-        _print_table(findings)
-    ctx.exit(exit_code(findings))
+        findings = _print_each(examination)
+        result(f"\n{_summary(findings)}")
+    ctx.exit(worst(findings))
 
 
-def _print_table(findings: Sequence[Finding]) -> None:
-    if is_plain(sys.stdout):
-        for finding in findings:
-            result(f"{finding.state!s:9}{finding.subject:25}{finding.found}")
-            if finding.remedy:
-                result(f"{'':34}-> {finding.remedy}")
-        return
+def _print_each(examination: Iterable[Finding]) -> list[Finding]:
+    """Print findings as they are made: some take seconds."""
+    tell, findings = _tell_plainly if is_plain(sys.stdout) else _tell_in_colour, []
+    for finding in examination:
+        tell(finding)
+        findings.append(finding)
+    return findings
+
+
+def _tell_plainly(finding: Finding) -> None:
+    result(f"{finding.state!s:{_STATE_WIDTH}}{finding.subject:{_SUBJECT_WIDTH}}{one_line(finding.found)}")
+    if finding.remedy:
+        result(f"{'':{_STATE_WIDTH + _SUBJECT_WIDTH}}-> {one_line(finding.remedy)}")
+
+
+def _tell_in_colour(finding: Finding) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, show_header=False)
-    for name in ("state", "subject"):
-        table.add_column(name, no_wrap=True)
-    table.add_column("found", overflow="fold")
-    for finding in findings:
-        found = Text(finding.found)
-        if finding.remedy:
-            found.append(f"\n-> {finding.remedy}", style="bold")
-        state = str(finding.state)
-        table.add_row(Text(state, style=_STYLES[state]), Text(finding.subject), found)
-    Console(file=sys.stdout, highlight=False).print(table)
+    state = str(finding.state)
+    row = Table.grid()
+    row.add_column(width=_STATE_WIDTH)
+    row.add_column(width=max(_SUBJECT_WIDTH, len(finding.subject) + 1))
+    row.add_column(overflow="fold")
+    row.add_row(Text(state, _STYLES[state]), finding.subject, Text(one_line(finding.found)))
+    console = Console(file=sys.stdout, highlight=False, markup=False)
+    console.print(row)
+    if finding.remedy:
+        # The terminal breaks it, so that it is copied as the one line that it is.
+        indent = " " * (_STATE_WIDTH + _SUBJECT_WIDTH)
+        console.print(Text(f"{indent}-> {one_line(finding.remedy)}", "bold"), soft_wrap=True)
+
+
+def _summary(findings: Sequence[Finding]) -> str:
+    states = [str(finding.state) for finding in findings]
+    counts = [(states.count(word), word) for word in ("problem", "note")]
+    return ", ".join(f"{count or 'no'} {word}{'' if count == 1 else 's'}" for count, word in counts).capitalize() + "."

@@ -52,10 +52,12 @@ class OnnxNetwork:
         self.length = 0
         self.binding = self.decoder.session.io_binding()
         runtime = import_onnxruntime()
-        # Bound once for the whole batch: steps do not read the features, but the graph asks for them.
-        self.features = runtime.OrtValue.ortvalue_from_numpy(features, *self.place)
+        with self.decoder.at_work():
+            # Bound once for the whole batch: steps do not read the features, but the graph asks for them.
+            self.features = runtime.OrtValue.ortvalue_from_numpy(features, *self.place)
+            caches = self._cache(batch)
         self.binding.bind_ortvalue_input("image_features", self.features)
-        for name, cache in zip(self.cache_names, self._cache(batch), strict=True):
+        for name, cache in zip(self.cache_names, caches, strict=True):
             self.binding.bind_ortvalue_input(f"past.{name}", cache)
             self.binding.bind_ortvalue_output(f"present.{name}", cache)
         self.binding.bind_output("logits", "cpu")

@@ -21,8 +21,6 @@ CUDA = "CUDAExecutionProvider"
 _ENDING = "ExecutionProvider"
 _ON_NVIDIA = ("cuda", "tensorrt", "nvtensorrtrtx")
 """Providers that run on the GPU that `--device cuda:N` names."""
-REINSTALL = "pip uninstall -y onnxruntime onnxruntime-gpu; pip install 'shotcrop-cli[cpu]'"
-"""Mends what two variants that overwrote each other left behind, whichever of them pip still believes in."""
 WITH_CUDA = "pip uninstall -y onnxruntime; pip install 'shotcrop-cli[gpu]'"
 _DRIVER = "check the NVIDIA driver, CUDA and cuDNN, or use --device cpu"
 
@@ -70,12 +68,21 @@ def with_providers(device: Device, providers: Sequence[str]) -> Device:
     """
     if not providers:
         return device
-    names = tuple(map(_short, providers))
+    names = tuple(map(short_name, providers))
     if (device.kind == "cpu" and names[0] != "cpu") or (device.kind == "cuda" and names[0] not in _ON_NVIDIA):
         raise ShotcropError(
             f"--device {device} and --providers {','.join(providers)} contradict each other", hint="give one of them"
         )
     return Device(device.kind, device.index, names)
+
+
+def reinstalling(extra: str = "cpu") -> str:
+    """Return the command that mends what two variants that overwrote each other left, whichever pip still believes in.
+
+    Args:
+        extra: `cpu` or `gpu`, the one to have afterwards.
+    """
+    return f"pip uninstall -y onnxruntime onnxruntime-gpu; pip install 'shotcrop-cli[{extra}]'"
 
 
 def import_onnxruntime() -> ModuleType:
@@ -91,9 +98,9 @@ def import_onnxruntime() -> ModuleType:
             raise DeviceError(
                 "ONNX Runtime is not installed", hint="pip install 'shotcrop-cli[cpu]', or [gpu] for NVIDIA GPUs"
             ) from error
-        raise DeviceError(f"ONNX Runtime cannot be loaded: {_reason(error)}", hint=REINSTALL) from error
+        raise DeviceError(f"ONNX Runtime cannot be loaded: {_reason(error)}", hint=reinstalling()) from error
     if not hasattr(onnxruntime, "InferenceSession"):
-        raise DeviceError("ONNX Runtime is a mere folder, left by a variant that was uninstalled", hint=REINSTALL)
+        raise DeviceError("ONNX Runtime is a mere folder, left by a variant that was uninstalled", hint=reinstalling())
     module: ModuleType = onnxruntime
     return module
 
@@ -166,7 +173,7 @@ def open_session(path: Path, device: Device, threads: int | None = None) -> Sess
 
 def _named(device: Device, offered: Sequence[str]) -> list[Any]:
     """Return the providers that were named, as ONNX Runtime wants them."""
-    known = {_short(name): name for name in offered}
+    known = {short_name(name): name for name in offered}
     for name in device.providers:
         if name not in known:
             raise DeviceError(
@@ -193,7 +200,7 @@ def _open(runtime: ModuleType, path: Path, options: Any, providers: list[Any], *
         ModelError: The graph cannot be loaded.
     """
     first = providers[0] if isinstance(providers[0], str) else providers[0][0]
-    hint = _DRIVER if _short(first) in _ON_NVIDIA else "check what it needs, or use --device cpu"
+    hint = _DRIVER if short_name(first) in _ON_NVIDIA else "check what it needs, or use --device cpu"
     try:
         # ONNX Runtime's own fallback would print to stdout, and move to the CPU in the middle of a run.
         session = runtime.InferenceSession(str(path), options, providers=providers, enable_fallback=0)
@@ -207,7 +214,8 @@ def _open(runtime: ModuleType, path: Path, options: Any, providers: list[Any], *
     return Session(session, provider)
 
 
-def _short(provider: str) -> str:
+def short_name(provider: str) -> str:
+    """Return what `--providers` calls a provider."""
     return provider.strip().lower().removesuffix(_ENDING.lower())
 
 

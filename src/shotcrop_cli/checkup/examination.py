@@ -1,0 +1,54 @@
+"""All checks, one after the other."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+
+from shotcrop_cli.checkup import inference, machine, output, software
+from shotcrop_cli.checkup.finding import Check, Finding, Patient, State, problem
+from shotcrop_cli.errors import ExitCode, ShotcropError
+
+CHECKS: tuple[tuple[str, Check], ...] = (
+    ("versions", software.versions),
+    ("libraries", software.libraries),
+    ("codecs", software.codecs),
+    ("extras", software.extras),
+    ("ONNX Runtime", inference.runtime),
+    ("providers", inference.providers),
+    ("model", inference.model),
+    ("one photo", inference.one_photo),
+    ("processors", machine.processors),
+    ("memory", machine.memory),
+    ("temporary files", machine.temporary_files),
+    ("configuration", machine.configuration),
+    ("model cache", machine.model_cache),
+    ("output", output.output),
+)
+"""Causes before what follows from them."""
+
+
+def examine(patient: Patient) -> Iterator[Finding]:
+    """Look at everything, and tell each finding at once; a check that breaks is a problem itself."""
+    problems: set[str] = set()
+    for subject, check in CHECKS:
+        for finding in _outcome(subject, check, patient):
+            if finding.found in problems:  # one cause may break several checks
+                continue
+            if finding.state is State.PROBLEM:
+                problems.add(finding.found)
+            yield finding
+
+
+def _outcome(subject: str, check: Check, patient: Patient) -> Iterator[Finding]:
+    try:
+        yield from check(patient)
+    except ShotcropError as error:
+        yield problem(subject, error.message, error.hint, error.exit_code)
+    except ImportError as error:
+        yield problem(subject, str(error), "pip install --force-reinstall shotcrop-cli", ExitCode.BUG)
+    except Exception as error:
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        found = f"{type(error).__name__}: {error} ({Path(place.filename).name}, line {place.lineno})"
+        yield problem(subject, found, "report this, with all that `shotcrop doctor --json` prints", ExitCode.BUG)

@@ -1,0 +1,81 @@
+"""Which versions are installed, and what they can do."""
+
+from __future__ import annotations
+
+import platform
+import re
+import sys
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, requires
+from importlib.metadata import version as metadata_version
+from pathlib import Path
+
+import shotcrop_cli
+from shotcrop_cli.checkup.finding import Finding, Patient, note, ok, problem
+from shotcrop_cli.errors import ExitCode
+
+_DISTRIBUTION = "shotcrop-cli"
+_TELLING = ("click", "numpy", "pillow", "tokenizers", "huggingface-hub")
+"""Libraries whose versions are asked for in reports of trouble [O]."""
+_CODECS = {
+    "jpg": "JPEG",
+    "webp": "WebP",
+    "avif": "AVIF",
+    "libtiff": "compressed TIFF",
+    "littlecms2": "colour profiles",
+}
+"""What Pillow calls what its build may lack, and what people call it."""
+_EXTRAS = (
+    ("heif", "pillow-heif", "reading HEIC"),
+    ("raw", "rawpy", "reading RAW files"),
+    ("train", "trl", "training"),
+)
+
+
+def version(package: str) -> str | None:
+    """Return the version of an installed package, None where it is not."""
+    try:
+        return metadata_version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def versions(_patient: Patient) -> Iterator[Finding]:
+    """Tell what runs, and where from."""
+    yield ok("shotcrop", f"{shotcrop_cli.__version__} in {Path(shotcrop_cli.__file__).parent}")
+    yield ok("Python", f"{platform.python_version()}, {sys.executable}")
+    yield ok("system", f"{platform.system()} {platform.release()}, {platform.machine()}")
+
+
+def libraries(_patient: Patient) -> Iterator[Finding]:
+    """Look for the libraries that every run needs."""
+    if missing := [name for name in _required() if version(name) is None]:
+        yield problem("libraries", f"missing: {', '.join(missing)}", f"pip install {' '.join(missing)}", ExitCode.BUG)
+    yield ok("libraries", ", ".join(f"{name} {number}" for name in _TELLING if (number := version(name)) is not None))
+
+
+def _required() -> list[str]:
+    """Return the names of the libraries that are needed whatever the extras and the version of Python."""
+    named = (re.match(r"[\w.-]+", line) for line in requires(_DISTRIBUTION) or () if ";" not in line)
+    return [name[0] for name in named if name is not None]
+
+
+def codecs(_patient: Patient) -> Iterator[Finding]:
+    """Ask Pillow what it was built with."""
+    from PIL import features
+
+    missing = [words for name, words in _CODECS.items() if not features.check(name)]
+    if missing:
+        yield note("codecs", f"Pillow lacks {', '.join(missing)}", "pip install --force-reinstall pillow")
+        return
+    turbo = " by libjpeg-turbo" if features.check_feature("libjpeg_turbo") else ""
+    yield ok("codecs", ", ".join(_CODECS.values()).replace("JPEG", f"JPEG{turbo}"))
+
+
+def extras(_patient: Patient) -> Iterator[Finding]:
+    """Look for what is optional."""
+    for extra, package, use in _EXTRAS:
+        if (number := version(package)) is not None:
+            yield ok(f"extra {extra}", f"{package} {number}, for {use}")
+        else:
+            yield note(f"extra {extra}", f"not installed, for {use}", f"pip install 'shotcrop-cli[{extra}]'")

@@ -1,0 +1,54 @@
+"""How much of the machine this process may use: what `taskset`, containers and systemd leave of it.
+
+Linux tells the limits of control groups in files, see its Documentation/admin-guide/cgroup-v2.rst. A group is bound by
+its own limit and by those of all groups around it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+_CGROUPS = Path("/sys/fs/cgroup")
+_OWN_CGROUP = Path("/proc/self/cgroup")
+
+
+def usable_processors() -> int:
+    """Return how many processors this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def processor_quota() -> float | None:
+    """Return how many processors' time the control group grants, None for no limit."""
+    shares = [text.split() for text in _limits("cpu.max")]
+    quotas = [int(quota) / int(period) for quota, period in shares if quota != "max"]
+    return min(quotas, default=None)
+
+
+def memory_limit() -> int | None:
+    """Return the bytes of memory that the control group grants, None for no limit."""
+    return min((int(text) for text in _limits("memory.max") if text != "max"), default=None)
+
+
+def physical_memory() -> int:
+    """Return the bytes of memory that there are."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _limits(name: str) -> Iterator[str]:
+    """Yield what the files of a limit say, in the process's own group and those around it."""
+    try:
+        lines = _OWN_CGROUP.read_text().splitlines()
+    except OSError:  # no Linux
+        return
+    own = next((line.removeprefix("0::/") for line in lines if line.startswith("0::/")), None)
+    if own is None:  # the groups of version 1
+        return
+    for folder in (_CGROUPS / own, *(_CGROUPS / own).parents):
+        if not folder.is_relative_to(_CGROUPS):
+            return
+        try:
+            yield (folder / name).read_text().strip()
+        except OSError:  # the root has no limits, and a container sees no groups around it
+            continue
