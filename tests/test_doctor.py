@@ -48,6 +48,14 @@ def test_a_sound_machine_has_no_problem_and_crops_a_real_portrait(tmp_path: Path
     assert list(tmp_path.iterdir()) == []
 
 
+def test_everything_that_is_looked_at_is_documented(tmp_path: Path) -> None:
+    page = Path(__file__).parent.parent.joinpath("docs", "doctor.md").read_text("utf-8")
+    _, table = page.split("| what |")
+    named = {name for line in table.splitlines() for name in re.findall(r"`([^`]+)`", line.split(" | ")[0])}
+    looked_at = {finding.subject for finding in examination.examine(Patient(output=tmp_path))}
+    assert {re.sub(r"^(extra|provider) .*", r"\1 ...", subject) for subject in looked_at} <= named
+
+
 @pytest.mark.usefixtures("four_findings")
 def test_off_a_terminal_each_finding_and_each_remedy_is_a_line() -> None:
     result = _doctor(code=ExitCode.DEVICE)
