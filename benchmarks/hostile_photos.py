@@ -187,6 +187,9 @@ def _designed() -> Iterator[tuple[str, bytes]]:
         yield f"{name}.tif", _tiff_with(tiff, {256: width, 257: width})
     yield "strip-too-long.tif", _tiff_with(tiff, {279: 2**32 - 1})
     yield "strip-elsewhere.tif", _tiff_with(tiff, {273: 2**31})
+    tagged = saved(rgb, "TIFF", exif=exif_block(), icc_profile=bytes(500), xmp=b"<x/>")
+    for name, tag in (("xmp", 700), ("exif", 34665), ("profile", 34675), ("orientation", 274)):
+        yield f"{name}-is-a-number.tif", _tiff_with(tagged, {tag: 7})
     bomb = _nothing(64 << 20)  # in some 100 kB
     sound = (b"IHDR", struct.pack(">IIBBBBB", 8, 8, 8, 0, 0, 0, 0)), (b"IDAT", zlib.compress(bytes(72)))
     for kind, start in ((b"zTXt", b"a\x00\x00"), (b"iCCP", b"a\x00\x00"), (b"iTXt", b"a\x00\x01\x00\x00\x00")):

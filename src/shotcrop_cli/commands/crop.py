@@ -120,7 +120,7 @@ class CropOptions:
 )
 @click.option("--overwrite", is_flag=True, help="Do photos again that are done already.")
 @click.option("-n", "--dry-run", is_flag=True, help="Say what would be done and write nothing.")
-@click.option("--reproducible", is_flag=True, help="Leave times out of sidecars, so that equal runs give equal files.")
+@click.option("--reproducible", is_flag=True, help="Equal runs give equal files: no times in sidecars, batches of 1.")
 @crop_flags.wait_flag
 @crop_flags.report_flags
 @json_option
@@ -266,7 +266,8 @@ def _run(
             composer,
             RunContext(options.output, reproducible=options.reproducible),
             workers=options.workers,
-            batch_size=options.model.batch_size or (_batch_size(composer) if composes else _BATCH_SIZE_CPU),
+            # Sums of floats depend in their last digits on what else is in a batch.
+            batch_size=1 if options.reproducible else _batch_size(options, composer if composes else None),
             report=report,
         )
 
@@ -282,5 +283,8 @@ def _print_plan(decisions: Iterable[tuple[Job, Decision]], options: CropOptions,
     console.info(f"dry run: {due} to do, {unchanged} unchanged; nothing was written")
 
 
-def _batch_size(composer: Composer) -> int:
-    return _BATCH_SIZE_CPU if composer.identity.provider.lower().startswith("cpu") else _BATCH_SIZE_GPU
+def _batch_size(options: CropOptions, composer: Composer | None) -> int:
+    if options.model.batch_size is not None:
+        return options.model.batch_size
+    on_gpu = composer is not None and not composer.identity.provider.lower().startswith("cpu")
+    return _BATCH_SIZE_GPU if on_gpu else _BATCH_SIZE_CPU
