@@ -19,6 +19,8 @@ from PIL import Image
 
 EXAMPLES = sorted((Path(__file__).parent.parent / "examples" / "photos").glob("*.jpg"))
 SHOTCROP = Path(sys.executable).with_name("shotcrop")
+UNCUT = "uncut"
+"""Stands for sidecars that say themselves that their crops are yet to be cut again."""
 _CACHE = ".shotcrop.index"
 _UNCUT = "uncut"
 """What only a resumed run leaves: when it found which sidecar up to date."""
@@ -27,7 +29,7 @@ _HANGS_AFTER = 900.0
 """Seconds after which a run of these measurements is taken to hang [O]."""
 
 Tree = Mapping[str, str]
-"""Hashes of the files of a folder by relative path."""
+"""Hashes of the files of a folder, or `UNCUT`, by relative path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +163,13 @@ def _state(content: bytes) -> str:
     return _UNCUT if b'"file": null' in content else hashlib.sha256(content).hexdigest()
 
 
+def _content(path: Path) -> str:
+    content = path.read_bytes()
+    if path.suffix == ".json" and b'"file": null' in content:
+        return UNCUT
+    return hashlib.sha256(content).hexdigest()
+
+
 def temporaries(now: Tree) -> list[str]:
     """Return what is left of files that were being written."""
     return [f"{path}: a temporary was left" for path in now if Path(path).suffix == ".tmp"]
@@ -175,7 +184,7 @@ def torn(now: Tree, *references: Tree) -> list[str]:
     """
     wrong = []
     for path, content in now.items():
-        if Path(path).name.startswith(".shotcrop"):
+        if Path(path).name.startswith(".shotcrop") or content == UNCUT:
             continue
         agreeing = [reference for reference in references if reference.get(path) == content]
         if content == _UNCUT:  # it claims no crops

@@ -51,7 +51,7 @@ def kill_redoing(library: Library, output: Path, times: int, rng: random.Random)
         else:
             killed += 1
     wrong += completed(library, output)
-    found = f"each sidecar was of its crops or gone; {finished + 1} finished trees equal an undisturbed run's"
+    found = f"each sidecar was of its crops, said that they are yet to be cut, or was gone; {finished + 1} finished trees equal an undisturbed run's"
     what = "`kill -9` while finished crops are replaced by others, there and back"
     return Finding(what, f"{killed} kills", found, tuple(wrong))
 

@@ -411,7 +411,7 @@ def test_xmp_files_carry_the_captions(photos: Path, output: Path) -> None:
     assert "the medium shot" in (output / "a.png.medium.png.xmp").read_text("utf-8")
 
 
-def test_reproducible_runs_give_equal_files(tmp_path: Path, photos: Path) -> None:
+def test_reproducible_runs_give_equal_files(tmp_path: Path, photos: Path, composer: FakeComposer) -> None:
     for name in ("a.jpg", "b.png"):
         write_photo(photos / name)
     trees = []
@@ -420,6 +420,7 @@ def test_reproducible_runs_give_equal_files(tmp_path: Path, photos: Path) -> Non
         trees.append({path.name: path.read_bytes() for path in (tmp_path / run).iterdir()})
     assert trees[0] == trees[1]
     assert b"timing_ms" not in trees[0]["a.jpg.json"]
+    assert set(composer.batches) == {1}  # what else is in a batch shows in the last digits of a model's answer
 
 
 def test_strictly_nobody_in_a_photo_is_a_failure_each_time(photos: Path, output: Path, composer: FakeComposer) -> None:

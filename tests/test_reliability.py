@@ -47,6 +47,12 @@ def test_crops_of_two_runs_are_torn_only_beside_a_sidecar() -> None:
     assert torn(mixed, ONE, OTHER) == []
 
 
+def test_a_sidecar_that_says_that_nothing_is_cut_is_not_torn_but_not_finished_either(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg.json").write_text('{"shots": [{"file": null}]}')
+    assert torn(tree(tmp_path), {"a.jpg.json": "record"}) == []
+    assert different(tree(tmp_path), {"a.jpg.json": "record"}) == ["a.jpg.json: differs from an uninterrupted run's"]
+
+
 def test_a_photo_that_is_there_in_part_is_half_done() -> None:
     assert half_done({}, ONE) == half_done(ONE, ONE) == []
     assert half_done({"a.jpg.medium.jpg": "medium"}, ONE) == ["a.jpg.json: only 1 of the photo's 3 files are there"]
