@@ -42,7 +42,7 @@ def kill_redoing(library: Library, output: Path, times: int, rng: random.Random)
     aim = 0
     while killed < times:
         run = crop(library.photos, output, *looks[aim])
-        ended, now = _killed(run, rng.uniform(0, library.seconds)), tree(output)
+        ended, now = _killed(run, rng.uniform(0, library.recut_seconds)), tree(output)
         wrong += unexpected(ended, (0, 137)) + torn(now, *trees)
         if ended.code == 0:
             finished += 1
@@ -51,7 +51,10 @@ def kill_redoing(library: Library, output: Path, times: int, rng: random.Random)
         else:
             killed += 1
     wrong += completed(library, output)
-    found = f"each sidecar was of its crops, said that they are yet to be cut, or was gone; {finished + 1} finished trees equal an undisturbed run's"
+    found = (
+        "each sidecar was of its crops, said that they are yet to be cut, or was gone; "
+        f"{finished + 1} finished trees equal an undisturbed run's byte for byte"
+    )
     what = "`kill -9` while finished crops are replaced by others, there and back"
     return Finding(what, f"{killed} kills", found, tuple(wrong))
 

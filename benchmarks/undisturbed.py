@@ -20,6 +20,7 @@ class Library:
         reference: The finished tree.
         other: The finished tree of `OTHER_LOOK`.
         seconds: How long a run takes.
+        recut_seconds: How long a run takes that only cuts anew.
         size_bytes: What the finished tree takes.
     """
 
@@ -27,6 +28,7 @@ class Library:
     reference: Tree
     other: Tree
     seconds: float
+    recut_seconds: float
     size_bytes: int
 
 
@@ -39,7 +41,8 @@ def make_library(scratch: Path, count: int) -> Library:
     reference, seconds = finish(photos, output)
     size = sum(path.stat().st_size for path in output.rglob("*") if path.is_file())
     other, _ = finish(photos, scratch / "other", *OTHER_LOOK)
-    return Library(photos, reference, other, seconds, size)
+    _, recut_seconds = finish(photos, output, *OTHER_LOOK)
+    return Library(photos, reference, other, seconds, recut_seconds, size)
 
 
 def finish(photos: Path, output: Path, *flags: str) -> tuple[Tree, float]:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, TiffImagePlugin, TiffTags
 
-from conftest import jpeg_bytes, picture, rich_exif, write_photo
+from conftest import jpeg_bytes, open_image, picture, rich_exif, write_photo
 from shotcrop_cli.errors import PhotoError
 from shotcrop_cli.imaging import decode as decoding
 from shotcrop_cli.imaging.codestream import codestream
@@ -399,3 +399,12 @@ def test_large_pictures_are_decoded_one_at_a_time(tmp_path: Path, monkeypatch: p
     for thread in threads:
         thread.join()
     assert most == [1, 1, 1, 1]
+
+
+def test_a_colour_profile_that_is_a_number_does_not_cost_the_photo(tmp_path: Path) -> None:
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    tags.tagtype[34675] = TiffTags.LONG
+    tags[34675] = 7
+    path = write_photo(tmp_path / "a.tif", tiffinfo=tags)
+    assert open_image(path).info["icc_profile"] == 7
+    assert decode(read_source(path)).icc_profile == b""

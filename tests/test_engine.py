@@ -206,6 +206,21 @@ def test_an_output_lost_midway_ends_the_run(photos: Path, output: Path) -> None:
     assert not output.exists()
 
 
+def test_an_output_unmounted_midway_is_not_written_below_its_mount_point(photos: Path, output: Path) -> None:
+    for i in range(20):
+        write_photo(photos / f"{i:02d}.png")
+
+    def unmount(_image: Image.Image, _aspect: float) -> Answer:
+        if not output.with_name("disk").exists():
+            output.rename(output.with_name("disk"))
+            output.mkdir()  # what is left of a disk that is unmounted
+        return fixed_composition()
+
+    with pytest.raises(OutputError, match="the output folder is gone"):
+        _run(photos, output, FakeComposer(unmount), batch_size=2)
+    assert names_in(output) == []
+
+
 def test_an_interrupt_leaves_whole_photos_or_nothing(photos: Path, output: Path) -> None:
     for i in range(30):
         write_photo(photos / f"{i:02d}.png")

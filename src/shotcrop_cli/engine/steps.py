@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from PIL import Image
@@ -109,6 +109,27 @@ class RunContext:
 
     root: Path
     reproducible: bool = False
+    _identity: tuple[int, int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_identity", _identity(self.root))
+
+    def check_root(self) -> None:
+        """See that the output folder is the one the run began with, not what an unmounted disk leaves.
+
+        Raises:
+            OutputError: It is gone, or another.
+        """
+        if _identity(self.root) != self._identity:
+            raise OutputError(f"{self.root}: the output folder is gone", hint="mount it again and rerun")
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    try:
+        status = folder.stat()
+    except OSError:
+        return (-1, -1)
+    return status.st_dev, status.st_ino
 
 
 def load(task: Task, thumbnail_size: tuple[int, int] | None) -> LoadedPhoto | PhotoResult:
@@ -239,6 +260,7 @@ def _write(loaded: LoadedPhoto, sidecar: Sidecar, run: RunContext, compose_ms: f
         obsolete.append(job.sidecar)
     else:
         files.insert(0, NewFile(job.sidecar, _uncut(sidecar, due).to_bytes()))
+    run.check_root()
     put_in_place(files, root=run.root, obsolete=obsolete)
     cut = tuple(job.folder / shot.file for shot in written if shot.file is not None)
     return PhotoResult(job.source.path, _STATUS[sidecar.status], job.sidecar, cut)

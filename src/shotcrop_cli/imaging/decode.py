@@ -241,11 +241,12 @@ def _upright(image: Image.Image, form: Format, data: bytes) -> Photo:
         warnings.append("the XMP is damaged and was left out")
     compression = image.info.get("compression")
     compression = compression if form is TIFF and isinstance(compression, str) else ""
+    icc_profile = image.info.get("icc_profile")
     return Photo(
         pixels=pixels,
         format=form,
         orientation=orientation,
-        icc_profile=image.info.get("icc_profile") or b"",
+        icc_profile=icc_profile if isinstance(icc_profile, bytes) else b"",  # a TIFF may say that it is a number
         metadata=metadata,
         subsampling=_subsampling(image, stream, orientation),
         lossless=stream.lossless or (form in _LOSSLESS and compression not in _LOSSY_TIFFS),
