@@ -22,8 +22,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from shotcrop_cli.library.index import INDEX_NAME
-from shotcrop_cli.library.lock import LOCK_NAME
+from shotcrop_cli.archive.index import INDEX_NAME
+from shotcrop_cli.archive.lock import LOCK_NAME
 from shotcrop_cli.model.composer import find_model
 from shotcrop_cli.settings import CropSettings
 from shotcrop_cli.shots import SHOT_TYPES, Box, ModelIdentity, PixelBox, Reasoning

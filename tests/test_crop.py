@@ -8,10 +8,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from conftest import FakeComposer, jpeg_bytes, names_in, nobody, open_image, picture, rich_exif, write_photo
+from shotcrop_cli.archive.lock import LOCK_NAME, output_lock
+from shotcrop_cli.archive.marks import ROOTS_NAME
 from shotcrop_cli.errors import ExitCode
 from shotcrop_cli.imaging import decode
-from shotcrop_cli.library.lock import LOCK_NAME, output_lock
-from shotcrop_cli.library.marks import ROOTS_NAME
 from shotcrop_cli.main import cli
 from shotcrop_cli.sidecar import read
 from test_decode import turned

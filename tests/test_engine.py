@@ -19,16 +19,16 @@ from conftest import (
     picture,
     write_photo,
 )
+from shotcrop_cli.archive.discover import discover
+from shotcrop_cli.archive.ledger import Ledger
+from shotcrop_cli.archive.plan import Wanted, plan
+from shotcrop_cli.archive.selection import Selection
+from shotcrop_cli.archive.tally import PhotoResult, PhotoStatus
 from shotcrop_cli.engine import local, steps
 from shotcrop_cli.engine.local import run
 from shotcrop_cli.engine.steps import LoadedPhoto, RunContext, Task
 from shotcrop_cli.errors import AnswerError, OutputError
 from shotcrop_cli.geometry import to_pixels
-from shotcrop_cli.library.discover import discover
-from shotcrop_cli.library.ledger import Ledger
-from shotcrop_cli.library.plan import Wanted, plan
-from shotcrop_cli.library.selection import Selection
-from shotcrop_cli.library.tally import PhotoResult, PhotoStatus
 from shotcrop_cli.settings import CropSettings
 from shotcrop_cli.shots import Answer, ShotType
 from shotcrop_cli.sidecar import read

@@ -12,6 +12,9 @@ from typing import Any, NoReturn
 
 import click
 
+from shotcrop_cli.archive.marks import recall_roots
+from shotcrop_cli.archive.recut import is_pending, output_root, recut, sidecars_in
+from shotcrop_cli.archive.tally import PhotoResult, PhotoStatus, Tally
 from shotcrop_cli.commands import crop_flags
 from shotcrop_cli.commands.claim import claim
 from shotcrop_cli.commands.reporter import FirstFailure, Reporter, ReportOptions, tell_planned
@@ -19,9 +22,6 @@ from shotcrop_cli.console import Console
 from shotcrop_cli.engine.local import run
 from shotcrop_cli.engine.steps import RunContext, Task
 from shotcrop_cli.errors import ShotcropError
-from shotcrop_cli.library.marks import recall_roots
-from shotcrop_cli.library.recut import is_pending, output_root, recut, sidecars_in
-from shotcrop_cli.library.tally import PhotoResult, PhotoStatus, Tally
 from shotcrop_cli.model.lazy import LazyComposer
 from shotcrop_cli.options import json_option, log_options, verbosity_options
 from shotcrop_cli.resources import usable_processors

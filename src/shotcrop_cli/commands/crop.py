@@ -13,18 +13,18 @@ from typing import Any
 
 import click
 
+from shotcrop_cli.archive.discover import Discovery, discover
+from shotcrop_cli.archive.index import Index
+from shotcrop_cli.archive.ledger import Ledger
+from shotcrop_cli.archive.marks import remember_roots
+from shotcrop_cli.archive.names import NameTemplate
+from shotcrop_cli.archive.plan import Decision, Job, Wanted, plan
+from shotcrop_cli.archive.selection import Selection
+from shotcrop_cli.archive.tally import PhotoResult, PhotoStatus, Tally
 from shotcrop_cli.commands import crop_flags
 from shotcrop_cli.commands.claim import claim
 from shotcrop_cli.commands.reporter import FirstFailure, Reporter, ReportOptions, tell_planned
 from shotcrop_cli.console import Console
-from shotcrop_cli.library.discover import Discovery, discover
-from shotcrop_cli.library.index import Index
-from shotcrop_cli.library.ledger import Ledger
-from shotcrop_cli.library.marks import remember_roots
-from shotcrop_cli.library.names import NameTemplate
-from shotcrop_cli.library.plan import Decision, Job, Wanted, plan
-from shotcrop_cli.library.selection import Selection
-from shotcrop_cli.library.tally import PhotoResult, PhotoStatus, Tally
 from shotcrop_cli.model.lazy import LazyComposer
 from shotcrop_cli.options import (
     batch_size_option,

@@ -7,11 +7,11 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from shotcrop_cli.archive.plan import Decision, Job
+from shotcrop_cli.archive.store import NewFile, put_in_place
+from shotcrop_cli.archive.tally import PhotoResult, PhotoStatus, Tally
 from shotcrop_cli.console import Console, result
 from shotcrop_cli.errors import OutputError
-from shotcrop_cli.library.plan import Decision, Job
-from shotcrop_cli.library.store import NewFile, put_in_place
-from shotcrop_cli.library.tally import PhotoResult, PhotoStatus, Tally
 
 
 class FirstFailure(Exception):

@@ -14,9 +14,9 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ThreadPoolExecutor, wait
 
+from shotcrop_cli.archive.tally import PhotoResult
 from shotcrop_cli.engine.steps import LoadedPhoto, RunContext, Task, Verdict, finish, load
 from shotcrop_cli.errors import OutputError
-from shotcrop_cli.library.tally import PhotoResult
 from shotcrop_cli.shots import Composer
 
 PIXEL_BUDGET = 240_000_000

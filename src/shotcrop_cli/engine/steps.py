@@ -13,16 +13,16 @@ from pathlib import Path
 from PIL import Image
 
 from shotcrop_cli import __version__
+from shotcrop_cli.archive.names import is_inside
+from shotcrop_cli.archive.plan import XMP_ENDING, Decision, Job
+from shotcrop_cli.archive.store import NewFile, put_in_place
+from shotcrop_cli.archive.tally import PhotoResult, PhotoStatus
 from shotcrop_cli.errors import AnswerError, OutputError, PhotoError
 from shotcrop_cli.framing import frame_shot
 from shotcrop_cli.geometry import clamp, from_pixels, to_pixels
 from shotcrop_cli.imaging.decode import Fingerprint, Photo, decode, read_source
 from shotcrop_cli.imaging.encode import encode_crop
 from shotcrop_cli.imaging.thumbnail import thumbnail
-from shotcrop_cli.library.names import is_inside
-from shotcrop_cli.library.plan import XMP_ENDING, Decision, Job
-from shotcrop_cli.library.store import NewFile, put_in_place
-from shotcrop_cli.library.tally import PhotoResult, PhotoStatus
 from shotcrop_cli.settings import CropSettings
 from shotcrop_cli.shots import SHOT_TYPES, Answer, Box, Composition, ModelIdentity, Reasoning, Shot, ShotType
 from shotcrop_cli.sidecar import (
