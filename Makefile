@@ -78,11 +78,12 @@ $(VENV)/ready: pyproject.toml
 	$(VENV)/bin/python -m pip install --quiet --editable '.[cpu]'
 	@touch $@
 
-$(VENV_TEST)/ready-to-test: pyproject.toml
+$(VENV_TEST)/ready-to-test: pyproject.toml tests/constraints.txt
 	$(call create-environment,$(VENV_TEST))
 	@echo "Installing shotcrop with torch and the training stack into $(VENV_TEST): this takes minutes, once ..."
 	$(VENV_TEST)/bin/python -m pip install --quiet $(TORCH)
-	$(VENV_TEST)/bin/python -m pip install --quiet --editable '.[cpu,train,export,heif,raw,dev]'
+	$(VENV_TEST)/bin/python -m pip install --quiet --constraint tests/constraints.txt \
+		--editable '.[cpu,train,export,heif,raw,dev]'
 	@touch $@
 
 define create-environment

@@ -27,8 +27,10 @@ from shotcrop_cli.shots import (
     ShotType,
 )
 
-# No deadline: a machine that is busy with other things is no bug of the code under test.
-settings.register_profile("shotcrop", deadline=None)
+# No deadline: a machine that is busy with other things is no bug of the code under test. The same examples everywhere:
+# `--hypothesis-profile=search` looks for new ones.
+settings.register_profile("shotcrop", deadline=None, derandomize=True)
+settings.register_profile("search", deadline=None, max_examples=2_000)
 settings.load_profile("shotcrop")
 
 FIXED_BOXES = {

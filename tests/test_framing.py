@@ -224,7 +224,12 @@ def test_framing_twice_is_framing_once_where_no_head_is_in_the_way(
     once = elsewhere.frame(shot, aspect, min_size=min_size)
     assume(once.box.x > 0)
     again = replace(elsewhere, box=scene.box_of(once.box.x, once.box.y, once.box.width, once.box.height))
-    assert again.frame(shot, aspect, min_size=min_size) == once
+    twice = again.frame(shot, aspect, min_size=min_size)
+    if once.box.width * aspect.height == once.box.height * aspect.width:
+        assert twice == once
+    else:  # rounded to a pixel, it may reach the size from which on a ratio is exact
+        assert abs(twice.box.width - once.box.width) <= aspect.width
+        assert abs(twice.box.height - once.box.height) <= aspect.height
 
 
 @given(shots, portraits(), st.none() | aspects, st.none() | min_sizes)

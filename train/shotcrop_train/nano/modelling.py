@@ -169,7 +169,7 @@ class NanoPreTrainedModel(PreTrainedModel):  # type: ignore[misc]
     supports_gradient_checkpointing = True
     _supports_sdpa = True
     _supports_attention_backend = True
-    _skip_keys_device_placement = ["past_key_values"]  # noqa: RUF012
+    _skip_keys_device_placement = ("cache",)
 
 
 class NanoModel(NanoPreTrainedModel):
@@ -214,7 +214,7 @@ class NanoModel(NanoPreTrainedModel):
         pixel_values: Tensor | None = None,
         attention_mask: Tensor | None = None,
         position_ids: Tensor | None = None,
-        past_key_values: Any = None,
+        cache: Any = None,
         inputs_embeds: Tensor | None = None,
         use_cache: bool | None = None,
         image_features: Tensor | None = None,
@@ -242,13 +242,11 @@ class NanoModel(NanoPreTrainedModel):
             inputs_embeds=inputs_embeds,
             attention_mask=attention_mask,
             position_ids=position_ids,
-            past_key_values=past_key_values,
+            cache=cache,
             use_cache=use_cache,
             **kwargs,
         )
-        return BaseModelOutputWithPast(
-            last_hidden_state=output.last_hidden_state, past_key_values=output.past_key_values
-        )
+        return BaseModelOutputWithPast(last_hidden_state=output.last_hidden_state, cache=output.cache)
 
 
 @dataclass
@@ -293,7 +291,7 @@ class NanoForConditionalGeneration(NanoPreTrainedModel, GenerationMixin):  # typ
         pixel_values: Tensor | None = None,
         attention_mask: Tensor | None = None,
         position_ids: Tensor | None = None,
-        past_key_values: Any = None,
+        cache: Any = None,
         inputs_embeds: Tensor | None = None,
         labels: Tensor | None = None,
         use_cache: bool | None = None,
@@ -315,7 +313,7 @@ class NanoForConditionalGeneration(NanoPreTrainedModel, GenerationMixin):  # typ
             pixel_values=pixel_values,
             attention_mask=attention_mask,
             position_ids=position_ids,
-            past_key_values=past_key_values,
+            cache=cache,
             inputs_embeds=inputs_embeds,
             use_cache=use_cache,
             **kwargs,
@@ -328,22 +326,7 @@ class NanoForConditionalGeneration(NanoPreTrainedModel, GenerationMixin):  # typ
             loss = self.loss_function(
                 logits=logits, labels=labels, vocab_size=self.config.text_config.vocab_size, **kwargs
             )
-        return CausalLMOutputWithPast(loss=loss, logits=logits, past_key_values=output.past_key_values)
-
-    def prepare_inputs_for_generation(
-        self,
-        input_ids: Tensor,
-        past_key_values: Any = None,
-        pixel_values: Tensor | None = None,
-        **kwargs: Any,
-    ) -> dict[str, Any]:
-        """Pass the photo on in the first step only; afterwards it is in the cache."""
-        inputs: dict[str, Any] = super().prepare_inputs_for_generation(
-            input_ids, past_key_values=past_key_values, **kwargs
-        )
-        past = past_key_values.get_seq_length() if past_key_values is not None else 0
-        inputs["pixel_values"] = pixel_values if past == 0 else None
-        return inputs
+        return CausalLMOutputWithPast(loss=loss, logits=logits, cache=output.cache)
 
     @torch.no_grad()
     def initialise_locations(self, locations: slice) -> None:

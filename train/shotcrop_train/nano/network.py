@@ -35,8 +35,8 @@ class TorchNetwork:
         return self._run(input_ids=torch.from_numpy(tokens)[:, None].to(self.model.device))
 
     def _run(self, **inputs: torch.Tensor) -> Floats:
-        output = self.model(**inputs, past_key_values=self.cache, use_cache=True, logits_to_keep=1)
-        self.cache = output.past_key_values
+        output = self.model(**inputs, cache=self.cache, use_cache=True, logits_to_keep=1)
+        self.cache = output.cache
         logits: Floats = output.logits[:, -1].float().cpu().numpy().astype(np.float32)
         return logits
 
