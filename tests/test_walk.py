@@ -212,8 +212,14 @@ def test_a_broken_link_with_the_name_of_a_photo_is_unreadable(photos: Path) -> N
     (photos / "broken").symlink_to("nowhere")
     found = _search(photos, follow_symlinks=True, excludes=("excluded.*",))
     assert [(passed.path.name, passed.reason) for passed in found.unreadable] == [
-        ("broken.jpg", "a link that leads nowhere: No such file or directory"),
-        ("loop.jpg", "a link that leads nowhere: Too many levels of symbolic links"),
+        (
+            "broken.jpg",
+            "a link that leads nowhere (No such file or directory): renew or delete it, or leave links alone",
+        ),
+        (
+            "loop.jpg",
+            "a link that leads nowhere (Too many levels of symbolic links): renew or delete it, or leave links alone",
+        ),
     ]
 
 

@@ -166,7 +166,8 @@ class Walk:
             status = path.stat()
         except OSError as error:
             if self._wants(place, name):
-                self.unreadable.append(Passed(path, f"a link that leads nowhere: {error.strerror}"))
+                reason = f"a link that leads nowhere ({error.strerror}): renew or delete it, or leave links alone"
+                self.unreadable.append(Passed(path, reason))
             return
         real = os.path.realpath(path)
         is_folder = stat.S_ISDIR(status.st_mode)

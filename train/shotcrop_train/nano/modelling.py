@@ -40,6 +40,14 @@ from transformers.utils import ModelOutput
 from shotcrop_train.nano.configuration import SPOTTED, NanoConfig
 from shotcrop_train.nano.tower import Lite2Tower
 
+CACHE_NAMES = ("cache", "past_key_values")
+"""What transformers calls the key-value cache, as argument and as output: the first from 5.24 on, the second before."""
+
+
+def cache_of(output: ModelOutput) -> dict[str, Any]:
+    """Return the cache in a model's output under its name, none if it has none: to be passed on as an argument."""
+    return next(({name: output[name]} for name in CACHE_NAMES if name in output), {})
+
 
 class ContextBlock(nn.Module):
     """A residual block after ConvNeXt [N]: depthwise 5 x 5, layer norm, inverted MLP."""
@@ -169,7 +177,7 @@ class NanoPreTrainedModel(PreTrainedModel):  # type: ignore[misc]
     supports_gradient_checkpointing = True
     _supports_sdpa = True
     _supports_attention_backend = True
-    _skip_keys_device_placement = ("cache",)
+    _skip_keys_device_placement = CACHE_NAMES
 
 
 class NanoModel(NanoPreTrainedModel):
@@ -214,7 +222,6 @@ class NanoModel(NanoPreTrainedModel):
         pixel_values: Tensor | None = None,
         attention_mask: Tensor | None = None,
         position_ids: Tensor | None = None,
-        cache: Any = None,
         inputs_embeds: Tensor | None = None,
         use_cache: bool | None = None,
         image_features: Tensor | None = None,
@@ -238,15 +245,14 @@ class NanoModel(NanoPreTrainedModel):
                 found = int(places.sum()) // features.shape[-1]
                 raise ValueError(f"{found} image tokens for image features of shape {tuple(features.shape)}")
             inputs_embeds = inputs_embeds.masked_scatter(places, features)
-        output = self.language_model(
+        output: BaseModelOutputWithPast = self.language_model(
             inputs_embeds=inputs_embeds,
             attention_mask=attention_mask,
             position_ids=position_ids,
-            cache=cache,
             use_cache=use_cache,
             **kwargs,
         )
-        return BaseModelOutputWithPast(last_hidden_state=output.last_hidden_state, cache=output.cache)
+        return output
 
 
 @dataclass
@@ -291,7 +297,6 @@ class NanoForConditionalGeneration(NanoPreTrainedModel, GenerationMixin):  # typ
         pixel_values: Tensor | None = None,
         attention_mask: Tensor | None = None,
         position_ids: Tensor | None = None,
-        cache: Any = None,
         inputs_embeds: Tensor | None = None,
         labels: Tensor | None = None,
         use_cache: bool | None = None,
@@ -313,7 +318,6 @@ class NanoForConditionalGeneration(NanoPreTrainedModel, GenerationMixin):  # typ
             pixel_values=pixel_values,
             attention_mask=attention_mask,
             position_ids=position_ids,
-            cache=cache,
             inputs_embeds=inputs_embeds,
             use_cache=use_cache,
             **kwargs,
@@ -326,7 +330,18 @@ class NanoForConditionalGeneration(NanoPreTrainedModel, GenerationMixin):  # typ
             loss = self.loss_function(
                 logits=logits, labels=labels, vocab_size=self.config.text_config.vocab_size, **kwargs
             )
-        return CausalLMOutputWithPast(loss=loss, logits=logits, cache=output.cache)
+        return CausalLMOutputWithPast(loss=loss, logits=logits, **cache_of(output))
+
+    def prepare_inputs_for_generation(
+        self, input_ids: Tensor, *, is_first_iteration: bool = False, **kwargs: Any
+    ) -> dict[str, Any]:
+        """Pass the photo on in the first step only; afterwards it is in the cache."""
+        inputs: dict[str, Any] = super().prepare_inputs_for_generation(
+            input_ids, is_first_iteration=is_first_iteration, **kwargs
+        )
+        if not is_first_iteration and kwargs.get("use_cache", True):
+            inputs.pop("pixel_values", None)
+        return inputs
 
     @torch.no_grad()
     def initialise_locations(self, locations: slice) -> None:

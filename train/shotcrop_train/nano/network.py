@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerFast
 
 from shotcrop_cli.model.generate import Decoder, Floats, Ids, caption_masks
 from shotcrop_cli.model.grammar import Vocabulary
-from shotcrop_train.nano.modelling import NanoForConditionalGeneration
+from shotcrop_train.nano.modelling import NanoForConditionalGeneration, cache_of
 
 
 class TorchNetwork:
@@ -18,13 +18,13 @@ class TorchNetwork:
 
     def __init__(self, model: NanoForConditionalGeneration) -> None:
         self.model = model
-        self.cache: Any = None
+        self.cache: dict[str, Any] = {}
 
     @torch.inference_mode()
     def start(self, pixels: Floats, prompt: Ids) -> tuple[Floats, Floats]:
         """Read photos and prompts; see `shotcrop_cli.model.generate.Network`."""
         device = self.model.device
-        self.cache = None
+        self.cache = {}
         features, spots = self.model.model.ground(torch.from_numpy(pixels).to(device))
         logits = self._run(input_ids=torch.from_numpy(prompt).to(device), image_features=features)
         return logits, spots.float().cpu().numpy()
@@ -35,8 +35,8 @@ class TorchNetwork:
         return self._run(input_ids=torch.from_numpy(tokens)[:, None].to(self.model.device))
 
     def _run(self, **inputs: torch.Tensor) -> Floats:
-        output = self.model(**inputs, cache=self.cache, use_cache=True, logits_to_keep=1)
-        self.cache = output.cache
+        output = self.model(**inputs, **self.cache, use_cache=True, logits_to_keep=1)
+        self.cache = cache_of(output)
         logits: Floats = output.logits[:, -1].float().cpu().numpy().astype(np.float32)
         return logits
 
