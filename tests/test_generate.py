@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 from shotcrop_cli.errors import AnswerError
 from shotcrop_cli.model import grammar
 from shotcrop_cli.model.generate import MAX_CAPTION_TOKENS, Decoder, Floats, Ids, caption_masks, decode_location
-from shotcrop_cli.shots import Composition, NoSubject
+from shotcrop_cli.shots import Box, Composition, Grounding, NoSubject
 
 PIECES = [" a", " man", " rides", "ing", "é", " dog", ",", "\n"]
 VOCABULARY = grammar.Vocabulary(len(PIECES))
 
 
-def decoder(threshold: float = 0.5) -> Decoder:
-    return Decoder(VOCABULARY, *caption_masks(PIECES), no_subject_threshold=threshold)
+def decoder(threshold: float = 0.5, think: bool = True) -> Decoder:
+    return Decoder(VOCABULARY, *caption_masks(PIECES), no_subject_threshold=threshold, think=think)
 
 
 class NoisyNetwork:
@@ -62,6 +62,18 @@ def test_every_answer_of_any_model_follows_the_grammar(seed: int, batch: int) ->
         # What is fed back is the box that is given out, to the bin.
         for shot, box in zip(answer.shots, draft.boxes[2:], strict=True):
             assert all(abs(a - b) <= 0.51 / 255 for a, b in zip(shot.box, box, strict=True))
+
+
+def test_a_model_without_chain_of_thought_reads_what_it_read_in_training() -> None:
+    pixels, prompt = np.zeros((3, 3, 2, 2), np.float32), np.zeros((3, 3), np.int64)
+    taught = grammar.write(Grounding(), [(Box(0.0, 0.0, 1.0, 1.0), "a")] * 3)
+    thought = taught[: taught.index(grammar.SHOT_TOKENS[0])]
+    for draft in decoder(think=False).decode(NoisyNetwork(1), pixels, prompt):
+        assert text_of(draft.tokens).startswith(thought + grammar.SHOT_TOKENS[0])
+        assert not draft.empty and len(draft.boxes) == 5 and len(draft.captions[:3]) == 3
+        grounding = draft.sure_grounding()
+        assert (grounding.people, grounding.setting, grounding.facing) == (None, None, None)
+        assert grounding.lead is not None and grounding.head is not None
 
 
 def test_captions_use_plain_text_only_and_begin_with_a_word() -> None:

@@ -156,7 +156,7 @@ def test_location_noise_moves_inputs_but_no_target(data: Path) -> None:
 
 @pytest.mark.parametrize("name", ["nano-grounding", "nano-cot"])
 def test_shipped_recipes_load(name: str) -> None:
-    recipe = load_recipe(name)
+    recipe = load_recipe(name, SftRecipe)
     assert recipe.optimisation.steps > 0
     assert sum(recipe.data.shares.values()) == pytest.approx(1.0)
 
@@ -165,12 +165,12 @@ def test_unknown_recipe_key_suggests_the_right_one(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text("[optimisation]\nbatchsize = 3\n", "utf-8")
     with pytest.raises(ShotcropError, match="did you mean 'batch_size'"):
-        load_recipe(str(path))
+        load_recipe(str(path), SftRecipe)
 
 
 def test_unknown_recipe_lists_the_shipped_ones() -> None:
     with pytest.raises(ShotcropError, match="nano-cot, nano-grounding"):
-        load_recipe("nano-groundign")
+        load_recipe("nano-groundign", SftRecipe)
 
 
 def test_a_group_without_samples_is_named() -> None:

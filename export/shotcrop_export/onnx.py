@@ -17,7 +17,7 @@ import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from shotcrop_cli.errors import OutputError
+from shotcrop_cli.errors import OutputError, ShotcropError
 from shotcrop_cli.model.bundle import (
     DECODER,
     EXPORT_RECORD,
@@ -72,6 +72,11 @@ def export(
     if target.exists() and not (target / MANIFEST).is_file():
         raise OutputError(f"{target} exists and is no model folder", hint="give a folder that does not exist yet")
     model, processor = load_model(checkpoint)
+    if not model.config.think:
+        raise ShotcropError(
+            f"{checkpoint} was trained without a chain of thought, for comparison only",
+            hint="export a model of a recipe with think = true",
+        )
     round_to_half(model)
     model.eval()
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from shotcrop_cli.errors import ShotcropError
 from shotcrop_train.augmentation import Augmentation
@@ -91,25 +91,46 @@ class SftRecipe:
     """Size of the vocabulary when the run starts without a checkpoint."""
 
 
-def load_recipe(name: str) -> SftRecipe:
+def load_recipe(name: str, kind: type[T]) -> T:
     """Read a recipe by the name of a shipped one or by path.
+
+    Args:
+        name: Name without ending, or a path that ends in `.toml`.
+        kind: The dataclass of its stage.
 
     Raises:
         ShotcropError: There is no such recipe, it is not TOML, or a key or value in it is unknown.
     """
     path = RECIPES / f"{name}.toml" if not name.endswith(".toml") else Path(name)
+    return build(kind, read_toml(path), str(path))
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file.
+
+    Raises:
+        ShotcropError: There is no such file, or it is not TOML.
+    """
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         shipped = ", ".join(sorted(one.stem for one in RECIPES.glob("*.toml")))
-        raise ShotcropError(f"no recipe '{name}'", hint=f"give a .toml file or one of: {shipped}") from None
+        raise ShotcropError(f"no recipe '{path.stem}'", hint=f"give a .toml file or one of: {shipped}") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ShotcropError(f"recipe {path} cannot be read: {error}", hint="mend the file") from None
-    return _build(SftRecipe, content, str(path))
 
 
-def _build(kind: type[T], content: Mapping[str, Any], where: str) -> T:
-    """Fill a recipe dataclass from a TOML table, refusing keys it does not know."""
+def build(kind: type[T], content: Mapping[str, Any], where: str) -> T:
+    """Fill a recipe dataclass from a TOML table.
+
+    Args:
+        kind: A dataclass of numbers, texts, truth values, mappings, tuples and further dataclasses.
+        content: The table.
+        where: What it is called in messages.
+
+    Raises:
+        ShotcropError: A key is unknown or missing, or a value is of the wrong kind or refused by the dataclass.
+    """
     types = get_type_hints(kind)
     known = {one.name for one in fields(kind)}  # type: ignore[arg-type]
     values: dict[str, Any] = {}
@@ -118,15 +139,36 @@ def _build(kind: type[T], content: Mapping[str, Any], where: str) -> T:
             close = get_close_matches(key, known, n=1)
             hint = f"did you mean '{close[0]}'?" if close else f"known keys: {', '.join(sorted(known))}"
             raise ShotcropError(f"{where}: unknown key '{key}'", hint=hint)
-        expected = types[key]
-        if is_dataclass(expected):
-            if not isinstance(value, dict):
-                raise ShotcropError(f"{where}: '{key}' must be a table", hint=f"write [{key}]")
-            values[key] = _build(expected, value, f"{where} [{key}]")  # type: ignore[arg-type]
-        elif isinstance(value, list):
-            values[key] = tuple(value)
-        elif expected in (int, float) and (isinstance(value, bool) or not isinstance(value, (int, float))):
-            raise ShotcropError(f"{where}: '{key}' must be a number, not {value!r}", hint="mend the recipe")
-        else:
-            values[key] = value
-    return kind(**values)
+        values[key] = _value(types[key], value, key, where)
+    try:
+        return kind(**values)
+    except (TypeError, ValueError) as error:
+        raise ShotcropError(f"{where}: {error}", hint="mend the recipe") from None
+
+
+def _value(expected: Any, value: Any, key: str, where: str) -> Any:
+    """Turn what TOML holds into what a field wants."""
+    if is_dataclass(expected):
+        if not isinstance(value, dict):
+            raise ShotcropError(f"{where}: '{key}' must be a table", hint=f"write [{key}]")
+        return build(expected, value, f"{where} [{key}]")  # type: ignore[arg-type]
+    if get_origin(expected) is tuple and isinstance(value, list):
+        item = get_args(expected)[0]
+        return tuple(_value(item, one, f"{key}[{number}]", where) for number, one in enumerate(value))
+    for kinds, right, word in _PLAIN:
+        if expected in kinds and not right(value):
+            raise ShotcropError(f"{where}: '{key}' must be {word}, not {value!r}", hint="mend the recipe")
+    return float(value) if expected is float else value
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+_PLAIN: tuple[tuple[tuple[Any, ...], Callable[[Any], bool], str], ...] = (
+    ((float,), _is_number, "a number"),
+    ((int,), lambda value: isinstance(value, int) and not isinstance(value, bool), "a whole number"),
+    ((bool,), lambda value: isinstance(value, bool), "true or false"),
+    ((str,), lambda value: isinstance(value, str), "text in quotes"),
+)
+"""What TOML must hold for a plain field, and how to say so."""

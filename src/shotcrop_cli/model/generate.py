@@ -22,6 +22,8 @@ from shotcrop_cli.model.grammar import (
     MIN_SIDE_BINS,
     PEOPLE,
     SLOT_TOKENS,
+    THOUGHT,
+    UNKNOWN,
     Slot,
     Vocabulary,
     safe_box,
@@ -79,15 +81,18 @@ class Draft:
         return Grounding(
             lead=lead,
             head=head,
-            people=self.attributes[Slot.PEOPLE],
-            setting=SETTINGS[self.attributes[Slot.SETTING]],
-            facing=FACINGS[self.attributes[Slot.FACING]],
-            native_scale=NATIVE_SCALES[self.attributes[Slot.SCALE]],
+            people=self.attributes.get(Slot.PEOPLE),
+            setting=self._named(Slot.SETTING, SETTINGS),
+            facing=self._named(Slot.FACING, FACINGS),
+            native_scale=self._named(Slot.SCALE, NATIVE_SCALES),
         )
+
+    def _named(self, slot: Slot, names: Sequence[str]) -> str | None:
+        return names[self.attributes[slot]] if slot in self.attributes else None
 
     def sure_grounding(self) -> Grounding:
         """Return the chain of thought without the attributes of which the model is not `SURE`."""
-        unsure = {slot.value: None for slot, least in SURE.items() if self.confidences[slot] < least}
+        unsure = {slot.value: None for slot, least in SURE.items() if self.confidences.get(slot, 0.0) < least}
         return replace(self.grounding(), **unsure)
 
 
@@ -105,12 +110,15 @@ class Decoder:
         text_allowed: For each text token, whether captions may use it (boolean, text_tokens).
         word_start: For each text token, whether it begins a word (boolean, text_tokens).
         no_subject_threshold: From this probability of "nobody" on, the answer is that.
+        think: Whether the model was taught the chain of thought. One that was not reads `<unk>` in its place, as it
+            did in training; it cannot answer "nobody", and knows of lead and head what its spotter sees.
     """
 
     vocabulary: Vocabulary
     text_allowed: NDArray[np.bool_]
     word_start: NDArray[np.bool_]
     no_subject_threshold: float = 0.5
+    think: bool = True
 
     def decode(self, network: Network, pixels: Floats, prompt: Ids) -> list[Draft]:
         """Answer a batch.
@@ -146,7 +154,11 @@ class Decoder:
             draft.slot += 1
             return self._advance(draft, logits)
         span = self.vocabulary.span(SLOT_TOKENS[slot])
-        if slot in BOX_SLOTS:
+        if draft.slot < THOUGHT and not self.think and slot not in (Slot.LEAD, Slot.HEAD):
+            if slot in BOX_SLOTS:
+                self._side(draft, slot, logits[span])
+            token = self.vocabulary.id(UNKNOWN)
+        elif slot in BOX_SLOTS:
             token = span.start + self._side(draft, slot, logits[span])
         elif slot is Slot.PEOPLE:
             token = span.start + self._people(draft, logits[span])

@@ -107,6 +107,9 @@ LAYOUT = (
 )
 """The slots in order; TEXT holds one to many tokens, every other slot exactly one."""
 
+THOUGHT = LAYOUT.index(Slot.ESTABLISHING)
+"""How many slots the chain of thought takes."""
+
 SLOT_TOKENS: dict[Slot, tuple[str, ...]] = {
     Slot.PEOPLE: PEOPLE,
     Slot.SETTING: SETTING_TOKENS,

@@ -21,6 +21,7 @@ class NanoConfig(PretrainedConfig):  # type: ignore[misc]
         neck_blocks: Residual blocks on that map.
         image_token_id: Id of the token whose embedding the image features replace.
         no_subject_threshold: A photo counts as one of nobody from this probability of the token `<people_0>` on.
+        think: Whether it was taught to write the chain of thought before the shots.
     """
 
     model_type = MODEL_TYPE
@@ -35,6 +36,7 @@ class NanoConfig(PretrainedConfig):  # type: ignore[misc]
         neck_blocks: int = 2,
         image_token_id: int = 0,
         no_subject_threshold: float = 0.5,
+        think: bool = True,
         tie_word_embeddings: bool = True,
         **kwargs: Any,
     ) -> None:
@@ -46,6 +48,7 @@ class NanoConfig(PretrainedConfig):  # type: ignore[misc]
         self.neck_blocks = neck_blocks
         self.image_token_id = image_token_id
         self.no_subject_threshold = no_subject_threshold
+        self.think = think
         super().__init__(tie_word_embeddings=tie_word_embeddings, **kwargs)
 
     @property

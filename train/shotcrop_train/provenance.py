@@ -1,0 +1,188 @@
+"""What a training run was made from, so that any number can be traced: `run.json` in the run folder.
+
+It holds the recipe as it was read, the command line, a hash of every dataset's rows and of the checkpoint the run
+started from, the state of the code, the versions of what computes, and the machine. A run that was cut goes on only
+with the recipe, data and start that it began with.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from shotcrop_cli.dataset import METADATA
+from shotcrop_cli.errors import ShotcropError
+
+RUN = "run.json"
+PACKAGES = ("shotcrop-cli", "torch", "transformers", "trl", "peft", "accelerate", "datasets", "numpy", "pillow")
+_WEIGHTS = ("*.safetensors", "adapter_config.json", "config.json")
+_FIXED = ("stage", "recipe", "datasets", "start")
+"""What may not change between the parts of one run."""
+
+
+def record(output: Path, *, stage: str, recipe: Any, datasets: Sequence[Path], start: str | Path | None = None) -> Path:
+    """Write `run.json`, or add to it that the run goes on.
+
+    Args:
+        output: Run folder; it is made.
+        stage: Name of the stage, such as `sft`.
+        recipe: Its recipe, a dataclass.
+        datasets: Folders that the run reads, each with a `metadata.jsonl`.
+        start: Checkpoint folder or hub id that it starts from.
+
+    Returns:
+        The file.
+
+    Raises:
+        ShotcropError: The folder holds a run with another recipe, other data or another start.
+    """
+    path = output / RUN
+    facts: dict[str, Any] = {
+        "stage": stage,
+        "recipe": json.loads(json.dumps(asdict(recipe))),
+        "datasets": {str(folder): _dataset(folder) for folder in datasets},
+        "start": None if start is None else {"name": str(start), "sha256": _checkpoint(Path(start))},
+    }
+    part = {"started": _now(), "argv": sys.argv, "code": _code(), "versions": dict(_versions()), "machine": _machine()}
+    before = read(output)
+    if before is None:
+        facts["parts"] = [part]
+    else:
+        _require_same(before, facts, output)
+        facts = before | {"parts": [*before["parts"], part]}
+    if int(os.environ.get("RANK", "0")) == 0:
+        output.mkdir(parents=True, exist_ok=True)
+        _write(path, facts)
+    return path
+
+
+def finish(output: Path, result: Path, figures: Mapping[str, float] | None = None) -> None:
+    """Mark a run as complete.
+
+    Args:
+        output: Run folder with a `run.json`.
+        result: What it made: a checkpoint, dataset or model folder.
+        figures: Its last measurements.
+    """
+    facts = read(output)
+    if facts is None:
+        raise ValueError(f"{output} holds no run")
+    _write(output / RUN, facts | {"finished": _now(), "result": str(result), "figures": dict(figures or {})})
+
+
+def read(output: Path) -> dict[str, Any] | None:
+    """Return what `run.json` holds, None where there is none.
+
+    Raises:
+        ShotcropError: It is damaged.
+    """
+    try:
+        facts = json.loads((output / RUN).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise ShotcropError(f"{output / RUN} cannot be read: {error}", hint="choose another run folder") from None
+    if not isinstance(facts, dict) or not isinstance(facts.get("parts"), list):
+        raise ShotcropError(f"{output / RUN} describes no run", hint="choose another run folder")
+    return facts
+
+
+def _require_same(before: Mapping[str, Any], now: Mapping[str, Any], output: Path) -> None:
+    for key in _FIXED:
+        if before.get(key) == now[key]:
+            continue
+        what = next(iter(_differences(before.get(key), now[key], key)))
+        raise ShotcropError(
+            f"{output} holds a run with another {what}", hint="choose another run folder, or delete this one"
+        )
+
+
+def _differences(before: Any, now: Any, name: str) -> Iterable[str]:
+    """Name the leaves in which two recipes or lists of data differ."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        for key in [*before, *(key for key in now if key not in before)]:
+            if before.get(key) != now.get(key):
+                yield from _differences(before.get(key), now.get(key), f"{name}.{key}")
+    else:
+        yield f"{name}: {_brief(before)}, not {_brief(now)}"
+
+
+def _brief(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _dataset(folder: Path) -> dict[str, Any]:
+    rows = folder / METADATA
+    try:
+        content = rows.read_bytes()
+    except OSError as error:
+        raise ShotcropError(
+            f"{folder} is no dataset: {error.strerror}", hint=f"name a folder with a {METADATA}"
+        ) from None
+    return {"rows": content.count(b"\n"), "sha256": hashlib.sha256(content).hexdigest()}
+
+
+def _checkpoint(start: Path) -> str | None:
+    """Hash the weights and configuration of a local checkpoint; None for one from a hub."""
+    files = sorted({file for pattern in _WEIGHTS for file in start.glob(pattern)}) if start.is_dir() else []
+    if not files:
+        return None
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(file.name.encode())
+        with file.open("rb") as stream:
+            while block := stream.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def _code() -> dict[str, Any]:
+    """Return commit and state of the source tree, nothing where this is no checkout."""
+    here = Path(__file__).parent
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(
+            ("git", "-C", str(here), *arguments), check=True, capture_output=True, text=True
+        ).stdout.strip()
+
+    try:
+        return {"commit": git("rev-parse", "HEAD"), "changed": sorted(git("status", "--porcelain").splitlines())}
+    except (OSError, subprocess.CalledProcessError):
+        return {}
+
+
+def _versions() -> Iterable[tuple[str, str]]:
+    yield "python", platform.python_version()
+    for name in PACKAGES:
+        try:
+            yield name, version(name)
+        except PackageNotFoundError:
+            continue
+
+
+def _machine() -> dict[str, Any]:
+    import torch
+
+    devices = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    return {"platform": platform.platform(), "cpus": os.cpu_count(), "cuda": devices}
+
+
+def _write(path: Path, facts: Mapping[str, Any]) -> None:
+    temporary = path.with_suffix(".json.new")
+    temporary.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+    temporary.replace(path)
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
