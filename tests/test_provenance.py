@@ -88,7 +88,18 @@ def test_a_finished_run_says_what_it_made(tmp_path: Path, dataset: Path) -> None
     assert "finished" not in (provenance.read(run) or {})
     provenance.finish(run, run / "final", {"held_iou": 0.5})
     facts = provenance.read(run) or {}
-    assert facts["result"] == str(run / "final") and facts["figures"] == {"held_iou": 0.5} and facts["finished"]
+    assert facts["result"] == "final" and facts["figures"] == {"held_iou": 0.5} and facts["finished"]
+
+
+def test_a_finished_run_is_complete_wherever_its_folder_has_moved(tmp_path: Path, dataset: Path) -> None:
+    _record(tmp_path / "run", dataset)
+    provenance.finish(tmp_path / "run", tmp_path / "run" / "final")
+    moved = (tmp_path / "run").rename(tmp_path / "moved")
+    with pytest.raises(provenance.Complete) as complete:
+        _record(moved, dataset)
+    assert complete.value.result == moved / "final"
+    with pytest.raises(ShotcropError, match="another recipe"):
+        _record(moved, dataset, Recipe(shares=(1.0,)))
 
 
 def test_a_damaged_record_is_named(tmp_path: Path, dataset: Path) -> None:

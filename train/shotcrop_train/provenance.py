@@ -30,6 +30,14 @@ _FIXED = ("stage", "recipe", "datasets", "start")
 """What may not change between the parts of one run."""
 
 
+class Complete(Exception):
+    """The run is finished, from the same recipe, data and start; `result` is what it made."""
+
+    def __init__(self, result: Path) -> None:
+        super().__init__(str(result))
+        self.result = result
+
+
 def record(output: Path, *, stage: str, recipe: Any, datasets: Sequence[Path], start: str | Path | None = None) -> Path:
     """Write `run.json`, or add to it that the run goes on.
 
@@ -44,6 +52,7 @@ def record(output: Path, *, stage: str, recipe: Any, datasets: Sequence[Path], s
         The file.
 
     Raises:
+        Complete: The folder holds this very run, and it is finished.
         ShotcropError: The folder holds a run with another recipe, other data or another start.
     """
     path = output / RUN
@@ -59,6 +68,8 @@ def record(output: Path, *, stage: str, recipe: Any, datasets: Sequence[Path], s
         facts["parts"] = [part]
     else:
         _require_same(before, facts, output)
+        if "finished" in before:
+            raise Complete(output / before["result"])
         facts = before | {"parts": [*before["parts"], part]}
     if int(os.environ.get("RANK", "0")) == 0:
         output.mkdir(parents=True, exist_ok=True)
@@ -71,13 +82,16 @@ def finish(output: Path, result: Path, figures: Mapping[str, float] | None = Non
 
     Args:
         output: Run folder with a `run.json`.
-        result: What it made: a checkpoint, dataset or model folder.
+        result: What it made: a checkpoint, dataset or model folder in the run folder, or the run folder itself.
         figures: Its last measurements.
     """
     facts = read(output)
     if facts is None:
         raise ValueError(f"{output} holds no run")
-    _write(output / RUN, facts | {"finished": _now(), "result": str(result), "figures": dict(figures or {})})
+    _write(
+        output / RUN,
+        facts | {"finished": _now(), "result": result.relative_to(output).as_posix(), "figures": dict(figures or {})},
+    )
 
 
 def read(output: Path) -> dict[str, Any] | None:

@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from shotcrop_cli.errors import ShotcropError
+from shotcrop_train import provenance
+from shotcrop_train.pipeline import PipelineRecipe, StageRecipe, load_pipeline, run, stage_recipe
+from shotcrop_train.recipe import RECIPES, SftRecipe, build
+
+STAGES = (
+    StageRecipe("grounding", "sft", "nano-grounding"),
+    StageRecipe("cot", "sft", "nano-cot", start="grounding"),
+    StageRecipe("labels", "pseudo-label", "nano-pseudo", proposers=("cot", "grounding", "cinematographer")),
+)
+
+
+@dataclass
+class Workshop:
+    """Runs stages that write a file where a checkpoint would be."""
+
+    done: list[tuple[str, str, tuple[str, ...]]] = field(default_factory=list)
+    fail_at: str = ""
+
+    def __call__(self, stage: StageRecipe, made: Callable[[str], str], data: Path, output: Path) -> Path:
+        start = made(stage.start) if stage.start else None
+        provenance.record(output, stage=stage.kind, recipe=stage, datasets=[data / "train"], start=start)
+        self.done.append((stage.name, str(start), tuple(made(one) for one in stage.proposers)))
+        if stage.name == self.fail_at:
+            raise KeyboardInterrupt
+        final = output / "final"
+        final.mkdir(exist_ok=True)
+        (final / "model.safetensors").write_text(f"{stage.name} {stage.steps}", "utf-8")
+        return final
+
+    @property
+    def kinds(self) -> dict[str, Workshop]:
+        return dict.fromkeys(("sft", "pseudo-label", "ssft", "grpo", "export"), self)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    (tmp_path / "data" / "train").mkdir(parents=True)
+    (tmp_path / "data" / "train" / "metadata.jsonl").write_text("{}\n", "utf-8")
+    return tmp_path / "data"
+
+
+def test_each_stage_starts_from_what_an_earlier_one_made(data: Path, tmp_path: Path) -> None:
+    shop = Workshop()
+    results = run(PipelineRecipe(STAGES), data, tmp_path / "runs", shop.kinds, lambda _: None)
+    grounding, cot = tmp_path / "runs" / "grounding" / "final", tmp_path / "runs" / "cot" / "final"
+    assert results["cot"] == cot
+    assert shop.done == [
+        ("grounding", "None", ()),
+        ("cot", str(grounding), ()),
+        ("labels", "None", (str(cot), str(grounding), "cinematographer")),
+    ]
+
+
+def test_a_cut_pipeline_keeps_what_is_complete_and_goes_on(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run(PipelineRecipe(STAGES), data, tmp_path / "runs", Workshop(fail_at="cot").kinds, lambda _: None)
+    shop, said = Workshop(), []
+    results = run(PipelineRecipe(STAGES), data, tmp_path / "runs", shop.kinds, said.append)
+    assert [name for name, *_ in shop.done] == ["cot", "labels"]
+    assert set(results) == {"grounding", "cot", "labels"}
+    assert "stage 1 of 3, grounding (sft): complete, kept" in said
+
+
+def test_a_stage_built_on_weights_that_have_changed_is_refused(data: Path, tmp_path: Path) -> None:
+    run(PipelineRecipe(STAGES), data, tmp_path / "runs", Workshop().kinds, lambda _: None)
+    (tmp_path / "runs" / "grounding" / "final" / "model.safetensors").write_text("other", "utf-8")
+    with pytest.raises(ShotcropError, match="another start"):
+        run(PipelineRecipe(STAGES), data, tmp_path / "runs", Workshop().kinds, lambda _: None)
+
+
+def test_a_changed_recipe_is_refused_by_name(data: Path, tmp_path: Path) -> None:
+    run(PipelineRecipe(STAGES), data, tmp_path / "runs", Workshop().kinds, lambda _: None)
+    changed = (StageRecipe("grounding", "sft", "nano-cot"), *STAGES[1:])
+    with pytest.raises(ShotcropError, match=r'recipe\.recipe: "nano-grounding", not "nano-cot"'):
+        run(PipelineRecipe(changed), data, tmp_path / "runs", Workshop().kinds, lambda _: None)
+
+
+@pytest.mark.parametrize(
+    ("stage", "message"),
+    [
+        ({"name": "a", "kind": "stf", "recipe": "x"}, "kind must be one of sft"),
+        ({"name": "a", "kind": "sft"}, "'a' needs a recipe"),
+        ({"name": "a", "kind": "ssft", "recipe": "x"}, "'a' needs 'pseudo'"),
+        ({"name": "a", "kind": "pseudo-label", "recipe": "x"}, "'a' needs 'proposers'"),
+        ({"name": "a", "kind": "export", "start": "b"}, "'a' needs 'photos'"),
+        ({"name": "../a", "kind": "sft", "recipe": "x"}, "is no name for a stage"),
+    ],
+)
+def test_a_faulty_stage_is_named(stage: dict[str, object], message: str) -> None:
+    with pytest.raises(ShotcropError, match=message):
+        build(PipelineRecipe, {"stages": [stage]}, "mine.toml")
+
+
+def test_a_pipeline_without_stages_or_with_doubled_names_is_refused() -> None:
+    with pytest.raises(ShotcropError, match="at least one"):
+        build(PipelineRecipe, {}, "mine.toml")
+    stage = {"name": "a", "kind": "sft", "recipe": "x"}
+    with pytest.raises(ShotcropError, match="the same name"):
+        build(PipelineRecipe, {"stages": [stage, stage]}, "mine.toml")
+
+
+def test_a_stage_may_shorten_its_recipe() -> None:
+    recipe = stage_recipe(StageRecipe("cot", "sft", "nano-cot", steps=7), SftRecipe)
+    assert recipe.optimisation.steps == 7
+    assert stage_recipe(StageRecipe("cot", "sft", "nano-cot"), SftRecipe).optimisation.steps > 7
+
+
+@pytest.mark.parametrize("path", sorted(RECIPES.glob("*pipeline*.toml")), ids=lambda path: path.stem)
+def test_shipped_pipelines_load_and_name_only_stages_before_them(path: Path) -> None:
+    seen: set[str] = set()
+    for stage in load_pipeline(path.stem).stages:
+        for name in (stage.start, stage.pseudo, stage.hard, *stage.proposers):
+            assert not name or name in seen or name == "cinematographer" or "/" in name, name
+        if stage.recipe:
+            assert (RECIPES / f"{stage.recipe}.toml").is_file()
+        seen.add(stage.name)

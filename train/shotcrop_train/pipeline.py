@@ -1,0 +1,148 @@
+"""The whole pipeline from one TOML file: each stage starts from what an earlier one made; complete ones are kept.
+
+    [[stages]]
+    name = "cot"               # its run folder below the output folder
+    kind = "sft"               # sft, pseudo-label, ssft, grpo or export
+    recipe = "nano-cot"        # a shipped recipe, or a .toml file
+    start = "grounding"        # an earlier stage, a checkpoint folder, or a hub id
+
+Every stage begins with `provenance.record`, which tells it to go on where it was cut, that it is complete, or that it
+was made from another recipe, other data or another start: nothing stale is ever built upon.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, is_dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from shotcrop_train import provenance
+from shotcrop_train.recipe import RECIPES, build, load_recipe, read_toml
+
+KINDS = ("sft", "pseudo-label", "ssft", "grpo", "export")
+
+
+@dataclass(frozen=True)
+class StageRecipe:
+    """One stage of a pipeline.
+
+    Args:
+        name: Name of the stage and of its run folder.
+        kind: One of `KINDS`.
+        recipe: Name or path of the stage's recipe; an export needs none.
+        start: Where it starts from: an earlier stage, a checkpoint folder or a hub id. Empty for a new model.
+        proposers: For `pseudo-label`: earlier stages, checkpoints, or `cinematographer`.
+        pseudo: For `ssft`: the `pseudo-label` stage whose shots it mixes in.
+        hard: For `grpo`: the `pseudo-label` stage whose hard cases it adds.
+        photos: For `export`: dataset below the data folder on whose photos the export is verified.
+        steps: Optimiser steps in place of the recipe's, 0 to keep those.
+    """
+
+    name: str
+    kind: str
+    recipe: str = ""
+    start: str = ""
+    proposers: tuple[str, ...] = ()
+    pseudo: str = ""
+    hard: str = ""
+    photos: str = ""
+    steps: int = 0
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"stage '{self.name}': kind must be one of {', '.join(KINDS)}, not '{self.kind}'")
+        if not self.recipe and self.kind != "export":
+            raise ValueError(f"stage '{self.name}' needs a recipe")
+        for kind, key in (("ssft", "pseudo"), ("pseudo-label", "proposers"), ("export", "start"), ("export", "photos")):
+            if self.kind == kind and not getattr(self, key):
+                raise ValueError(f"stage '{self.name}' needs '{key}'")
+        if not self.name or Path(self.name).name != self.name:
+            raise ValueError(f"'{self.name}' is no name for a stage")
+
+
+@dataclass(frozen=True)
+class PipelineRecipe:
+    """All stages, in the order in which they run."""
+
+    stages: tuple[StageRecipe, ...] = field(default_factory=tuple)
+
+    def __post_init__(self) -> None:
+        if not self.stages:
+            raise ValueError("a pipeline needs at least one [[stages]]")
+        names = [stage.name for stage in self.stages]
+        if len(set(names)) != len(names):
+            raise ValueError("two stages have the same name")
+
+
+class Stage(Protocol):
+    """What runs one kind of stage."""
+
+    def __call__(self, stage: StageRecipe, made: Callable[[str], str], data: Path, output: Path) -> Path:
+        """Run it into `output`, go on if it was cut, and return what it made.
+
+        Args:
+            stage: What to do.
+            made: Turns the name of an earlier stage into what that made, and anything else into itself.
+            data: Folder that holds the datasets.
+            output: Run folder.
+        """
+        ...
+
+
+def load_pipeline(name: str) -> PipelineRecipe:
+    """Read a pipeline by the name of a shipped one or by path.
+
+    Raises:
+        ShotcropError: There is none, or it is faulty.
+    """
+    path = RECIPES / f"{name}.toml" if not name.endswith(".toml") else Path(name)
+    return build(PipelineRecipe, read_toml(path), str(path))
+
+
+def stage_recipe(stage: StageRecipe, kind: type[Any]) -> Any:
+    """Read a stage's recipe, with the pipeline's number of steps in place of its own where that is set."""
+    recipe = load_recipe(stage.recipe, kind)
+    optimisation = getattr(recipe, "optimisation", None)
+    if stage.steps and is_dataclass(optimisation):
+        return replace(recipe, optimisation=replace(optimisation, steps=stage.steps))  # type: ignore[type-var]
+    return recipe
+
+
+def run(
+    pipeline: PipelineRecipe,
+    data: Path,
+    output: Path,
+    kinds: Mapping[str, Stage],
+    say: Callable[[str], object],
+) -> dict[str, Path]:
+    """Run every stage that is not complete.
+
+    Args:
+        pipeline: The stages.
+        data: Folder that holds the datasets.
+        output: Folder of the run folders, one for each stage.
+        kinds: What runs each kind of stage.
+        say: Called with one line about each stage.
+
+    Returns:
+        What each stage made, by its name.
+
+    Raises:
+        ShotcropError: A stage fails, or was made from something else than it would be made from now.
+    """
+    results: dict[str, Path] = {}
+
+    def made(name: str) -> str:
+        return str(results.get(name, name))
+
+    for number, stage in enumerate(pipeline.stages, start=1):
+        folder, title = output / stage.name, f"stage {number} of {len(pipeline.stages)}, {stage.name} ({stage.kind})"
+        try:
+            say(title)
+            results[stage.name] = kinds[stage.kind](stage, made, data, folder)
+            provenance.finish(folder, results[stage.name])
+        except provenance.Complete as complete:
+            say(f"{title}: complete, kept")
+            results[stage.name] = complete.result
+    return results
