@@ -8,7 +8,7 @@ import pytest
 
 from shotcrop_cli.errors import ShotcropError
 from shotcrop_train import provenance
-from shotcrop_train.pipeline import PipelineRecipe, StageRecipe, load_pipeline, run, stage_recipe
+from shotcrop_train.pipeline import PIPELINES, PipelineRecipe, StageRecipe, load_pipeline, run, stage_recipe
 from shotcrop_train.recipe import RECIPES, SftRecipe, build
 
 STAGES = (
@@ -89,7 +89,8 @@ def test_a_changed_recipe_is_refused_by_name(data: Path, tmp_path: Path) -> None
     [
         ({"name": "a", "kind": "stf", "recipe": "x"}, "kind must be one of sft"),
         ({"name": "a", "kind": "sft"}, "'a' needs a recipe"),
-        ({"name": "a", "kind": "ssft", "recipe": "x"}, "'a' needs 'pseudo'"),
+        ({"name": "a", "kind": "ssft", "recipe": "x", "start": "b"}, "'a' needs 'pseudo'"),
+        ({"name": "a", "kind": "grpo", "recipe": "x"}, "'a' needs 'start'"),
         ({"name": "a", "kind": "pseudo-label", "recipe": "x"}, "'a' needs 'proposers'"),
         ({"name": "a", "kind": "export", "start": "b"}, "'a' needs 'photos'"),
         ({"name": "../a", "kind": "sft", "recipe": "x"}, "is no name for a stage"),
@@ -114,7 +115,7 @@ def test_a_stage_may_shorten_its_recipe() -> None:
     assert stage_recipe(StageRecipe("cot", "sft", "nano-cot"), SftRecipe).optimisation.steps > 7
 
 
-@pytest.mark.parametrize("path", sorted(RECIPES.glob("*pipeline*.toml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(PIPELINES.glob("*.toml")), ids=lambda path: path.stem)
 def test_shipped_pipelines_load_and_name_only_stages_before_them(path: Path) -> None:
     seen: set[str] = set()
     for stage in load_pipeline(path.stem).stages:

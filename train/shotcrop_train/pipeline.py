@@ -20,6 +20,7 @@ from typing import Any, Protocol
 from shotcrop_train import provenance
 from shotcrop_train.recipe import RECIPES, build, load_recipe, read_toml
 
+PIPELINES = RECIPES / "pipelines"
 KINDS = ("sft", "pseudo-label", "ssft", "grpo", "export")
 
 
@@ -37,6 +38,7 @@ class StageRecipe:
         hard: For `grpo`: the `pseudo-label` stage whose hard cases it adds.
         photos: For `export`: dataset below the data folder on whose photos the export is verified.
         steps: Optimiser steps in place of the recipe's, 0 to keep those.
+        limit: For `pseudo-label`: photos to label, 0 for all.
     """
 
     name: str
@@ -48,13 +50,21 @@ class StageRecipe:
     hard: str = ""
     photos: str = ""
     steps: int = 0
+    limit: int = 0
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ValueError(f"stage '{self.name}': kind must be one of {', '.join(KINDS)}, not '{self.kind}'")
         if not self.recipe and self.kind != "export":
             raise ValueError(f"stage '{self.name}' needs a recipe")
-        for kind, key in (("ssft", "pseudo"), ("pseudo-label", "proposers"), ("export", "start"), ("export", "photos")):
+        for kind, key in (
+            ("pseudo-label", "proposers"),
+            ("ssft", "start"),
+            ("ssft", "pseudo"),
+            ("grpo", "start"),
+            ("export", "start"),
+            ("export", "photos"),
+        ):
             if self.kind == kind and not getattr(self, key):
                 raise ValueError(f"stage '{self.name}' needs '{key}'")
         if not self.name or Path(self.name).name != self.name:
@@ -96,8 +106,7 @@ def load_pipeline(name: str) -> PipelineRecipe:
     Raises:
         ShotcropError: There is none, or it is faulty.
     """
-    path = RECIPES / f"{name}.toml" if not name.endswith(".toml") else Path(name)
-    return build(PipelineRecipe, read_toml(path), str(path))
+    return build(PipelineRecipe, read_toml(name, PIPELINES), name)
 
 
 def stage_recipe(stage: StageRecipe, kind: type[Any]) -> Any:

@@ -71,9 +71,8 @@ def record(output: Path, *, stage: str, recipe: Any, datasets: Sequence[Path], s
         if "finished" in before:
             raise Complete(output / before["result"])
         facts = before | {"parts": [*before["parts"], part]}
-    if int(os.environ.get("RANK", "0")) == 0:
-        output.mkdir(parents=True, exist_ok=True)
-        _write(path, facts)
+    output.mkdir(parents=True, exist_ok=True)
+    _write(path, facts)
     return path
 
 
@@ -193,6 +192,9 @@ def _machine() -> dict[str, Any]:
 
 
 def _write(path: Path, facts: Mapping[str, Any]) -> None:
+    """Replace the file at once; of several processes of one run only the first writes."""
+    if int(os.environ.get("RANK", "0")) != 0:
+        return
     temporary = path.with_suffix(".json.new")
     temporary.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
     temporary.replace(path)

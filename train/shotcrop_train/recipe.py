@@ -101,21 +101,25 @@ def load_recipe(name: str, kind: type[T]) -> T:
     Raises:
         ShotcropError: There is no such recipe, it is not TOML, or a key or value in it is unknown.
     """
-    path = RECIPES / f"{name}.toml" if not name.endswith(".toml") else Path(name)
-    return build(kind, read_toml(path), str(path))
+    return build(kind, read_toml(name, RECIPES), name)
 
 
-def read_toml(path: Path) -> dict[str, Any]:
+def read_toml(name: str, shipped: Path) -> dict[str, Any]:
     """Read a TOML file.
+
+    Args:
+        name: Name of one in `shipped`, without ending, or a path that ends in `.toml`.
+        shipped: Folder of those that come with the package.
 
     Raises:
         ShotcropError: There is no such file, or it is not TOML.
     """
+    path = Path(name) if name.endswith(".toml") else shipped / f"{name}.toml"
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        shipped = ", ".join(sorted(one.stem for one in RECIPES.glob("*.toml")))
-        raise ShotcropError(f"no recipe '{path.stem}'", hint=f"give a .toml file or one of: {shipped}") from None
+        names = ", ".join(sorted(one.stem for one in shipped.glob("*.toml")))
+        raise ShotcropError(f"no recipe '{name}'", hint=f"give a .toml file or one of: {names}") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ShotcropError(f"recipe {path} cannot be read: {error}", hint="mend the file") from None
 

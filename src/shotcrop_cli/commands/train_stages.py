@@ -1,0 +1,68 @@
+"""What runs each kind of stage of `shotcrop train run`; the training packages are imported when a stage starts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+VERIFIED_PHOTOS = 12
+"""An export is verified on so many photos, as `shotcrop export-onnx` does."""
+
+Made = Callable[[str], str]
+Stage = Callable[[Any, Made, Path, Path], Path]
+
+
+def stages(offline: bool) -> Mapping[str, Stage]:
+    """Return the runner of each kind; see `shotcrop_train.pipeline.Stage`.
+
+    Args:
+        offline: Whether only models on this machine count.
+    """
+
+    def sft(stage: Any, made: Made, data: Path, output: Path) -> Path:
+        from shotcrop_train import sft
+        from shotcrop_train.pipeline import stage_recipe
+        from shotcrop_train.recipe import SftRecipe
+
+        start = made(stage.start) if stage.start else None
+        return Path(sft.train(stage_recipe(stage, SftRecipe), data, output, start, offline=offline))
+
+    def pseudo_label(stage: Any, made: Made, data: Path, output: Path) -> Path:
+        from shotcrop_train import pseudo_label
+        from shotcrop_train.pipeline import stage_recipe
+
+        recipe = stage_recipe(stage, pseudo_label.PseudoLabelRecipe)
+        proposers = [made(proposer) for proposer in stage.proposers]
+        return Path(pseudo_label.label(recipe, data, output, proposers, offline=offline, limit=stage.limit or None))
+
+    def ssft(stage: Any, made: Made, data: Path, output: Path) -> Path:
+        from shotcrop_train import ssft
+        from shotcrop_train.pipeline import stage_recipe
+
+        recipe, pseudo = stage_recipe(stage, ssft.SsftRecipe), Path(made(stage.pseudo))
+        return Path(ssft.train(recipe, data, pseudo, output, made(stage.start), offline=offline))
+
+    def grpo(stage: Any, made: Made, data: Path, output: Path) -> Path:
+        from shotcrop_train.pseudo_label import HARD
+
+        from shotcrop_train import grpo
+        from shotcrop_train.pipeline import stage_recipe
+
+        hard = Path(made(stage.hard)) / HARD if stage.hard else None
+        recipe = stage_recipe(stage, grpo.GrpoRecipe)
+        return Path(grpo.train(recipe, data, output, made(stage.start), hard=hard, offline=offline))
+
+    def export(stage: Any, made: Made, data: Path, output: Path) -> Path:
+        from shotcrop_cli.dataset import read_dataset
+        from shotcrop_export.onnx import export
+        from shotcrop_train import provenance
+
+        photos, start = data / stage.photos, made(stage.start)
+        provenance.record(output, stage="export", recipe=stage, datasets=[photos], start=start)
+        verified = [record.path for record in read_dataset(photos)[:VERIFIED_PHOTOS]]
+        target = output / "model"
+        export(Path(start), target, verified)
+        return target
+
+    return {"sft": sft, "pseudo-label": pseudo_label, "ssft": ssft, "grpo": grpo, "export": export}
