@@ -171,6 +171,35 @@ def check_data_command(dataset: Path) -> None:
         raise ShotcropError(f"{dataset} has errors", hint="mend the lines named above")
 
 
+@train_command.command("import-data")
+@click.option("--coco", type=_FILE, help="COCO-style JSON with the categories establishing, medium and close_up.")
+@click.option("--answers", type=_FILE, help='JSON Lines of {"file_name": ..., "answer": ...}, as models write them.')
+@click.option("--photos", required=True, type=_FOLDER, help="Folder of the photos that the file names.")
+@click.option(
+    "-o", "--output", required=True, type=click.Path(file_okay=False, path_type=Path), help="Dataset folder to write."
+)
+@click.option(
+    "--coord-space",
+    type=click.Choice(["permille", "absolute"]),
+    default="permille",
+    show_default=True,
+    help="How the answers' boxes are written: 0..1000, or pixels.",
+)
+def import_data_command(coco: Path | None, answers: Path | None, photos: Path, output: Path, coord_space: str) -> None:
+    """Write a dataset from COCO-style annotations or from models' answers."""
+    if (coco is None) == (answers is None):
+        raise click.UsageError("give one of --coco and --answers")
+    with _named_remedy():
+        from shotcrop_cli.model.answer import CoordSpace
+        from shotcrop_train.importer import import_answers, import_coco
+
+        if coco is not None:
+            made = import_coco(coco, photos, output)
+        else:
+            made = import_answers(answers, photos, output, CoordSpace(coord_space))
+    result(str(made))
+
+
 @contextmanager
 def _named_remedy() -> Iterator[None]:
     """Turn a missing training package into one line that says how to get it."""
