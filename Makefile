@@ -63,10 +63,9 @@ bench-quality: $(VENV)/ready ## Score the default model on annotated photos: DAT
 	$(call need,DATA)
 	$(RUN)/shotcrop eval "$(DATA)"
 
-train-nano: $(VENV_TEST)/ready-to-test ## Train the default model, stage 1, into runs/: DATA=path
+train-nano: $(VENV_TEST)/ready-to-test ## Train and export the default model into runs/nano, going on where it was cut: DATA=path
 	$(call need,DATA)
-	$(DEV)/shotcrop train sft --config nano-grounding --data "$(DATA)" -o runs/grounding
-	$(DEV)/shotcrop train sft --config nano-cot --data "$(DATA)" -o runs/cot --from runs/grounding/final
+	$(DEV)/shotcrop train run --config nano --data "$(DATA)" -o runs/nano
 
 clean: ## Remove the environments, caches and crops that make has made
 	rm -rf $(VENV) $(VENV_TEST) shots build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

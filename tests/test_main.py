@@ -57,6 +57,12 @@ def test_version_is_the_packages() -> None:
     assert __version__ in CliRunner().invoke(cli, ["--version"]).output
 
 
+def test_the_package_runs_as_a_module_as_launchers_start_it() -> None:
+    command = [sys.executable, "-m", "shotcrop_cli", "--version"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert done.stdout == f"shotcrop, version {__version__}\n"
+
+
 def test_an_unknown_command_is_a_usage_error() -> None:
     assert CliRunner().invoke(cli, ["crpo"]).exit_code == ExitCode.USAGE
 

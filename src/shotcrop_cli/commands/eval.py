@@ -17,7 +17,7 @@ from shotcrop_cli.options import device_option, json_option
 if TYPE_CHECKING:
     from shotcrop_cli.dataset import Record
     from shotcrop_cli.evaluation import Evaluation
-    from shotcrop_cli.shots import Answer, Composition
+    from shotcrop_cli.shots import Answer, Composer, Composition
 
 SHOWN_FAILURES = 5
 """Failures named on stderr; the others are counted."""
@@ -28,11 +28,12 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 @click.command("eval")
 @click.argument("dataset", type=_FOLDER)
 @click.option("-m", "--model", metavar="NAME|PATH", help="Model to score; by default the built-in one.")
+@click.option("--checkpoint", type=_FOLDER, help="Checkpoint of `shotcrop train` to score; needs the extra 'train'.")
 @click.option("--predictions", type=_FOLDER, help="Score the sidecars in this folder instead of a model.")
 @click.option(
     "--baseline",
     type=click.Choice([str(baseline) for baseline in Baseline]),
-    help="Print the gain over this baseline; without --model and --predictions score the baseline itself.",
+    help="Print the gain over this baseline; without a model or --predictions score the baseline itself.",
 )
 @click.option("--mean-from", type=_FOLDER, help="Dataset to take the boxes of `--baseline mean` from.")
 @device_option
@@ -44,6 +45,7 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 def eval_command(
     dataset: Path,
     model: str | None,
+    checkpoint: Path | None,
     predictions: Path | None,
     baseline: str | None,
     mean_from: Path | None,
@@ -60,8 +62,8 @@ def eval_command(
     from shotcrop_cli.dataset import read_dataset
     from shotcrop_cli.evaluation import is_judged, score
 
-    if model is not None and predictions is not None:
-        raise click.UsageError("--model and --predictions exclude each other")
+    if sum(source is not None for source in (model, checkpoint, predictions)) > 1:
+        raise click.UsageError("--model, --checkpoint and --predictions exclude each other")
     if mean_from is not None and baseline != Baseline.MEAN.value:
         raise click.UsageError("--mean-from needs --baseline mean")
     rows = read_dataset(dataset)
@@ -78,10 +80,12 @@ def eval_command(
         from shotcrop_cli.evaluation import sidecar_answers
 
         source, answers = str(predictions), sidecar_answers(records, dataset, predictions)
-    elif model is None and rival is not None:
+    elif model is None and checkpoint is None and rival is not None:
         source, answers, rival = f"baseline {baseline}", [rival] * len(records), None
     else:
-        source, answers = _ask(records, model, device, batch_size)
+        composer = _trained(checkpoint, batch_size) if checkpoint else _exported(model, device)
+        source = f"{composer.identity.id} on {composer.identity.provider}"
+        answers = _ask(records, composer, batch_size)
     evaluation = score(records, answers, baseline=rival, skipped=skipped)
     _warn(evaluation)
     _print(evaluation, dataset, source, baseline if rival else None, as_json)
@@ -98,18 +102,31 @@ def _baseline(baseline: Baseline, mean_from: Path | None) -> Composition:
     return triple(baseline, mean_boxes(compositions))
 
 
-def _ask(records: Sequence[Record], model: str | None, device: str, batch_size: int) -> tuple[str, list[Answer]]:
-    """Return the model's name and its answers."""
+def _exported(model: str | None, device: str) -> Composer:
+    from shotcrop_cli.model.composer import find_model, load_composer
+
+    return load_composer(find_model(model), device)
+
+
+def _trained(checkpoint: Path, batch_size: int) -> Composer:
+    try:
+        from shotcrop_train.composer import TorchComposer
+        from shotcrop_train.models import ModelRecipe, load_base
+    except ModuleNotFoundError as error:
+        raise ShotcropError(
+            f"checkpoints need the package '{error.name}'", hint="pip install 'shotcrop-cli[train]'"
+        ) from error
+    composer: Composer = TorchComposer(load_base(checkpoint, ModelRecipe(), offline=True), batch_size=batch_size)
+    return composer
+
+
+def _ask(records: Sequence[Record], composer: Composer, batch_size: int) -> list[Answer]:
     from tqdm import tqdm
 
     from shotcrop_cli.evaluation import model_answers
-    from shotcrop_cli.model.composer import find_model, load_composer
 
-    composer = load_composer(find_model(model), device)
     with tqdm(total=len(records), unit="photo", file=sys.stderr, disable=None) as bar:
-        answers = model_answers(records, composer, batch_size, bar.update)
-    identity = composer.identity
-    return f"{identity.id} on {identity.provider}", answers
+        return model_answers(records, composer, batch_size, bar.update)
 
 
 def _warn(evaluation: Evaluation) -> None:
