@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from shotcrop_cli.errors import AnswerError
 from shotcrop_cli.geometry import clamp
-from shotcrop_cli.model.answer import CoordSpace, parse, render
-from shotcrop_cli.shots import SHOT_TYPES, Box, Composition, Reasoning, Shot, ShotType
+from shotcrop_cli.model.answer import CoordSpace, parse, render, render_shot
+from shotcrop_cli.shots import SHOT_TYPES, Box, Composition, NoSubject, Reasoning, Shot, ShotType
 
 SHOTS = {
     "establishing": {"bbox_2d": [0, 20, 1000, 960], "caption": "A man on a hill."},
@@ -102,6 +102,9 @@ REFUSED = {
     "empty box": (change("medium", bbox_2d=[200, 95, 200, 865]), "empty box"),
     "too far": (change("medium", bbox_2d=[200, 95, 1001, 865]), "outside 0..1000"),
     "negative": (change("medium", bbox_2d=[-1, 95, 900, 865]), "outside 0..1000"),
+    "somebody": ('{"no_subject": false}', "no_subject must be true and stand alone"),
+    "one for true": ('{"no_subject": 1}', "no_subject must be true and stand alone"),
+    "nobody and shots": (json.dumps({**SHOTS, "no_subject": True}), "no_subject must be true and stand alone"),
     "caption number": (change("medium", caption=7), "text as its caption"),
     "lone surrogate": (change("medium", caption="\ud800"), "text as its caption"),
     "not Unicode": ("\ud800", "not valid Unicode"),
@@ -150,7 +153,8 @@ def compositions(draw: st.DrawFn) -> Composition:
 
 @given(compositions(), st.integers(28, 4000), st.integers(28, 4000))
 def test_rendered_answers_are_read_back_to_one_step(composition: Composition, width: int, height: int) -> None:
-    for space, size in ((CoordSpace.PERMILLE, None), (CoordSpace.ABSOLUTE, (width, height))):
+    for space in CoordSpace:
+        size = (width, height) if space is CoordSpace.ABSOLUTE else None
         back = parse(render(composition, space=space, image_size=size), space=space, image_size=size)
         steps = space.steps(size)
         assert back.reasoning == composition.reasoning
@@ -158,6 +162,36 @@ def test_rendered_answers_are_read_back_to_one_step(composition: Composition, wi
             assert ours.caption == theirs.caption
             for before, after, step in zip(ours.box, theirs.box, steps * 2, strict=True):
                 assert abs(before - after) <= 1 / step + 1e-9
+
+
+@pytest.mark.parametrize(
+    "text", ['{"no_subject": true}', '<answer>{"no_subject": true}</answer>', f'{THINK}\n{{"no_subject":true}}']
+)
+def test_a_photo_of_nobody_has_an_answer_of_its_own(text: str) -> None:
+    assert parse(text) == NoSubject()
+    assert render(NoSubject()) == '<answer>{"no_subject": true}</answer>'
+
+
+def test_location_tokens_are_written_whole_and_read_strictly() -> None:
+    text = render(TRIPLE, space=CoordSpace.LOCATION)
+    assert '"medium": {"bbox_2d": "<loc_51><loc_24><loc_230><loc_221>", "caption": "He lifts his arm."}' in text
+    for wrong, why in (
+        (text.replace("<loc_51>", "<loc_256>"), r"outside 0\.\.255"),
+        (text.replace("<loc_51>", ""), "four location tokens"),
+        (text.replace("<loc_51>", "51"), "four location tokens"),
+        (text.replace("<loc_51>", "<loc_231>"), "swapped corners"),
+        (CONTRACT, r"four location tokens, not \[0, 20"),
+        (TAGGED, "four location tokens"),
+    ):
+        with pytest.raises(AnswerError, match=why):
+            parse(wrong, space=CoordSpace.LOCATION)
+
+
+def test_an_answer_is_made_of_its_shots_and_thinks_only_when_asked() -> None:
+    entries = ", ".join(map(render_shot, TRIPLE.shots))
+    composition = Composition(TRIPLE.shots, Reasoning("A hill."))
+    assert render(composition, think=False) == f"<answer>{{{entries}}}</answer>"
+    assert render(composition) == f"<think>\nscene: A hill.\n</think>\n<answer>{{{entries}}}</answer>"
 
 
 def test_tags_in_captions_and_sentences_survive_rendering() -> None:
@@ -168,10 +202,10 @@ def test_tags_in_captions_and_sentences_survive_rendering() -> None:
 
 def parses_or_refuses(text: str) -> None:
     try:
-        composition = parse(text)
+        answer = parse(text)
     except AnswerError:
         return
-    assert isinstance(composition, Composition)
+    assert isinstance(answer, (Composition, NoSubject))
 
 
 @given(st.text())

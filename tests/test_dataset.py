@@ -61,6 +61,13 @@ def test_detections_are_clipped_and_empty_ones_dropped(tmp_path: Path) -> None:
     assert face.box == Box(0.01, 0.0, 0.06, 0.04) and face.landmarks[4].y == -0.003
 
 
+def test_a_shot_is_accepted_unless_the_row_says_no(tmp_path: Path) -> None:
+    annotation = row()["annotation"]
+    shots = {**annotation["shots"], "medium": {**annotation["shots"]["medium"], "accepted": False}}
+    folder = write(tmp_path, row(), row(annotation={**annotation, "shots": shots}))
+    assert [record.accepted for record in read_dataset(folder)] == [(True, True, True), (True, False, True)]
+
+
 def test_rows_without_people_or_annotation_are_read(tmp_path: Path) -> None:
     bare = {"file_name": "b.jpg", "source": "made", "width": 224, "height": 224, "squashed": True}
     folder = write(tmp_path, {**bare, "no_subject": True}, "", bare)
@@ -82,6 +89,9 @@ BAD = {
     "swapped corners": row(annotation={"shots": {**row()["annotation"]["shots"], "medium": {"box": [800, 1, 200, 7]}}}),
     "unknown shot": row(annotation={"shots": {**row()["annotation"]["shots"], "wide": {"box": [0, 0, 9, 9]}}}),
     "both": row(no_subject=True),
+    "accepted text": row(
+        annotation={"shots": {**row()["annotation"]["shots"], "medium": {"box": [0, 0, 9, 9], "accepted": "no"}}}
+    ),
     "flag text": row(squashed="no"),
     "captions text": row(captions="One."),
     "sixteen joints": row(detections={"persons": [{**person([0, 0, 9, 9]), "keypoints": [[1, 1, 1]] * 16}]}),

@@ -52,6 +52,8 @@ class Record:
         composition: The expert's triple, or None. Its grounding knows people, setting, facing and native
             scale, but neither the lead's box nor head.
         no_subject: Nobody is visible; such a row has no composition.
+        accepted: For each shot of the triple, whether it is good enough to learn from. A person's shots are; of
+            pseudo labels some are not.
     """
 
     path: Path
@@ -63,6 +65,7 @@ class Record:
     detections: Detections
     composition: Composition | None
     no_subject: bool
+    accepted: tuple[bool, bool, bool] = (True, True, True)
 
     @property
     def aspect(self) -> float:
@@ -82,6 +85,23 @@ def read_dataset(folder: Path) -> list[Record]:
     Raises:
         ShotcropError: The file is missing or unreadable, or a row is malformed; the message names the line.
     """
+    records = []
+    for number, line in read_lines(folder):
+        try:
+            records.append(read_row(folder, line))
+        except (ValueError, OverflowError, RecursionError) as error:
+            raise ShotcropError(
+                f"{folder / METADATA}, line {number}: {error}", hint="mend or delete that line"
+            ) from error
+    return records
+
+
+def read_lines(folder: Path) -> list[tuple[int, str]]:
+    """Read the rows of a dataset as text, each with the number of its line; empty lines are skipped.
+
+    Raises:
+        ShotcropError: The file is missing or unreadable.
+    """
     path = folder / METADATA
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")
@@ -94,23 +114,27 @@ def read_dataset(folder: Path) -> list[Record]:
         raise ShotcropError(
             f"{path} cannot be read: {error}", hint="check its permissions and that it is UTF-8 text"
         ) from error
-    records = []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            records.append(_record(folder, _object(json.loads(line), "the row")))
-        except (ValueError, OverflowError, RecursionError) as error:
-            raise ShotcropError(f"{path}, line {number}: {error}", hint="mend or delete that line") from error
-    return records
+    return [(number, line) for number, line in enumerate(lines, start=1) if line.strip()]
 
 
-def _record(folder: Path, row: Mapping[str, object]) -> Record:
+def read_row(folder: Path, line: str) -> Record:
+    """Read one line of `metadata.jsonl`.
+
+    Args:
+        folder: The dataset that the photo's name is relative to.
+        line: One JSON object.
+
+    Raises:
+        ValueError: The line is malformed.
+        OverflowError: It holds a number beyond measure.
+        RecursionError: It is nested beyond measure.
+    """
+    row = _object(json.loads(line), "the row")
     name = _text(row, "file_name")
     if not name:
         raise ValueError("file_name is empty")
-    annotation = row.get("annotation")
     no_subject = _flag(row, "no_subject")
+    annotation = None if row.get("annotation") is None else _object(row["annotation"], "annotation")
     if no_subject and annotation is not None:
         raise ValueError("a row is either no_subject or has an annotation, not both")
     return Record(
@@ -121,8 +145,9 @@ def _record(folder: Path, row: Mapping[str, object]) -> Record:
         squashed=_flag(row, "squashed"),
         captions=tuple(_strings(row, "captions")),
         detections=_detections(_object(row.get("detections") or {}, "detections")),
-        composition=None if annotation is None else _composition(_object(annotation, "annotation")),
+        composition=None if annotation is None else _composition(annotation),
         no_subject=no_subject,
+        accepted=(True, True, True) if annotation is None else _accepted(annotation),
     )
 
 
@@ -148,6 +173,15 @@ def _composition(annotation: Mapping[str, object]) -> Composition:
             native_scale=_choice(annotation, "native_scale", NATIVE_SCALES),
         ),
     )
+
+
+def _accepted(annotation: Mapping[str, object]) -> tuple[bool, bool, bool]:
+    shots = _object(annotation.get("shots"), "annotation.shots")
+    wide, medium, close = (
+        _flag(_object(shots.get(kind.value), f"annotation.shots.{kind}"), "accepted", default=True)
+        for kind in SHOT_TYPES
+    )
+    return wide, medium, close
 
 
 def _shot(shot_type: ShotType, shots: Mapping[str, object]) -> Shot:
@@ -230,11 +264,13 @@ def _choice(row: Mapping[str, object], key: str, choices: Sequence[str]) -> str 
     return value
 
 
-def _flag(row: Mapping[str, object], key: str) -> bool:
+def _flag(row: Mapping[str, object], key: str, *, default: bool = False) -> bool:
     value = row.get(key)
-    if value is not None and not isinstance(value, bool):
+    if value is None:
+        return default
+    if not isinstance(value, bool):
         raise ValueError(f"{key} must be true or false, not {value!r}")
-    return bool(value)
+    return value
 
 
 def _pixels(row: Mapping[str, object], key: str) -> int:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image, ImageEnhance
 
-from shotcrop_cli.geometry import clamp, flip, relative_to, union, visible_share
-from shotcrop_cli.shots import FULL_FRAME, Box
-from shotcrop_train.samples import Sample, ShotTarget
+from shotcrop_cli.geometry import clamp, flip, relative_to, to_pixels, union, visible_share
+from shotcrop_cli.shots import FULL_FRAME, Box, Reasoning
+from shotcrop_train.samples import Sample
 
 MIRRORED = {"left": "right", "right": "left"}
 _SIDES = re.compile(r"\b(left|right)(?=\b|ward|most|hand)", re.IGNORECASE)
@@ -31,31 +32,41 @@ class Augmentation:
 
 
 def augment(
-    sample: Sample, image: Image.Image, size: int, settings: Augmentation, rng: np.random.Generator
+    sample: Sample,
+    image: Image.Image,
+    size: int | None,
+    settings: Augmentation,
+    rng: np.random.Generator,
+    accepts: Callable[[Sample], bool] = lambda _: True,
 ) -> tuple[Sample, Image.Image]:
     """Vary a sample and its photo alike.
 
     Args:
         sample: The sample.
         image: Its whole photo, squashed or not.
-        size: Side of the square that is returned, in pixels.
+        size: Side of the square that is returned, in pixels; None keeps the scale and the shape.
         settings: How strongly to vary.
         rng: Source of chance.
+        accepts: Says whether a cropped sample still teaches enough; the photo stays whole where it does not.
 
     Returns:
-        The sample in the coordinates of the returned image, and the image, `size` x `size`, mode RGB.
+        The sample in the coordinates of the returned image, and the image, mode RGB.
     """
     frame = FULL_FRAME
     if rng.random() < settings.crop:
-        frame = draw_frame(sample, settings.smallest_crop, rng)
-        sample = cropped(sample, frame)
+        drawn = draw_frame(sample, settings.smallest_crop, rng)
+        tighter = cropped(sample, drawn)
+        if accepts(tighter):
+            sample, frame = tighter, drawn
     region = (
         frame.x0 * image.width,
         frame.y0 * image.height,
         frame.x1 * image.width,
         frame.y1 * image.height,
     )
-    image = image.resize((size, size), Image.Resampling.BILINEAR, box=region, reducing_gap=2.0)
+    shape = to_pixels(frame, *image.size)
+    target = (shape.width, shape.height) if size is None else (size, size)
+    image = image.resize(target, Image.Resampling.BILINEAR, box=region, reducing_gap=2.0)
     if rng.random() < settings.flip:
         sample, image = mirrored(sample), image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     return sample, _recoloured(image, settings, rng)
@@ -87,7 +98,8 @@ def cropped(sample: Sample, frame: Box) -> Sample:
     """Re-express a sample in a crop of its photo and drop what the crop no longer shows.
 
     A box that the frame cuts stays, clipped, while most of it is seen: the wide shots of a tighter photo end where that
-    photo ends. A close-up or a head is kept only when (nearly) whole. Scale and number of people change with the frame.
+    photo ends. A close-up or a head is kept only when (nearly) whole. Scale, number of people and the lead's place
+    change with the frame.
     """
     grounding, keep = sample.grounding, frame.area
     if grounding.people == 0:
@@ -100,7 +112,7 @@ def cropped(sample: Sample, frame: Box) -> Sample:
     for target, share in zip(sample.shots, (0.5, 0.88, 0.97), strict=True):
         box = seen(target.box, share)
         whole = box is not None or (target.box is None and keep > 0.7)
-        shots.append(ShotTarget(box, target.captions if whole else ()))
+        shots.append(replace(target, box=box, captions=target.captions if whole else ()))
     return replace(
         sample,
         aspect=_aspect(sample, frame),
@@ -112,6 +124,7 @@ def cropped(sample: Sample, frame: Box) -> Sample:
             native_scale=grounding.native_scale if frame.height > 0.85 else None,
         ),
         shots=tuple(shots),
+        reasoning=sample.reasoning if keep > 0.8 else replace(sample.reasoning, subject=""),
     )
 
 
@@ -125,7 +138,7 @@ def mirrored(sample: Sample) -> Sample:
     def box(one: Box | None) -> Box | None:
         return None if one is None else flip(one)
 
-    grounding = sample.grounding
+    grounding, reasoning = sample.grounding, sample.reasoning
     return replace(
         sample,
         grounding=replace(
@@ -135,8 +148,9 @@ def mirrored(sample: Sample) -> Sample:
             facing=MIRRORED.get(grounding.facing or "", grounding.facing),
         ),
         shots=tuple(
-            ShotTarget(box(shot.box), tuple(swap_sides(caption) for caption in shot.captions)) for shot in sample.shots
+            replace(shot, box=box(shot.box), captions=tuple(map(swap_sides, shot.captions))) for shot in sample.shots
         ),
+        reasoning=Reasoning(*map(swap_sides, (reasoning.scene, reasoning.subject, reasoning.story))),
     )
 
 

@@ -1,4 +1,4 @@
-"""Mixtures of samples as the rows trl wants, and the collator of the compact model."""
+"""Mixtures of samples as the rows trl wants, and a collator for either family of models."""
 
 from __future__ import annotations
 
@@ -12,12 +12,19 @@ import numpy as np
 import torch
 from datasets import Dataset
 from PIL import Image
+from transformers import BatchFeature, ProcessorMixin
+from trl.data_utils import apply_chat_template, prepare_multimodal_messages
+from trl.trainer.sft_trainer import DataCollatorForVisionLanguageModeling
 
 from shotcrop_cli.model import grammar
 from shotcrop_train.augmentation import Augmentation, augment
+from shotcrop_train.contract import Contract
 from shotcrop_train.nano.network import vocabulary_of
 from shotcrop_train.nano.processing import NanoProcessor
-from shotcrop_train.samples import Sample, load_pixels
+from shotcrop_train.samples import Sample, load_photo, load_pixels
+
+IGNORED = -100
+"""The label that carries no loss: torch's own `ignore_index`."""
 
 
 class Mixture:
@@ -29,10 +36,12 @@ class Mixture:
         groups: Samples by group name.
         shares: Probability of each group; groups without samples must have none.
         length: Number of rows.
-        size: Side of the square photos in pixels.
+        size: Side in pixels of the square that photos are squashed to; None keeps their shape.
         augmentation: How strongly rows are varied.
         seed: Source of chance.
+        contract: How rows are written; samples that do not hold what it needs are left out.
         cache: Keep every photo's pixels in memory once read.
+        max_side: Longer side in pixels of a photo that keeps its shape; None for no limit.
     """
 
     def __init__(
@@ -40,21 +49,24 @@ class Mixture:
         groups: Mapping[str, Sequence[Sample]],
         shares: Mapping[str, float],
         length: int,
-        size: int,
+        size: int | None,
         augmentation: Augmentation,
         seed: int,
+        contract: Contract,
         cache: bool = True,
+        max_side: int | None = None,
     ) -> None:
         names = [name for name in groups if shares.get(name, 0.0) > 0.0]
         if not names:
             raise ValueError("a mixture needs a group with a share above 0")
-        for name in names:
-            if not groups[name]:
-                raise ValueError(f"group '{name}' has a share of {shares[name]} but no samples")
-        self.groups = [groups[name] for name in names]
+        self.groups = [[sample for sample in groups[name] if contract.teaches(sample)] for name in names]
+        for name, group in zip(names, self.groups, strict=True):
+            if not group:
+                raise ValueError(f"group '{name}' has a share of {shares[name]} but no samples to draw")
         weights = np.array([shares[name] for name in names])
         self.shares = weights / weights.sum()
         self.length, self.size, self.augmentation, self.seed = length, size, augmentation, seed
+        self.contract, self.max_side = contract, max_side
         self.pixels: dict[Path, Image.Image] | None = {} if cache else None
 
     def dataset(self) -> Dataset:
@@ -67,32 +79,32 @@ class Mixture:
         return Dataset.from_dict({"draw": list(range(self.length))}).with_transform(rows)
 
     def draw(self, index: int) -> dict[str, Any]:
-        """Return a row: `image`, `prompt` and `completion` as trl wants them, `shot_weight` and the `draw`'s number."""
+        """Return a row: `image`, `prompt`, `completion` as trl wants them, the shots' `spans` and the `draw` itself."""
         rng = np.random.default_rng((self.seed, index))
         group = self.groups[rng.choice(len(self.groups), p=self.shares)]
         sample = group[rng.integers(len(group))]
-        sample, image = augment(sample, self._pixels(sample.path), self.size, self.augmentation, rng)
-        return row(sample, image, rng) | {"draw": index}
+        photo = self._pixels(sample.path)
+        sample, image = augment(sample, photo, self.size, self.augmentation, rng, self.contract.teaches)
+        return row(sample, image, self.contract, rng) | {"draw": index}
 
     def _pixels(self, path: Path) -> Image.Image:
-        if self.pixels is None:
-            return load_pixels(path)
-        if path not in self.pixels:
-            self.pixels[path] = load_pixels(path)
-        return self.pixels[path]
+        if self.pixels is not None and path in self.pixels:
+            return self.pixels[path]
+        image = load_pixels(path) if self.size is not None else load_photo(path, self.max_side)
+        if self.pixels is not None:
+            self.pixels[path] = image
+        return image
 
 
-def row(sample: Sample, image: Image.Image, rng: np.random.Generator) -> dict[str, Any]:
+def row(sample: Sample, image: Image.Image, contract: Contract, rng: np.random.Generator) -> dict[str, Any]:
     """Write a sample as a conversational prompt and completion; one of a shot's captions is drawn."""
-    shots = [
-        (shot.box, shot.captions[rng.integers(len(shot.captions))] if shot.captions else "") for shot in sample.shots
-    ]
-    answer = grammar.write(sample.grounding, shots)
+    captions = [shot.captions[rng.integers(len(shot.captions))] if shot.captions else "" for shot in sample.shots]
+    target = contract.write(sample, captions, image.size)
     return {
         "image": image,
-        "prompt": [{"role": "user", "content": grammar.aspect_token(sample.aspect)}],
-        "completion": [{"role": "assistant", "content": answer}],
-        "shot_weight": sample.shot_weight,
+        "prompt": [{"role": "user", "content": contract.prompt(sample.aspect)}],
+        "completion": [{"role": "assistant", "content": target.text}],
+        "spans": target.spans,
     }
 
 
@@ -100,8 +112,9 @@ def row(sample: Sample, image: Image.Image, rng: np.random.Generator) -> dict[st
 class NanoCollator:
     """Makes a batch of rows for the compact model: what trl's own collator makes, plus weights and noise.
 
-    Unknown parts of an answer carry no label. The weights of a row's shots follow its `shot_weight`. Location tokens
-    are read with noise while their targets stay exact: when it decodes, the model reads its own, imperfect, tokens.
+    Unknown parts of an answer carry no label, nor does a shot of weight 0. Any other weight is that of a shot's box
+    alone: a proposed box may be off, a caption is true. Location tokens are read with noise while their targets stay
+    exact: when it decodes, the model reads its own, imperfect, tokens.
 
     Args:
         processor: The compact model's processor.
@@ -128,14 +141,14 @@ class NanoCollator:
         answer_ids = tokenizer(answers)["input_ids"]
         lengths = [len(a) + len(b) for a, b in zip(prompt_ids, answer_ids, strict=True)]
         ids = np.full((len(rows), max(lengths)), pad, dtype=np.int64)
-        labels = np.full_like(ids, -100)
+        labels = np.full_like(ids, IGNORED)
         weights = np.zeros(ids.shape, dtype=np.float32)
         for index, (before, after) in enumerate(zip(prompt_ids, answer_ids, strict=True)):
             start, stop = len(before), len(before) + len(after)
             ids[index, :start], ids[index, start:stop] = before, after
             labels[index, start:stop] = after
-            weights[index, start:stop] = self._weights(np.array(after), float(rows[index]["shot_weight"]))
-        labels[labels == self.vocabulary.id(grammar.UNKNOWN)] = -100
+            weights[index, start:stop] = self._weights(np.array(after), rows[index]["spans"])
+        labels[(labels == self.vocabulary.id(grammar.UNKNOWN)) | (weights == 0.0)] = IGNORED
         self._disturb(ids, [int(one["draw"]) for one in rows])
         return {
             "input_ids": torch.from_numpy(ids),
@@ -147,12 +160,16 @@ class NanoCollator:
             ],
         }
 
-    def _weights(self, answer: np.ndarray, shot_weight: float) -> np.ndarray:
-        """Weigh the location tokens after the first shot's marker by the shot weight, all else by 1."""
+    def _weights(self, answer: np.ndarray, spans: Sequence[tuple[int, int, float]]) -> np.ndarray:
+        """Weigh the location tokens behind each shot's marker by the shot's weight, a shot of weight 0 wholly."""
+        markers = self.vocabulary.span(grammar.SHOT_TOKENS)
+        shot = np.cumsum((answer >= markers.start) & (answer < markers.stop))
+        weights = np.array([1.0, *(weight for _, _, weight in spans)])[shot]
         span = self.vocabulary.locations
-        in_shots = np.cumsum(answer == self.vocabulary.id(grammar.SHOT_TOKENS[0])) > 0
         location = (answer >= span.start) & (answer < span.stop)
-        return np.where(in_shots & location, shot_weight, 1.0)
+        # The end of the answer belongs to no shot.
+        ends = answer == self.vocabulary.id(grammar.END)
+        return np.where(~ends & (location | (weights == 0.0)), weights, 1.0)
 
     def _disturb(self, ids: np.ndarray, draws: Sequence[int]) -> None:
         """Move location tokens by noise, a third of the rows spared, the rest each by a strength of its own.
@@ -168,3 +185,62 @@ class NanoCollator:
             moved = row + np.round(rng.normal(size=row.shape) * strength).astype(np.int64)
             location = (row >= span.start) & (row < span.stop)
             np.copyto(row, moved.clip(span.start, span.stop - 1), where=location)
+
+
+@dataclass
+class TextCollator:
+    """Makes a batch of rows for a model of language: what trl's own collator makes, plus a weight for each token.
+
+    Tokens of a shot of weight 0 carry no label; a token on the border of two entries takes the smaller weight.
+
+    Args:
+        processor: The model's processor, with a fast tokenizer.
+        max_length: Longest sequence in tokens; None for no limit. A cut may fall into an answer, and must not into a
+            photo's tokens.
+    """
+
+    processor: ProcessorMixin
+    max_length: int | None = None
+
+    def __call__(self, rows: Sequence[Mapping[str, Any]]) -> BatchFeature:
+        """Return trl's batch with `labels` masked and `token_weights` (B, S), 0 where there is no label.
+
+        Raises:
+            ValueError: The chat template changes an answer, or the labels are not the tokens of the answer: no weight
+                could be given to the right tokens.
+        """
+        plain = [{key: row[key] for key in ("image", "prompt", "completion")} for row in rows]
+        collate = DataCollatorForVisionLanguageModeling(self.processor, self.max_length, completion_only_loss=True)
+        batch = collate(plain)
+        labels = batch["labels"]
+        weights = torch.zeros(labels.shape, dtype=torch.float32)
+        for row, label, weight in zip(rows, labels, weights, strict=True):
+            answer = (label != IGNORED).nonzero()[:, 0]
+            ids, scale = self._weigh(row)
+            if label[answer].tolist() != ids[: len(answer)] or (self.max_length is None and len(answer) < len(ids)):
+                raise ValueError(f"the labels are not the answer's tokens: {row['completion'][0]['content'][:60]!r}")
+            weight[answer] = torch.tensor(scale[: len(answer)])
+        labels[weights == 0.0] = IGNORED
+        batch["token_weights"] = weights
+        return batch
+
+    def _weigh(self, row: Mapping[str, Any]) -> tuple[list[int], list[float]]:
+        """Tokenize a row's completion as the chat template writes it, and return the ids and a weight for each."""
+        written = apply_chat_template(
+            {
+                "prompt": prepare_multimodal_messages(row["prompt"], images=[row["image"]]),
+                "completion": prepare_multimodal_messages(row["completion"]),
+            },
+            self.processor,
+        )
+        answer, before = row["completion"][0]["content"], written["prompt"]
+        # A template may open the answer itself, with `<think>`: then the answer begins in the prompt.
+        start = (before + written["completion"]).rfind(answer) - len(before)
+        if start < -len(before):
+            raise ValueError(f"the chat template changes the answer {answer[:60]!r}")
+        tokens = self.processor.tokenizer(written["completion"], add_special_tokens=False, return_offsets_mapping=True)
+        weights = []
+        for first, last in tokens["offset_mapping"]:
+            touched = (weight for low, high, weight in row["spans"] if first < high + start and low + start < last)
+            weights.append(min(touched, default=1.0))
+        return tokens["input_ids"], weights

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from PIL import Image, ImageOps
 
 from shotcrop_cli.dataset import Record
-from shotcrop_cli.shots import SHOT_TYPES, Box, Grounding
+from shotcrop_cli.shots import SHOT_TYPES, Box, Grounding, Reasoning
 from shotcrop_train import cinematographer
 from shotcrop_train.detections import ground, guess_aspect
 
@@ -20,10 +20,18 @@ CACHE_SIDE = 352
 
 @dataclass(frozen=True, slots=True)
 class ShotTarget:
-    """What is known of one shot: its box, or None, and any number of captions."""
+    """What is known of one shot.
+
+    Args:
+        box: Where it is cut, None when unknown.
+        captions: Any number of captions; one is drawn each time.
+        weight: Weight in the loss, where an expert's shot weighs 1. A shot of weight 0 is written into the answer, for
+            the sake of its form, but teaches nothing.
+    """
 
     box: Box | None = None
     captions: tuple[str, ...] = ()
+    weight: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,29 +41,30 @@ class Sample:
     Args:
         path: The photo.
         aspect: Width / height of the upright photo, None when unknown.
-        grounding: The chain of thought; None fields train nothing.
+        grounding: The chain of thought in figures; None fields train nothing.
         shots: Targets of the three shots, in their order; empty for a photo of nobody.
-        shot_weight: Weight of the shots' boxes in the loss; proposals count less than experts.
+        reasoning: The chain of thought in words.
     """
 
     path: Path
     aspect: float | None
     grounding: Grounding
     shots: tuple[ShotTarget, ...]
-    shot_weight: float = 1.0
+    reasoning: Reasoning = field(default_factory=Reasoning)
 
 
 def expert_samples(records: Iterable[Record]) -> list[Sample]:
-    """Return a sample for each record with an expert's triple."""
+    """Return a sample for each record with a triple; a shot that was not accepted weighs 0."""
     samples = []
     for record in records:
         if record.composition is None:
             continue
         shots = tuple(
-            ShotTarget(shot.box, (shot.caption,) if shot.caption else ()) for shot in record.composition.shots
+            ShotTarget(shot.box, (shot.caption,) if shot.caption else (), float(accepted))
+            for shot, accepted in zip(record.composition.shots, record.accepted, strict=True)
         )
         grounding = ground(record.detections, record.aspect, record.composition)
-        samples.append(Sample(record.path, _known_aspect(record), grounding, shots))
+        samples.append(Sample(record.path, _known_aspect(record), grounding, shots, record.composition.reasoning))
     return samples
 
 
@@ -69,8 +78,8 @@ def proposal_samples(records: Iterable[Record], shot_weight: float) -> list[Samp
         grounding = ground(record.detections, aspect)
         boxes = cinematographer.propose(grounding, record.detections, aspect) or (None,) * len(SHOT_TYPES)
         captions = (record.captions, (), ())
-        shots = tuple(ShotTarget(box, texts) for box, texts in zip(boxes, captions, strict=True))
-        samples.append(Sample(record.path, _known_aspect(record), grounding, shots, shot_weight))
+        shots = tuple(ShotTarget(box, texts, shot_weight) for box, texts in zip(boxes, captions, strict=True))
+        samples.append(Sample(record.path, _known_aspect(record), grounding, shots))
     return samples
 
 
@@ -91,6 +100,17 @@ def held_back(record: Record) -> bool:
     The file's name decides, so the slice stays the same in every run and every stage.
     """
     return hashlib.sha256(record.path.name.encode()).digest()[0] % 10 == 0
+
+
+def load_photo(path: Path, max_side: int | None = None) -> Image.Image:
+    """Return the upright photo in its own shape, its longer side at most `max_side` pixels, mode RGB."""
+    with Image.open(path) as image:
+        if max_side is not None:
+            image.draft("RGB", (max_side, max_side))
+        upright = ImageOps.exif_transpose(image).convert("RGB")
+    if max_side is not None and max(upright.size) > max_side:
+        upright.thumbnail((max_side, max_side), Image.Resampling.BICUBIC)
+    return upright
 
 
 def load_pixels(path: Path, side: int = CACHE_SIDE) -> Image.Image:

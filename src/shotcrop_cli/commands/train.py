@@ -180,10 +180,10 @@ def check_data_command(dataset: Path) -> None:
 )
 @click.option(
     "--coord-space",
-    type=click.Choice(["permille", "absolute"]),
+    type=click.Choice(["permille", "absolute", "location"]),
     default="permille",
     show_default=True,
-    help="How the answers' boxes are written: 0..1000, or pixels.",
+    help="How the answers' boxes are written: 0..1000, pixels, or location tokens.",
 )
 def import_data_command(coco: Path | None, answers: Path | None, photos: Path, output: Path, coord_space: str) -> None:
     """Write a dataset from COCO-style annotations or from models' answers."""

@@ -1,4 +1,4 @@
-"""The output contract of every ShotCrop model: text <-> `Composition`.
+"""The output contract of every ShotCrop model: text <-> `Composition`, or `NoSubject`.
 
 The form that models are taught and `render` writes:
 
@@ -9,6 +9,9 @@ The form that models are taught and `render` writes:
     </think>
     <answer>{"establishing": {"bbox_2d": [x0, y0, x1, y1], "caption": "..."},
     "medium": {...}, "close_up": {...}}</answer>
+
+The answer to a photo of nobody is `<answer>{"no_subject": true}</answer>`. In `CoordSpace.LOCATION` a box is a text of
+four location tokens, `"bbox_2d": "<loc_0><loc_12><loc_255><loc_240>"`.
 
 `parse` also reads what large models write instead: the opening `<think>` missing (some chat templates put
 it into the prompt), the answer in one code fence, or as bare JSON; `bbox` or `box` for `bbox_2d`; `close-up`,
@@ -25,21 +28,24 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
 from typing import NoReturn
 
 from shotcrop_cli.errors import AnswerError
 from shotcrop_cli.geometry import PERMILLE, from_pixels, to_pixels
-from shotcrop_cli.shots import SHOT_TYPES, Box, Composition, PixelBox, Reasoning, Shot, ShotType
+from shotcrop_cli.model.grammar import LOCATION_BINS, LOCATION_TOKENS
+from shotcrop_cli.shots import SHOT_TYPES, Box, Composition, NoSubject, PixelBox, Reasoning, Shot, ShotType
 
+NO_SUBJECT = "no_subject"
 _BOX_KEYS = ("bbox_2d", "bbox", "box")
-_SHOT_NAMES = {shot_type.value.replace("_", ""): shot_type for shot_type in SHOT_TYPES}
+_SHOT_NAMES = {kind.value.replace("_", ""): kind for kind in SHOT_TYPES}
 
 # None of these may scan a run of blanks twice: a model that derails writes thousands of them.
 _LABEL = re.compile(r"(?:\A|(?<=\n)|(?<=\s\s))(scene|subject|story)[ \t]{0,3}:", re.IGNORECASE)
 _FENCE = re.compile(r"```(?:json)?(.*?)```", re.IGNORECASE | re.DOTALL)
 _TAG = re.compile(r"<(/?)([a-z][a-z_ -]{0,20})>", re.IGNORECASE)
+_LOCATIONS = re.compile(r"\s*".join([r"<loc_(\d{1,4})>"] * 4))
 _BBOX = re.compile(r"\s*<bbox(?:_2d)?>\s*(\[.*?\])\s*</bbox(?:_2d)?>(.*)", re.IGNORECASE | re.DOTALL)
 
 
@@ -50,6 +56,8 @@ class CoordSpace(str, Enum):
     """0..1000 relative to the image: the contract, and the habit of Qwen3-VL [N]."""
     ABSOLUTE = "absolute"
     """Pixels of the resized image that the model saw: the habit of Qwen2.5-VL [N]."""
+    LOCATION = "location"
+    """The compact model's location tokens, added to the vocabulary of a larger one [O]."""
 
     def __str__(self) -> str:
         return self.value
@@ -65,6 +73,8 @@ class CoordSpace(str, Enum):
         """
         if self is CoordSpace.PERMILLE:
             return PERMILLE, PERMILLE
+        if self is CoordSpace.LOCATION:
+            return LOCATION_BINS - 1, LOCATION_BINS - 1
         if image_size is None or min(image_size) < 1:
             raise ValueError(f"absolute coordinates need the size of the resized image, not {image_size}")
         return image_size
@@ -72,7 +82,7 @@ class CoordSpace(str, Enum):
 
 def parse(
     text: str, *, space: CoordSpace = CoordSpace.PERMILLE, image_size: tuple[int, int] | None = None
-) -> Composition:
+) -> Composition | NoSubject:
     """Read a model's answer.
 
     Captions and sentences have their white space collapsed. Text in `<think>` that carries no label is
@@ -84,10 +94,11 @@ def parse(
         image_size: Width and height of the image that the model saw, for `CoordSpace.ABSOLUTE`.
 
     Returns:
-        The triple, with reasoning and without grounding and scores, which the contract does not carry.
+        The triple, with reasoning and without grounding and scores, which the contract does not carry; or that nobody
+        is visible.
 
     Raises:
-        AnswerError: The text is not a triple by the contract; the message says in one line why.
+        AnswerError: The text is no answer by the contract; the message says in one line why.
         ValueError: `image_size` is needed and missing.
     """
     steps = space.steps(image_size)
@@ -95,39 +106,61 @@ def parse(
         raise AnswerError("the answer is not valid Unicode")
     reasoning, body = _split(text)
     entries = _read_json(body) if body.startswith(("{", "[")) else _read_tags(body)
-    missing = [str(shot_type) for shot_type in SHOT_TYPES if shot_type not in entries]
+    if entries is None:
+        return NoSubject()
+    missing = [str(kind) for kind in SHOT_TYPES if kind not in entries]
     if missing:
         raise AnswerError(f"the answer lacks {', '.join(missing)}")
-    return Composition(tuple(_shot(kind, *entries[kind], steps) for kind in SHOT_TYPES), reasoning)
+    return Composition(tuple(_shot(kind, *entries[kind], space, steps) for kind in SHOT_TYPES), reasoning)
 
 
 def render(
-    composition: Composition,
+    answer: Composition | NoSubject,
     *,
     space: CoordSpace = CoordSpace.PERMILLE,
     image_size: tuple[int, int] | None = None,
+    think: bool = True,
 ) -> str:
-    """Write a composition by the contract; `parse` gives it back to one step of the coordinate space.
+    """Write an answer by the contract; `parse` gives it back to one step of the coordinate space.
 
     Scores and grounding are left out; runs of white space become one space.
+
+    Args:
+        answer: The triple, or that nobody is visible: then there is nothing to think about.
+        space: How the boxes are written.
+        image_size: Width and height of the image that the model saw, for `CoordSpace.ABSOLUTE`.
+        think: Whether the reasoning is written.
 
     Raises:
         ValueError: `image_size` is needed and missing.
     """
-    width, height = space.steps(image_size)
-    reasoning = composition.reasoning
-    sentences = {"scene": reasoning.scene, "subject": reasoning.subject, "story": reasoning.story}
-    lines = [f"{label}: {_one_line(words)}" for label, words in sentences.items() if words.strip()]
-    shots = {
-        shot.type.value: {
-            "bbox_2d": list(to_pixels(shot.box, width, height).corners),
-            "caption": _one_line(shot.caption),
-        }
-        for shot in composition.shots
-    }
+    if isinstance(answer, NoSubject):
+        return f'<answer>{{"{NO_SUBJECT}": true}}</answer>'
+    shots = ", ".join(render_shot(shot, space=space, image_size=image_size) for shot in answer.shots)
+    lines = [*_thought(answer.reasoning)] if think else []
+    return "\n".join([*lines, f"<answer>{{{shots}}}</answer>"])
+
+
+def render_shot(
+    shot: Shot, *, space: CoordSpace = CoordSpace.PERMILLE, image_size: tuple[int, int] | None = None
+) -> str:
+    """Write one shot's entry in the answer's JSON, `"medium": {"bbox_2d": [...], "caption": "..."}`.
+
+    Raises:
+        ValueError: `image_size` is needed and missing.
+    """
+    sides = list(to_pixels(shot.box, *space.steps(image_size)).corners)
+    box = "".join(LOCATION_TOKENS[side] for side in sides) if space is CoordSpace.LOCATION else sides
     # A caption may hold any text: without its angle brackets it cannot be taken for a tag.
-    answer = json.dumps(shots, ensure_ascii=False).replace("<", "\\u003c")
-    return "\n".join(["<think>", *lines, "</think>", f"<answer>{answer}</answer>"])
+    caption = json.dumps(_one_line(shot.caption), ensure_ascii=False).replace("<", "\\u003c")
+    return f'"{shot.type}": {{"bbox_2d": {json.dumps(box)}, "caption": {caption}}}'
+
+
+def _thought(reasoning: Reasoning) -> Iterator[str]:
+    sentences = {"scene": reasoning.scene, "subject": reasoning.subject, "story": reasoning.story}
+    yield "<think>"
+    yield from (f"{label}: {_one_line(words)}" for label, words in sentences.items() if words.strip())
+    yield "</think>"
 
 
 def _split(text: str) -> tuple[Reasoning, str]:
@@ -168,16 +201,21 @@ _Entry = tuple[object, str]
 """The sides as the model gave them, and the caption."""
 
 
-def _read_json(body: str) -> dict[ShotType, _Entry]:
+def _read_json(body: str) -> dict[ShotType, _Entry] | None:
+    """Read the shots' entries, or None where the answer is that nobody is visible."""
     try:
         answer = json.loads(body, object_pairs_hook=_unique, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
         raise AnswerError(f"the answer is not JSON: {_brief(str(error))}") from None
     if not isinstance(answer, dict):
         raise AnswerError("the answer must be a JSON object with one entry per shot")
+    if NO_SUBJECT in answer:
+        if answer != {NO_SUBJECT: True} or answer[NO_SUBJECT] is not True:
+            raise AnswerError(f"{NO_SUBJECT} must be true and stand alone")
+        return None
     entries: dict[ShotType, _Entry] = {}
     for name, value in answer.items():
-        kind = _shot_type(name)
+        kind = shot_type(name)
         if kind in entries:
             raise AnswerError(f"{kind} is given twice")
         entries[kind] = _json_entry(kind, value)
@@ -210,7 +248,7 @@ def _read_tags(body: str) -> dict[ShotType, _Entry]:
     ends = [*(tag.start() for tag in tags[1:]), len(body)]
     last: ShotType | None = None
     for tag, end in zip(tags, ends, strict=True):
-        kind, inside = _shot_type(tag[2]), body[tag.end() : end]
+        kind, inside = shot_type(tag[2]), body[tag.end() : end]
         if tag[1]:
             if kind is not last or inside.strip():
                 raise AnswerError(f"the closing tag of {kind} is misplaced")
@@ -230,8 +268,18 @@ def _read_tags(body: str) -> dict[ShotType, _Entry]:
     return entries
 
 
-def _shot(kind: ShotType, sides: object, caption: str, steps: tuple[int, int]) -> Shot:
+def _shot(kind: ShotType, sides: object, caption: str, space: CoordSpace, steps: tuple[int, int]) -> Shot:
+    if space is CoordSpace.LOCATION:
+        sides = _bins(kind, sides)
     return Shot(kind, _box(kind, sides, steps), _one_line(caption))
+
+
+def _bins(kind: ShotType, tokens: object) -> list[int]:
+    """Read four location tokens as the bins that they name."""
+    match = _LOCATIONS.fullmatch(tokens) if isinstance(tokens, str) else None
+    if match is None:
+        raise AnswerError(f"{kind} must have a box of four location tokens, not {_brief(str(tokens))}")
+    return [int(number) for number in match.groups()]
 
 
 def _box(kind: ShotType, sides: object, steps: tuple[int, int]) -> Box:
@@ -255,7 +303,12 @@ def _whole(kind: ShotType, side: object, shown: str) -> int:
     return side
 
 
-def _shot_type(name: str) -> ShotType:
+def shot_type(name: str) -> ShotType:
+    """Return the shot that a name means: `close_up`, `close-up`, `closeup` or `Close Up`.
+
+    Raises:
+        AnswerError: There is no such shot.
+    """
     kind = _SHOT_NAMES.get(re.sub(r"[\s_-]", "", name).lower())
     if kind is None:
         raise AnswerError(f"the answer has an unknown shot: {_brief(name)}")

@@ -1,0 +1,59 @@
+"""What a large model is told: the output contract of `shotcrop_cli.model.answer` as an instruction.
+
+Training writes the same text before every target that the runtime sends with every photo. The compact model needs
+none: it knows one task.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from shotcrop_cli.model.answer import CoordSpace
+from shotcrop_cli.model.grammar import LOCATION_BINS
+from shotcrop_cli.shots import ShotType
+
+DEFINITIONS: Mapping[ShotType, str] = {
+    ShotType.ESTABLISHING: "the widest frame worth showing, the place and its people, without a dead or busy rim",
+    ShotType.MEDIUM: "the lead person from above the head to the waist or mid-thigh, hands and action included",
+    ShotType.CLOSE_UP: "the lead person's head and shoulders, the face whole, or the detail that carries the story",
+}
+"""What each shot shows, one sentence each."""
+
+_BOXES: Mapping[CoordSpace, tuple[str, str]] = {
+    CoordSpace.PERMILLE: (
+        "[x0, y0, x1, y1]",
+        "Boxes are whole numbers from 0 to 1000, x relative to the width and y to the height of the photo.",
+    ),
+    CoordSpace.ABSOLUTE: ("[x0, y0, x1, y1]", "Boxes are whole pixels of the photo."),
+    CoordSpace.LOCATION: (
+        '"x0 y0 x1 y1"',
+        f"Boxes are four location tokens <loc_0> to <loc_{LOCATION_BINS - 1}> without spaces, x across the width and y "
+        "down the height of the photo.",
+    ),
+}
+"""For each coordinate space, what stands for a box in the pattern, and how it is to be written."""
+
+_THINK = (
+    "First write <think>, then three lines of one short sentence each, then </think>. scene: the place and its light. "
+    "subject: who leads, where in the frame, facing which way. story: what the three shots tell together.\n"
+)
+
+
+def instruction(space: CoordSpace = CoordSpace.PERMILLE, *, think: bool = True) -> str:
+    """Return the user's text that asks for an answer by the contract.
+
+    Args:
+        space: How the model writes boxes.
+        think: Whether it writes its reasoning first.
+    """
+    box, how = _BOXES[space]
+    shots = "\n".join(f"{kind}: {meaning}." for kind, meaning in DEFINITIONS.items())
+    pattern = ", ".join(f'"{kind}": {{"bbox_2d": {box}, "caption": "..."}}' for kind in DEFINITIONS)
+    return (
+        "Tell the story of the people in this photo in three shots, each a crop of it with a caption.\n"
+        f"{shots}\n"
+        f"{_THINK if think else ''}"
+        f"Answer with <answer>{{{pattern}}}</answer>.\n"
+        f"{how} A caption is one sentence of 6 to 18 words about what its own box shows.\n"
+        'If nobody is visible, write only <answer>{"no_subject": true}</answer>.'
+    )

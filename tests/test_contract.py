@@ -1,0 +1,203 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize
+
+from shotcrop_cli.errors import AnswerError
+from shotcrop_cli.geometry import PERMILLE, clamp
+from shotcrop_cli.model import grammar
+from shotcrop_cli.model.answer import CoordSpace
+from shotcrop_cli.model.prompts import DEFINITIONS, instruction
+from shotcrop_cli.shots import SHOT_TYPES, Box, Composition, Grounding, NoSubject, Reasoning
+from shotcrop_train.contract import Contract, GrammarContract, TextContract
+from shotcrop_train.samples import Sample, ShotTarget
+
+CAPTIONS = ("a street in the rain", "a man lifts his hat", "his calm face")
+SIZE = (640, 480)
+
+
+def qwen_size(size: tuple[int, int]) -> tuple[int, int]:
+    """What Qwen2.5-VL sees of an image: its own rounding to whole patches, within its own limits of pixels."""
+    width, height = size
+    height, width = smart_resize(height, width, factor=28, min_pixels=56 * 56, max_pixels=1280 * 28 * 28)
+    return width, height
+
+
+def text_contract(space: CoordSpace = CoordSpace.PERMILLE, think: bool = True) -> TextContract:
+    return TextContract(space, think, qwen_size)
+
+
+CONTRACTS: dict[str, Contract] = {
+    "grammar": GrammarContract(),
+    "grammar, no think": GrammarContract(think=False),
+    **{str(space): text_contract(space) for space in CoordSpace},
+    **{f"{space}, no think": text_contract(space, think=False) for space in CoordSpace},
+}
+every_contract = pytest.mark.parametrize("contract", CONTRACTS.values(), ids=CONTRACTS.keys())
+
+SAMPLE = Sample(
+    path=Path("photo.jpg"),
+    aspect=1.5,
+    grounding=Grounding(Box(0.3, 0.15, 0.6, 0.9), Box(0.4, 0.2, 0.5, 0.35), 2, "outdoor", "left", "full"),
+    shots=(
+        ShotTarget(Box(0.0, 0.0, 1.0, 1.0)),
+        ShotTarget(Box(0.2, 0.1, 0.8, 0.7), weight=0.0),
+        ShotTarget(Box(0.4, 0.2, 0.5, 0.35), weight=0.5),
+    ),
+    reasoning=Reasoning("A wet street.", "A man on the left.", "He greets."),
+)
+NOBODY = Sample(Path("empty.jpg"), None, Grounding(people=0), ())
+
+sides = st.floats(0.0, 1.0)
+
+
+@st.composite
+def samples(draw: st.DrawFn) -> Sample:
+    # Wider than a step of every space: a box below it grows, which is tested where boxes are rounded.
+    boxes = [clamp(draw(sides), draw(sides), draw(sides), draw(sides), min_side=0.02) for _ in SHOT_TYPES]
+    return replace(SAMPLE, shots=tuple(map(ShotTarget, boxes)))
+
+
+def round_trip(contract: Contract, sample: Sample, size: tuple[int, int], steps: tuple[int, int]) -> None:
+    answer = contract.read(contract.write(sample, CAPTIONS, size).text, size)
+    assert isinstance(answer, Composition)
+    for target, shot, caption in zip(sample.shots, answer.shots, CAPTIONS, strict=True):
+        assert shot.caption.lower() == caption
+        assert target.box is not None
+        for before, after, step in zip(target.box, shot.box, steps * 2, strict=True):
+            assert abs(before - after) <= 0.5 / step + 1e-9
+
+
+@given(samples())
+def test_boxes_in_thousandths_come_back_to_half_a_step(sample: Sample) -> None:
+    round_trip(text_contract(), sample, SIZE, (PERMILLE, PERMILLE))
+
+
+@given(samples(), st.integers(60, 4000), st.floats(0.4, 2.5))
+def test_boxes_in_pixels_of_the_resized_image_come_back_to_half_a_pixel_of_it(
+    sample: Sample, width: int, aspect: float
+) -> None:
+    size = (width, max(round(width / aspect), 56))
+    seen = qwen_size(size)
+    assert seen[0] % 28 == seen[1] % 28 == 0
+    round_trip(text_contract(CoordSpace.ABSOLUTE), sample, size, seen)
+
+
+@given(samples())
+def test_boxes_in_location_tokens_come_back_to_half_a_bin(sample: Sample) -> None:
+    steps = (grammar.LOCATION_BINS - 1, grammar.LOCATION_BINS - 1)
+    round_trip(text_contract(CoordSpace.LOCATION), sample, SIZE, steps)
+    round_trip(GrammarContract(), sample, SIZE, steps)
+    round_trip(GrammarContract(think=False), sample, SIZE, steps)
+
+
+def test_pixels_are_those_of_what_the_model_sees_not_of_what_it_is_handed() -> None:
+    assert qwen_size((3000, 2000)) == (1204, 812)
+    text = text_contract(CoordSpace.ABSOLUTE).write(SAMPLE, CAPTIONS, (3000, 2000)).text
+    assert '"establishing": {"bbox_2d": [0, 0, 1204, 812]' in text
+
+
+@every_contract
+def test_spans_hold_each_shot_with_its_weight(contract: Contract) -> None:
+    target = contract.write(SAMPLE, CAPTIONS, SIZE)
+    assert [weight for _, _, weight in target.spans] == [1.0, 0.0, 0.5]
+    for (start, end, _), kind, caption in zip(target.spans, SHOT_TYPES, CAPTIONS, strict=True):
+        entry = target.text[start:end]
+        assert entry.startswith((f"<{kind}>", f'"{kind}": {{'))
+        assert caption in entry
+        assert sum(other in entry for other in CAPTIONS) == 1
+    for (_, end, _), (start, _, _) in zip(target.spans, target.spans[1:], strict=False):
+        assert end <= start
+
+
+@every_contract
+def test_a_photo_of_nobody_is_said_and_understood(contract: Contract) -> None:
+    target = contract.write(NOBODY, (), SIZE)
+    assert target.spans == ()
+    assert contract.read(target.text, SIZE) == NoSubject()
+
+
+@every_contract
+@pytest.mark.parametrize("text", ["", "I see a man.", "<answer>{}</answer>", "<people_2>", "<establishing>"])
+def test_what_cannot_be_read_is_a_value_not_an_exception(contract: Contract, text: str) -> None:
+    assert isinstance(contract.read(text, SIZE), AnswerError)
+
+
+@pytest.mark.parametrize("space", CoordSpace)
+def test_reasoning_is_written_only_where_it_is_asked_for(space: CoordSpace) -> None:
+    thought = text_contract(space).write(SAMPLE, CAPTIONS, SIZE).text
+    assert thought.startswith(
+        "<think>\nscene: A wet street.\nsubject: A man on the left.\nstory: He greets.\n</think>\n"
+    )
+    blunt = text_contract(space, think=False).write(SAMPLE, CAPTIONS, SIZE).text
+    assert blunt.startswith("<answer>") and thought.endswith(blunt)
+    answer = text_contract(space, think=False).read(blunt, SIZE)
+    assert isinstance(answer, Composition) and answer.reasoning == Reasoning()
+
+
+def test_without_reasoning_in_words_the_grounding_is_put_into_words() -> None:
+    text = text_contract().write(replace(SAMPLE, reasoning=Reasoning()), CAPTIONS, SIZE).text
+    assert "scene: Two people outdoors." in text and "facing left" in text
+
+
+def test_the_grammar_without_thought_holds_unknown_slots_and_is_read_without_grounding() -> None:
+    contract = GrammarContract(think=False)
+    text = contract.write(SAMPLE, CAPTIONS, SIZE).text
+    thought, marker, shots = text.partition("<establishing>")
+    assert set(thought.replace(grammar.LEAD, "").replace(grammar.HEAD, "").split(">")) == {"<unk", ""}
+    assert GrammarContract().write(SAMPLE, CAPTIONS, SIZE).text.endswith(marker + shots)
+    answer = contract.read(text + grammar.END, SIZE)
+    assert isinstance(answer, Composition) and answer.grounding is None and answer.reasoning == Reasoning()
+
+
+def test_the_grammar_with_thought_is_what_the_compact_model_was_trained_on() -> None:
+    shots = [(shot.box, caption) for shot, caption in zip(SAMPLE.shots, CAPTIONS, strict=True)]
+    contract = GrammarContract()
+    assert contract.write(SAMPLE, CAPTIONS, SIZE).text == grammar.write(SAMPLE.grounding, shots)
+    assert contract.prompt(1.5) == grammar.aspect_token(1.5)
+    assert contract.prompt(None) == grammar.ASPECT_UNKNOWN
+
+
+def test_a_caption_cannot_pass_for_a_token() -> None:
+    captions = ("a <medium> sign", "</answer> <loc_3>", "his face <|end|>")
+    for contract in CONTRACTS.values():
+        target = contract.write(SAMPLE, captions, SIZE)
+        assert isinstance(contract.read(target.text, SIZE), Composition)
+        assert len(target.spans) == 3
+
+
+def test_an_answer_in_words_needs_all_boxes() -> None:
+    shots = (*SAMPLE.shots[:2], ShotTarget())
+    partial = replace(SAMPLE, shots=shots)
+    assert GrammarContract().teaches(partial)
+    assert not text_contract().teaches(partial)
+    assert text_contract().teaches(SAMPLE) and text_contract().teaches(NOBODY)
+    with pytest.raises(ValueError, match="the close_up shot has no box"):
+        text_contract().write(partial, CAPTIONS, SIZE)
+
+
+@pytest.mark.parametrize("think", [True, False])
+@pytest.mark.parametrize("space", CoordSpace)
+def test_the_instruction_explains_shots_space_and_reasoning(space: CoordSpace, think: bool) -> None:
+    text = text_contract(space, think).prompt(1.5)
+    assert text == instruction(space, think=think)
+    assert all(f"{kind}: {meaning}" in text for kind, meaning in DEFINITIONS.items())
+    assert ("<think>" in text) == think
+    assert {
+        CoordSpace.PERMILLE: "from 0 to 1000",
+        CoordSpace.ABSOLUTE: "whole pixels",
+        CoordSpace.LOCATION: "<loc_255>",
+    }[space] in text
+
+
+@pytest.mark.parametrize("space", CoordSpace)
+def test_the_instruction_itself_is_no_answer(space: CoordSpace) -> None:
+    contract = text_contract(space)
+    pattern = contract.prompt(None).split("Answer with ")[1].split("\n")[0]
+    assert isinstance(contract.read(pattern, SIZE), AnswerError)
+    assert isinstance(contract.read(contract.prompt(None), SIZE), AnswerError)

@@ -1,0 +1,180 @@
+"""How a family of models is asked and how it answers: one contract for training, rewards and evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Protocol
+
+from shotcrop_cli.errors import AnswerError
+from shotcrop_cli.model import grammar
+from shotcrop_cli.model.answer import CoordSpace, parse, render, render_shot
+from shotcrop_cli.model.prompts import instruction
+from shotcrop_cli.shots import (
+    FACINGS,
+    FULL_FRAME,
+    NATIVE_SCALES,
+    SETTINGS,
+    SHOT_TYPES,
+    Answer,
+    Composition,
+    Grounding,
+    NoSubject,
+    Reasoning,
+    Shot,
+)
+from shotcrop_train.samples import Sample
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a model is to write.
+
+    Args:
+        text: The whole answer.
+        spans: For each shot, in their order, the characters [start, end) of its entry and its weight in the loss;
+            empty for a photo of nobody.
+    """
+
+    text: str
+    spans: tuple[tuple[int, int, float], ...]
+
+
+class Contract(Protocol):
+    """How one family of models is asked and answers."""
+
+    def prompt(self, aspect: float | None) -> str:
+        """Return the user's text beside a photo of that width / height, None when it is unknown."""
+        ...
+
+    def teaches(self, sample: Sample) -> bool:
+        """Say whether a sample holds all that `write` needs."""
+        ...
+
+    def write(self, sample: Sample, captions: Sequence[str], size: tuple[int, int]) -> Target:
+        """Write the answer that a sample teaches.
+
+        Args:
+            sample: The photo's targets, relative to the image that the model is shown.
+            captions: One caption for each shot, empty when unknown.
+            size: Width and height in pixels of the image that is handed to the processor.
+
+        Raises:
+            ValueError: `teaches` says no.
+        """
+        ...
+
+    def read(self, text: str, size: tuple[int, int]) -> Answer:
+        """Read what a model wrote; what cannot be read is an `AnswerError` that is returned, not raised.
+
+        Args:
+            text: The answer without special tokens.
+            size: Width and height in pixels of the image that was handed to the processor.
+        """
+        ...
+
+
+def _thought(grounding: Grounding) -> str:
+    return grammar.write(grounding, [(None, "")] * len(SHOT_TYPES)).partition(grammar.SHOT_TOKENS[0])[0]
+
+
+_NO_THOUGHT = _thought(Grounding())
+_ANY_THOUGHT = _thought(Grounding(FULL_FRAME, FULL_FRAME, 1, SETTINGS[0], FACINGS[0], NATIVE_SCALES[0]))
+
+
+@dataclass(frozen=True, slots=True)
+class GrammarContract:
+    """The compact model's grammar.
+
+    Args:
+        think: Whether the chain of thought is taught; without it its slots hold `<unk>`, which carries no loss.
+    """
+
+    think: bool = True
+
+    def prompt(self, aspect: float | None) -> str:
+        """Return the aspect's token: the compact model knows but one task."""
+        return grammar.aspect_token(aspect)
+
+    def teaches(self, sample: Sample) -> bool:
+        """Say yes: the grammar has a sign for what is not known."""
+        return True
+
+    def write(self, sample: Sample, captions: Sequence[str], size: tuple[int, int]) -> Target:
+        """Write a sample in the grammar; `size` has no part in it."""
+        grounding = sample.grounding if self.think or sample.grounding.people == 0 else Grounding()
+        # Angle brackets would be taken for control tokens.
+        plain = [caption.replace("<", "").replace(">", "") for caption in captions]
+        boxes = [shot.box for shot in sample.shots]
+        text = grammar.write(grounding, list(zip(boxes, plain, strict=True)))
+        if grounding.people == 0:
+            return Target(text, ())
+        borders = [*(text.index(token) for token in grammar.SHOT_TOKENS), len(text)]
+        weights = (shot.weight for shot in sample.shots)
+        spans = tuple((*border, weight) for border, weight in zip(pairwise(borders), weights, strict=True))
+        return Target(text, spans)
+
+    def read(self, text: str, size: tuple[int, int]) -> Answer:
+        """Read an answer in the grammar, one without a chain of thought included."""
+        text = text.strip()
+        thoughtless = text.startswith(_NO_THOUGHT)
+        try:
+            # The grammar's reader wants every slot filled: a stand-in is read in place of nothing, and taken away.
+            answer = grammar.read(text.replace(_NO_THOUGHT, _ANY_THOUGHT, 1))
+        except AnswerError as error:
+            return error
+        if thoughtless and isinstance(answer, Composition):
+            return replace(answer, reasoning=Reasoning(), grounding=None)
+        return answer
+
+
+@dataclass(frozen=True, slots=True)
+class TextContract:
+    """The output contract in words and JSON, of models that were trained on language.
+
+    Args:
+        space: How the model writes boxes.
+        think: Whether it writes its reasoning first.
+        seen: Maps the size of an image that is handed to the processor to the size of what the model sees of it, width
+            and height in pixels. Boxes in `CoordSpace.ABSOLUTE` are in pixels of the latter.
+    """
+
+    space: CoordSpace
+    think: bool
+    seen: Callable[[tuple[int, int]], tuple[int, int]]
+
+    def prompt(self, aspect: float | None) -> str:
+        """Return the instruction; such a model is shown the photo in its own shape."""
+        return instruction(self.space, think=self.think)
+
+    def teaches(self, sample: Sample) -> bool:
+        """Say whether all three boxes are known, or nobody is visible."""
+        return sample.grounding.people == 0 or all(shot.box is not None for shot in sample.shots)
+
+    def write(self, sample: Sample, captions: Sequence[str], size: tuple[int, int]) -> Target:
+        """Write a sample by the contract; where nobody put its reasoning into words, its grounding is."""
+        if sample.grounding.people == 0:
+            return Target(render(NoSubject()), ())
+        seen = self.seen(size)
+        shots = []
+        for kind, target, caption in zip(SHOT_TYPES, sample.shots, captions, strict=True):
+            if target.box is None:
+                raise ValueError(f"{sample.path}: the {kind} shot has no box, and an answer in words needs all three")
+            shots.append(Shot(kind, target.box, caption))
+        reasoning = sample.reasoning if sample.reasoning != Reasoning() else grammar.verbalise(sample.grounding)
+        text = render(Composition(tuple(shots), reasoning), space=self.space, image_size=seen, think=self.think)
+        answer = text.rindex("<answer>")
+        spans = []
+        for shot, target in zip(shots, sample.shots, strict=True):
+            entry = render_shot(shot, space=self.space, image_size=seen)
+            start = text.index(entry, answer)
+            spans.append((start, start + len(entry), target.weight))
+        return Target(text, tuple(spans))
+
+    def read(self, text: str, size: tuple[int, int]) -> Answer:
+        """Read an answer by the contract."""
+        try:
+            return parse(text, space=self.space, image_size=self.seen(size))
+        except AnswerError as error:
+            return error
