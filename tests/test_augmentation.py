@@ -118,3 +118,18 @@ def test_no_augmentation_only_squashes() -> None:
     sample, image = augment(SAMPLE, marked_photo(), 64, NO_AUGMENTATION, np.random.default_rng(0))
     assert sample == SAMPLE
     assert image.size == (64, 64)
+
+
+def test_dropped_captions_leave_boxes_and_all_other_chances_as_they_were() -> None:
+    settings = replace(NO_AUGMENTATION, flip=0.5, caption_dropout=0.5)
+    dropped = 0
+    for seed in range(40):
+        sample, _ = augment(SAMPLE, marked_photo(), 64, settings, np.random.default_rng(seed))
+        whole, _ = augment(
+            SAMPLE, marked_photo(), 64, replace(settings, caption_dropout=0.0), np.random.default_rng(seed)
+        )
+        assert [shot.box for shot in sample.shots] == [shot.box for shot in whole.shots]
+        captions = [shot.captions for shot in sample.shots]
+        assert captions in ([()] * 3, [shot.captions for shot in whole.shots])
+        dropped += captions == [()] * 3
+    assert 10 < dropped < 30

@@ -9,6 +9,7 @@ from shotcrop_cli.errors import ExitCode
 from shotcrop_cli.options import (
     batch_size_option,
     device_option,
+    devices_option,
     json_option,
     log_options,
     model_options,
@@ -81,3 +82,28 @@ def test_a_wrong_value_is_a_usage_error_that_names_the_flag(flag: str, value: st
     _, output = _flags(flag, value, code=ExitCode.USAGE)
     assert why in " ".join(output.split())
     assert flag in output
+
+
+def _devices(value: str) -> tuple[int, str, str]:
+    """Return the exit code, what a command that takes several devices gets, and what is said."""
+    got: list[str] = []
+
+    @click.command()
+    @devices_option
+    def command(device: str) -> None:
+        got.append(device)
+
+    result = CliRunner().invoke(command, ["--device", value])
+    return result.exit_code, "".join(got), result.output
+
+
+@pytest.mark.parametrize("value", ["auto", "cpu", "cuda", "cuda:3", "cuda:0,cuda:1", "cuda,cuda:1", "cuda:all"])
+def test_several_gpus_may_be_named(value: str) -> None:
+    assert _devices(value)[:2] == (ExitCode.OK, value)
+
+
+@pytest.mark.parametrize("value", ["gpu", "cpu,cuda", "cuda:0,cuda:all", "cuda:0,", "cpu:all", ""])
+def test_devices_that_do_not_go_together_are_a_usage_error(value: str) -> None:
+    code, got, output = _devices(value)
+    assert (code, got) == (ExitCode.USAGE, "")
+    assert "is not auto, cpu, cuda, cuda:N" in " ".join(output.split())

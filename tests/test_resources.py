@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from shotcrop_cli import resources
-from shotcrop_cli.resources import memory_limit, physical_memory, processor_quota, usable_processors
+from shotcrop_cli.resources import memory_limit, physical_memory, processor_quota, usable_memory, usable_processors
 
 
 @pytest.fixture
@@ -55,3 +55,12 @@ def test_other_systems_tell_of_no_limits(groups: Path, tmp_path: Path, own: str 
 
 def test_there_is_more_memory_than_this_process_takes() -> None:
     assert physical_memory() > 1 << 28
+
+
+@pytest.mark.parametrize(("limit", "usable"), [(None, 100), (60, 60), (140, 100)])
+def test_usable_memory_is_what_there_is_within_the_limit(
+    monkeypatch: pytest.MonkeyPatch, limit: int | None, usable: int
+) -> None:
+    monkeypatch.setattr(resources, "physical_memory", lambda: 100)
+    monkeypatch.setattr(resources, "memory_limit", lambda: limit)
+    assert usable_memory() == usable

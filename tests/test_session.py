@@ -6,18 +6,22 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
-from shotcrop_cli.errors import DeviceError, ExitCode, ModelError, ShotcropError
+from shotcrop_cli.errors import DeviceError, ExitCode, ModelError, OutputError, ShotcropError
 from shotcrop_cli.model import session
 from shotcrop_cli.model.session import (
     CPU,
     CUDA,
     Device,
+    MemoryShortage,
     Session,
     import_onnxruntime,
+    kept_in,
     open_session,
     parse_device,
+    parse_devices,
     with_providers,
 )
+from shotcrop_cli.model.tensorrt import LARGEST_BATCH, TENSORRT, Engine
 
 
 @pytest.mark.parametrize(
@@ -35,10 +39,43 @@ def test_an_unknown_device_is_a_device_error(text: str) -> None:
     assert caught.value.exit_code == ExitCode.DEVICE
 
 
+@pytest.mark.parametrize(
+    ("text", "devices"),
+    [
+        ("auto", (Device("auto"),)),
+        ("cuda:1", (Device("cuda", 1),)),
+        ("cuda:2,cuda", (Device("cuda", 2), Device("cuda", 0))),
+        ("cuda:all", (Device("cuda", 0), Device("cuda", 1), Device("cuda", 2))),
+    ],
+)
+def test_several_gpus_are_read(text: str, devices: tuple[Device, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "gpu_names", lambda: ("Gold", "Gold", "Silver"))
+    assert parse_devices(text) == devices
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("cuda:0,cpu", "do not go together"),
+        ("cuda:0,auto", "do not go together"),
+        ("cuda:0,cuda", "name one twice"),
+        ("cuda:0,", "unknown device ''"),
+        ("cuda:all", "cuda:all is unavailable: there is no NVIDIA GPU"),
+    ],
+)
+def test_devices_that_cannot_be_had_together_are_a_device_error(
+    text: str, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "gpu_names", lambda: ())
+    with pytest.raises(DeviceError, match=why):
+        parse_devices(text)
+
+
 class FakeRuntime:
     """An ONNX Runtime that offers what it is told, and whose sessions use what they are told."""
 
     SessionOptions = SimpleNamespace
+    __version__ = "9.8.7"
 
     def __init__(self, offered: list[str], used: list[str], *, breaks: bool = False) -> None:
         self.offered, self.used, self.breaks = offered, used, breaks
@@ -96,7 +133,7 @@ def test_cuda_gets_the_gpu_that_was_named(monkeypatch: pytest.MonkeyPatch) -> No
     runtime = FakeRuntime([CUDA, CPU], [CUDA, CPU])
     use(monkeypatch, runtime)
     assert open_session(Path("graph.onnx"), Device("cuda", 2)).on_cuda
-    assert runtime.asked == [(CUDA, {"device_id": 2}), CPU]
+    assert runtime.asked == [(CUDA, {"device_id": 2, "arena_extend_strategy": "kSameAsRequested"}), CPU]
 
 
 def test_cpu_never_asks_for_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,11 +152,92 @@ def test_a_file_that_is_no_graph_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["tensorrt", "TensorrtExecutionProvider"])
 def test_providers_are_tried_in_the_order_they_are_named(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    tensorrt = "TensorrtExecutionProvider"
-    runtime = FakeRuntime([tensorrt, CUDA, CPU], [tensorrt, CPU])
+    runtime = FakeRuntime([TENSORRT, CUDA, CPU], [TENSORRT, CPU])
     use(monkeypatch, runtime)
-    open_session(Path("graph.onnx"), with_providers(Device("cuda", 1), [name, "cpu"]))
-    assert runtime.asked == [(tensorrt, {"device_id": 1}), CPU]
+    assert open_session(Path("graph.onnx"), with_providers(Device("cuda", 1), [name, "cuda", "cpu"])).on_cuda
+    cuda = (CUDA, {"device_id": 1, "arena_extend_strategy": "kSameAsRequested"})
+    assert runtime.asked == [(TENSORRT, {"device_id": 1}), cuda, CPU]
+
+
+@pytest.mark.parametrize(
+    ("named", "had"),
+    [
+        (["tensorrt"], ("tensorrt", "cuda")),
+        (["tensorrt", "cpu"], ("tensorrt", "cuda", "cpu")),
+        (["tensorrt", "cpu", "cuda"], ("tensorrt", "cpu", "cuda")),
+        (["cuda", "tensorrt"], ("cuda", "tensorrt")),
+    ],
+)
+def test_tensorrt_brings_cuda_along(named: list[str], had: tuple[str, ...]) -> None:
+    assert with_providers(Device("auto"), named).providers == had
+
+
+def test_a_graph_that_is_not_for_tensorrt_runs_on_what_follows(monkeypatch: pytest.MonkeyPatch) -> None:
+    runtime = FakeRuntime([TENSORRT, CUDA, CPU], [CPU])
+    use(monkeypatch, runtime)
+    device = with_providers(Device("cuda", 1), ["tensorrt"]).without_tensorrt()
+    with pytest.raises(DeviceError, match="provider cuda is unavailable: ONNX Runtime fell back to CPUExecution"):
+        open_session(Path("graph.onnx"), device)
+    assert [name for name, _ in runtime.asked] == [CUDA]
+    assert Device("cuda", 1).without_tensorrt() == Device("cuda", 1)
+
+
+def test_tensorrt_is_told_every_shape_and_where_to_keep_its_engines(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(session, "gpu_names", lambda: ("Gold", "Silver 80GB"))
+    runtime = FakeRuntime([TENSORRT, CUDA, CPU], [TENSORRT, CUDA, CPU])
+    use(monkeypatch, runtime)
+    engine = Engine("ab" * 32, (("pixel_values", (3, 256, 256)), ("mask", ())))
+    open_session(Path("graph.onnx"), with_providers(Device("cuda", 1), ["tensorrt"]), engine=engine)
+    folder = tmp_path / "shotcrop" / "abababababababab-onnxruntime-9.8.7-silver-80gb"
+    assert folder.is_dir()
+    assert runtime.asked[0] == (
+        TENSORRT,
+        {
+            "device_id": 1,
+            "trt_engine_cache_enable": True,
+            "trt_engine_cache_path": str(folder),
+            "trt_timing_cache_enable": True,
+            "trt_timing_cache_path": str(folder),
+            "trt_profile_min_shapes": "pixel_values:1x3x256x256,mask:1",
+            "trt_profile_opt_shapes": "pixel_values:32x3x256x256,mask:32",
+            "trt_profile_max_shapes": f"pixel_values:{LARGEST_BATCH}x3x256x256,mask:{LARGEST_BATCH}",
+        },
+    )
+
+
+def test_other_providers_build_no_engines(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    runtime = FakeRuntime([TENSORRT, CUDA, CPU], [CUDA, CPU])
+    use(monkeypatch, runtime)
+    open_session(Path("graph.onnx"), Device("cuda"), engine=Engine("ab" * 32, (("pixel_values", (3, 8, 8)),)))
+    assert [one if isinstance(one, str) else one[0] for one in runtime.asked] == [CUDA, CPU]  # type: ignore[index]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_engines_that_cannot_be_kept_are_an_error_of_the_output(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "shotcrop").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    use(monkeypatch, FakeRuntime([TENSORRT, CUDA, CPU], [TENSORRT, CPU]))
+    engine = Engine("ab" * 32, (("pixel_values", (3, 8, 8)),))
+    with pytest.raises(OutputError, match=r"engines cannot be kept: .*XDG_CACHE_HOME"):
+        open_session(Path("graph.onnx"), with_providers(Device("auto"), ["tensorrt"]), engine=engine)
+
+
+@pytest.mark.parametrize(
+    ("provider", "index", "place"),
+    [(CUDA, 0, "gold"), (TENSORRT, 0, "gold"), (CUDA, 5, "cuda-5"), ("OpenVINOExecutionProvider", 0, "openvino")],
+)
+def test_what_is_kept_belongs_to_one_model_runtime_and_device(
+    monkeypatch: pytest.MonkeyPatch, provider: str, index: int, place: str
+) -> None:
+    monkeypatch.setattr(session, "gpu_names", lambda: ("Gold",))
+    use(monkeypatch, FakeRuntime([], []))
+    assert kept_in("cd" * 32, provider, index).name == f"cdcdcdcdcdcdcdcd-onnxruntime-9.8.7-{place}"
 
 
 def test_a_named_provider_that_is_not_had_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,8 +300,33 @@ def test_a_damaged_runtime_says_how_to_mend_it(monkeypatch: pytest.MonkeyPatch, 
 
 
 def test_a_gpu_that_fails_at_work_is_an_error_of_the_device() -> None:
-    with pytest.raises(DeviceError, match=r"failed: out of memory .*--batch-size"), Session(None, CUDA).at_work():
-        raise RuntimeError("out of memory")
+    failed = pytest.raises(DeviceError, match=r"failed: illegal access .*--device cpu")
+    with failed as caught, Session(None, CUDA).at_work():
+        raise RuntimeError("illegal access\nand more")
+    assert not isinstance(caught.value, MemoryShortage)
+
+
+@pytest.mark.parametrize("provider", [CUDA, CPU])
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError(
+            "[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : Non-zero status code returned while running Conv node.\n"
+            "bfc_arena.cc:376 Failed to allocate memory for requested buffer of size 939524096"
+        ),
+        RuntimeError("bfc_arena.cc: Available memory of 12 is smaller than requested bytes of 34"),
+        RuntimeError("CUDA failure 2: out of memory"),
+        RuntimeError("CUBLAS failure 3: CUBLAS_STATUS_ALLOC_FAILED"),
+        RuntimeError("CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"),
+        RuntimeError("[TRT] [defaultAllocator.cpp] 1: Cuda Runtime (OutOfMemory)"),
+        RuntimeError("std::bad_alloc"),
+        MemoryError(),
+    ],
+    ids=lambda error: str(error)[:40],
+)
+def test_a_shortage_of_memory_is_told_from_other_failures(error: Exception, provider: str) -> None:
+    with pytest.raises(MemoryShortage, match=r"is out of memory: .*--batch-size"), Session(None, provider).at_work():
+        raise error
 
 
 def test_what_fails_on_the_cpu_is_no_error_of_the_device() -> None:

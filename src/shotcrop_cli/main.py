@@ -36,6 +36,7 @@ COMMANDS: dict[str, LazyCommand] = {
     "crop": LazyCommand("crop", "crop_command", "Cut photos into establishing, medium and close-up shots."),
     "apply": LazyCommand("apply", "apply_command", "Cut photos again as their edited sidecars say."),
     "doctor": LazyCommand("doctor", "doctor_command", "Say what works on this machine, and mend the rest."),
+    "warmup": LazyCommand("warmup", "warmup_command", "Prepare a device: build engines, find the batch size."),
     "sheet": LazyCommand("sheet", "sheet_command", "Draw photos and their shots as a contact sheet."),
     "eval": LazyCommand("eval", "eval_command", "Measure a model against expert triples."),
     "train": LazyCommand("train", "train_command", "Train a model, stage by stage."),

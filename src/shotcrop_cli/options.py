@@ -68,6 +68,19 @@ def device_option(command: Command) -> Command:
     )(command)
 
 
+def devices_option(command: Command) -> Command:
+    """Add `--device` for commands that can use several GPUs; the command gets `device: str`."""
+    return click.option(
+        "--device",
+        type=_devices,
+        default="auto",
+        metavar="auto|cpu|cuda[:N],...",
+        show_default=True,
+        help="Where the model runs: cuda:0,cuda:1 on both, cuda:all on every GPU. A device that is named and cannot be "
+        "had is an error.",
+    )(command)
+
+
 def batch_size_option(command: Command) -> Command:
     """Add `-b/--batch-size`; the command gets `batch_size: int | None`, None for auto."""
     return click.option(
@@ -77,7 +90,7 @@ def batch_size_option(command: Command) -> Command:
         default="auto",
         metavar="auto|N",
         show_default=True,
-        help="Photos per call of the model.",
+        help="Photos that each device is given at once. auto: on a GPU, as many as make it faster.",
     )(command)
 
 
@@ -120,6 +133,13 @@ def _device(value: str) -> str:
     """Check the spelling; whether the device can be had is the model's to say."""
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", value):
         raise click.BadParameter(f"{value!r} is not auto, cpu, cuda or cuda:N.")
+    return value
+
+
+def _devices(value: str) -> str:
+    """Check the spelling, as `_device` does."""
+    if not re.fullmatch(r"auto|cpu|cuda:all|cuda(:\d+)?(,cuda(:\d+)?)*", value):
+        raise click.BadParameter(f"{value!r} is not auto, cpu, cuda, cuda:N, several of these GPUs, or cuda:all.")
     return value
 
 

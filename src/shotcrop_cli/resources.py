@@ -36,6 +36,11 @@ def physical_memory() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
+def usable_memory() -> int:
+    """Return the bytes of memory that this process may use at most."""
+    return min(physical_memory(), memory_limit() or physical_memory())
+
+
 def _limits(name: str) -> Iterator[str]:
     """Yield what the files of a limit say, in the process's own group and those around it."""
     try:

@@ -29,6 +29,8 @@ class Augmentation:
     gray: float = 0.05
     location_noise: float = 3.0
     """Standard deviation, in bins, of the noise on location tokens the model reads (not on those it must write)."""
+    caption_dropout: float = 0.0
+    """All captions of a row left out, so that boxes do not come to depend on the captions decoded before them."""
 
 
 def augment(
@@ -69,6 +71,8 @@ def augment(
     image = image.resize(target, Image.Resampling.BILINEAR, box=region, reducing_gap=2.0)
     if rng.random() < settings.flip:
         sample, image = mirrored(sample), image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    if settings.caption_dropout > 0.0 and rng.random() < settings.caption_dropout:
+        sample = replace(sample, shots=tuple(replace(shot, captions=()) for shot in sample.shots))
     return sample, _recoloured(image, settings, rng)
 
 

@@ -21,9 +21,11 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("one photo", inference.one_photo),
     ("processors", machine.processors),
     ("memory", machine.memory),
+    ("GPUs", machine.gpus),
     ("temporary files", machine.temporary_files),
     ("configuration", machine.configuration),
     ("model cache", machine.model_cache),
+    ("device cache", machine.device_cache),
     ("output", output.output),
 )
 """Causes before what follows from them."""

@@ -33,6 +33,14 @@ def memory(_patient: Patient) -> Iterator[Finding]:
         yield ok("memory", gigabytes(physical))
 
 
+def gpus(_patient: Patient) -> Iterator[Finding]:
+    """Tell which NVIDIA GPUs there are, by the numbers that `--device` gives them."""
+    from shotcrop_cli.model.gpu import gpu_names
+
+    if names := gpu_names():
+        yield ok("GPUs", ", ".join(f"cuda:{index} {name}" for index, name in enumerate(names)))
+
+
 def temporary_files(_patient: Patient) -> Iterator[Finding]:
     """Look for room for temporary files."""
     with temporary_folder() as folder:
@@ -73,3 +81,11 @@ def model_cache(_patient: Patient) -> Iterator[Finding]:
     folder = Path(constants.HF_HUB_CACHE)
     offline = ", HF_HUB_OFFLINE forbids to fetch any" if constants.HF_HUB_OFFLINE else ""
     yield ok("model cache", f"{folder}{'' if folder.is_dir() else ' (none yet)'}{offline}")
+
+
+def device_cache(_patient: Patient) -> Iterator[Finding]:
+    """Tell where engines and batch sizes are kept."""
+    from shotcrop_cli.model.cache import cache_root
+
+    folder = cache_root()
+    yield ok("device cache", f"{folder}{'' if folder.is_dir() else ' (none yet)'}")

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -28,18 +28,22 @@ from shotcrop_cli.console import Console
 from shotcrop_cli.model.lazy import LazyComposer
 from shotcrop_cli.options import (
     batch_size_option,
-    device_option,
+    devices_option,
     json_option,
     log_options,
     model_options,
     verbosity_options,
 )
-from shotcrop_cli.resources import usable_processors
+from shotcrop_cli.resources import usable_memory, usable_processors
 from shotcrop_cli.settings import CropSettings
-from shotcrop_cli.shots import SHOT_TYPES, Composer, ShotType
+from shotcrop_cli.shots import SHOT_TYPES, ShotType
 
-_BATCH_SIZE_CPU, _BATCH_SIZE_GPU = 8, 32
-"""`--batch-size auto`: a CPU gains nothing from more, a GPU needs them to be busy [O]."""
+if TYPE_CHECKING:
+    from shotcrop_cli.model.fleet import Fleet
+
+_BYTES_PER_PIXEL = 3
+_SHARE_FOR_PIXELS = 4
+"""A GPU wants large batches, for which a quarter of the memory may hold decoded photos [O]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +53,9 @@ class ModelOptions:
     Args:
         name: Name, folder or hub id; None for the default.
         offline: Whether the hub is never asked.
-        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        device: `auto`, `cpu`, `cuda`, `cuda:N`, several of these GPUs with commas between, or `cuda:all`.
         providers: Execution providers to try in order, empty to choose by device.
-        batch_size: Photos per call of the model, None to choose by device.
+        batch_size: Photos that each device is given at once, None to choose by device.
     """
 
     name: str | None = None
@@ -109,7 +113,7 @@ class CropOptions:
 @crop_flags.selection_flags
 @crop_flags.look_flags
 @model_options
-@device_option
+@devices_option
 @batch_size_option
 @click.option(
     "-j",
@@ -197,17 +201,17 @@ def crop(options: CropOptions, console: Console) -> Tally:
     return reporter.tally
 
 
-def _find_model(options: ModelOptions, console: Console) -> tuple[LazyComposer, str]:
+def _find_model(options: ModelOptions, console: Console) -> tuple[LazyComposer[Fleet], str]:
     """Return the model, not yet loaded, and its hash."""
-    from shotcrop_cli.model.composer import find_model, load_composer
+    from shotcrop_cli.model.composer import find_model
+    from shotcrop_cli.model.fleet import load_fleet
 
     bundle = find_model(options.name, offline=options.offline)
 
-    def load() -> Composer:
-        composer = load_composer(bundle, options.device, providers=options.providers)
-        identity = composer.identity
-        console.info(f"model {identity.id} ({identity.sha256[:12]}) runs on {identity.provider}")
-        return composer
+    def load() -> Fleet:
+        fleet = load_fleet(bundle, options.device, options.providers, console.info)
+        console.info(f"model {fleet}")
+        return fleet
 
     return LazyComposer(load), bundle.sha256
 
@@ -216,7 +220,7 @@ def _work(
     jobs: Iterable[Job],
     found: Discovery,
     ledger: Ledger,
-    composer: LazyComposer,
+    composer: LazyComposer[Fleet],
     options: CropOptions,
     console: Console,
     reporter: Reporter,
@@ -243,16 +247,27 @@ def _work(
 def _run(
     due: Sequence[Job],
     ledger: Ledger,
-    composer: LazyComposer,
+    composer: LazyComposer[Fleet],
     options: CropOptions,
     console: Console,
     reporter: Reporter,
     *,
     composes: bool,
 ) -> None:
-    from shotcrop_cli.engine.local import run  # with all that reads and writes pictures, which a run may not need
+    # With all that reads and writes pictures, which a run may not need.
+    from shotcrop_cli.engine.local import PIXEL_BUDGET, run
+    from shotcrop_cli.engine.pace import Pace, pace_for
     from shotcrop_cli.engine.steps import RunContext, Task
 
+    fleet = composer.composer if composes else None
+    wanted = options.model.batch_size
+    if wanted is None and fleet is not None:
+        wanted = fleet.recall_batch_size()
+    # Sums of floats depend in their last digits on what else is in a batch.
+    pace = Pace(1) if options.reproducible else pace_for(fleet, wanted)
+    pixels = PIXEL_BUDGET
+    if fleet is not None and not fleet.on_cpu:
+        pixels = max(pixels, usable_memory() // (_SHARE_FOR_PIXELS * _BYTES_PER_PIXEL))
     # Decided once more when their turn comes: records of 100,000 photos need not wait in memory.
     tasks = (Task(job, ledger.decide(job), options.settings) for job in due)
     with console.progress(len(due)) as progress:
@@ -266,10 +281,12 @@ def _run(
             composer,
             RunContext(options.output, reproducible=options.reproducible),
             workers=options.workers,
-            # Sums of floats depend in their last digits on what else is in a batch.
-            batch_size=1 if options.reproducible else _batch_size(options, composer if composes else None),
+            batch_size=pace,
             report=report,
+            pixel_budget=pixels,
         )
+    if fleet is not None and pace.learns and pace.settled:
+        fleet.remember_batch_size(pace.size // len(fleet.devices))
 
 
 def _print_plan(decisions: Iterable[tuple[Job, Decision]], options: CropOptions, console: Console) -> None:
@@ -281,10 +298,3 @@ def _print_plan(decisions: Iterable[tuple[Job, Decision]], options: CropOptions,
             due += 1
             tell_planned(job, decision, as_json=options.report.as_json)
     console.info(f"dry run: {due} to do, {unchanged} unchanged; nothing was written")
-
-
-def _batch_size(options: CropOptions, composer: Composer | None) -> int:
-    if options.model.batch_size is not None:
-        return options.model.batch_size
-    on_gpu = composer is not None and not composer.identity.provider.lower().startswith("cpu")
-    return _BATCH_SIZE_GPU if on_gpu else _BATCH_SIZE_CPU

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ThreadPoolExecutor, wait
 
 from shotcrop_cli.archive.tally import PhotoResult
+from shotcrop_cli.engine.pace import Pace
 from shotcrop_cli.engine.steps import LoadedPhoto, RunContext, Task, Verdict, finish, load
 from shotcrop_cli.errors import OutputError
 from shotcrop_cli.shots import Composer
@@ -31,7 +32,7 @@ def run(
     context: RunContext,
     *,
     workers: int,
-    batch_size: int,
+    batch_size: int | Pace,
     report: Callable[[PhotoResult], None],
     pixel_budget: int = PIXEL_BUDGET,
 ) -> None:
@@ -45,14 +46,16 @@ def run(
         composer: The model; never touched when no task has to be composed.
         context: What is the same for every photo.
         workers: Threads that decode, and as many that write.
-        batch_size: Photos per call of the composer; fewer when they are so large that memory is short.
+        batch_size: Photos per call of the composer, or how they are found out; fewer when they are so large that memory
+            is short.
         report: Called in this thread once per photo; what it raises ends the run.
         pixel_budget: Decoded pixels to hold at once; a single larger photo is still done.
 
     Raises:
         OutputError: The output is full, gone or read-only.
     """
-    pipeline = _Pipeline(tasks, composer, context, workers, batch_size, report, pixel_budget)
+    pace = Pace(batch_size) if isinstance(batch_size, int) else batch_size
+    pipeline = _Pipeline(tasks, composer, context, workers, pace, report, pixel_budget)
     try:
         pipeline.work()
     finally:
@@ -66,16 +69,14 @@ class _Pipeline:
         composer: Composer,
         context: RunContext,
         workers: int,
-        batch_size: int,
+        pace: Pace,
         report: Callable[[PhotoResult], None],
         pixel_budget: int,
     ) -> None:
         self._tasks = iter(tasks)
         self._waiting = next(self._tasks, None)
         self._composer, self._context, self._report = composer, context, report
-        self._batch_size, self._pixel_budget = batch_size, pixel_budget
-        self._read_ahead = batch_size + workers
-        self._write_behind = batch_size + workers
+        self._workers, self._pace, self._pixel_budget = workers, pace, pixel_budget
         self._decoders = ThreadPoolExecutor(workers, thread_name_prefix="decode")
         self._writers = ThreadPoolExecutor(workers, thread_name_prefix="write")
         self._decoding: deque[Future[LoadedPhoto | PhotoResult]] = deque()
@@ -83,10 +84,15 @@ class _Pipeline:
         self._batch_pixels = 0
         self._typical_pixels = _TYPICAL_PIXELS
 
+    @property
+    def _in_flight(self) -> int:
+        """Photos that are decoded ahead of the batch, and as many that are written behind it."""
+        return self._pace.size + self._workers
+
     def work(self) -> None:
         while self._waiting is not None or self._decoding:
             self._compose(self._next_batch())
-            self._collect(at_most=self._write_behind)
+            self._collect(at_most=self._in_flight)
         self._collect(at_most=0)
 
     def close(self) -> None:
@@ -103,7 +109,7 @@ class _Pipeline:
         """Take decoded photos in order until the batch is full."""
         # Three batches share the budget: one is decoded, one composed, one written.
         fits = int(self._pixel_budget / (3 * self._typical_pixels))
-        size = max(1, min(self._batch_size, fits))
+        size = max(1, min(self._pace.size, fits))
         batch: list[LoadedPhoto] = []
         while len(batch) < size:
             self._admit()
@@ -129,7 +135,7 @@ class _Pipeline:
     def _admit(self) -> None:
         """Start decoding more photos while there is room for them."""
         self._collect(at_most=len(self._writing))
-        while self._waiting is not None and len(self._decoding) < self._read_ahead and self._has_room():
+        while self._waiting is not None and len(self._decoding) < self._in_flight and self._has_room():
             task, self._waiting = self._waiting, next(self._tasks, None)
             size = self._composer.thumbnail_size if task.composes else None
             self._decoding.append(self._decoders.submit(load, task, size))
@@ -138,7 +144,7 @@ class _Pipeline:
         held = self._batch_pixels + sum(self._writing.values()) + sum(map(self._pixels, self._decoding))
         if held == 0:
             return True  # a photo larger than the budget must be done, too
-        return len(self._writing) <= self._write_behind and held + self._typical_pixels <= self._pixel_budget
+        return len(self._writing) <= self._in_flight and held + self._typical_pixels <= self._pixel_budget
 
     def _pixels(self, future: Future[LoadedPhoto | PhotoResult]) -> float:
         if not future.done():
@@ -152,7 +158,9 @@ class _Pipeline:
         start = time.perf_counter()
         thumbnails = [photo.thumbnail for photo in batch if photo.thumbnail is not None]
         answers = self._composer.compose(thumbnails, [photo.aspect for photo in batch])
-        share_ms = (time.perf_counter() - start) * 1000 / len(batch)
+        seconds = time.perf_counter() - start
+        self._pace.observe(len(batch), seconds)
+        share_ms = seconds * 1000 / len(batch)
         for photo, answer in zip(batch, answers, strict=True):
             self._write(photo, Verdict(answer, self._composer.identity, share_ms))
         self._batch_pixels = 0

@@ -4,25 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
+from typing import Generic, TypeVar
 
 from PIL import Image
 
 from shotcrop_cli.shots import Answer, Composer, ModelIdentity
 
+Loaded = TypeVar("Loaded", bound=Composer)
 
-class LazyComposer:
+
+class LazyComposer(Generic[Loaded]):
     """Stands for a model, so that a run with nothing to compose loads none.
 
     Args:
         load: Loads the model; what it raises comes out of the first use.
     """
 
-    def __init__(self, load: Callable[[], Composer]) -> None:
+    def __init__(self, load: Callable[[], Loaded]) -> None:
         self._load = load
         self.loaded = False
 
     @cached_property
-    def _composer(self) -> Composer:
+    def composer(self) -> Loaded:
+        """The model itself, which this loads."""
         composer = self._load()
         self.loaded = True
         return composer
@@ -30,13 +34,13 @@ class LazyComposer:
     @property
     def identity(self) -> ModelIdentity:
         """See `shots.Composer`."""
-        return self._composer.identity
+        return self.composer.identity
 
     @property
     def thumbnail_size(self) -> tuple[int, int]:
         """See `shots.Composer`."""
-        return self._composer.thumbnail_size
+        return self.composer.thumbnail_size
 
     def compose(self, thumbnails: Sequence[Image.Image], aspects: Sequence[float]) -> list[Answer]:
         """Answer a batch; see `shots.Composer`."""
-        return self._composer.compose(thumbnails, aspects)
+        return self.composer.compose(thumbnails, aspects)

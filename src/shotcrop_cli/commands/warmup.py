@@ -1,0 +1,94 @@
+"""`shotcrop warmup`: what takes minutes once is done before the first photo waits for it."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from shotcrop_cli.console import Console, result
+from shotcrop_cli.errors import AnswerError
+from shotcrop_cli.options import batch_size_option, devices_option, model_options, verbosity_options
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from shotcrop_cli.engine.pace import Pace
+    from shotcrop_cli.model.fleet import Fleet
+
+
+@click.command("warmup")
+@model_options
+@devices_option
+@batch_size_option
+@verbosity_options
+def warmup_command(
+    model: str | None,
+    offline: bool,
+    providers: tuple[str, ...],
+    device: str,
+    batch_size: int | None,
+    quiet: bool,
+    verbose: bool,
+) -> None:
+    """Load the model on a device and run the batches that `shotcrop crop` will run there.
+
+    TensorRT builds its engines meanwhile, and the batch size that makes a GPU fastest is found out. Both are kept for
+    later runs; what is new is printed. Use the same --model, --device and --providers as in these runs.
+    """
+    from shotcrop_cli.engine.pace import pace_for
+    from shotcrop_cli.model.cache import cache_root
+    from shotcrop_cli.model.composer import find_model
+    from shotcrop_cli.model.fleet import load_fleet
+
+    with Console(quiet=quiet, verbose=verbose) as console:
+        bundle = find_model(model, offline=offline)
+        kept, start = _times(cache_root()), time.perf_counter()
+        fleet = load_fleet(bundle, device, providers, console.info)
+        result(f"model {fleet}, loaded in {time.perf_counter() - start:.1f} s")
+        pace = pace_for(fleet, batch_size)
+        _run_batches(fleet, pace, console)
+        if pace.learns:
+            fleet.remember_batch_size(pace.size // len(fleet.devices))
+    built = [path for path, changed in sorted(_times(cache_root()).items()) if kept.get(path) != changed]
+    for path in built:
+        result(f"built {path}")
+    if not built:
+        result(f"nothing new in {cache_root()}")
+
+
+def _run_batches(fleet: Fleet, pace: Pace, console: Console) -> None:
+    """Run batches until their size is final, then some of that size and of one photo, as at the end of a run."""
+    thumbnail, aspect = _portrait(fleet)
+
+    def seconds(size: int) -> float:
+        start = time.perf_counter()
+        answers = fleet.compose([thumbnail] * size, [aspect] * size)
+        taken = time.perf_counter() - start
+        for error in {str(answer) for answer in answers if isinstance(answer, AnswerError)}:
+            console.warn(f"no answer to a portrait: {error}")
+        return taken
+
+    while not pace.settled:
+        pace.observe(pace.size, seconds(pace.size))
+    for size in dict.fromkeys((pace.size, 1)):
+        # The second one shows what a run will see: the first makes room in memory.
+        rate = size / min(seconds(size), seconds(size))
+        result(f"{size} photo{'' if size == 1 else 's'} at once: {rate:.1f} photos/s")
+
+
+def _portrait(fleet: Fleet) -> tuple[Image.Image, float]:
+    """Return a portrait as the model sees it, and its width / height."""
+    from shotcrop_cli.checkup.inference import PORTRAIT
+    from shotcrop_cli.imaging.decode import decode, read_source
+    from shotcrop_cli.imaging.thumbnail import thumbnail
+
+    photo = decode(read_source(PORTRAIT))
+    return thumbnail(photo, fleet.thumbnail_size), photo.width / photo.height
+
+
+def _times(folder: Path) -> dict[Path, int]:
+    """Return when each file below a folder was changed, nanoseconds."""
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}

@@ -1,0 +1,209 @@
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image
+
+from conftest import FakeComposer, fixed_composition, write_photo
+from shotcrop_cli.errors import AnswerError, DeviceError, ExitCode
+from shotcrop_cli.main import cli
+from shotcrop_cli.model import session
+from shotcrop_cli.model.fleet import Fleet, load_fleet
+from shotcrop_cli.model.session import CUDA, Device, MemoryShortage
+from shotcrop_cli.shots import Answer
+from shotcrop_cli.sidecar import read
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "shotcrop"
+
+
+class Host:
+    """A machine with GPUs on each of which a model can be loaded."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *gpus: str, largest: int = 10_000) -> None:
+        self.composers: dict[str, FakeComposer] = {}
+        self.largest = largest
+        self.asked: list[tuple[str, ...]] = []
+        self.builds: Path | None = None
+        monkeypatch.setattr(session, "gpu_names", lambda: gpus)
+        module = SimpleNamespace(
+            find_model=lambda _model, *, offline: SimpleNamespace(sha256="ab" * 32), load_composer=self.load
+        )
+        monkeypatch.setitem(sys.modules, "shotcrop_cli.model.composer", module)
+
+    def load(self, _bundle: object, device: str, *, providers: Sequence[str]) -> FakeComposer:
+        self.asked.append(tuple(providers))
+        if self.builds is not None:
+            self.builds.touch()
+        self.composers[device] = Limited(provider=CUDA, largest=self.largest)
+        return self.composers[device]
+
+
+class Limited(FakeComposer):
+    """Runs out of memory with more photos than it is told."""
+
+    def __init__(self, *, provider: str, largest: int) -> None:
+        super().__init__(provider=provider)
+        self.largest = largest
+
+    def compose(self, thumbnails: Sequence[Image.Image], aspects: Sequence[float]) -> list[Answer]:
+        if len(thumbnails) > self.largest:
+            raise MemoryShortage("out of memory")
+        return super().compose(thumbnails, aspects)
+
+
+def images(count: int) -> list[Image.Image]:
+    return [Image.new("RGB", (2, 2), (index, 0, 0)) for index in range(count)]
+
+
+def crop(tmp_path: Path, count: int, *flags: str) -> Result:
+    for index in range(count):
+        write_photo(tmp_path / "photos" / f"{index:03d}.png")
+    arguments = ["crop", str(tmp_path / "photos"), "-o", str(tmp_path / "shots"), "--overwrite", *flags]
+    return CliRunner().invoke(cli, arguments, catch_exceptions=False)
+
+
+def remembered(cache: Path) -> list[str]:
+    return [path.read_text().strip() for path in sorted(cache.glob("*/batch-size"))]
+
+
+def test_one_model_answers_in_the_thread_of_its_caller() -> None:
+    fleet = Fleet([composer := FakeComposer()], [Device("auto")])
+    assert fleet.compose(images(3), [1.0] * 3) == [fixed_composition()] * 3
+    assert composer.threads == {threading.current_thread().name}
+    assert (fleet.identity, fleet.thumbnail_size) == (composer.identity, composer.thumbnail_size)
+
+
+@pytest.mark.parametrize(("photos", "parts"), [(9, [3, 3, 3]), (10, [4, 4, 2]), (2, [1, 1]), (1, [1]), (0, [])])
+def test_each_of_several_gpus_gets_an_equal_part_and_answers_come_in_order(photos: int, parts: list[int]) -> None:
+    def number(image: Image.Image, _aspect: float) -> Answer:
+        return AnswerError(str(image.getpixel((0, 0))[0]))
+
+    composers = [FakeComposer(number) for _ in range(3)]
+    fleet = Fleet(composers, [Device("cuda", index) for index in range(3)])
+    answers = fleet.compose(images(photos), [1.0] * photos)
+    assert [str(answer) for answer in answers] == [str(index) for index in range(photos)]
+    assert [size for composer in composers for size in composer.batches] == parts
+
+
+def test_gpus_work_at_the_same_time() -> None:
+    meeting = threading.Barrier(2, timeout=30)
+
+    def meet(_image: Image.Image, _aspect: float) -> Answer:
+        meeting.wait()
+        return fixed_composition()
+
+    fleet = Fleet([FakeComposer(meet), FakeComposer(meet)], [Device("cuda", 0), Device("cuda", 1)])
+    assert fleet.compose(images(2), [1.0] * 2) == [fixed_composition()] * 2
+
+
+def test_a_gpu_that_fails_fails_the_batch() -> None:
+    def fail(_image: Image.Image, _aspect: float) -> Answer:
+        raise DeviceError("the GPU fell off the bus")
+
+    fleet = Fleet([FakeComposer(), FakeComposer(fail)], [Device("cuda", 0), Device("cuda", 1)])
+    with pytest.raises(DeviceError, match="fell off the bus"):
+        fleet.compose(images(4), [1.0] * 4)
+
+
+def test_a_model_is_loaded_on_every_gpu_that_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    host = Host(monkeypatch, "Gold", "Gold", "Silver")
+    fleet = load_fleet(SimpleNamespace(sha256="ab" * 32), "cuda:all", ["cuda"], print)  # type: ignore[arg-type]
+    assert list(host.composers) == ["cuda:0", "cuda:1", "cuda:2"]
+    assert host.asked == [("cuda",)] * 3
+    assert str(fleet) == f"fake (abababababab) runs on {CUDA} of cuda:0, cuda:1, cuda:2"
+    assert [folder.name.rsplit("-", 1)[1] for folder in fleet.folders] == ["gold", "silver"]
+
+
+@pytest.mark.parametrize(("provider", "said"), [("tensorrt", 1), ("TensorrtExecutionProvider", 1), ("cuda", 0)])
+def test_who_waits_for_an_engine_is_told_why_and_only_once(
+    monkeypatch: pytest.MonkeyPatch, cache: Path, provider: str, said: int
+) -> None:
+    Host(monkeypatch, "Gold")
+    told: list[str] = []
+    bundle = SimpleNamespace(sha256="ab" * 32)
+    fleet = load_fleet(bundle, "cuda", [provider], told.append)  # type: ignore[arg-type]
+    assert len(told) == said
+    (folder,) = fleet.folders
+    assert all(f"takes minutes once; they are kept in {folder}" in line for line in told)
+    folder.mkdir(parents=True)
+    (folder / "graph_sm90.engine").touch()
+    load_fleet(bundle, "cuda", [provider], told.append)  # type: ignore[arg-type]
+    assert len(told) == said
+
+
+def test_crop_uses_several_gpus_with_results_as_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    host = Host(monkeypatch, "Gold", "Gold")
+    result = crop(tmp_path, 6, "--device", "cuda:0,cuda:1", "-b", "3")
+    assert result.exit_code == ExitCode.OK
+    assert "6 done" in result.stderr
+    assert [composer.batches for composer in host.composers.values()] == [[3], [3]]
+    assert read(tmp_path / "shots" / "000.png.json").model.provider == CUDA
+    assert len(list((tmp_path / "shots").glob("*.png"))) == 18
+
+
+def test_gpus_that_are_not_there_are_an_error_of_the_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Host(monkeypatch)
+    result = crop(tmp_path, 1, "--device", "cuda:all")
+    assert result.exit_code == ExitCode.DEVICE
+    assert "there is no NVIDIA GPU" in result.stderr
+
+
+def test_crop_goes_on_with_half_the_photos_when_memory_runs_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = Host(monkeypatch, "Gold", largest=2)
+    result = crop(tmp_path, 8, "--device", "cuda", "-b", "8")
+    assert result.exit_code == ExitCode.OK
+    assert host.composers["cuda:0"].batches == [2, 2, 2, 2]
+    assert "it gets at most 2 photos at once from now on" in result.stderr
+
+
+def test_crop_fails_a_photo_that_does_not_fit_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Host(monkeypatch, "Gold", largest=0)
+    result = crop(tmp_path, 2, "--device", "cuda")
+    assert result.exit_code == ExitCode.SOME_FAILED
+    assert "001.png: the model runs out of memory with this photo alone" in result.stderr
+
+
+def test_the_batch_size_of_a_gpu_is_found_out_and_remembered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: Path
+) -> None:
+    host = Host(monkeypatch, "Gold")
+    monkeypatch.setattr("shotcrop_cli.engine.pace.LARGEST_BATCH", 4)
+    crop(tmp_path, 30, "--device", "cuda")
+    batches = host.composers["cuda:0"].batches
+    assert batches[:3] == [1, 1, 1]
+    assert sum(batches) == 30
+    (size,) = remembered(cache)
+    crop(tmp_path, 30, "--device", "cuda")
+    assert set(host.composers["cuda:0"].batches[:-1]) == {int(size)}
+
+
+def test_a_batch_size_that_is_given_is_neither_changed_nor_remembered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: Path
+) -> None:
+    host = Host(monkeypatch, "Gold")
+    crop(tmp_path, 12, "--device", "cuda", "-b", "5")
+    assert host.composers["cuda:0"].batches == [5, 5, 2]
+    crop(tmp_path, 3, "--device", "cuda", "--reproducible")
+    assert host.composers["cuda:0"].batches == [1] * 12
+    assert remembered(cache) == []
+
+
+@pytest.mark.parametrize(("provider", "batches"), [(CUDA, [4, 2]), ("CPUExecutionProvider", [1] * 6)])
+def test_a_gpu_gets_full_batches_of_large_photos_where_memory_allows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, composer: FakeComposer, provider: str, batches: list[int]
+) -> None:
+    composer.provider = provider
+    monkeypatch.setattr("shotcrop_cli.engine.local.PIXEL_BUDGET", 1)
+    monkeypatch.setattr("shotcrop_cli.commands.crop.usable_memory", lambda: 1 << 40)
+    assert crop(tmp_path, 6, "-b", "4").exit_code == ExitCode.OK
+    assert composer.batches == batches

@@ -1,0 +1,61 @@
+import ctypes
+from collections.abc import Sequence
+
+import pytest
+
+from shotcrop_cli.checkup import machine
+from shotcrop_cli.checkup.finding import Patient
+from shotcrop_cli.model import gpu
+from shotcrop_cli.model.gpu import gpu_names
+
+
+class FakeDriver:
+    """NVIDIA's driver library with the GPUs it is told; a name of None is one it cannot tell."""
+
+    def __init__(self, names: Sequence[bytes | None], *, works: bool = True) -> None:
+        self.names, self.works = names, works
+
+    def cuInit(self, flags: int) -> int:
+        return 0 if self.works else 100  # CUDA_ERROR_NO_DEVICE
+
+    def cuDeviceGetCount(self, count: object) -> int:
+        count._obj.value = len(self.names)  # type: ignore[attr-defined]
+        return 0
+
+    def cuDeviceGet(self, device: object, index: int) -> int:
+        device._obj.value = index  # type: ignore[attr-defined]
+        return 0
+
+    def cuDeviceGetName(self, buffer: ctypes.Array[ctypes.c_char], size: int, device: ctypes.c_int) -> int:
+        name = self.names[device.value]
+        if name is None:
+            return 101
+        buffer.value = name
+        return 0
+
+
+def install(monkeypatch: pytest.MonkeyPatch, driver: FakeDriver) -> None:
+    monkeypatch.setattr(gpu.ctypes, "CDLL", lambda _name: driver)
+
+
+def test_gpus_have_the_names_that_the_driver_tells(monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch, FakeDriver([b"Gold", None, b"Silver"]))
+    assert gpu_names() == ("Gold", "GPU 1", "Silver")
+
+
+def test_a_driver_that_does_not_work_has_no_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch, FakeDriver([b"Gold"], works=False))
+    assert gpu_names() == ()
+
+
+def test_without_a_driver_there_are_no_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu, "_DRIVER", "no such library")
+    assert gpu_names() == ()
+
+
+def test_the_doctor_numbers_gpus_as_the_flag_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch, FakeDriver([b"Gold", b"Silver"]))
+    (finding,) = machine.gpus(Patient())
+    assert finding.found == "cuda:0 Gold, cuda:1 Silver"
+    install(monkeypatch, FakeDriver([]))
+    assert list(machine.gpus(Patient())) == []

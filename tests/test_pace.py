@@ -1,0 +1,93 @@
+from collections.abc import Callable
+
+import pytest
+
+from conftest import FakeComposer
+from shotcrop_cli.engine.pace import Pace, pace_for
+from shotcrop_cli.model.fleet import Fleet
+from shotcrop_cli.model.session import Device
+from shotcrop_cli.model.tensorrt import LARGEST_BATCH
+
+
+def settle(pace: Pace, seconds: Callable[[int], float]) -> list[int]:
+    """Return the sizes that are tried until the size is final, each once."""
+    tried: list[int] = []
+    while not pace.settled:
+        tried.append(pace.size)
+        pace.observe(pace.size, seconds(pace.size))
+    return list(dict.fromkeys(tried))
+
+
+def test_a_given_size_stays() -> None:
+    pace = Pace(8)
+    assert pace.settled
+    assert not pace.learns
+    pace.observe(8, 1.0)
+    assert pace.size == 8
+
+
+def test_a_size_is_doubled_while_that_makes_the_model_faster() -> None:
+    pace = Pace(1, 256)
+    # So many photos are done at once in a second: a GPU that is full with 16.
+    assert settle(pace, lambda size: max(1.0, size / 16)) == [1, 2, 4, 8, 16, 32]
+    assert (pace.size, pace.learns) == (16, True)
+
+
+def test_a_size_stays_within_its_bound() -> None:
+    pace = Pace(1, 20)
+    assert settle(pace, lambda _size: 1.0) == [1, 2, 4, 8, 16]
+    assert pace.size == 16
+
+
+def test_a_size_that_runs_out_of_memory_is_given_up() -> None:
+    pace = Pace(1, 256)
+    # Eight at once do not fit, and are done as twice four after a failure.
+    settle(pace, lambda size: 1.0 if size < 8 else size / 4 + 0.1)
+    assert pace.size == 4
+
+
+def test_the_first_batch_of_a_size_may_take_long() -> None:
+    pace = Pace(1, 8)
+    seen: set[int] = set()
+
+    def seconds(size: int) -> float:
+        first = size not in seen
+        seen.add(size)
+        return 60.0 if first else 1.0
+
+    settle(pace, seconds)
+    assert pace.size == 8
+
+
+def test_a_batch_that_is_not_full_tells_nothing() -> None:
+    pace = Pace(4, 8)
+    for _ in range(10):
+        pace.observe(3, 1.0)
+    assert (pace.size, pace.settled) == (4, False)
+
+
+def fleet(provider: str, devices: int = 1) -> Fleet:
+    return Fleet([FakeComposer(provider=provider)] * devices, [Device("cuda", index) for index in range(devices)])
+
+
+@pytest.mark.parametrize("provider", ["cpu", "CPUExecutionProvider"])
+def test_a_cpu_gets_few_photos_at_once(provider: str) -> None:
+    pace = pace_for(fleet(provider), None)
+    assert (pace.size, pace.learns) == (8, False)
+
+
+def test_a_run_that_needs_no_model_asks_none() -> None:
+    assert pace_for(None, None).size == 8
+    assert pace_for(None, 3).size == 3
+
+
+def test_a_gpu_gets_as_many_as_make_it_faster() -> None:
+    pace = pace_for(fleet("CUDAExecutionProvider"), None)
+    assert (pace.size, pace.learns) == (1, True)
+    settle(pace, lambda _size: 1.0)
+    assert pace.size == LARGEST_BATCH
+
+
+def test_each_of_several_gpus_gets_the_size_that_is_asked_for() -> None:
+    assert pace_for(fleet("CUDAExecutionProvider", 3), 10).size == 30
+    assert pace_for(fleet("CUDAExecutionProvider", 3), None).size == 3
