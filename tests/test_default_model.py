@@ -82,3 +82,13 @@ def test_a_batch_answers_like_its_photos_one_by_one() -> None:
         for kind in ShotType:
             assert together[kind].caption == alone[kind].caption
             assert tuple(together[kind].box) == pytest.approx(tuple(alone[kind].box), abs=1e-3)
+
+
+def test_a_run_tells_nobody_and_leaves_nothing_but_what_it_was_asked_for(tmp_path: Path) -> None:
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache"), "HOME": str(tmp_path / "home")}
+    environment.pop("ORT_DISABLE_TELEMETRY", None)
+    (tmp_path / "home").mkdir()
+    command = [sys.executable, "-m", "shotcrop_cli", "crop", str(PHOTOS), "-o", str(tmp_path / "shots"), "--limit", "1"]
+    subprocess.run(command, check=True, env=environment, capture_output=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["home", "shots"]
+    assert list((tmp_path / "home").iterdir()) == []

@@ -6,6 +6,7 @@ session here is therefore asked which provider it got, and an explicit request t
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -128,11 +129,15 @@ def reinstalling(extra: str = "cpu") -> str:
 
 
 def import_onnxruntime() -> ModuleType:
-    """Import ONNX Runtime.
+    """Import ONNX Runtime, and keep it from calling home.
+
+    From 1.29 on it reports what it runs to its maker and leaves an identifier in the cache folder, unless the
+    environment forbids that before it is loaded. Photos are private matters, and so is when they are looked at.
 
     Raises:
         DeviceError: It is not installed, or damaged.
     """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         import onnxruntime
     except Exception as error:  # whatever a library of another version runs into
