@@ -16,8 +16,8 @@ PIECES = [" a", " man", " rides", "ing", "é", " dog", ",", "\n"]
 VOCABULARY = grammar.Vocabulary(len(PIECES))
 
 
-def decoder(threshold: float = 0.5, think: bool = True) -> Decoder:
-    return Decoder(VOCABULARY, *caption_masks(PIECES), no_subject_threshold=threshold, think=think)
+def decoder(threshold: float = 0.5, think: bool = True, words: bool = True) -> Decoder:
+    return Decoder(VOCABULARY, *caption_masks(PIECES), no_subject_threshold=threshold, think=think, words=words)
 
 
 class NoisyNetwork:
@@ -62,6 +62,15 @@ def test_every_answer_of_any_model_follows_the_grammar(seed: int, batch: int) ->
         # What is fed back is the box that is given out, to the bin.
         for shot, box in zip(answer.shots, draft.boxes[2:], strict=True):
             assert all(abs(a - b) <= 0.51 / 255 for a, b in zip(shot.box, box, strict=True))
+
+
+def test_a_model_whose_words_are_not_wanted_reads_unknown_captions() -> None:
+    pixels, prompt = np.zeros((3, 3, 2, 2), np.float32), np.zeros((3, 3), np.int64)
+    for draft in decoder(threshold=1.1, words=False).decode(NoisyNetwork(2), pixels, prompt):
+        assert len(draft.tokens) == len(grammar.LAYOUT) - 1
+        places = [place for place, slot in enumerate(grammar.LAYOUT) if slot is grammar.Slot.TEXT]
+        assert [draft.tokens[place] for place in places] == [VOCABULARY.id(grammar.UNKNOWN)] * 3
+        assert len(draft.boxes) == 5 and draft.captions[:3] == [[], [], []]
 
 
 def test_a_model_without_chain_of_thought_reads_what_it_read_in_training() -> None:
