@@ -1,74 +1,219 @@
-"""The whole `shotcrop crop` run beside the least that any such tool must do: decode each photo and write three crops.
+"""`shotcrop crop` from end to end, beside the least that any such tool must do with the same photos.
 
-    python benchmarks/crop_throughput.py [PHOTOS]
+    python benchmarks/crop_throughput.py [--sizes MP,...] [--count N] [--rounds N] [--photos DIR] [--markdown FILE]
+    python benchmarks/crop_throughput.py --linear [--counts N,N] [--sizes MP] [--photos DIR] [--markdown FILE]
 
-makes PHOTOS (default 48) JPEGs of 12 megapixels from the example photos in a temporary folder, crops them with the
-command, then decodes the same files with Pillow in as many threads and writes crops of the same boxes, and prints the
-ratio of the two.
+makes photos of each size, crops them with the command, start-up and syncing to the disk included, then cuts them at
+the same boxes with each JPEG codec and no model (see decode_limit.py), and prints the ratio. With `--linear` it
+compares instead what a photo costs in a small and in a large run.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
+import argparse
+import shutil
 import tempfile
-import time
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
-from rich.console import Console
-from rich.table import Table
+from child_process import Measured, crop
+from decode_limit import LIBRARIES, Cut, Speed, best, sizes, time_codec
+from figures import Figures, add_markdown, cores, machine, publish
+from jpeg_codecs import load_codecs
+from sized_photos import add_sources, make_photos, mean_megabytes
 
-EXAMPLES = sorted((Path(__file__).parent.parent / "examples" / "photos").glob("*.jpg"))
-LONG_SIDE = 4000
+from shotcrop_cli import sidecar
+from shotcrop_cli.sidecar import Timing
 
-
-def make_photos(folder: Path, count: int) -> None:
-    folder.mkdir()
-    sources = []
-    for path in EXAMPLES:
-        with Image.open(path) as image:
-            scale = LONG_SIDE / max(image.size)
-            size = round(image.width * scale), round(image.height * scale)
-            sources.append(image.convert("RGB").resize(size))
-    for index in range(count):
-        sources[index % len(sources)].save(folder / f"{index:04}.jpg", quality=92)
+VERSIONS = ("shotcrop-cli", "onnxruntime", *LIBRARIES)
+SHOTCROP = "shotcrop crop"
 
 
-def limit(photo: Path, shots: Path, scratch: Path) -> None:
-    """Decode a photo and write the crops that the run chose for it, and nothing else."""
-    sidecar = json.loads((shots / f"{photo.name}.json").read_text("utf-8"))
-    with Image.open(photo) as image:
-        image.load()
-        for shot in sidecar.get("shots", []):
-            box = shot["box"]
-            corners = (box["x"], box["y"], box["x"] + box["width"], box["y"] + box["height"])
-            image.crop(corners).save(scratch / shot["file"], quality=95)
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """How the time that photos spent in the stages of a run is shared among these."""
+
+    decode: float
+    compose: float
+    write: float
 
 
-def main(count: int) -> None:
-    with tempfile.TemporaryDirectory() as scratch:
-        photos, shots, crops = (Path(scratch) / name for name in ("photos", "shots", "crops"))
-        make_photos(photos, count)
-        crops.mkdir()
-        command = [str(Path(sys.executable).with_name("shotcrop")), "crop", str(photos), "-o", str(shots), "-q"]
-        start = time.perf_counter()
-        subprocess.run(command, check=True)
-        whole = time.perf_counter() - start
-        start = time.perf_counter()
-        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-            list(pool.map(lambda photo: limit(photo, shots, crops), sorted(photos.iterdir())))
-        least = time.perf_counter() - start
-    table = Table(title=f"{count} photos of {LONG_SIDE} pixels a side, {len(os.sched_getaffinity(0))} processors")
-    for heading in ("what", "s", "photos/s", "ratio"):
-        table.add_column(heading, justify="left" if heading == "what" else "right")
-    table.add_row("Pillow: decode, three crops, encode", f"{least:.1f}", f"{count / least:.1f}", "1.00")
-    table.add_row("shotcrop crop, start-up included", f"{whole:.1f}", f"{count / whole:.1f}", f"{whole / least:.2f}")
-    Console().print(table)
+@dataclass(frozen=True, slots=True)
+class Sized:
+    """What was measured with photos of one size.
+
+    Args:
+        label: The size.
+        photos: How many there were.
+        run: What `shotcrop crop` took.
+        shares: Where it spent that.
+        limits: What the codecs alone took, by name, Pillow first.
+    """
+
+    label: str
+    photos: int
+    run: Measured
+    shares: Shares
+    limits: dict[str, Speed]
+
+    @property
+    def rate(self) -> float:
+        """Photos per second of the run."""
+        return self.photos / self.run.seconds
+
+    @property
+    def rows(self) -> list[tuple[str, ...]]:
+        """The run, and each limit beside it."""
+        pillow, fastest = self.limits["Pillow"].rate, best([*self.limits.values()]).rate
+        told = [self.label, SHOTCROP, f"{self.rate:.1f}", f"{self.run.cpu_seconds / self.run.seconds:.2f}"]
+        told += [f"{self.run.cpu_seconds / self.photos * 1000:.0f}", f"{self.run.peak_mb:.0f}"]
+        told += [f"{share:.0%}" for share in (self.shares.decode, self.shares.compose, self.shares.write)]
+        told += [f"{self.rate / pillow:.2f}", f"{self.rate / fastest:.2f}"]
+        return [tuple(told), *(self._limit(name, speed, pillow, fastest) for name, speed in self.limits.items())]
+
+    def _limit(self, name: str, speed: Speed, pillow: float, fastest: float) -> tuple[str, ...]:
+        return (
+            self.label,
+            f"{name}, no model",
+            f"{speed.rate:.1f}",
+            f"{speed.cores:.2f}",
+            f"{speed.cpu_ms:.0f}",
+            "",
+            f"{speed.decode_share:.0%}",
+            "",
+            f"{1 - speed.decode_share:.0%}",
+            f"{speed.rate / pillow:.2f}",
+            f"{speed.rate / fastest:.2f}",
+        )
+
+
+HEADINGS = (
+    "photos",
+    "what",
+    "photos/s",
+    "cores busy",
+    "CPU ms/photo",
+    "peak MB",
+    "decode",
+    "compose",
+    "write",
+    "of Pillow's limit",
+    "of the fastest",
+)
+
+
+def shares(timings: Sequence[Timing]) -> Shares:
+    """Return how the time in the stages is shared, over all photos."""
+    spent = [sum(getattr(timing, stage) for timing in timings) for stage in ("decode", "compose", "write")]
+    return Shares(*(seconds / sum(spent) for seconds in spent))
+
+
+def read_run(photos: Sequence[Path], shots: Path) -> tuple[list[Cut], Shares]:
+    """Return where a run cut the photos, and where it spent its time."""
+    records = [sidecar.read(shots / f"{photo.name}.json") for photo in photos]
+    cuts = [Cut(photo, tuple(shot.box for shot in record.shots)) for photo, record in zip(photos, records, strict=True)]
+    return cuts, shares([record.timing_ms for record in records if record.timing_ms is not None])
+
+
+def measure_size(sources: Sequence[Path], megapixels: float, count: int, rounds: int) -> Sized:
+    """Crop photos of one size, and cut them without a model, in turn; the best of the rounds counts."""
+    codecs, _ = load_codecs()
+    runs: list[tuple[Measured, Shares]] = []
+    limits: dict[str, list[Speed]] = {name: [] for name in codecs}
+    with tempfile.TemporaryDirectory(prefix="shotcrop-throughput-") as folder:
+        photos = make_photos(Path(folder, "photos"), sources, megapixels, count)
+        shots, scratch = Path(folder, "shots"), Path(folder, "crops")
+        scratch.mkdir()
+        for _ in range(rounds):
+            run = crop(photos[0].parent, shots)
+            cuts, spent = read_run(photos, shots)
+            runs.append((run, spent))
+            shutil.rmtree(shots)
+            for name, codec in codecs.items():
+                limits[name].append(time_codec(codec, cuts, scratch))
+        label = f"{megapixels:g} MP, {mean_megabytes(photos):.1f} MB"
+    run, spent = min(runs, key=lambda pair: pair[0].seconds)
+    return Sized(label, count, run, spent, {name: best(speeds) for name, speeds in limits.items()})
+
+
+def per_photo_rows(seconds: dict[int, float], first: float) -> list[tuple[str, ...]]:
+    """Return a row per run, whose photos' costs are compared with those of the smallest.
+
+    Args:
+        seconds: What a run took, by how many photos it had, the smallest first.
+        first: What a run over one photo took, start-up included.
+    """
+    found = []
+    base = beyond_base = 0.0
+    for count, taken in seconds.items():
+        each, beyond = taken / count, (taken - first) / (count - 1)
+        base, beyond_base = base or each, beyond_base or beyond
+        found.append(
+            (
+                f"{count}",
+                f"{taken:.1f}",
+                f"{each * 1000:.1f}",
+                f"{each / base:.2f}",
+                f"{beyond * 1000:.1f}",
+                f"{beyond / beyond_base:.2f}",
+            )
+        )
+    return found
+
+
+def measure_linearity(sources: Sequence[Path], megapixels: float, counts: Sequence[int]) -> Figures:
+    """Compare what a photo costs in runs of different length."""
+    with tempfile.TemporaryDirectory(prefix="shotcrop-linear-") as folder:
+        seconds = {}
+        for count in sorted({1, *counts}):
+            photos, shots = Path(folder, f"photos{count}"), Path(folder, "shots")
+            make_photos(photos, sources, megapixels, count)
+            seconds[count] = crop(photos, shots).seconds
+            shutil.rmtree(shots)
+    first = seconds.pop(1)
+    return Figures(
+        f"What a photo of {megapixels:g} MP costs in runs of different length; a run over one takes {first:.1f} s",
+        ("photos", "s", "ms/photo", "ratio", "ms/photo beyond the first", "ratio"),
+        tuple(per_photo_rows(seconds, first)),
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sizes", type=sizes, metavar="MP,...", help="default: 2,12,24; with --linear: 2")
+    parser.add_argument("--count", type=int, default=200, metavar="N", help="photos of each size; default: 200")
+    parser.add_argument("--rounds", type=int, default=1, metavar="N", help="the best of which counts; default: 1")
+    parser.add_argument("--linear", action="store_true", help="compare runs of different length instead")
+    parser.add_argument(
+        "--counts",
+        type=lambda text: [int(part) for part in text.split(",")],
+        default=[100, 2000],
+        metavar="N,N",
+        help="their lengths, at least 2 each; default: 100,2000",
+    )
+    add_sources(parser)
+    add_markdown(parser)
+    arguments = parser.parse_args()
+    measured = f"Measured on {machine(*VERSIONS)}; photos made from {len(arguments.photos)} real ones."
+    if arguments.linear:
+        tables = [
+            measure_linearity(arguments.photos, megapixels, arguments.counts) for megapixels in arguments.sizes or [2.0]
+        ]
+        publish("linear", tables, [measured], arguments.markdown)
+        return
+    found = [
+        measure_size(arguments.photos, megapixels, arguments.count, arguments.rounds)
+        for megapixels in arguments.sizes or [2.0, 12.0, 24.0]
+    ]
+    table = Figures(
+        f"{arguments.count} photos of each size on {cores()} cores, best of {arguments.rounds}",
+        HEADINGS,
+        tuple(row for sized in found for row in sized.rows),
+        names=2,
+    )
+    publish("crop_throughput", [table], [measured, *load_codecs()[1]], arguments.markdown)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 48)
+    main()
