@@ -77,6 +77,15 @@ def test_a_checkpoint_that_was_trained_on_is_another_start(tmp_path: Path, datas
         _record(tmp_path / "run", dataset, start=checkpoint)
 
 
+def test_a_helper_that_was_trained_on_is_another_helper(tmp_path: Path, dataset: Path, checkpoint: Path) -> None:
+    arguments = {"stage": "pseudo-label", "recipe": Recipe(), "datasets": [dataset]}
+    for _ in range(2):
+        provenance.record(tmp_path / "run", **arguments, helpers=[checkpoint, "cinematographer"])
+    (checkpoint / "model.safetensors").write_bytes(b"other weights")
+    with pytest.raises(ShotcropError, match="another helpers"):
+        provenance.record(tmp_path / "run", **arguments, helpers=[checkpoint, "cinematographer"])
+
+
 def test_a_start_from_a_hub_is_named(tmp_path: Path, dataset: Path) -> None:
     facts = _record(tmp_path / "run", dataset, start="Qwen/Qwen3-VL-4B-Instruct")
     assert facts["start"] == {"name": "Qwen/Qwen3-VL-4B-Instruct", "sha256": None}

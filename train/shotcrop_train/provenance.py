@@ -26,7 +26,7 @@ from shotcrop_cli.errors import ShotcropError
 RUN = "run.json"
 PACKAGES = ("shotcrop-cli", "torch", "transformers", "trl", "peft", "accelerate", "datasets", "numpy", "pillow")
 _WEIGHTS = ("*.safetensors", "adapter_config.json", "config.json")
-_FIXED = ("stage", "recipe", "datasets", "start")
+_FIXED = ("stage", "recipe", "datasets", "start", "helpers")
 """What may not change between the parts of one run."""
 
 
@@ -38,7 +38,15 @@ class Complete(Exception):
         self.result = result
 
 
-def record(output: Path, *, stage: str, recipe: Any, datasets: Sequence[Path], start: str | Path | None = None) -> Path:
+def record(
+    output: Path,
+    *,
+    stage: str,
+    recipe: Any,
+    datasets: Sequence[Path],
+    start: str | Path | None = None,
+    helpers: Sequence[str | Path] = (),
+) -> Path:
     """Write `run.json`, or add to it that the run goes on.
 
     Args:
@@ -47,6 +55,7 @@ def record(output: Path, *, stage: str, recipe: Any, datasets: Sequence[Path], s
         recipe: Its recipe, a dataclass.
         datasets: Folders that the run reads, each with a `metadata.jsonl`.
         start: Checkpoint folder or hub id that it starts from.
+        helpers: Further models that it asks, in the same terms.
 
     Returns:
         The file.
@@ -60,8 +69,10 @@ def record(output: Path, *, stage: str, recipe: Any, datasets: Sequence[Path], s
         "stage": stage,
         "recipe": json.loads(json.dumps(asdict(recipe))),
         "datasets": {str(folder): _dataset(folder) for folder in datasets},
-        "start": None if start is None else {"name": str(start), "sha256": _checkpoint(Path(start))},
+        "start": None if start is None else _model(start),
     }
+    if helpers:
+        facts["helpers"] = [_model(helper) for helper in helpers]
     part = {"started": _now(), "argv": sys.argv, "code": _code(), "versions": dict(_versions()), "machine": _machine()}
     before = read(output)
     if before is None:
@@ -112,9 +123,9 @@ def read(output: Path) -> dict[str, Any] | None:
 
 def _require_same(before: Mapping[str, Any], now: Mapping[str, Any], output: Path) -> None:
     for key in _FIXED:
-        if before.get(key) == now[key]:
+        if before.get(key) == now.get(key):
             continue
-        what = next(iter(_differences(before.get(key), now[key], key)))
+        what = next(iter(_differences(before.get(key), now.get(key), key)))
         raise ShotcropError(
             f"{output} holds a run with another {what}", hint="choose another run folder, or delete this one"
         )
@@ -144,6 +155,10 @@ def _dataset(folder: Path) -> dict[str, Any]:
             f"{folder} is no dataset: {error.strerror}", hint=f"name a folder with a {METADATA}"
         ) from None
     return {"rows": content.count(b"\n"), "sha256": hashlib.sha256(content).hexdigest()}
+
+
+def _model(name: str | Path) -> dict[str, Any]:
+    return {"name": str(name), "sha256": _checkpoint(Path(name))}
 
 
 def _checkpoint(start: Path) -> str | None:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from shotcrop_cli.errors import ShotcropError
 from shotcrop_train.augmentation import Augmentation
+from shotcrop_train.models import ModelRecipe
 from shotcrop_train.nano.loss import LossWeights
 
 if sys.version_info >= (3, 11):
@@ -80,9 +81,10 @@ class Schedule:
 
 @dataclass(frozen=True)
 class SftRecipe:
-    """A supervised run of the compact model."""
+    """A supervised run of the compact model or of any other base."""
 
     data: DataRecipe = field(default_factory=DataRecipe)
+    model: ModelRecipe = field(default_factory=ModelRecipe)
     optimisation: Optimisation = field(default_factory=Optimisation)
     augmentation: Augmentation = field(default_factory=Augmentation)
     loss: LossWeights = field(default_factory=LossWeights)

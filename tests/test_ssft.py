@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from shotcrop_cli.errors import ShotcropError
+from shotcrop_cli.shots import SHOT_TYPES
+from shotcrop_train.contract import GrammarContract, TextContract
+from shotcrop_train.data import Mixture, NanoCollator
+from shotcrop_train.recipe import DataRecipe, Optimisation, Schedule, load_recipe
+from shotcrop_train.sft import load_model
+from shotcrop_train.ssft import SsftRecipe, photos_per_expert, pseudo_samples, train
+from training import NO_AUGMENTATION, save_tiny_model, tiny_model, write_dataset
+
+RECIPE = SsftRecipe(
+    data=DataRecipe(experts=("experts",), empty=("empty",), shares={"expert": 0.9, "empty": 0.1}),
+    optimisation=Optimisation(steps=4, batch_size=4, learning_rate=2e-3, warmup_steps=1, freeze_stages=7),
+    schedule=Schedule(log_every=1, evaluate_every=4, save_every=2),
+)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    write_dataset(tmp_path / "data" / "experts", 24, "experts")
+    write_dataset(tmp_path / "data" / "empty", 12, "empty")
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def pseudo(tmp_path: Path) -> Path:
+    """Write labels of six photos: two with all shots accepted, two with the medium shot alone, two with none."""
+    return write_pseudo(tmp_path / "pseudo", [(True, True, True), (False, True, False), (False, False, False)] * 2)
+
+
+def write_pseudo(folder: Path, accepted: list[tuple[bool, bool, bool]]) -> Path:
+    write_dataset(folder, len(accepted), "experts", seed=5)
+    rows = [json.loads(line) for line in (folder / "metadata.jsonl").read_text("utf-8").splitlines()]
+    for row, flags in zip(rows, accepted, strict=True):
+        for shot, flag in zip(SHOT_TYPES, flags, strict=True):
+            row["annotation"]["shots"][shot.value]["accepted"] = flag
+    (folder / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    (folder / "summary.json").write_text("{}", "utf-8")
+    return folder
+
+
+def test_only_photos_with_an_accepted_shot_are_learned_from_and_other_shots_weigh_nothing(pseudo: Path) -> None:
+    samples = pseudo_samples(pseudo)
+    assert [[shot.weight for shot in sample.shots] for sample in samples] == [[1.0] * 3, [0.0, 1.0, 0.0]] * 2
+
+
+def test_as_many_accepted_shots_are_drawn_as_experts_shots(pseudo: Path) -> None:
+    samples = pseudo_samples(pseudo)
+    per_photo = sum(shot.weight for sample in samples for shot in sample.shots) / len(samples)
+    assert photos_per_expert(samples) * per_photo == pytest.approx(3.0)
+
+
+def test_rejected_shots_carry_no_loss_and_accepted_ones_do(pseudo: Path) -> None:
+    _, half = pseudo_samples(pseudo)[:2]
+    _, processor = tiny_model()
+    mixture = Mixture({"pseudo": [half]}, {"pseudo": 1.0}, 1, 64, NO_AUGMENTATION, 0, GrammarContract())
+    batch = NanoCollator(processor)([mixture.draw(0)])
+    heard = (batch["labels"][0] != -100) & (batch["token_weights"][0] > 0.0)
+    text = processor.tokenizer.decode(batch["input_ids"][0][heard])
+    whole = processor.tokenizer.decode(batch["input_ids"][0])
+    wide, medium, close = (shot.captions[0] for shot in half.shots)
+    assert all(caption in whole for caption in (wide, medium, close))
+    assert medium in text
+    assert wide not in text
+    assert close not in text
+
+
+def test_rejected_shots_are_masked_for_models_that_answer_in_words(pseudo: Path) -> None:
+    from shotcrop_cli.model.answer import CoordSpace
+
+    _, half = pseudo_samples(pseudo)[:2]
+    target = TextContract(CoordSpace.PERMILLE, True, lambda size: size).write(half, ["a", "b", "c"], (96, 72))
+    assert [weight for _, _, weight in target.spans] == [0.0, 1.0, 0.0]
+
+
+def test_training_mixes_both_kinds_and_ends_in_a_model(data: Path, pseudo: Path, tmp_path: Path) -> None:
+    start = save_tiny_model(tmp_path / "start")
+    final = train(RECIPE, data, pseudo, tmp_path / "run", start, offline=True)
+    before, after = load_model(start)[0].state_dict(), load_model(final)[0].state_dict()
+    assert any(not torch.equal(before[name], after[name]) for name in before)
+    run = json.loads((tmp_path / "run" / "run.json").read_text("utf-8"))
+    assert run["stage"] == "ssft"
+    assert str(pseudo) in run["datasets"]
+
+
+def test_a_run_with_other_pseudo_labels_in_the_same_folder_is_refused(data: Path, pseudo: Path, tmp_path: Path) -> None:
+    start = save_tiny_model(tmp_path / "start")
+    train(replace(RECIPE, optimisation=replace(RECIPE.optimisation, steps=1)), data, pseudo, tmp_path / "run", start)
+    other = write_pseudo(tmp_path / "other", [(True, False, False)])
+    with pytest.raises(ShotcropError, match="another"):
+        train(replace(RECIPE, optimisation=replace(RECIPE.optimisation, steps=1)), data, other, tmp_path / "run", start)
+
+
+def test_labels_that_are_not_complete_are_refused(pseudo: Path) -> None:
+    (pseudo / "summary.json").unlink()
+    with pytest.raises(ShotcropError, match="no complete pseudo labels"):
+        pseudo_samples(pseudo)
+
+
+def test_labels_without_an_accepted_shot_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ShotcropError, match=r"no shot of .* was accepted"):
+        pseudo_samples(write_pseudo(tmp_path / "none", [(False, False, False)]))
+
+
+@pytest.mark.parametrize(
+    "values", [{"ratio": 0.0}, {"data": DataRecipe(experts=("experts",), shares={"proposal": 1.0})}]
+)
+def test_a_recipe_without_a_ratio_or_experts_is_refused(values: dict[str, object]) -> None:
+    with pytest.raises(ValueError):
+        replace(RECIPE, **values)
+
+
+@pytest.mark.parametrize("name", ["nano-ssft", "qwen3-vl-ssft"])
+def test_shipped_recipes_mix_one_accepted_shot_to_one_of_an_expert(name: str) -> None:
+    assert load_recipe(name, SsftRecipe).ratio == 1.0

@@ -1,0 +1,170 @@
+"""Which proposal of a shot becomes its pseudo label, if any. Pure functions of scores.
+
+Every shot is decided by itself, not the triple as a whole [S]. A proposal is accepted when it is strictly best on all
+criteria and each of its scores is at least .85; the shot is hard when every proposal's mean is below .60; else it is
+rejected [S]. Scores are 0..1: what is not so by itself is mapped linearly between the 1st and 99th percentile of
+what the experts' crops of the same shot score [O].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import fmean
+
+import numpy as np
+
+from shotcrop_cli.errors import ShotcropError
+from shotcrop_cli.shots import ShotType
+
+PERCENTILES = (1.0, 99.0)
+"""Of the experts' raw figures: they become 0 and 1 [O]."""
+
+LEAST_CROPS = 10
+"""Expert crops that a percentile needs to mean anything [O]."""
+
+Scores = tuple[float | None, ...]
+"""One proposal's score on each criterion, 0..1; None where the criterion had nothing to judge by."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How strict the decision is; the values here are the paper's [S], each option is off.
+
+    Args:
+        accept: Least score of an accepted proposal on every criterion.
+        hard: A shot is hard when every proposal's mean is below.
+        margin: Option [O]: on any criterion an accepted proposal may trail or tie by less than this, as long as its
+            mean is the highest. At 0 it must be strictly best on each.
+        veto: Option [O]: a proposal that breaks geometry (`scorers.craft.breaks_geometry`) is not accepted.
+    """
+
+    accept: float = 0.85
+    hard: float = 0.60
+    margin: float = 0.0
+    veto: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.hard <= self.accept <= 1.0:
+            raise ValueError(f"hard ({self.hard}) and accept ({self.accept}) must be 0 <= hard <= accept <= 1")
+        if not 0.0 <= self.margin < 1.0:
+            raise ValueError(f"margin must be within 0..1, not {self.margin}")
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The proposal at `index` is the pseudo label."""
+
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Hard:
+    """All proposals are poor: a case for the pool of stage 3."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """No proposal is surely good, not all are poor."""
+
+
+Decision = Accepted | Hard | Rejected
+
+
+def decide(scores: Sequence[Scores], rule: Rule = Rule(), vetoed: Sequence[bool] = ()) -> Decision:
+    """Decide one shot.
+
+    A proposal with an unknown score is neither accepted nor counted as poor: no criterion is ever dropped. Its known
+    scores still stand against the others.
+
+    Args:
+        scores: Of each proposal, near-duplicates merged.
+        rule: How strict to be.
+        vetoed: Which proposals the geometry veto strikes; empty for none.
+    """
+    for index, own in enumerate(scores):
+        rivals = [other for number, other in enumerate(scores) if number != index]
+        struck = bool(vetoed) and vetoed[index]
+        if not struck and min_score(own) >= rule.accept and all(_beats(own, other, rule.margin) for other in rivals):
+            return Accepted(index)
+    means = [mean_score(own) for own in scores]
+    poor = [mean is not None and mean < rule.hard for mean in means]
+    return Hard() if poor and all(poor) else Rejected()
+
+
+def mean_score(scores: Scores) -> float | None:
+    """Return a proposal's mean, None unless every score is known."""
+    known = [score for score in scores if score is not None]
+    return fmean(known) if known and len(known) == len(scores) else None
+
+
+def min_score(scores: Scores) -> float:
+    """Return a proposal's lowest score, an unknown one being the lowest of all."""
+    return min((-1.0 if score is None else score for score in scores), default=-1.0)
+
+
+def best_of(scores: Sequence[Scores]) -> int:
+    """Return the proposal with the highest mean of what is known, the first of equals."""
+    return max(range(len(scores)), key=lambda index: fmean([0.0 if one is None else one for one in scores[index]]))
+
+
+def _beats(own: Scores, other: Scores, margin: float) -> bool:
+    """Say whether a fully known proposal beats another on every criterion that the other knows."""
+    pairs = [(mine, theirs) for mine, theirs in zip(own, other, strict=True) if theirs is not None]
+    if margin == 0.0:
+        return all(mine > theirs for mine, theirs in pairs)
+    higher = not pairs or fmean(mine for mine, _ in pairs) > fmean(theirs for _, theirs in pairs)
+    return higher and all(mine > theirs - margin for mine, theirs in pairs)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """What raw figures become 0 and 1."""
+
+    low: float
+    high: float
+
+    def map(self, raw: float) -> float:
+        """Map linearly, cut off at 0 and 1."""
+        return min(max((raw - self.low) / (self.high - self.low), 0.0), 1.0)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The span of each calibrated criterion and shot."""
+
+    spans: Mapping[tuple[str, ShotType], Span] = field(default_factory=dict)
+
+    def map(self, criterion: str, shot: ShotType, raw: float | None) -> float | None:
+        """Bring a raw figure to 0..1; a criterion without a span is so by itself, unknown stays unknown."""
+        if raw is None:
+            return None
+        span = self.spans.get((criterion, shot))
+        return min(max(raw, 0.0), 1.0) if span is None else span.map(raw)
+
+
+def calibrate(raws: Mapping[tuple[str, ShotType], Sequence[float]]) -> Calibration:
+    """Return the spans that expert crops give.
+
+    Args:
+        raws: The known raw figures of expert crops by criterion and shot.
+
+    Raises:
+        ShotcropError: There are too few of them, or they do not differ.
+    """
+    spans = {}
+    for (criterion, shot), figures in raws.items():
+        if len(figures) < LEAST_CROPS:
+            raise ShotcropError(
+                f"criterion '{criterion}' could judge only {len(figures)} expert crops of the {shot} shot,"
+                f" it needs {LEAST_CROPS} to be calibrated",
+                hint="name more datasets under `experts`, or another criterion",
+            )
+        low, high = (float(side) for side in np.percentile(figures, PERCENTILES))
+        if not low < high:
+            raise ShotcropError(
+                f"criterion '{criterion}' gives every expert crop of the {shot} shot the same score",
+                hint="use another criterion",
+            )
+        spans[criterion, shot] = Span(low, high)
+    return Calibration(spans)

@@ -1,0 +1,149 @@
+"""Labels photos: proposers propose, near-duplicates are merged, scorers judge, the rule decides. Nothing is written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice
+
+from PIL import Image
+
+from shotcrop_cli.dataset import Record
+from shotcrop_cli.errors import PhotoError
+from shotcrop_cli.shots import SHOT_TYPES, Composition, Grounding, Reasoning, ShotType
+from shotcrop_train.decision import Accepted, Calibration, Decision, Rule, Scores, best_of, decide
+from shotcrop_train.detections import guess_aspect
+from shotcrop_train.proposers import Proposal, Proposer, merge
+from shotcrop_train.samples import load_photo
+from shotcrop_train.scorers import Judged, Photo, Scorer
+from shotcrop_train.scorers.craft import breaks_geometry
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of one shot: its proposals, their scores in the order of the criteria, and the decision."""
+
+    proposals: tuple[Proposal, ...]
+    scores: tuple[Scores, ...]
+    decision: Decision
+
+    @property
+    def chosen(self) -> int:
+        """The accepted proposal, or the best of those that were not."""
+        return self.decision.index if isinstance(self.decision, Accepted) else best_of(self.scores)
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """What became of one photo: a verdict for each shot, and the chain of thought behind them."""
+
+    verdicts: tuple[Verdict, ...]
+    reasoning: Reasoning
+    grounding: Grounding
+
+
+@dataclass(frozen=True)
+class Labeller:
+    """Proposers, scorers and rule, ready to label.
+
+    Args:
+        proposers: Who proposes.
+        scorers: The criteria.
+        calibration: Brings the scorers' raw figures to 0..1.
+        rule: When a proposal is accepted.
+        near_duplicate: Boxes with a higher IoU are merged.
+    """
+
+    proposers: Sequence[Proposer]
+    scorers: Sequence[Scorer]
+    calibration: Calibration
+    rule: Rule
+    near_duplicate: float
+
+    def label(self, photos: Sequence[Photo]) -> list[Label | None]:
+        """Return a label for each photo, None where nobody proposes anything."""
+        if not photos:
+            return []
+        answers = [(proposer.name, proposer.propose(photos)) for proposer in self.proposers]
+        triples = [
+            [(name, triple) for name, those in answers if (triple := those[index]) is not None]
+            for index in range(len(photos))
+        ]
+        proposals = [
+            [merge([(name, triple[shot]) for name, triple in one], self.near_duplicate) for shot in SHOT_TYPES]
+            for one in triples
+        ]
+        judged = [
+            Judged(photo, proposal.shot, proposal.rivals)
+            for photo, shots in zip(photos, proposals, strict=True)
+            for proposal in chain.from_iterable(shots)
+        ]
+        scored = zip(judged, self._score(judged), strict=True)
+        return [
+            _label([self._verdict(shot, list(islice(scored, len(shot)))) for shot in shots], one) if one else None
+            for shots, one in zip(proposals, triples, strict=True)
+        ]
+
+    def _score(self, judged: Sequence[Judged]) -> list[Scores]:
+        columns = [
+            [self.calibration.map(scorer.name, one.shot.type, raw) for one, raw in zip(judged, raws, strict=True)]
+            for scorer, raws in ((scorer, scorer.score(judged)) for scorer in self.scorers)
+        ]
+        return list(zip(*columns, strict=True))
+
+    def _verdict(self, proposals: Sequence[Proposal], scored: Sequence[tuple[Judged, Scores]]) -> Verdict:
+        vetoed = [breaks_geometry(one) for one, _ in scored] if self.rule.veto else ()
+        scores = tuple(score for _, score in scored)
+        return Verdict(tuple(proposals), scores, decide(scores, self.rule, vetoed))
+
+
+def _label(verdicts: Sequence[Verdict], triples: Sequence[tuple[str, Composition]]) -> Label:
+    """Add the chain of thought of whoever proposed most of what was accepted, of equals the first that has one."""
+    accepted = [
+        verdict.proposals[verdict.chosen].proposers for verdict in verdicts if isinstance(verdict.decision, Accepted)
+    ]
+
+    def standing(named: tuple[str, Composition]) -> tuple[bool, int]:
+        name, triple = named
+        return triple.reasoning != Reasoning(), sum(name in proposers for proposers in accepted)
+
+    _, voice = max(triples, key=standing)
+    return Label(tuple(verdicts), voice.reasoning, voice.grounding or Grounding())
+
+
+def open_photo(record: Record, max_side: int) -> Photo:
+    """Read a record's photo, its longer side at most `max_side` pixels; the aspect of a squashed one is guessed.
+
+    Raises:
+        PhotoError: It is absent or damaged.
+    """
+    try:
+        image = load_photo(record.path, max_side)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise PhotoError(f"{record.path} cannot be opened: {error}", hint="mend the photo or delete its row") from error
+    aspect = guess_aspect(record.detections.faces) if record.squashed else record.aspect
+    return Photo(image, aspect, record.detections)
+
+
+def expert_figures(
+    records: Sequence[Record], max_side: int, rivals: Sequence[Proposer], scorers: Sequence[Scorer]
+) -> Iterator[tuple[str, ShotType, float]]:
+    """Yield criterion, shot and raw figure of what the scorers know of the experts' crops in some photos.
+
+    Args:
+        records: Rows with an expert's triple.
+        max_side: Photos are shrunk to this many pixels on their longer side.
+        rivals: Whose boxes stand beside the expert's; none where no scorer looks at rivals.
+        scorers: Who judges.
+    """
+    photos = [open_photo(record, max_side) for record in records]
+    proposed = [proposer.propose(photos) for proposer in rivals]
+    judged = []
+    for index, (photo, record) in enumerate(zip(photos, records, strict=True)):
+        others = [triple for triples in proposed if (triple := triples[index]) is not None]
+        for shot in record.composition.shots if record.composition is not None else ():
+            judged.append(Judged(photo, shot, tuple(triple[shot.type].box for triple in others)))
+    for scorer in scorers:
+        for one, raw in zip(judged, scorer.score(judged), strict=True):
+            if raw is not None:
+                yield scorer.name, one.shot.type, raw

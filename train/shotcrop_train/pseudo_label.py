@@ -1,0 +1,294 @@
+"""Stage 2, first half: pseudo labels, shots of unlabelled photos that every criterion holds to be good.
+
+The algorithm, for each photo and each of its three shots:
+1. Every proposer, a checkpoint or the rule-based cinematographer, gives a box; near-identical boxes are merged [S].
+2. Every scorer judges every proposal, 0..1: an MLLM's rubric, CLIP's similarity of crop and caption, aesthetics [P].
+3. A proposal that is strictly best on all of them, each at least .85, is accepted; the shot is hard when all means are
+   below .60, else rejected [S]. `decision` states this exactly.
+
+    shotcrop train pseudo-label --config nano-pseudo --data DATA -o runs/pseudo \
+        --proposer runs/cot/final --proposer runs/sft/final --proposer cinematographer
+
+Departures from the paper: the cinematographer may propose; the scores of CLIP, aesthetics and the stand-ins are mapped
+between percentiles of the experts' crops of the same shot; stand-ins may take the place of the three criteria [O].
+
+The run folder becomes a dataset: one row per photo in `metadata.jsonl`, photos linked, never copied. A row's `pseudo`
+holds every proposal with its scores, so that any decision can be traced and taken anew. Photos stream through in
+chunks, each chunk's rows reach the disk before the next is read, and a run that was cut goes on behind its last whole
+row. At the end follow `hard.jsonl`, rows of photos with a hard shot, and the report of `pseudo_report`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain, islice
+from pathlib import Path, PurePath
+from typing import Any
+
+from tqdm import tqdm
+
+from shotcrop_cli.dataset import METADATA, Record, read_row
+from shotcrop_cli.errors import OutputError, PhotoError, ShotcropError
+from shotcrop_cli.geometry import to_permille
+from shotcrop_cli.shots import SHOT_TYPES, ShotType
+from shotcrop_train import provenance
+from shotcrop_train.decision import Accepted, Calibration, Hard, Rule, Span, calibrate
+from shotcrop_train.labeller import Label, Labeller, Verdict, expert_figures, open_photo
+from shotcrop_train.models import ModelRecipe
+from shotcrop_train.proposers import NEAR_DUPLICATE, Proposer, load_proposers
+from shotcrop_train.pseudo_report import write_report
+from shotcrop_train.samples import held_back
+from shotcrop_train.scorers import Photo, Scorer, ScorerRecipe, load_scorers
+
+CALIBRATION = "calibration.json"
+
+
+@dataclass(frozen=True)
+class PseudoLabelRecipe:
+    """How photos are labelled.
+
+    Args:
+        experts: Datasets whose expert crops calibrate the scorers, the held-back tenth excepted.
+        unlabelled: Datasets to label; their rows with an annotation, or without a person, are passed over.
+        criteria: Names of the scorers, each of which must agree.
+        rule: When a proposal is accepted.
+        scorers: Which weights the scorers use.
+        model: How the proposers' checkpoints are loaded.
+        near_duplicate: Boxes with a higher IoU are merged.
+        max_side: Photos are shrunk to this many pixels on their longer side.
+        chunk: Photos that are in memory, and written, at a time.
+        batch_size: Photos that a proposer sees at a time.
+    """
+
+    experts: tuple[str, ...] = ()
+    unlabelled: tuple[str, ...] = ()
+    criteria: tuple[str, ...] = ("mllm", "clip", "aesthetic")
+    rule: Rule = field(default_factory=Rule)
+    scorers: ScorerRecipe = field(default_factory=ScorerRecipe)
+    model: ModelRecipe = field(default_factory=ModelRecipe)
+    near_duplicate: float = NEAR_DUPLICATE
+    max_side: int = 1536
+    chunk: int = 64
+    batch_size: int = 16
+
+    def __post_init__(self) -> None:
+        if not self.experts or not self.unlabelled:
+            raise ValueError("name datasets under `experts` and under `unlabelled`")
+        if not self.criteria or len(set(self.criteria)) < len(self.criteria):
+            raise ValueError("name at least one criterion, each once")
+        if min(self.chunk, self.batch_size, self.max_side) < 1:
+            raise ValueError("chunk, batch_size and max_side must be at least 1")
+
+
+@dataclass(frozen=True)
+class Labelling:
+    """All that decides what a run writes; a run folder goes on only with the same."""
+
+    recipe: PseudoLabelRecipe
+    proposers: tuple[str, ...]
+    limit: int | None
+
+
+def label(
+    recipe: PseudoLabelRecipe,
+    data: Path,
+    output: Path,
+    proposers: Sequence[str | Path],
+    *,
+    offline: bool = False,
+    limit: int | None = None,
+) -> Path:
+    """Label photos and return the folder of the dataset.
+
+    Args:
+        recipe: How.
+        data: Folder that holds the recipe's datasets.
+        output: Folder of the dataset, made here; a cut run in it goes on.
+        proposers: Checkpoint folders or hub ids, and the word `cinematographer`.
+        offline: Whether only models on this machine count.
+        limit: Label the first so many photos; None for all.
+
+    Raises:
+        ShotcropError: A dataset, model or scorer is missing, or the folder holds a run of another kind.
+    """
+    names = tuple(str(name) for name in proposers)
+    provenance.record(
+        output,
+        stage="pseudo-label",
+        recipe=Labelling(recipe, names, limit),
+        datasets=[data / name for name in (*recipe.experts, *recipe.unlabelled)],
+        helpers=names,
+    )
+    team = load_proposers(names, recipe.model, recipe.batch_size, offline=offline)
+    scorers = load_scorers(recipe.criteria, recipe.scorers, offline=offline)
+    calibration = _calibration(recipe, data, output, team, scorers)
+    labeller = Labeller(team, scorers, calibration, recipe.rule, recipe.near_duplicate)
+    rows = chain.from_iterable(_unlabelled(data, name) for name in recipe.unlabelled)
+    done = _whole_rows(output / METADATA)
+    remaining = islice(rows, done, limit)
+    # A bar on a terminal only; elsewhere the growing file tells how far it is.
+    with (output / METADATA).open("a", encoding="utf-8") as file, tqdm(initial=done, unit="photo", disable=None) as bar:
+        while chunk := list(islice(remaining, recipe.chunk)):
+            for text in _rows(chunk, labeller, recipe, output):
+                file.write(text + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+            bar.update(len(chunk))
+    write_report(output, recipe.criteria, recipe.rule)
+    return output
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row of an unlabelled dataset: what it says, and as it was read."""
+
+    dataset: str
+    record: Record
+    content: Mapping[str, Any]
+
+
+def _rows(chunk: Sequence[Row], labeller: Labeller, recipe: PseudoLabelRecipe, output: Path) -> Iterator[str]:
+    """Label a chunk of photos, link them, and yield their rows as JSON."""
+    photos: dict[int, Photo] = {}
+    failures: dict[int, str] = {}
+    for index, row in enumerate(chunk):
+        try:
+            photos[index] = open_photo(row.record, recipe.max_side)
+        except PhotoError as error:
+            failures[index] = error.message
+    labels = dict(zip(photos, labeller.label(list(photos.values())), strict=True))
+    for index, row in enumerate(chunk):
+        content = dict(row.content) | {"file_name": _link(row, output)}
+        label = labels.get(index)
+        if label is None:
+            content["pseudo"] = {"failure": failures.get(index, "nobody proposes anything")}
+        else:
+            content["annotation"] = _annotation(label)
+            content["pseudo"] = {
+                shot.value: _trace(verdict, recipe.criteria)
+                for shot, verdict in zip(SHOT_TYPES, label.verdicts, strict=True)
+            }
+        yield json.dumps(content, ensure_ascii=False)
+
+
+def _annotation(label: Label) -> dict[str, Any]:
+    grounding, shots = label.grounding, {}
+    for kind, verdict in zip(SHOT_TYPES, label.verdicts, strict=True):
+        shot = verdict.proposals[verdict.chosen].shot
+        shots[kind.value] = {
+            "box": list(to_permille(shot.box)),
+            "caption": shot.caption,
+            "accepted": isinstance(verdict.decision, Accepted),
+        }
+    known = {
+        "people": grounding.people or None,
+        "setting": grounding.setting,
+        "facing": grounding.facing,
+        "native_scale": grounding.native_scale,
+    }
+    return {
+        **{key: value for key, value in known.items() if value is not None},
+        "scene": label.reasoning.scene,
+        "subject": label.reasoning.subject,
+        "story": label.reasoning.story,
+        "shots": shots,
+    }
+
+
+def _trace(verdict: Verdict, criteria: Sequence[str]) -> dict[str, Any]:
+    outcome = {Accepted: "accepted", Hard: "hard"}.get(type(verdict.decision), "rejected")
+    proposals = [
+        {
+            "proposers": list(proposal.proposers),
+            "box": list(to_permille(proposal.shot.box)),
+            "scores": {
+                name: None if score is None else round(score, 4) for name, score in zip(criteria, scores, strict=True)
+            },
+        }
+        for proposal, scores in zip(verdict.proposals, verdict.scores, strict=True)
+    ]
+    return {"outcome": outcome, "chosen": verdict.chosen, "proposals": proposals}
+
+
+def _link(row: Row, output: Path) -> str:
+    """Link a photo into the dataset and return its name there, below the name of the dataset that it comes from."""
+    # A name that leads out of its own dataset must not lead out of this one.
+    source = PurePath(row.content["file_name"])
+    inside = [part for part in source.parts if part not in ("..", source.anchor)]
+    link = output / row.dataset / Path(*inside)
+    try:
+        link.parent.mkdir(parents=True, exist_ok=True)
+        if not link.is_symlink():
+            link.symlink_to(row.record.path.resolve())
+    except OSError as error:
+        raise OutputError(
+            f"{link} cannot be linked: {error.strerror}", hint="choose an output folder on a disk that knows links"
+        ) from error
+    return link.relative_to(output).as_posix()
+
+
+def _unlabelled(data: Path, name: str) -> Iterator[Row]:
+    """Yield the rows of a dataset that are to be labelled, one at a time."""
+    for record, line in _stream(data / name):
+        if record.composition is None and not record.no_subject:
+            yield Row(name, record, json.loads(line))
+
+
+def _stream(folder: Path) -> Iterator[tuple[Record, str]]:
+    path = folder / METADATA
+    with path.open(encoding="utf-8-sig") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.strip():
+                continue
+            try:
+                yield read_row(folder, line), line
+            except (ValueError, OverflowError, RecursionError) as error:
+                raise ShotcropError(f"{path}, line {number}: {error}", hint="mend or delete that line") from error
+
+
+def _whole_rows(path: Path) -> int:
+    """Count the rows that an earlier part of the run wrote; half a row at the end, where it was cut, is removed."""
+    if not path.exists():
+        return 0
+    rows = end = 0
+    with path.open("r+b") as file:
+        for line in file:
+            if line.endswith(b"\n"):
+                rows, end = rows + 1, end + len(line)
+        file.truncate(end)
+    return rows
+
+
+def _calibration(
+    recipe: PseudoLabelRecipe, data: Path, output: Path, team: Sequence[Proposer], scorers: Sequence[Scorer]
+) -> Calibration:
+    """Read the calibration that an earlier part of the run wrote, or make it from the experts' crops."""
+    path = output / CALIBRATION
+    if path.exists():
+        entries = json.loads(path.read_text(encoding="utf-8"))
+        return Calibration(
+            {(one["criterion"], ShotType(one["shot"])): Span(one["low"], one["high"]) for one in entries}
+        )
+    judges = [scorer for scorer in scorers if scorer.calibrated]
+    raws: dict[tuple[str, ShotType], list[float]] = {
+        (scorer.name, shot): [] for scorer in judges for shot in SHOT_TYPES
+    }
+    experts = chain.from_iterable(_stream(data / name) for name in recipe.experts)
+    triples = (record for record, _ in experts if record.composition is not None and not held_back(record))
+    # Only agreement asks what the proposers make of the experts' photos.
+    rivals = team if any(scorer.name == "agreement" for scorer in judges) else ()
+    while judges and (chunk := list(islice(triples, recipe.chunk))):
+        for scorer, shot, raw in expert_figures(chunk, recipe.max_side, rivals, judges):
+            raws[scorer, shot].append(raw)
+    calibration = calibrate(raws)
+    entries = [
+        {"criterion": criterion, "shot": shot.value, "low": span.low, "high": span.high}
+        for (criterion, shot), span in calibration.spans.items()
+    ]
+    temporary = path.with_suffix(".json.new")
+    temporary.write_text(json.dumps(entries, indent=2) + "\n", encoding="utf-8")
+    temporary.replace(path)
+    return calibration

@@ -1,0 +1,218 @@
+"""What pseudo labelling came to: `summary.json`, `histograms.png`, `contact-sheet.jpg`, and the pool of hard cases.
+
+All four are made from the rows on disk, read one at a time, so that the report of a run that was cut and went on is
+that of an uncut one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageOps
+
+from shotcrop_cli.dataset import METADATA
+from shotcrop_cli.geometry import from_permille, to_pixels
+from shotcrop_cli.report.lettering import font_for, legible, line_height, shorten
+from shotcrop_cli.report.sheet import INK, PAPER, PENCIL, SHOT_COLOURS
+from shotcrop_cli.shots import SHOT_TYPES, Box, ShotType
+from shotcrop_train.decision import Rule
+from shotcrop_train.samples import load_photo
+
+HARD = "hard.jsonl"
+SUMMARY = "summary.json"
+HISTOGRAMS = "histograms.png"
+SHEET = "contact-sheet.jpg"
+
+OUTCOMES = ("accepted", "rejected", "hard")
+BINS = 20
+EXAMPLES = 4
+"""Shots of each kind and outcome on the contact sheet."""
+CELL = 400
+"""Width of one example on the contact sheet in pixels: the photo beside the crop."""
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A decided shot to show."""
+
+    photo: Path
+    box: Box
+    note: str
+
+
+@dataclass
+class Tally:
+    """Counts of everything, a histogram of every score, and a fair draw of examples."""
+
+    criteria: tuple[str, ...]
+    photos: Counter[str] = field(default_factory=Counter)
+    outcomes: Counter[tuple[str, str]] = field(default_factory=Counter)
+    proposed: Counter[str] = field(default_factory=Counter)
+    accepted: Counter[str] = field(default_factory=Counter)
+    unknown: Counter[str] = field(default_factory=Counter)
+    histograms: dict[tuple[str, str, bool], np.ndarray] = field(default_factory=dict)
+    examples: dict[tuple[str, str], list[Example]] = field(default_factory=dict)
+    chance: Random = field(default_factory=lambda: Random(0))
+
+    def add(self, folder: Path, row: Mapping[str, Any]) -> None:
+        """Count one row of the dataset in `folder`."""
+        self.photos["all"] += 1
+        if "failure" in row["pseudo"]:
+            self.photos["failed"] += 1
+            return
+        self.photos["labelled"] += 1
+        for shot in SHOT_TYPES:
+            self._add_shot(folder / row["file_name"], shot.value, row["pseudo"][shot.value])
+
+    def _add_shot(self, photo: Path, shot: str, decided: Mapping[str, Any]) -> None:
+        outcome, chosen = decided["outcome"], decided["chosen"]
+        self.outcomes[shot, outcome] += 1
+        for index, proposal in enumerate(decided["proposals"]):
+            won = outcome == "accepted" and index == chosen
+            self.proposed.update(proposal["proposers"])
+            self.accepted.update(proposal["proposers"] if won else ())
+            for criterion in self.criteria:
+                score = proposal["scores"][criterion]
+                if score is None:
+                    self.unknown[criterion] += 1
+                    continue
+                counts = self.histograms.setdefault((criterion, shot, won), np.zeros(BINS, dtype=np.int64))
+                counts[min(int(score * BINS), BINS - 1)] += 1
+        best = decided["proposals"][chosen]
+        scores = " ".join(f"{name} {_two_digits(best['scores'][name])}" for name in self.criteria)
+        self._draw(shot, outcome, Example(photo, from_permille(best["box"]), scores))
+
+    def _draw(self, shot: str, outcome: str, example: Example) -> None:
+        """Keep each shot seen so far with equal chance."""
+        kept = self.examples.setdefault((shot, outcome), [])
+        place = self.chance.randrange(self.outcomes[shot, outcome])
+        if len(kept) < EXAMPLES:
+            kept.append(example)
+        elif place < EXAMPLES:
+            kept[place] = example
+
+
+def write_report(folder: Path, criteria: Sequence[str], rule: Rule) -> None:
+    """Write the report of a labelled dataset beside its rows, the summary last.
+
+    Args:
+        folder: The dataset.
+        criteria: Names of the scorers.
+        rule: The rule, for the threshold in the histograms.
+    """
+    tally = Tally(tuple(criteria))
+    temporary = folder / f"{HARD}.new"
+    with temporary.open("w", encoding="utf-8") as pool:
+        for row in _rows(folder):
+            tally.add(folder, row)
+            if any(row["pseudo"].get(shot.value, {}).get("outcome") == "hard" for shot in SHOT_TYPES):
+                pool.write(json.dumps(row, ensure_ascii=False) + "\n")
+    temporary.replace(folder / HARD)
+    draw_histograms(tally, rule, folder / HISTOGRAMS)
+    draw_sheet(tally).save(folder / SHEET, quality=90)
+    (folder / SUMMARY).write_text(json.dumps(summary(tally), indent=2) + "\n", encoding="utf-8")
+
+
+def _rows(folder: Path) -> Iterator[Mapping[str, Any]]:
+    with (folder / METADATA).open(encoding="utf-8") as file:
+        yield from map(json.loads, file)
+
+
+def summary(tally: Tally) -> dict[str, Any]:
+    """Return the figures of `summary.json`; rates are shares of the shots of labelled photos."""
+    shots = {}
+    for shot in SHOT_TYPES:
+        counts = {outcome: tally.outcomes[shot.value, outcome] for outcome in OUTCOMES}
+        total = max(sum(counts.values()), 1)
+        shots[shot.value] = counts | {
+            "acceptance_rate": round(counts["accepted"] / total, 4),
+            "hard_rate": round(counts["hard"] / total, 4),
+        }
+    total = max(sum(tally.outcomes.values()), 1)
+    rates = {
+        name: round(sum(tally.outcomes[shot.value, outcome] for shot in SHOT_TYPES) / total, 4)
+        for name, outcome in (("acceptance_rate", "accepted"), ("hard_rate", "hard"))
+    }
+    return {
+        "photos": {name: tally.photos[name] for name in ("all", "labelled", "failed")},
+        **rates,
+        "shots": shots,
+        "proposers": {
+            name: {"proposed": count, "accepted": tally.accepted[name]} for name, count in tally.proposed.items()
+        },
+        "unknown_scores": {name: tally.unknown[name] for name in tally.criteria},
+    }
+
+
+def draw_histograms(tally: Tally, rule: Rule, target: Path) -> None:
+    """Draw how the scores of proposals lie, a row for each criterion and a column for each shot, into a PNG."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    rows, columns = len(tally.criteria), len(SHOT_TYPES)
+    figure, axes = pyplot.subplots(
+        rows, columns, figsize=(4 * columns, 2.6 * rows), squeeze=False, sharex=True, layout="constrained"
+    )
+    edges = np.linspace(0.0, 1.0, BINS + 1)
+    nothing = np.zeros(BINS, dtype=np.int64)
+    for criterion, line in zip(tally.criteria, axes, strict=True):
+        for shot, axis in zip(SHOT_TYPES, line, strict=True):
+            won, lost = (tally.histograms.get((criterion, shot.value, kind), nothing) for kind in (True, False))
+            axis.stairs(won + lost, edges, fill=True, color="silver", label="not accepted")
+            axis.stairs(won, edges, fill=True, color="seagreen", label="accepted")
+            axis.axvline(rule.accept, color="black", linewidth=1)
+            axis.set_title(f"{criterion}, {shot.value}", fontsize=9)
+    axes[0][0].legend(fontsize=8)
+    figure.supxlabel("score of a proposal")
+    figure.supylabel("proposals")
+    figure.savefig(target, dpi=110)
+    pyplot.close(figure)
+
+
+def draw_sheet(tally: Tally) -> Image.Image:
+    """Draw examples by outcome, each photo with the box beside what the box shows: a row for each shot and outcome."""
+    gap, text = 16, font_for(CELL * EXAMPLES, 0.011)
+    height = CELL // 2 + 3 * line_height(text)
+    rows = [(outcome, shot) for outcome in OUTCOMES for shot in SHOT_TYPES]
+    page = Image.new("RGB", (gap + EXAMPLES * (CELL + gap), gap + len(rows) * (height + gap)), PAPER)
+    draw = ImageDraw.Draw(page)
+    for number, (outcome, shot) in enumerate(rows):
+        top = gap + number * (height + gap)
+        count = tally.outcomes[shot.value, outcome]
+        total = max(sum(tally.outcomes[shot.value, one] for one in OUTCOMES), 1)
+        draw.text((gap, top), f"{shot.value} {outcome}: {count} of {total}", INK, text)
+        for place, example in enumerate(tally.examples.get((shot.value, outcome), ())):
+            left = gap + place * (CELL + gap)
+            page.paste(_cell(example, shot), (left, top + line_height(text)))
+            note = shorten(legible(example.note), text, CELL)
+            draw.text((left, top + line_height(text) + CELL // 2), note, PENCIL, text)
+    return page
+
+
+def _cell(example: Example, shot: ShotType) -> Image.Image:
+    """Return the photo with the box, and the crop beside it, in a cell of `CELL` x `CELL` / 2 pixels."""
+    side = CELL // 2
+    photo = load_photo(example.photo, 4 * side)
+    crop = photo.crop(to_pixels(example.box, *photo.size).corners)
+    photo.thumbnail((side, side))
+    left, upper, right, lower = to_pixels(example.box, *photo.size).corners
+    frame = (left, upper, max(right - 1, left), max(lower - 1, upper))
+    ImageDraw.Draw(photo).rectangle(frame, outline=SHOT_COLOURS[shot], width=2)
+    crop = ImageOps.contain(crop, (side - 6, side))
+    cell = Image.new("RGB", (CELL, side), PAPER)
+    cell.paste(photo, (0, 0))
+    cell.paste(crop, (side + 6, 0))
+    return cell
+
+
+def _two_digits(score: float | None) -> str:
+    return "-" if score is None else f"{score:.2f}"

@@ -1,0 +1,66 @@
+"""Stand-in criterion: film craft, from `shotcrop_cli.craft`'s bands and cuts [O].
+
+It needs detections only. The lead is whose face the crop itself shows best, so that a good close-up of somebody else
+is still a good close-up: who leads is a question for another criterion.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from statistics import fmean
+
+from shotcrop_cli import craft
+from shotcrop_cli.cuts import cuts_chin, joint_cuts
+from shotcrop_cli.detections import Face, Person
+from shotcrop_cli.geometry import visible_share
+from shotcrop_cli.shots import Box, ShotType
+from shotcrop_train.scorers import Judged
+
+
+class CraftScorer:
+    """Scores a crop 0..1: the mean credit of the rules that apply, times the share of the lead's face it shows."""
+
+    name = "craft"
+    calibrated = True
+
+    def score(self, judged: Sequence[Judged]) -> list[float | None]:
+        """Return credits, None for a photo without a face; see `Scorer`."""
+        return [_credit(one) for one in judged]
+
+
+def breaks_geometry(judged: Judged) -> bool:
+    """Say whether a crop breaks a rule that no expert breaks on purpose [O]: the veto of `decision.Rule`.
+
+    A medium or close-up shot must show the whole of the face it shows best and may not cut its chin, and the face's
+    height must keep the hard limits of its band. Without a face nothing is broken.
+    """
+    box, shot = judged.shot.box, judged.shot.type
+    face = craft.lead_face(judged.photo.detections, box)
+    if face is None or shot is ShotType.ESTABLISHING:
+        return False
+    cut = visible_share(face.box, box) < 0.9 or cuts_chin(box, face)
+    return cut or not craft.HEAD_SCALE[shot].tolerates(craft.head_scale(box, face))
+
+
+def _credit(judged: Judged) -> float | None:
+    box, photo = judged.shot.box, judged.photo
+    face = craft.lead_face(photo.detections, box)
+    if face is None:
+        return None
+    person = craft.lead_person(photo.detections, face.box)
+    return visible_share(face.box, box) * fmean(_credits(judged.shot.type, box, face, person, photo.aspect))
+
+
+def _credits(shot: ShotType, box: Box, face: Face, person: Person | None, aspect: float) -> Iterator[float]:
+    measured = (
+        (craft.head_scale(box, face), craft.HEAD_SCALE.get(shot)),
+        (craft.headroom(box, face), craft.HEADROOM.get(shot)),
+        (craft.eye_line(box, face), craft.EYE_LINE.get(shot)),
+        (craft.lead_room(box, face, craft.gaze(face)), craft.LEAD_ROOM),
+    )
+    for value, band in measured:
+        if value is not None and band is not None:
+            yield band.credit(value)
+    yield 0.0 if cuts_chin(box, face) else 1.0
+    if person is not None:
+        yield 1.0 / (1 + len(joint_cuts(box, person, aspect)))

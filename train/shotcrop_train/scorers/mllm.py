@@ -1,0 +1,161 @@
+"""Criterion `mllm`: a vision-language model judges a crop by a written rubric, four marks of 0 to 10 [P].
+
+The paper's own rubric is not known to us; this one follows the second-hand list of its items [S], its words are
+ours [O]. The score is the marks' mean / 10 and needs no calibration. A judge that leaves a mark out has not judged.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from statistics import fmean
+
+import torch
+from PIL import Image
+
+from shotcrop_cli.errors import ExitCode, ShotcropError
+from shotcrop_cli.shots import Shot, ShotType
+from shotcrop_train.models import TEXT, Base, ModelRecipe, load_base
+from shotcrop_train.scorers import Judged, ScorerRecipe
+
+ITEMS = ("shot_type", "integrity", "composition", "story")
+BEST = 10.0
+ANSWER_TOKENS = 160
+"""Enough for the four marks with some prose around them [O]."""
+
+MEANINGS = {
+    ShotType.ESTABLISHING: "an establishing shot: it shows the place and how the people stand in it",
+    ShotType.MEDIUM: "a medium shot: it shows the lead from above the head to the waist or thigh, and what they do",
+    ShotType.CLOSE_UP: "a close-up: it shows the lead's head and shoulders, or the one detail that tells the story",
+}
+
+RUBRIC = """This picture was cut out of a photo to be {meaning}.{caption}
+Judge it as a film editor would. Give each item a whole number from 0 (useless) to 10 (flawless):
+shot_type: it has the framing of that shot, neither wider nor tighter.
+integrity: the lead is whole where the shot needs it; no chin, hand or joint is cut, no stranger is left half in frame.
+composition: headroom, room in front of the gaze, balance, no dead space and nothing that distracts.
+story: it shows what matters, and would be understood in a sequence of three shots.
+Answer with one JSON object and nothing else:
+{{"shot_type": _, "integrity": _, "composition": _, "story": _}}"""
+
+_NUMBER = r"(\d+(?:\.\d+)?)"
+_MARK = re.compile(rf"{_NUMBER}(?:\s*/\s*{_NUMBER}|\s*out\s+of\s+{_NUMBER})?")
+_LIST = re.compile(r"\[([^\[\]]*)\]")
+
+
+def rubric(shot: Shot) -> str:
+    """Return the question about a crop."""
+    caption = f' It is described as: "{shot.caption}"' if shot.caption else ""
+    return RUBRIC.format(meaning=MEANINGS[shot.type], caption=caption)
+
+
+def read_marks(text: str) -> float | None:
+    """Read a judge's answer.
+
+    JSON, prose around it, one item a line, fractions such as `8/10` or `4 out of 5`, and a bare list of four numbers in
+    the rubric's order are understood.
+
+    Returns:
+        The mean of the four marks as a share of the best, 0..1; None when one is missing or beyond the scale.
+    """
+    text = text.rpartition("</think>")[2]
+    marks = [_last(_marks_of(item, text)) for item in ITEMS]
+    if all(mark is None for mark in marks):
+        found = [_LIST.findall(text)[-1:], [text]]
+        parts = next((one[0] for one in found if one), "").split(",")
+        marks = [_mark(part.strip()) for part in parts] if len(parts) == len(ITEMS) else []
+    known = [mark for mark in marks if mark is not None and 0.0 <= mark <= 1.0]
+    return fmean(known) if len(known) == len(ITEMS) else None
+
+
+def _marks_of(item: str, text: str) -> Iterator[float | None]:
+    """Yield each mark that is given to an item: its name, punctuation, a number."""
+    name = item.replace("_", r"[\s_-]*")
+    for match in re.finditer(rf"\b{name}\b[\s\"'*_`]*[:=|-]?[\s\"'*_`(]*", text, re.IGNORECASE):
+        number = _MARK.match(text, match.end())
+        if number is not None:
+            yield _share(number)
+
+
+def _last(marks: Iterator[float | None]) -> float | None:
+    """Return the last mark: a judge that thinks aloud concludes with it."""
+    return next(reversed(list(marks)), None)
+
+
+def _mark(text: str) -> float | None:
+    number = _MARK.fullmatch(text)
+    return None if number is None else _share(number)
+
+
+def _share(number: re.Match[str]) -> float | None:
+    best = float(number[2] or number[3] or BEST)
+    return float(number[1]) / best if best > 0.0 else None
+
+
+class MllmScorer:
+    """Scores a crop by a judge's marks.
+
+    Args:
+        base: The judge, with a chat template.
+        batch_size: Crops that it sees at a time.
+        max_pixels: Crops are shrunk to this many pixels.
+    """
+
+    name = "mllm"
+    calibrated = False
+
+    def __init__(self, base: Base, batch_size: int = 16, max_pixels: int = 1_048_576) -> None:
+        self.model, self.processor = base.model.eval(), base.processor
+        self.batch_size, self.max_pixels = batch_size, max_pixels
+
+    def score(self, judged: Sequence[Judged]) -> list[float | None]:
+        """Return means of the marks, None for an answer without all four; see `Scorer`."""
+        scores: list[float | None] = []
+        for first in range(0, len(judged), self.batch_size):
+            batch = judged[first : first + self.batch_size]
+            images = [_within(one.photo.cut(one.shot.box), self.max_pixels) for one in batch]
+            scores += map(read_marks, self._ask(images, [rubric(one.shot) for one in batch]))
+        return scores
+
+    @torch.inference_mode()
+    def _ask(self, images: Sequence[Image.Image], questions: Sequence[str]) -> list[str]:
+        chats = [
+            [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": question}]}]
+            for question in questions
+        ]
+        texts = [self.processor.apply_chat_template(chat, tokenize=False, add_generation_prompt=True) for chat in chats]
+        inputs = self.processor(
+            images=[[image] for image in images],
+            text=texts,
+            padding=True,
+            padding_side="left",
+            add_special_tokens=False,
+            return_tensors="pt",
+        ).to(self.model.device, self.model.dtype)
+        written = self.model.generate(**inputs, max_new_tokens=ANSWER_TOKENS, do_sample=False)
+        fresh = written[:, inputs["input_ids"].shape[1] :]
+        return self.processor.tokenizer.batch_decode(fresh, skip_special_tokens=True)
+
+
+def _within(image: Image.Image, pixels: int) -> Image.Image:
+    """Shrink an image that has more pixels than that."""
+    scale = (pixels / (image.width * image.height)) ** 0.5
+    if scale >= 1.0:
+        return image
+    return image.resize((max(1, int(image.width * scale)), max(1, int(image.height * scale))))
+
+
+def load_mllm(settings: ScorerRecipe, *, offline: bool = False) -> MllmScorer:
+    """Load the judge.
+
+    Raises:
+        ShotcropError: It is absent, or a compact model, which answers no questions.
+    """
+    base = load_base(settings.mllm, ModelRecipe(max_pixels=settings.max_pixels), offline=offline)
+    if base.family != TEXT:
+        raise ShotcropError(
+            f"{settings.mllm} is a compact model and cannot judge",
+            hint="name an image-text-to-text model of transformers as `mllm` in the recipe",
+            exit_code=ExitCode.MODEL,
+        )
+    return MllmScorer(base, settings.batch_size, settings.max_pixels)
