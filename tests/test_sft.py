@@ -14,11 +14,13 @@ from shotcrop_cli.dataset import read_dataset
 from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.model import grammar
 from shotcrop_train.augmentation import Augmentation
+from shotcrop_train.contract import GrammarContract
 from shotcrop_train.data import Mixture, NanoCollator
+from shotcrop_train.models import ModelRecipe, load_base, load_nano
 from shotcrop_train.nano.network import vocabulary_of
 from shotcrop_train.recipe import DataRecipe, Optimisation, Schedule, SftRecipe, load_recipe
 from shotcrop_train.samples import empty_samples, expert_samples, held_back, proposal_samples, split
-from shotcrop_train.sft import load_model, read_training_set, train
+from shotcrop_train.sft import read_training_set, train
 from training import NO_AUGMENTATION, save_tiny_model, tiny_model, write_dataset
 
 DATA = DataRecipe(
@@ -48,7 +50,7 @@ def mixture(data: Path, augmentation: Augmentation = NO_AUGMENTATION, seed: int 
         "proposal": proposal_samples(read_dataset(data / "proposals"), 0.25),
         "empty": empty_samples(read_dataset(data / "empty")),
     }
-    return Mixture(groups, DATA.shares, 40, 64, augmentation, seed)
+    return Mixture(groups, DATA.shares, 40, 64, augmentation, seed, GrammarContract())
 
 
 def test_training_lowers_the_loss_and_leaves_log_curves_and_model(data: Path, tmp_path: Path) -> None:
@@ -60,13 +62,28 @@ def test_training_lowers_the_loss_and_leaves_log_curves_and_model(data: Path, tm
     assert losses[-1] < losses[0]
     assert [line["step"] for line in lines if "held_iou" in line] == [3, 6, 9, 12]
     assert (tmp_path / "run" / "curves.png").read_bytes().startswith(b"\x89PNG")
-    model, _ = load_model(final)
+    model, _ = load_nano(final)
     assert model.config.image_size == 64
+
+
+def test_training_without_thought_leaves_a_model_that_knows_it(data: Path, tmp_path: Path) -> None:
+    start = save_tiny_model(tmp_path / "start")
+    recipe = replace(RECIPE, optimisation=replace(RECIPE.optimisation, steps=2), model=ModelRecipe(think=False))
+    base = load_base(train(recipe, data, tmp_path / "run", start))
+    assert base.contract == GrammarContract(False)
+    assert load_base(tmp_path / "run" / "best").contract == GrammarContract(False)
+
+
+@pytest.mark.parametrize("model", [ModelRecipe(lora_rank=4), ModelRecipe(micro_batch=2)])
+def test_the_compact_model_is_trained_whole_and_at_once(data: Path, tmp_path: Path, model: ModelRecipe) -> None:
+    start = save_tiny_model(tmp_path / "start")
+    with pytest.raises(ShotcropError, match="trained whole"):
+        train(replace(RECIPE, model=model), data, tmp_path / "run", start)
 
 
 def test_a_cut_run_goes_on_and_ends_like_an_uncut_one(data: Path, tmp_path: Path) -> None:
     start = save_tiny_model(tmp_path / "start")
-    whole = load_model(train(RECIPE, data, tmp_path / "whole", start))[0]
+    whole = load_nano(train(RECIPE, data, tmp_path / "whole", start))[0]
 
     class Cut(Exception):
         pass
@@ -86,7 +103,7 @@ def test_a_cut_run_goes_on_and_ends_like_an_uncut_one(data: Path, tmp_path: Path
         patch.setattr(sft, "watch", cutting_watch)
         train(RECIPE, data, tmp_path / "cut", start)
     assert (tmp_path / "cut" / "checkpoint-3").is_dir()
-    resumed = load_model(train(RECIPE, data, tmp_path / "cut", start))[0]
+    resumed = load_nano(train(RECIPE, data, tmp_path / "cut", start))[0]
     for (name, one), other in zip(whole.named_parameters(), resumed.parameters(), strict=True):
         assert torch.allclose(one, other, atol=1e-5), name
 
@@ -134,7 +151,7 @@ def test_collated_labels_cover_the_answer_and_skip_what_is_unknown(data: Path) -
 def test_proposed_shots_weigh_less_than_grounding_and_captions(data: Path) -> None:
     _, processor = tiny_model()
     vocabulary = vocabulary_of(processor.tokenizer)
-    drawn = [row for row in map(mixture(data).draw, range(40)) if row["shot_weight"] == 0.25]
+    drawn = [row for row in map(mixture(data).draw, range(40)) if any(span[2] == 0.25 for span in row["spans"])]
     batch = NanoCollator(processor)(drawn)
     span = vocabulary.locations
     location = (batch["labels"] >= span.start) & (batch["labels"] < span.stop)
@@ -175,12 +192,12 @@ def test_unknown_recipe_lists_the_shipped_ones() -> None:
 
 def test_a_group_without_samples_is_named() -> None:
     with pytest.raises(ValueError, match="'expert'"):
-        Mixture({"expert": []}, {"expert": 1.0}, 4, 64, NO_AUGMENTATION, 0)
+        Mixture({"expert": []}, {"expert": 1.0}, 4, 64, NO_AUGMENTATION, 0, GrammarContract())
 
 
 def test_a_folder_that_is_no_checkpoint_is_named(tmp_path: Path) -> None:
     with pytest.raises(ShotcropError, match="is no checkpoint"):
-        load_model(tmp_path)
+        load_nano(tmp_path)
 
 
 def test_train_help_loads_no_training_library() -> None:

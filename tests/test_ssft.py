@@ -11,8 +11,8 @@ from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.shots import SHOT_TYPES
 from shotcrop_train.contract import GrammarContract, TextContract
 from shotcrop_train.data import Mixture, NanoCollator
+from shotcrop_train.models import load_nano
 from shotcrop_train.recipe import DataRecipe, Optimisation, Schedule, load_recipe
-from shotcrop_train.sft import load_model
 from shotcrop_train.ssft import SsftRecipe, photos_per_expert, pseudo_samples, train
 from training import NO_AUGMENTATION, save_tiny_model, tiny_model, write_dataset
 
@@ -84,7 +84,7 @@ def test_rejected_shots_are_masked_for_models_that_answer_in_words(pseudo: Path)
 def test_training_mixes_both_kinds_and_ends_in_a_model(data: Path, pseudo: Path, tmp_path: Path) -> None:
     start = save_tiny_model(tmp_path / "start")
     final = train(RECIPE, data, pseudo, tmp_path / "run", start, offline=True)
-    before, after = load_model(start)[0].state_dict(), load_model(final)[0].state_dict()
+    before, after = load_nano(start)[0].state_dict(), load_nano(final)[0].state_dict()
     assert any(not torch.equal(before[name], after[name]) for name in before)
     run = json.loads((tmp_path / "run" / "run.json").read_text("utf-8"))
     assert run["stage"] == "ssft"

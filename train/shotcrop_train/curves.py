@@ -1,26 +1,48 @@
-"""Loss and evaluation curves of a run as a picture."""
+"""The curves of a run as a picture."""
 
 from __future__ import annotations
 
-import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from shotcrop_train.runlog import read_log
 
-def draw_curves(log: Path, target: Path) -> None:
-    """Draw the losses and the held-back IoUs of a `log.jsonl` over the steps, side by side, into a PNG."""
+
+@dataclass(frozen=True)
+class Panel:
+    """One diagram.
+
+    Args:
+        title: What stands above it.
+        prefixes: It shows every number of the log whose name begins with one of these.
+    """
+
+    title: str
+    prefixes: tuple[str, ...]
+
+
+SFT_PANELS = (Panel("training loss", ("loss",)), Panel("held-back IoU", ("held_iou",)))
+
+
+def draw_curves(log: Path, target: Path, panels: Sequence[Panel] = SFT_PANELS) -> None:
+    """Draw numbers of a `log.jsonl` over the steps, the panels side by side, into a PNG.
+
+    A number that was logged twice at one step, since the run was cut and went on, counts as logged last.
+    """
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
-    figure, axes = pyplot.subplots(1, 2, figsize=(11, 4), layout="constrained")
-    for axis, prefix, title in zip(axes, ("loss", "held_iou"), ("training loss", "held-back IoU"), strict=True):
-        names = sorted({name for line in lines for name in line if name.startswith(prefix)})
+    lines = read_log(log)
+    figure, axes = pyplot.subplots(1, len(panels), figsize=(5.5 * len(panels), 4), layout="constrained", squeeze=False)
+    for axis, panel in zip(axes[0], panels, strict=True):
+        names = sorted({name for line in lines for name in line if name.startswith(panel.prefixes)})
         for name in names:
-            points = [(line["step"], line[name]) for line in lines if name in line]
-            axis.plot(*zip(*points, strict=True), label=name, linewidth=2 if name == prefix else 1)
-        axis.set(title=title, xlabel="step")
+            points = {line["step"]: line[name] for line in lines if name in line}
+            axis.plot(sorted(points), [points[step] for step in sorted(points)], label=name)
+        axis.set(title=panel.title, xlabel="step")
         axis.grid(alpha=0.3)
         if names:
             axis.legend(fontsize=8)

@@ -255,6 +255,9 @@ def _load(start: str | Path, dtype: torch.dtype, offline: bool) -> tuple[PreTrai
         ) from error
     except ImportError as error:
         raise ModelError(f"{start} needs a package: {_first_line(error)}", hint="pip install torchvision") from error
+    if not isinstance(processor, ProcessorMixin):
+        # A tokenizer is all that transformers finds where the processor's class is unknown to it.
+        raise ModelError(f"{start} has no processor of photos", hint="name a vision-language model")
     # What is trained on top of it names it as its base, and trl loads it again by this name.
     model.name_or_path = str(folder.resolve()) if local else str(start)
     return model, processor

@@ -1,52 +1,76 @@
-"""Stage 1, supervised fine-tuning of the compact model, grounded chain of thought included.
+"""Stage 1, supervised fine-tuning with a chain of thought, for the compact model and for any larger base.
 
 The algorithm: rows are drawn from a mixture of expert triples, detections with rule-based proposals, and photos of
-nobody; they are augmented; the model learns the next token of the whole answer, chain of thought first. It runs twice,
-with two recipes:
+nobody; they are augmented; the model learns the next token of the whole answer, chain of thought first. The compact
+model takes it twice, from ImageNet's weights; a larger base once:
 
     shotcrop train sft --config nano-grounding --data DATA -o runs/grounding
     shotcrop train sft --config nano-cot --data DATA -o runs/cot --from runs/grounding/final
+    shotcrop train sft --config qwen3-vl-sft --data DATA -o runs/qwen --from Qwen/Qwen3-VL-4B-Instruct
 
-Departures from the paper, whose stage 1 fine-tunes a large vision-language model on text targets [P]:
+On eight GPUs the same, launched by accelerate:
+
+    accelerate launch --num_processes 8 -m shotcrop_cli.main train sft --config qwen3-vl-sft ...
+
+Departures from the paper, whose stage 1 fine-tunes a large vision-language model on text targets [P]; the first three
+concern the compact model alone:
 * The chain of thought is the lead's box, head, facing and scale, not prose; detections supervise it on thousands of
   photos.
 * Location tokens learn from soft targets and from the boxes they mean (`nano.loss`).
 * A first run teaches grounding and captions without any expert, since the decoder starts from nothing.
+* A larger base may be given location tokens too, in place of numbers; by default it keeps the numbers it knows [O].
 
 A run can be cut at any time: started again with the same folder it goes on from its last checkpoint.
 """
 
 from __future__ import annotations
 
-import json
-import time
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForImageTextToText, AutoProcessor, TrainerCallback, set_seed
+from transformers import set_seed
 from transformers.trainer_utils import get_last_checkpoint
 from trl import SFTConfig, SFTTrainer
 
 from shotcrop_cli.dataset import Record, read_dataset
 from shotcrop_cli.errors import ShotcropError
+from shotcrop_train import provenance
+from shotcrop_train.composer import TorchComposer
+from shotcrop_train.contract import GrammarContract
 from shotcrop_train.curves import draw_curves
-from shotcrop_train.data import Mixture, NanoCollator
+from shotcrop_train.data import Mixture, NanoCollator, TextCollator
+from shotcrop_train.models import (
+    NANO,
+    TEXT,
+    Base,
+    ModelRecipe,
+    complete_head,
+    freeze_vision,
+    load_base,
+    peft_config,
+    teach,
+)
 from shotcrop_train.nano import NanoConfig, NanoForConditionalGeneration, NanoImageProcessor, NanoProcessor
 from shotcrop_train.nano.configuration import default_text_config
-from shotcrop_train.nano.loss import LossWeights, nano_loss
 from shotcrop_train.nano.network import vocabulary_of
 from shotcrop_train.nano.processing import train_tokenizer
+from shotcrop_train.nano.trainer import GroundedTrainer
 from shotcrop_train.recipe import DataRecipe, SftRecipe
+from shotcrop_train.runlog import LOG, RunLog
 from shotcrop_train.samples import Sample, empty_samples, expert_samples, held_back, proposal_samples, split
 from shotcrop_train.watch import watch
 
 FINAL = "final"
-LOG = "log.jsonl"
+ADAPTER = "adapter"
 CURVES = "curves.png"
 EXPERT_CAPTION_REPEATS = 4
 """How often an expert caption counts when the vocabulary is learned; whole-photo captions are far more numerous [O]."""
+
+WATCH_BATCH = {NANO: 32, TEXT: 8}
+"""Photos that are composed at once to watch training [O]."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +101,11 @@ def read_training_set(data: Path, recipe: DataRecipe) -> TrainingSet:
     return TrainingSet(groups, held_experts + held_empty, captions)
 
 
+def dataset_folders(data: Path, recipe: DataRecipe) -> list[Path]:
+    """Return the folders of a recipe's datasets below `data`, each once."""
+    return [data / name for name in dict.fromkeys(recipe.experts + recipe.proposals + recipe.empty)]
+
+
 def _records(data: Path, names: tuple[str, ...]) -> list[Record]:
     return [record for name in names for record in read_dataset(data / name)]
 
@@ -95,35 +124,15 @@ def new_model(captions: list[str], vocabulary: int) -> tuple[NanoForConditionalG
     return model, NanoProcessor(NanoImageProcessor(config.image_size), tokenizer)
 
 
-def load_model(checkpoint: Path) -> tuple[NanoForConditionalGeneration, NanoProcessor]:
-    """Load model and processor from a checkpoint folder.
+class WeightedTrainer(SFTTrainer):  # type: ignore[misc]
+    """trl's SFT trainer with a weight for each token."""
 
-    Raises:
-        ShotcropError: The folder holds no compact model.
-    """
-    try:
-        model = AutoModelForImageTextToText.from_pretrained(checkpoint, local_files_only=True)
-        processor = AutoProcessor.from_pretrained(checkpoint, local_files_only=True)
-    except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise ShotcropError(
-            f"{checkpoint} is no checkpoint: {reason}", hint="name a folder that `shotcrop train` wrote"
-        ) from error
-    if not isinstance(model, NanoForConditionalGeneration) or not isinstance(processor, NanoProcessor):
-        raise ShotcropError(f"{checkpoint} is no checkpoint of shotcrop-nano", hint="name a folder of `train sft`")
-    return model, processor
-
-
-class GroundedTrainer(SFTTrainer):  # type: ignore[misc]
-    """trl's SFT trainer with the compact model's loss and a learning rate of its own for the tower."""
-
-    def __init__(self, *args: Any, loss_weights: LossWeights, tower_learning_rate: float, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.loss_weights = loss_weights
-        self.tower_learning_rate = tower_learning_rate
-        self.locations = vocabulary_of(self.processing_class.tokenizer)
-        self.sums: dict[str, float] = {}
-        self.counted = 0
+        complete_head(self.model)
+        # Qwen's models say no, and then labels would be averaged over each process's micro-batch alone.
+        self.model_accepts_loss_kwargs = True
+        self.hits, self.tokens = 0.0, 0.0
 
     def compute_loss(
         self,
@@ -132,144 +141,175 @@ class GroundedTrainer(SFTTrainer):  # type: ignore[misc]
         return_outputs: bool = False,
         num_items_in_batch: torch.Tensor | None = None,
     ) -> Any:
-        """Return the loss of `nano.loss` on the backbone's hidden states; each part is averaged into the next log."""
-        output = model(
-            input_ids=inputs["input_ids"],
-            attention_mask=inputs["attention_mask"],
-            pixel_values=inputs["pixel_values"],
-            grounded=True,
-        )
-        parts = nano_loss(
-            output.last_hidden_state,
-            output.scores,
-            output.spots,
-            self.accelerator.unwrap_model(model).get_output_embeddings().weight,
-            inputs["labels"],
-            inputs["token_weights"],
-            self.locations,
-            self.loss_weights,
-        )
-        for name in ("words", "attributes", "locations", "l1", "giou", "spot"):
-            self.sums[name] = self.sums.get(name, 0.0) + float(getattr(parts, name).detach())
-        self.counted += 1
-        return (parts.total, output) if return_outputs else parts.total
+        """Return the weighted negative log-likelihood, divided by the number of labels in the batch of all processes.
+
+        As trl does, the head is applied to the labelled tokens alone; `num_items_in_batch` counts those of every
+        process and every micro-batch, and the processes' gradients are averaged.
+        """
+        weights = inputs.pop("token_weights")[:, 1:]
+        output = model(**inputs, use_cache=False, fused_lm_head=True)
+        count = output.label_mask.sum() if num_items_in_batch is None else num_items_in_batch
+        loss = -(output.log_probs * weights).sum() / torch.as_tensor(count).clamp(min=1)
+        if num_items_in_batch is not None and self.args.average_tokens_across_devices:
+            loss = loss * self.accelerator.num_processes
+        self.hits += float(output.is_top1.sum())
+        self.tokens += float(output.label_mask.sum())
+        return (loss, output) if return_outputs else loss
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
-        """Add the mean of each part of the loss since the last log."""
-        if "loss" in logs and self.counted:
-            logs |= {f"loss_{name}": total / self.counted for name, total in self.sums.items()}
-            self.sums, self.counted = {}, 0
+        """Add the share of labels that were this process's likeliest tokens since the last log."""
+        if "loss" in logs and self.tokens:
+            logs["token_accuracy"] = self.hits / self.tokens
+            self.hits, self.tokens = 0.0, 0.0
         super().log(logs, *args, **kwargs)
 
-    def create_optimizer(self, *args: Any, **kwargs: Any) -> torch.optim.Optimizer:
-        """Build AdamW with three groups: the tower, matrices, and everything that weight decay would only hurt."""
-        if self.optimizer is None:
-            tower, matrices, others = [], [], []
-            for name, parameter in self.model.named_parameters():
-                if parameter.requires_grad:
-                    group = tower if ".tower." in name else matrices if parameter.ndim == 2 else others
-                    group.append(parameter)
-            rate, decay = self.args.learning_rate, self.args.weight_decay
-            self.optimizer = torch.optim.AdamW(
-                [
-                    {"params": tower, "lr": self.tower_learning_rate, "weight_decay": 0.0},
-                    {"params": matrices, "lr": rate, "weight_decay": decay},
-                    {"params": others, "lr": rate, "weight_decay": 0.0},
-                ],
-                betas=(0.9, 0.98),
-            )
-        return self.optimizer
 
-
-class RunLog(TrainerCallback):  # type: ignore[misc]
-    """Appends every log line to the run's JSONL file and evaluates on the held-back slice in between."""
-
-    def __init__(self, folder: Path, records: list[Record], processor: NanoProcessor, every: int) -> None:
-        self.path, self.records, self.processor, self.every = folder / LOG, records, processor, every
-        self.started, self.first_step = time.monotonic(), 0
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Start the clock."""
-        self.started, self.first_step = time.monotonic(), state.global_step
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
-        """Write one line."""
-        seconds = time.monotonic() - self.started
-        photos = (state.global_step - self.first_step) * args.per_device_train_batch_size * args.world_size
-        self.write({"step": state.global_step, "images_per_s": round(photos / max(seconds, 1e-9), 2), **(logs or {})})
-
-    def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
-        """Evaluate at every `every`-th step and at the last one."""
-        if self.records and (state.global_step % self.every == 0 or state.global_step == state.max_steps):
-            self.write({"step": state.global_step, **watch(model, self.processor, self.records)})
-
-    def write(self, line: dict[str, Any]) -> None:
-        """Append a line at once, so that a cut run keeps it."""
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), **line}) + "\n")
-
-
-def train(recipe: SftRecipe, data: Path, output: Path, start: Path | None = None) -> Path:
+def train(
+    recipe: SftRecipe, data: Path, output: Path, start: str | Path | None = None, *, offline: bool = False
+) -> Path:
     """Run stage 1 and return the folder of the trained model.
 
     Args:
         recipe: What to do.
         data: Folder that holds the recipe's datasets.
-        output: Run folder: checkpoints, `log.jsonl`, `curves.png`, `recipe.json` and the trained model in `final`.
-        start: Checkpoint to start from; None starts a new model from ImageNet's tower.
+        output: Run folder; see `fit` for what it will hold.
+        start: Base to start from, a checkpoint folder or a hub id; None starts a new compact model from ImageNet's
+            tower.
+        offline: Whether the hub is not asked for the base.
 
     Raises:
-        ShotcropError: A dataset or the checkpoint cannot be read.
+        Complete: The folder holds this very run, and it is finished.
+        ShotcropError: A dataset or the base cannot be read, or the recipe does not fit the base.
     """
+    provenance.record(output, stage="sft", recipe=recipe, datasets=dataset_folders(data, recipe.data), start=start)
     set_seed(recipe.optimisation.seed)
     training = read_training_set(data, recipe.data)
-    model, processor = load_model(start) if start else new_model(training.captions, recipe.vocabulary)
-    plan, schedule = recipe.optimisation, recipe.schedule
-    model.model.tower.freeze(plan.freeze_stages)
-    model.to(memory_format=torch.channels_last)
-    output.mkdir(parents=True, exist_ok=True)
-    (output / "recipe.json").write_text(json.dumps(asdict(recipe), indent=2) + "\n", encoding="utf-8")
+    return fit(load_start(recipe, training, start, offline=offline), training, recipe, output)
+
+
+def load_start(
+    recipe: SftRecipe, training: TrainingSet, start: str | Path | None = None, *, offline: bool = False
+) -> Base:
+    """Load the base that a supervised run starts from, taught the recipe's contract; see `train`."""
+    if start is not None:
+        return teach(load_base(start, recipe.model, offline=offline, trained=True), recipe.model)
+    model, processor = new_model(training.captions, recipe.vocabulary)
+    return teach(Base(model, processor, GrammarContract(), NANO), recipe.model)
+
+
+def fit(base: Base, training: TrainingSet, recipe: SftRecipe, output: Path) -> Path:
+    """Train a base on a training set, going on from the last checkpoint in the run folder if there is one.
+
+    Args:
+        base: It is trained in place.
+        training: Its groups are drawn from by the recipe's shares.
+        recipe: What to do.
+        output: Run folder. It will hold checkpoints, `log.jsonl`, `curves.png`, the best model on the held-back slice
+            in `best`, with LoRA the low-rank updates in `adapter`, and the whole trained model in `final`.
+
+    Returns:
+        The folder of the trained model.
+
+    Raises:
+        ShotcropError: The recipe does not fit the base.
+    """
+    plan, schedule, memory = recipe.optimisation, recipe.schedule, recipe.model
+    nano = base.family == NANO
+    micro = memory.micro_batch or plan.batch_size
+    if nano and (memory.lora_rank or memory.micro_batch or memory.location_tokens or memory.gradient_checkpointing):
+        raise ShotcropError(
+            "the compact model is trained whole and at once",
+            hint="leave all but `think` out of the recipe's [model]",
+        )
+    if plan.batch_size % micro:
+        raise ShotcropError(
+            f"a batch of {plan.batch_size} photos cannot be parted into micro-batches of {micro}",
+            hint="choose a divisor as micro_batch",
+        )
     cuda = torch.cuda.is_available()
+    output.mkdir(parents=True, exist_ok=True)
+    arguments = SFTConfig(
+        output_dir=str(output),
+        max_steps=plan.steps,
+        per_device_train_batch_size=micro,
+        gradient_accumulation_steps=plan.batch_size // micro,
+        learning_rate=plan.learning_rate,
+        lr_scheduler_type="cosine",
+        warmup_steps=plan.warmup_steps,
+        weight_decay=plan.weight_decay,
+        max_grad_norm=plan.max_grad_norm,
+        logging_steps=schedule.log_every,
+        save_steps=schedule.save_every,
+        save_total_limit=2,
+        seed=plan.seed,
+        use_cpu=not cuda,
+        bf16=cuda,
+        gradient_checkpointing=memory.gradient_checkpointing,
+        max_length=None,
+        remove_unused_columns=False,
+        dataloader_num_workers=0,
+        report_to=[],
+    )
+
     mixture = Mixture(
         training.groups,
         recipe.data.shares,
-        length=plan.steps * plan.batch_size,
-        size=model.config.image_size,
+        length=plan.steps * plan.batch_size * arguments.world_size,
+        size=base.image_size,
         augmentation=recipe.augmentation,
         seed=plan.seed,
+        contract=base.contract,
+        cache=nano,
+        max_side=base.max_side,
     )
-    trainer = GroundedTrainer(
-        model=model,
-        args=SFTConfig(
-            output_dir=str(output),
-            max_steps=plan.steps,
-            per_device_train_batch_size=plan.batch_size,
-            learning_rate=plan.learning_rate,
-            lr_scheduler_type="cosine",
-            warmup_steps=plan.warmup_steps,
-            weight_decay=plan.weight_decay,
-            max_grad_norm=plan.max_grad_norm,
-            logging_steps=schedule.log_every,
-            save_steps=schedule.save_every,
-            save_total_limit=2,
-            seed=plan.seed,
-            use_cpu=not cuda,
-            bf16=cuda,
-            gradient_checkpointing=False,
-            max_length=None,
-            remove_unused_columns=False,
-            dataloader_num_workers=0,
-            report_to=[],
-        ),
-        train_dataset=mixture.dataset(),
-        data_collator=NanoCollator(processor, recipe.augmentation.location_noise, plan.seed),
-        processing_class=processor,
-        callbacks=[RunLog(output, training.held_back, processor, schedule.evaluate_every)],
-        loss_weights=recipe.loss,
-        tower_learning_rate=plan.tower_learning_rate,
-    )
+
+    def evaluate(model: torch.nn.Module) -> Mapping[str, float]:
+        return watch(TorchComposer(replace(base, model=model), WATCH_BATCH[base.family]), training.held_back)
+
+    log = RunLog(output, evaluate if training.held_back else None, schedule.evaluate_every)
+    common = {"args": arguments, "train_dataset": mixture.dataset(), "callbacks": [log]}
+    trainer = (_nano_trainer if nano else _text_trainer)(base, recipe, common)
     trainer.train(resume_from_checkpoint=get_last_checkpoint(str(output)))
-    trainer.save_model(str(output / FINAL))
-    processor.save_pretrained(str(output / FINAL))
-    draw_curves(output / LOG, output / CURVES)
+    lora = peft_config(base, memory) is not None
+    trainer.save_model(str(output / (ADAPTER if lora else FINAL)))
+    if trainer.is_world_process_zero():
+        if lora:
+            _merge(output, memory)
+        draw_curves(output / LOG, output / CURVES)
+    trainer.accelerator.wait_for_everyone()
     return output / FINAL
+
+
+def _nano_trainer(base: Base, recipe: SftRecipe, common: Mapping[str, Any]) -> SFTTrainer:
+    base.model.model.tower.freeze(recipe.optimisation.freeze_stages)
+    base.model.to(memory_format=torch.channels_last)
+    return GroundedTrainer(
+        model=base.model,
+        data_collator=NanoCollator(base.processor, recipe.augmentation.location_noise, recipe.optimisation.seed),
+        processing_class=base.processor,
+        loss_weights=recipe.loss,
+        tower_learning_rate=recipe.optimisation.tower_learning_rate,
+        **common,
+    )
+
+
+def _text_trainer(base: Base, recipe: SftRecipe, common: Mapping[str, Any]) -> SFTTrainer:
+    if recipe.model.freeze_vision:
+        freeze_vision(base.model)
+    return WeightedTrainer(
+        model=base.model,
+        data_collator=TextCollator(base.processor),
+        processing_class=base.processor,
+        peft_config=peft_config(base, recipe.model),
+        **common,
+    )
+
+
+def _merge(output: Path, recipe: ModelRecipe) -> None:
+    """Write the whole model beside the low-rank updates: any tool can load it, and no folder depends on another.
+
+    The base is read afresh, so that it makes no difference how training had spread it over devices.
+    """
+    whole = load_base(output / ADAPTER, recipe, offline=True, trained=True)
+    whole.model.save_pretrained(str(output / FINAL))
+    whole.processor.save_pretrained(str(output / FINAL))

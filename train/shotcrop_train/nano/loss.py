@@ -7,6 +7,7 @@ L1 and generalised IoU (Rezatofighi et al., 2019 [N]). The runtime reads the sam
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -14,6 +15,14 @@ from torch import Tensor
 from torch.nn import functional
 
 from shotcrop_cli.model.grammar import HEAD, LEAD, Vocabulary
+
+Average = Callable[[Tensor], Tensor]
+"""Maps a scalar of this process to its mean over all processes."""
+
+
+def alone(value: Tensor) -> Tensor:
+    """Return the value of the only process."""
+    return value
 
 
 @dataclass(frozen=True)
@@ -52,8 +61,12 @@ def nano_loss(
     token_weights: Tensor,
     vocabulary: Vocabulary,
     weights: LossWeights,
+    average: Average = alone,
 ) -> LossParts:
     """Compute the loss of a batch.
+
+    Every part is a weighted mean. When several processes see a batch each, the weights are summed over all of them, so
+    that the mean of their gradients is the gradient of one process that sees everything.
 
     Args:
         hidden: Last hidden states (B, S, H).
@@ -65,6 +78,7 @@ def nano_loss(
         token_weights: Weight of each target (B, S).
         vocabulary: Where the location tokens lie.
         weights: How to add the parts.
+        average: How the processes share their sums of weights.
     """
     targets, scale = labels[:, 1:], token_weights[:, 1:]
     chosen = targets != -100
@@ -87,13 +101,13 @@ def nano_loss(
     true = (bins / (len(places) - 1)).reshape(-1, 4)
     box_scale = scale[is_location].reshape(-1, 4)[:, 0]
     parts = {
-        "words": _mean(plain[is_word], scale[is_word]),
-        "attributes": _mean(plain[~is_word & ~is_location], scale[~is_word & ~is_location]),
-        "locations": _mean(soft_loss, scale[is_location]),
-        "l1": _mean((predicted - true).abs().mean(-1), box_scale),
-        "giou": _mean(1.0 - generalised_iou(predicted, true), box_scale),
+        "words": _mean(plain[is_word], scale[is_word], average),
+        "attributes": _mean(plain[~is_word & ~is_location], scale[~is_word & ~is_location], average),
+        "locations": _mean(soft_loss, scale[is_location], average),
+        "l1": _mean((predicted - true).abs().mean(-1), box_scale, average),
+        "giou": _mean(1.0 - generalised_iou(predicted, true), box_scale, average),
     }
-    parts["spot"] = spot_loss(scores, spots, *grounding_boxes(labels, vocabulary))
+    parts["spot"] = spot_loss(scores, spots, *grounding_boxes(labels, vocabulary), average)
     total = sum(getattr(weights, name) * part for name, part in parts.items())
     return LossParts(total=torch.as_tensor(total), **parts)
 
@@ -121,7 +135,7 @@ SPOT_SPREAD = 0.6
 """Standard deviation, in cells, of the spotter's target around a box's centre [O]."""
 
 
-def spot_loss(scores: Tensor, spots: Tensor, boxes: Tensor, known: Tensor) -> Tensor:
+def spot_loss(scores: Tensor, spots: Tensor, boxes: Tensor, known: Tensor, average: Average = alone) -> Tensor:
     """Compute the spotter's loss: where the centres are, and the sides as the cells around the centre see them.
 
     Args:
@@ -129,9 +143,8 @@ def spot_loss(scores: Tensor, spots: Tensor, boxes: Tensor, known: Tensor) -> Te
         spots: Boxes (B, 2, 4, G, G).
         boxes: True boxes (B, 2, 4).
         known: Which of them are known (B, 2).
+        average: How the processes share the number of known boxes.
     """
-    if not bool(known.any()):
-        return scores.sum() * 0.0
     scores, spots, boxes = scores[known].float().flatten(1), spots[known].float().flatten(2), boxes[known]
     side = round(scores.shape[1] ** 0.5)
     steps = (torch.arange(side, device=scores.device) + 0.5) / side
@@ -139,16 +152,17 @@ def spot_loss(scores: Tensor, spots: Tensor, boxes: Tensor, known: Tensor) -> Te
     dy = steps[None, :] - boxes[:, 1::2].mean(1, keepdim=True)
     distance = (dy[:, :, None] ** 2 + dx[:, None, :] ** 2).flatten(1) * side**2
     target = functional.softmax(-0.5 * distance / SPOT_SPREAD**2, dim=1)
-    centre_loss = -(target * scores).sum(1).mean()
+    centre_loss = -(target * scores).sum(1)
     seen, true = spots.transpose(1, 2), boxes[:, None].expand(-1, side**2, -1)
     l1 = (seen - true).abs().mean(-1)
     overlap = 1.0 - generalised_iou(seen.reshape(-1, 4), true.reshape(-1, 4)).view_as(l1)
-    return 0.5 * centre_loss + (target * (8.0 * l1 + 2.0 * overlap)).sum(1).mean()
+    side_loss = (target * (8.0 * l1 + 2.0 * overlap)).sum(1)
+    return _mean(0.5 * centre_loss + side_loss, torch.ones_like(side_loss), average)
 
 
-def _mean(values: Tensor, scale: Tensor) -> Tensor:
+def _mean(values: Tensor, scale: Tensor, average: Average) -> Tensor:
     """Return the weighted mean, 0 with a gradient of 0 when nothing carries weight."""
-    return (values * scale).sum() / scale.sum().clamp(min=1e-6)
+    return (values * scale).sum() / average(scale.sum()).clamp(min=1e-6)
 
 
 def generalised_iou(a: Tensor, b: Tensor) -> Tensor:

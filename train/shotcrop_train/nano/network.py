@@ -41,11 +41,11 @@ class TorchNetwork:
         return logits
 
 
-def decoder_of(tokenizer: PreTrainedTokenizerFast, no_subject_threshold: float) -> Decoder:
+def decoder_of(tokenizer: PreTrainedTokenizerFast, no_subject_threshold: float, *, think: bool = True) -> Decoder:
     """Return the decoding rules that belong to a tokenizer of `processing.train_tokenizer`."""
     vocabulary = vocabulary_of(tokenizer)
     pieces = [tokenizer.decode([index]) for index in range(vocabulary.text_tokens)]
-    return Decoder(vocabulary, *caption_masks(pieces), no_subject_threshold=no_subject_threshold)
+    return Decoder(vocabulary, *caption_masks(pieces), no_subject_threshold=no_subject_threshold, think=think)
 
 
 def vocabulary_of(tokenizer: PreTrainedTokenizerFast) -> Vocabulary:

@@ -1,0 +1,114 @@
+"""The log of a training run, evaluation in between, and the best checkpoint."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from torch.nn import Module
+from transformers import TrainerCallback
+
+LOG = "log.jsonl"
+BEST = "best"
+BOARD = "tensorboard"
+
+
+class RunLog(TrainerCallback):  # type: ignore[misc]
+    """Appends every log line to the run's `log.jsonl`, evaluates in between and keeps the best model in `best`.
+
+    Where TensorBoard is installed, every number goes there too. Of several processes only the first evaluates and
+    writes.
+
+    Args:
+        folder: The run folder.
+        evaluate: Measures the model; None evaluates nothing.
+        every: Steps between evaluations; there is one after the last step too.
+        best: The measurement, higher being better, by which the best model is kept; None keeps none.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        evaluate: Callable[[Module], Mapping[str, float]] | None,
+        every: int,
+        best: str | None = "held_iou",
+    ) -> None:
+        self.folder, self.evaluate, self.every, self.best = folder, evaluate, every, best
+        self.started, self.first_step = time.monotonic(), 0
+        self.board: Any = None
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Start the clock."""
+        self.started, self.first_step = time.monotonic(), state.global_step
+        if state.is_world_process_zero and find_spec("tensorboard"):
+            from torch.utils.tensorboard import SummaryWriter
+
+            self.board = SummaryWriter(str(self.folder / BOARD))
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
+        """Write one line."""
+        seconds = time.monotonic() - self.started
+        batch = args.per_device_train_batch_size * args.gradient_accumulation_steps * args.world_size
+        photos = (state.global_step - self.first_step) * batch
+        self._write(state, {"images_per_s": round(photos / max(seconds, 1e-9), 2), **(logs or {})})
+
+    def on_step_end(
+        self, args: Any, state: Any, control: Any, model: Any = None, processing_class: Any = None, **kwargs: Any
+    ) -> None:
+        """Evaluate at every `every`-th step and at the last one."""
+        due = state.global_step % self.every == 0 or state.global_step == state.max_steps
+        if self.evaluate is None or not due or not state.is_world_process_zero:
+            return
+        figures = dict(self.evaluate(model))
+        if self.best in figures and figures[self.best] > self._top():
+            self._keep(model, processing_class)
+        self._write(state, figures)
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Close the board."""
+        if self.board is not None:
+            self.board.close()
+
+    def _top(self) -> float:
+        """Return the best measurement so far, of the parts of the run before a cut too."""
+        return max((line[self.best] for line in read_log(self.folder / LOG) if self.best in line), default=-1.0)
+
+    def _keep(self, model: Any, processor: Any) -> None:
+        """Replace the best model; a run that is cut meanwhile keeps the one before."""
+        target, new = self.folder / BEST, self.folder / f"{BEST}.new"
+        shutil.rmtree(new, ignore_errors=True)
+        model.save_pretrained(str(new))
+        processor.save_pretrained(str(new))
+        shutil.rmtree(target, ignore_errors=True)
+        new.rename(target)
+
+    def _write(self, state: Any, figures: Mapping[str, Any]) -> None:
+        """Append a line at once, so that a cut run keeps it."""
+        if not state.is_world_process_zero:
+            return
+        step = state.global_step
+        line = {"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "step": step, **figures}
+        with (self.folder / LOG).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+        if self.board is not None:
+            for name, value in figures.items():
+                if isinstance(value, (int, float)):
+                    self.board.add_scalar(name, value, step)
+
+
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """Return the lines of a `log.jsonl`, none where there is no such file; a line that was cut short is left out."""
+    if not path.is_file():
+        return []
+    lines = []
+    for text in path.read_text(encoding="utf-8").splitlines():
+        try:
+            lines.append(json.loads(text))
+        except ValueError:
+            continue
+    return lines
