@@ -10,7 +10,7 @@ model takes it twice, from ImageNet's weights; a larger base once:
 
 On eight GPUs the same, launched by accelerate:
 
-    accelerate launch --num_processes 8 -m shotcrop_cli.main train sft --config qwen3-vl-sft ...
+    accelerate launch --num_processes 8 -m shotcrop_cli train sft --config qwen3-vl-sft ...
 
 Departures from the paper, whose stage 1 fine-tunes a large vision-language model on text targets [P]; the first three
 concern the compact model alone:

@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from shotcrop_cli.dataset import read_dataset
+from shotcrop_cli.errors import AnswerError, ShotcropError
+from shotcrop_cli.shots import FULL_FRAME, Composition, NoSubject, Reasoning
+from shotcrop_train.decision import Calibration
+from shotcrop_train.examiner import Examiner, RewardRecipe, prepare
+from shotcrop_train.models import load_base
+from shotcrop_train.pool import GrpoData, Pool, read_hard_cases
+from shotcrop_train.rewards import Terms
+from shotcrop_train.scorers import Judged
+from training import save_tiny_model, write_dataset
+
+STANDINS = RewardRecipe(preset="cinema", aesthetic="craft", captions="words")
+
+
+@dataclass
+class Likes:
+    """A scorer that likes small crops, and captions about their own crop; it has nothing to say where it is blind."""
+
+    name: str
+    blind: bool = False
+    calibrated: bool = False
+
+    def score(self, judged: Sequence[Judged]) -> list[float | None]:
+        return [None if self.blind else 1.0 - one.shot.box.area for one in judged]
+
+
+@pytest.fixture(scope="module")
+def pool(tmp_path_factory: pytest.TempPathFactory) -> Pool:
+    """Twelve expert photos and three hard cases, one of them squashed."""
+    folder = tmp_path_factory.mktemp("pool")
+    write_dataset(folder / "experts", 12, "experts")
+    write_dataset(folder / "pseudo", 3, "experts", seed=1)
+    rows = [json.loads(line) for line in (folder / "pseudo" / "metadata.jsonl").read_text("utf-8").splitlines()]
+    rows[0] |= {"squashed": True, "width": 72, "height": 72}
+    (folder / "pseudo" / "hard.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    hard = read_hard_cases(folder / "pseudo" / "hard.jsonl")
+    return Pool(read_dataset(folder / "experts"), hard, load_base(save_tiny_model(folder / "nano")), 0.25, 0)
+
+
+def expert(pool: Pool, case: int = 0) -> Composition:
+    truth = pool.records[case].composition
+    assert truth is not None
+    return replace(truth, reasoning=Reasoning("A field.", "A figure.", "It stands."))
+
+
+def examine(pool: Pool, recipe: RewardRecipe, **scorers: Likes) -> Examiner:
+    return Examiner(recipe, pool, 2, scorers, Calibration())
+
+
+def values(terms: Terms) -> Mapping[str, float | None]:
+    return {term.name: term.value for term in terms.terms}
+
+
+def test_an_expert_earns_more_than_the_full_frame_and_nobody_nothing(pool: Pool) -> None:
+    full = replace(expert(pool), shots=tuple(replace(shot, box=FULL_FRAME) for shot in expert(pool).shots))
+    examiner = examine(pool, STANDINS, craft=Likes("craft"))
+    best, worse, none, broken = examiner.judge([expert(pool), full, NoSubject(), AnswerError("?")], [0] * 4)
+    assert best.reward > worse.reward > 0.0
+    assert none.reward == broken.reward == 0.0
+
+
+def test_hard_cases_are_rewarded_by_what_needs_no_expert(pool: Pool) -> None:
+    examiner = examine(pool, STANDINS, craft=Likes("craft"))
+    squashed, plain = examiner.judge([expert(pool), expert(pool)], [12, 13])
+    known = {name for name, value in values(plain).items() if value is not None}
+    assert known == {"aesthetic", "ratio", "scale", "head", "joint", "set"}
+    assert {name for name, value in values(squashed).items() if value is not None} == known - {"ratio", "joint"}
+    assert 0.0 < squashed.reward <= 1.0
+
+
+def test_hard_cases_are_drawn_by_their_share_and_their_own_labels_are_not_believed(pool: Pool) -> None:
+    drawn = [pool.draw(index)["case"] for index in range(400)]
+    assert sum(case >= pool.experts for case in drawn) == pytest.approx(100, abs=30)
+    assert set(drawn) == set(range(15))
+    assert all(pool.evidence(case).truth is None for case in range(12, 15))
+    assert pool.records[12].composition is not None
+
+
+def test_a_scorer_without_anything_to_say_of_a_photo_drops_its_term(pool: Pool) -> None:
+    (seen,) = examine(pool, STANDINS, craft=Likes("craft")).judge([expert(pool)], [0])
+    (blind,) = examine(pool, STANDINS, craft=Likes("craft", blind=True)).judge([expert(pool)], [0])
+    assert values(seen)["aesthetic"] is not None
+    assert values(blind)["aesthetic"] is None
+
+
+def test_captions_are_held_against_every_crop(pool: Pool) -> None:
+    recipe = RewardRecipe(preset="cinema", aesthetic="craft", captions="clip")
+    (terms,) = examine(pool, recipe, craft=Likes("craft"), clip=Likes("clip")).judge([expert(pool)], [0])
+    sizes = [1.0 - shot.box.area for shot in expert(pool).shots]
+    margins = [own - (sum(sizes) - own) / 2 for own in sizes]
+    assert values(terms)["captions"] == pytest.approx(sum((1 + one) / 2 for one in margins) / 3)
+
+
+def test_every_part_is_logged(pool: Pool) -> None:
+    text = pool.contract.write
+    from shotcrop_train.samples import expert_samples
+
+    sample = expert_samples(pool.records[:1])[0]
+    written = text(sample, ["a field", "a red figure", "a head"], (64, 64)).text
+    logged: dict[str, float] = {}
+    row = pool.draw(0)
+    examiner = examine(pool, replace(STANDINS, preset="paper"), craft=Likes("craft"))
+    talk = [[{"role": "assistant", "content": one}] for one in (written, "<people_0>", written, "nonsense")]
+    rewards = examiner(talk, [row["image"]] * 4, [0, 0, 0, 0], logged.__setitem__)
+    assert rewards[0] == rewards[2] > 0.5
+    assert rewards[1] == rewards[3] == 0.0
+    assert logged["format_rate"] == 0.5
+    assert logged["hard_share"] == 0.0
+    assert logged["reward_iou"] > 0.9
+    assert logged["group_mean"] == pytest.approx(rewards[0] / 2)
+    assert logged["group_std"] == pytest.approx(rewards[0] / 2)
+
+
+def test_a_scorer_without_weights_ends_the_run(pool: Pool, tmp_path: Path) -> None:
+    recipe = RewardRecipe(aesthetic="aesthetic")
+    with pytest.raises(ShotcropError):
+        prepare(recipe, pool, 2, pool.records[:12], offline=True)
+
+
+def test_an_unreadable_pool_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ShotcropError, match="cannot be read"):
+        read_hard_cases(tmp_path / "hard.jsonl")
+    (tmp_path / "hard.jsonl").write_text('{"file_name": 3}\n')
+    with pytest.raises(ShotcropError, match="line 1"):
+        read_hard_cases(tmp_path / "hard.jsonl")
+
+
+@pytest.mark.parametrize("wrong", [{"preset": "film"}, {"aesthetic": "mllm"}, {"captions": "none"}])
+def test_unknown_choices_are_refused(wrong: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        RewardRecipe(**wrong)
+
+
+def test_a_pool_needs_experts() -> None:
+    with pytest.raises(ValueError, match="experts"):
+        GrpoData()
+    with pytest.raises(ValueError, match="hard_share"):
+        GrpoData(("experts",), hard_share=1.0)
+
+
+def test_a_box_is_no_reward_without_words(pool: Pool) -> None:
+    silent = replace(expert(pool), shots=tuple(replace(shot, caption="") for shot in expert(pool).shots))
+    assert examine(pool, STANDINS, craft=Likes("craft")).judge([silent], [0])[0].reward == 0.0

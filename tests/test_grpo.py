@@ -1,0 +1,267 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from shotcrop_cli.dataset import read_dataset
+from shotcrop_cli.errors import ShotcropError
+from shotcrop_cli.shots import Composition
+from shotcrop_train import grpo
+from shotcrop_train.contract import GrammarContract
+from shotcrop_train.examiner import RewardRecipe
+from shotcrop_train.grpo import GrpoRecipe, Policy, VllmRecipe, train
+from shotcrop_train.models import ModelRecipe
+from shotcrop_train.pool import GrpoData
+from shotcrop_train.recipe import Schedule, load_recipe
+from shotcrop_train.runlog import read_log
+from shotcrop_train.samples import held_back
+from training import save_tiny_model, write_dataset
+
+RECIPE = GrpoRecipe(
+    GrpoData(("experts",)),
+    reward=RewardRecipe(aesthetic="craft", captions="words"),
+    optimisation=Policy(steps=4, photos=2, group=4, batch_size=4, learning_rate=1e-3, warmup_steps=1, max_tokens=110),
+    schedule=Schedule(log_every=1, evaluate_every=4, save_every=2),
+)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    write_dataset(folder / "experts", 30, "experts")
+    vary(folder / "experts" / "metadata.jsonl")
+    return folder
+
+
+def vary(rows: Path) -> None:
+    """Let experts differ, since a scorer is calibrated by how their crops do."""
+    changed = []
+    for number, line in enumerate(rows.read_text("utf-8").splitlines()):
+        row = json.loads(line)
+        for shot in row["annotation"]["shots"].values():
+            shot["box"][3] = min(shot["box"][3] + 10 * (number % 7), 1000)
+        changed.append(json.dumps(row) + "\n")
+    rows.write_text("".join(changed), "utf-8")
+
+
+@pytest.fixture(scope="module")
+def nano(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_tiny_model(tmp_path_factory.mktemp("nano"))
+
+
+def planned(**changes: Any) -> GrpoRecipe:
+    return replace(RECIPE, optimisation=replace(RECIPE.optimisation, **changes))
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "model.safetensors")
+
+
+def moved(one: Path, other: Path) -> list[str]:
+    a, b = weights(one), weights(other)
+    return [name for name in a if not torch.equal(a[name], b[name])]
+
+
+def lowercase(completions: Sequence[Any], **_: Any) -> list[float]:
+    """Stand for the examiner: reward the share of small letters in what was written."""
+    texts = [one[0]["content"] for one in completions]
+    return [sum("a" <= letter <= "z" for letter in text) / max(len(text), 1) for text in texts]
+
+
+def low_establishing(completions: Sequence[Any], **_: Any) -> list[float]:
+    """Stand for the examiner: the further down the first shot begins, the better; "nobody" earns nothing."""
+    answers = [GrammarContract().read(one[0]["content"], (64, 64)) for one in completions]
+    return [answer.shots[0].box.y0 if isinstance(answer, Composition) else 0.0 for answer in answers]
+
+
+def plant(monkeypatch: pytest.MonkeyPatch, reward: Any) -> None:
+    """Put a reward in the examiner's place, and spare the looks at the held-back photos."""
+    monkeypatch.setattr(grpo, "prepare", lambda *arguments, **named: reward)
+    monkeypatch.setattr(grpo, "watch", lambda *given: {})
+
+
+def rise(log: list[dict[str, Any]]) -> float:
+    """Return by how much the reward of the last quarter of the steps lies above that of the first."""
+    values = [line["reward"] for line in log if "reward" in line]
+    quarter = len(values) // 4
+    return sum(values[-quarter:]) / quarter - sum(values[:quarter]) / quarter
+
+
+@pytest.fixture(scope="module")
+def learnt(data: Path, nano: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A short run of the compact model with the real reward."""
+    run = tmp_path_factory.mktemp("run")
+    train(planned(steps=4, group=8, batch_size=16), data, run, nano)
+    return run
+
+
+def test_the_compact_model_finds_a_planted_optimum(
+    data: Path, nano: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant(monkeypatch, low_establishing)
+    train(planned(steps=20, photos=2, group=8, batch_size=16, learning_rate=2e-2), data, tmp_path, nano)
+    assert rise(read_log(tmp_path / "log.jsonl")) > 0.1
+
+
+def test_a_run_logs_every_term_the_groups_and_the_policy(learnt: Path) -> None:
+    lines = [line for line in read_log(learnt / "log.jsonl") if "reward" in line]
+    assert [line["step"] for line in lines] == [1, 2, 3, 4]
+    wanted = {
+        "reward_iou", "reward_aesthetic", "reward_ratio", "group_mean", "group_std", "groups_without_variance",
+        "kl", "entropy", "format_rate", "completions/mean_length", "completions/clipped_ratio", "hard_share",
+    }  # fmt: skip
+    assert all(wanted <= line.keys() for line in lines)
+    assert lines[-1]["kl"] > 0.0
+    for line in lines:
+        parts = 0.6 * line["reward_iou"] + 0.2 * line["reward_aesthetic"] + 0.2 * line["reward_ratio"]
+        # Within the grammar only "nobody" is no triple, and earns 0.
+        assert line["reward"] == pytest.approx(line["format_rate"] * parts, abs=1e-4)
+        assert line["group_mean"] == pytest.approx(line["reward"], abs=1e-6)
+    assert any("held_iou" in line for line in read_log(learnt / "log.jsonl"))
+    assert (learnt / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_eyes_of_the_compact_model_stay_as_they_were(learnt: Path, nano: Path) -> None:
+    names = moved(nano, learnt / "final")
+    assert names
+    assert not [name for name in names if ".tower." in name or ".neck." in name]
+
+
+def test_a_cut_run_goes_on_and_ends_like_an_uncut_one(
+    data: Path, nano: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant(monkeypatch, low_establishing)
+    whole = train(RECIPE, data, tmp_path / "whole", nano)
+
+    class Cut(Exception):
+        pass
+
+    real, steps = grpo.GroupTrainer.training_step, []
+
+    def cutting(self: Any, *arguments: Any, **named: Any) -> Any:
+        steps.append(self.state.global_step)
+        if self.state.global_step == 3:
+            raise Cut
+        return real(self, *arguments, **named)
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Cut):
+        patch.setattr(grpo.GroupTrainer, "training_step", cutting)
+        train(RECIPE, data, tmp_path / "cut", nano)
+    assert (tmp_path / "cut" / "checkpoint-2").is_dir()
+    resumed = train(RECIPE, data, tmp_path / "cut", nano)
+    assert moved(whole, resumed) == []
+    assert moved(nano, resumed)
+
+
+def test_groups_without_variance_move_nothing(
+    data: Path, nano: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant(monkeypatch, lambda completions, **_: [0.3] * len(completions))
+    final = train(planned(steps=2), data, tmp_path, nano)
+    assert moved(nano, final) == []
+    lines = [line for line in read_log(tmp_path / "log.jsonl") if "reward" in line]
+    assert [line["groups_without_variance"] for line in lines] == [1.0, 1.0]
+    assert [line["grad_norm"] for line in lines] == [0.0, 0.0]
+
+
+def test_groups_without_variance_do_not_dilute_the_others(
+    data: Path, nano: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant(monkeypatch, lambda completions, **_: [0.3] * 4 + [0.1, 0.2, 0.3, 0.4])
+    final = train(planned(steps=1, warmup_steps=0), data, tmp_path, nano)
+    assert moved(nano, final)
+    (line,) = [line for line in read_log(tmp_path / "log.jsonl") if "reward" in line]
+    assert line["groups_without_variance"] == 0.5
+
+
+def test_answers_that_were_cut_short_move_nothing(data: Path, nano: Path, tmp_path: Path) -> None:
+    # "Nobody" is said within two tokens; one token is too few for any answer.
+    final = train(planned(steps=2, max_tokens=1), data, tmp_path, nano)
+    assert moved(nano, final) == []
+    lines = [line for line in read_log(tmp_path / "log.jsonl") if "reward" in line]
+    assert all(line["completions/clipped_ratio"] == 1.0 and line["format_rate"] == 0.0 for line in lines)
+
+
+@pytest.mark.parametrize("rank", [0, pytest.param(8, marks=pytest.mark.slow)])
+def test_a_large_model_finds_a_planted_optimum(
+    rank: int, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vlm import save_tiny_vlm
+
+    start = save_tiny_vlm(tmp_path / "start")
+    plant(monkeypatch, lowercase)
+    # A random model never ends its answer: none is masked for being cut short here.
+    settings = grpo._settings
+
+    def unmasked(*given: Any) -> Any:
+        made = settings(*given)
+        made.mask_truncated_completions = False
+        return made
+
+    monkeypatch.setattr(grpo, "_settings", unmasked)
+    recipe = replace(
+        planned(steps=16, photos=1, group=8, batch_size=8, learning_rate=2e-2 if rank else 5e-3, max_tokens=12),
+        model=ModelRecipe(lora_rank=rank, max_pixels=0),
+        schedule=Schedule(log_every=1, evaluate_every=100, save_every=100),
+    )
+    train(recipe, data, tmp_path / "run", start)
+    assert rise(read_log(tmp_path / "run" / "log.jsonl")) > 0.05
+    assert (tmp_path / "run" / "final" / ("adapter_config.json" if rank else "model.safetensors")).is_file()
+
+
+def test_held_back_photos_are_never_drawn(data: Path, nano: Path) -> None:
+    from shotcrop_train.models import load_base
+    from shotcrop_train.pool import Pool
+    from shotcrop_train.samples import split
+
+    experts, held = split(read_dataset(data / "experts"))
+    pool = Pool(experts, [], load_base(nano), 0.1, 0)
+    drawn = {pool.records[pool.draw(index)["case"]].path for index in range(200)}
+    assert held and not any(map(held_back, experts))
+    assert drawn == {record.path for record in experts}
+
+
+def test_stage_3_needs_a_start(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(ShotcropError, match="new model"):
+        train(RECIPE, data, tmp_path, None)
+
+
+@pytest.mark.parametrize("size", ["nano", "qwen3-vl"])
+@pytest.mark.parametrize("preset", ["paper", "cinema"])
+def test_shipped_recipes_follow_the_method(size: str, preset: str) -> None:
+    recipe = load_recipe(f"{size}-grpo-{preset}", GrpoRecipe)
+    plan = recipe.optimisation
+    assert recipe.reward.preset == preset
+    assert recipe.reward == replace(
+        RewardRecipe(preset=preset), aesthetic=recipe.reward.aesthetic, captions=recipe.reward.captions
+    )
+    assert (plan.group, plan.temperature, plan.beta, plan.clip_low, plan.clip_high) == (8, 1.0, 0.01, 0.2, 0.28)
+    assert recipe.vllm == VllmRecipe()
+    assert (recipe.reward.aesthetic == "craft") == (size == "nano")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [({"group": 1}, "at least 2"), ({"batch_size": 3}, "must divide")],
+)
+def test_a_plan_that_cannot_be_run_is_refused(change: dict[str, int], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        planned(**change)
+
+
+def test_rows_follow_from_the_seed_alone(data: Path, nano: Path) -> None:
+    from shotcrop_train.models import load_base
+    from shotcrop_train.pool import Pool
+
+    base, records = load_base(nano), read_dataset(data / "experts")
+    one, other, third = (Pool(records, [], base, 0.1, seed) for seed in (1, 1, 2))
+    assert [one.draw(k)["case"] for k in (5, 3, 9)] == [other.draw(k)["case"] for k in (5, 3, 9)]
+    assert [one.draw(k)["case"] for k in range(9)] != [third.draw(k)["case"] for k in range(9)]
+    assert json.dumps(one.draw(0)["prompt"]) == json.dumps(other.draw(0)["prompt"])

@@ -1,0 +1,60 @@
+import json
+from dataclasses import replace
+
+import pytest
+
+from shotcrop_cli.errors import DeviceError
+from shotcrop_cli.model.answer import CoordSpace
+from shotcrop_cli.model.large.manifest import FORMAT, Decoder, Family, LargeManifest, Precision, Prompt, Vision
+from shotcrop_cli.model.large.network import placed
+from shotcrop_cli.model.session import Device
+
+MEAN = (0.5, 0.5, 0.5)
+MANIFEST = LargeManifest(
+    FORMAT,
+    Family.QWEN3_VL,
+    "qwen3-vl-4b",
+    Precision.FP16,
+    Prompt("", "", 400, 151655, (151645,), 512, CoordSpace.PERMILLE, True),
+    Vision(16, 2, 2, 65536, 1 << 20, MEAN, MEAN, 48, 0, 16, 1024, 3),
+    Decoder(36, 32, 8, 128, 2560, 9728, 262144, 151936),
+)
+
+
+def test_a_manifest_survives_its_file() -> None:
+    assert LargeManifest.from_json(json.loads(MANIFEST.to_json())) == MANIFEST
+
+
+@pytest.mark.parametrize(
+    ("part", "key", "value", "message"),
+    [
+        (None, "colour", "red", "unknown keys: colour"),
+        ("vision", "heads", "many", "vision.heads must be of type int"),
+        ("vision", "mean", [0.5], "vision.mean must hold three numbers"),
+        ("prompt", "end_tokens", 5, "prompt.end_tokens must be a list"),
+        ("prompt", "coord_space", "miles", "miles"),
+        (None, "decoder", [], "decoder. must be an object"),
+    ],
+)
+def test_a_manifest_that_says_something_else_is_refused(
+    part: str | None, key: str, value: object, message: str
+) -> None:
+    content = json.loads(MANIFEST.to_json())
+    (content if part is None else content[part])[key] = value
+    with pytest.raises(ValueError, match=message):
+        LargeManifest.from_json(content)
+
+
+def test_single_precision_stays_on_the_cpu() -> None:
+    full = replace(MANIFEST, precision=Precision.FP32)
+    assert placed(Device("auto"), full) == placed(Device("cpu"), full) == Device("cpu")
+    for device in (Device("cuda", 1), Device("auto", 0, ("cuda", "cpu"))):
+        with pytest.raises(DeviceError, match="fp32, which is for CPUs"):
+            placed(device, full)
+
+
+def test_half_precision_runs_where_it_is_told_to_but_on_tensorrt() -> None:
+    for device in (Device("auto"), Device("cpu"), Device("cuda", 1), Device("auto", 0, ("cuda",))):
+        assert placed(device, MANIFEST) == device
+    with pytest.raises(DeviceError, match="do not run on TensorRT"):
+        placed(Device("auto", 0, ("tensorrt", "cuda")), MANIFEST)

@@ -1,0 +1,209 @@
+"""Reads, scores and rewards a batch of answers: the edge between trl's rollouts and the pure `rewards`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from statistics import fmean, pstdev
+from typing import Any
+
+from PIL import Image
+
+from shotcrop_cli.dataset import Record
+from shotcrop_cli.shots import FULL_FRAME, SHOT_TYPES, Answer, Composition, Shot, ShotType
+from shotcrop_train import rewards
+from shotcrop_train.captions import word_fit
+from shotcrop_train.decision import Calibration, calibrate
+from shotcrop_train.labeller import expert_figures
+from shotcrop_train.pool import Pool
+from shotcrop_train.rewards import CinemaWeights, Opinion, PaperWeights, TargetRatios, Terms
+from shotcrop_train.scorers import Judged, Scorer, ScorerRecipe, load_scorers
+
+SIDE = 1024
+"""Longer side in pixels of expert photos while scorers are calibrated: CLIP sees 224 to 384 of a crop [O]."""
+
+CHUNK = 64
+"""Expert photos that are in memory at a time while scorers are calibrated [O]."""
+
+
+@dataclass(frozen=True)
+class RewardRecipe:
+    """What is rewarded.
+
+    Args:
+        preset: `paper` or `cinema`; see `rewards`.
+        aesthetic: Scorer of crops: `aesthetic`, or the stand-in `craft`.
+        captions: What tells a caption's own crop from its siblings, for `cinema`: `clip`, or the stand-in `words`.
+        paper: Weights of that preset.
+        cinema: Weights of that preset.
+        targets: Ratios that crops should have.
+        scorers: Weights of the scorers.
+    """
+
+    preset: str = "paper"
+    aesthetic: str = "aesthetic"
+    captions: str = "clip"
+    paper: PaperWeights = field(default_factory=PaperWeights)
+    cinema: CinemaWeights = field(default_factory=CinemaWeights)
+    targets: TargetRatios = field(default_factory=TargetRatios)
+    scorers: ScorerRecipe = field(default_factory=ScorerRecipe)
+
+    def __post_init__(self) -> None:
+        for name, known in (
+            ("preset", ("paper", "cinema")),
+            ("aesthetic", ("aesthetic", "craft")),
+            ("captions", ("clip", "words")),
+        ):
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name} must be {' or '.join(known)}, not '{getattr(self, name)}'")
+
+    @property
+    def rule(self) -> rewards.Preset:
+        """The preset with its weights and target ratios."""
+        if self.preset == "paper":
+            return partial(rewards.paper, weights=self.paper, targets=self.targets)
+        return partial(rewards.cinema, weights=self.cinema, targets=self.targets)
+
+
+Triple = tuple[float, float, float]
+
+
+class Examiner:
+    """trl's reward function: one figure per answer, and the parts of it into the log.
+
+    Args:
+        recipe: What is rewarded.
+        pool: What is known of each photo.
+        group: Answers to each photo; a batch holds whole groups, one after the other.
+        scorers: By their names, those that the recipe asks for.
+        calibration: Brings their raw figures to 0..1.
+    """
+
+    __name__ = "examiner"
+
+    def __init__(
+        self, recipe: RewardRecipe, pool: Pool, group: int, scorers: Mapping[str, Scorer], calibration: Calibration
+    ) -> None:
+        self.recipe, self.pool, self.group, self.scorers = recipe, pool, group, scorers
+        self.calibration = calibration
+
+    def __call__(
+        self,
+        completions: Sequence[Any],
+        image: Sequence[Image.Image],
+        case: Sequence[int],
+        log_metric: Callable[[str, float], None],
+        **_: Any,
+    ) -> list[float]:
+        """Reward a batch.
+
+        Args:
+            completions: What the policy wrote, as a conversation of one message each.
+            image: What it was shown.
+            case: The photo's number in the pool.
+            log_metric: Takes a name and a figure.
+        """
+        read = self.pool.contract.read
+        answers = [read(one[0]["content"], shown.size) for one, shown in zip(completions, image, strict=True)]
+        terms = self.judge(answers, case)
+        self._log(terms, case, log_metric)
+        return [one.reward for one in terms]
+
+    def judge(self, answers: Sequence[Answer], cases: Sequence[int]) -> list[Terms]:
+        """Return the parts of each answer's reward; only readable ones are shown to the scorers."""
+        readable = {index: one for index, one in enumerate(answers) if isinstance(one, Composition)}
+        crops = self._crops(readable, cases)
+        fits = self._fits(readable, cases)
+        rule = self.recipe.rule
+        return [
+            rule(answer, self.pool.evidence(case), Opinion(*crops.get(index, (None, None)), fits.get(index)))
+            for index, (answer, case) in enumerate(zip(answers, cases, strict=True))
+        ]
+
+    def _crops(
+        self, answers: Mapping[int, Composition], cases: Sequence[int]
+    ) -> dict[int, tuple[Triple | None, Triple | None]]:
+        """Judge each answer's crops, and each photo's full frame once; a crop without a score earns 0."""
+        photos = {case: self.pool.photo(case) for case in dict.fromkeys(cases[index] for index in answers)}
+        scorer = self.scorers[self.recipe.aesthetic]
+        whole = [Judged(photo, Shot(kind, FULL_FRAME)) for photo in photos.values() for kind in SHOT_TYPES]
+        cut = [Judged(photos[cases[index]], shot) for index, one in answers.items() for shot in one.shots]
+        frames = dict(zip(photos, _by_three(self._score(scorer, whole)), strict=True))
+        crops = dict(zip(answers, _by_three(self._score(scorer, cut)), strict=True))
+        judged: dict[int, tuple[Triple | None, Triple | None]] = {}
+        for index, crop in crops.items():
+            frame = frames[cases[index]]
+            # What the scorer says of the whole photo tells whether the photo gives it anything to judge by.
+            evident = all(value is not None for value in frame)
+            judged[index] = (_known(crop), _known(frame)) if evident else (None, None)
+        return judged
+
+    def _fits(self, answers: Mapping[int, Composition], cases: Sequence[int]) -> dict[int, tuple[Triple, ...]]:
+        """Judge how well each caption of an answer fits each of its crops."""
+        if self.recipe.preset == "paper":
+            return {}
+        if self.recipe.captions == "words":
+            truths = {index: self.pool.evidence(cases[index]).truth for index in answers}
+            return {index: word_fit(answers[index], truth) for index, truth in truths.items() if truth}
+        judged = [
+            Judged(self.pool.photo(cases[index]), Shot(crop.type, crop.box, said.caption))
+            for index, answer in answers.items()
+            for said in answer.shots
+            for crop in answer.shots
+        ]
+        rows = [_known(row) for row in _by_three(self._score(self.scorers[self.recipe.captions], judged))]
+        return {index: tuple(rows[3 * place : 3 * place + 3]) for place, index in enumerate(answers)}
+
+    def _score(self, scorer: Scorer, judged: Sequence[Judged]) -> list[float | None]:
+        raws = scorer.score(judged) if judged else []
+        return [self.calibration.map(scorer.name, one.shot.type, raw) for one, raw in zip(judged, raws, strict=True)]
+
+    def _log(self, terms: Sequence[Terms], cases: Sequence[int], log_metric: Callable[[str, float], None]) -> None:
+        """Log the mean of every term over the answers that have it, and the groups' means and deviations."""
+        log_metric("format_rate", fmean(one.well_formed for one in terms))
+        log_metric("hard_share", fmean(case >= self.pool.experts for case in cases))
+        values: dict[str, list[float]] = {}
+        for term in (part for one in terms for part in one.terms):
+            if term.value is not None:
+                values.setdefault(term.name, []).append(term.value)
+        for name, known in values.items():
+            log_metric(f"reward_{name}", fmean(known))
+        rewards_ = [one.reward for one in terms]
+        groups = [rewards_[first : first + self.group] for first in range(0, len(rewards_), self.group)]
+        log_metric("group_mean", fmean(map(fmean, groups)))
+        log_metric("group_std", fmean(map(pstdev, groups)))
+
+
+def _by_three(values: Sequence[float | None]) -> list[tuple[float | None, ...]]:
+    return [tuple(values[first : first + 3]) for first in range(0, len(values), 3)]
+
+
+def _known(values: Sequence[float | None]) -> Triple:
+    one, two, three = (0.0 if value is None else value for value in values)
+    return one, two, three
+
+
+def prepare(recipe: RewardRecipe, pool: Pool, group: int, experts: Sequence[Record], *, offline: bool) -> Examiner:
+    """Load the scorers that a recipe names and calibrate them on the experts' crops.
+
+    Args:
+        recipe: What is rewarded.
+        pool: What is known of each photo.
+        group: Answers to each photo.
+        experts: Records with an expert's triple.
+        offline: Whether only what is on this machine counts.
+
+    Raises:
+        ShotcropError: A scorer's weights are absent: no term is ever dropped for that.
+    """
+    names = [recipe.aesthetic]
+    if recipe.preset == "cinema" and recipe.captions != "words":
+        names.append(recipe.captions)
+    scorers = {scorer.name: scorer for scorer in load_scorers(names, recipe.scorers, offline=offline)}
+    judges = [scorer for scorer in scorers.values() if scorer.calibrated]
+    raws: dict[tuple[str, ShotType], list[float]] = {(one.name, shot): [] for one in judges for shot in SHOT_TYPES}
+    for first in range(0, len(experts) if judges else 0, CHUNK):
+        for name, shot, raw in expert_figures(experts[first : first + CHUNK], SIDE, (), judges):
+            raws[name, shot].append(raw)
+    return Examiner(recipe, pool, group, scorers, calibrate(raws))

@@ -1,0 +1,296 @@
+"""Stage 3, GRPO-S: group relative policy optimisation with a composite reward made for the task.
+
+The algorithm: for each photo the policy samples a group of G answers at temperature 1; `rewards` judges each; an
+answer's advantage is (r - mean) / (std + 1e-4) within its group; the clipped policy gradient with a KL penalty towards
+the model that the stage started from moves the weights. It is trl's `GRPOTrainer` with our reward:
+
+    shotcrop train grpo --config nano-grpo-paper --data DATA -o runs/grpo --from runs/ssft/final
+    accelerate launch --num_processes 8 -m shotcrop_cli train grpo --config qwen3-vl-grpo-paper ...
+
+* Groups without variance are dropped [N: DAPO]: their advantage is 0 anyway, and here they do not even pull towards the
+  reference or weigh in the loss's mean. `groups_without_variance` in the log is their share.
+* Answers that were cut short are masked [N: DAPO]: they count in their group's mean with their reward of 0, and move
+  nothing themselves.
+* Hard cases of stage 2 have no expert's box: only terms that need none reward them [O].
+* The compact model samples within its grammar, and the loss reads the same masked probabilities (`nano.sampling`):
+  without a mask more than half of its answers leave the grammar at temperature 1 [O].
+
+Rows are drawn one by one from the seed, so that a run that was cut sees what it would have seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import set_seed
+from transformers.trainer_utils import get_last_checkpoint
+from trl import GRPOConfig, GRPOTrainer
+
+from shotcrop_cli.dataset import read_dataset
+from shotcrop_cli.errors import ShotcropError
+from shotcrop_train import provenance
+from shotcrop_train.composer import TorchComposer
+from shotcrop_train.curves import Panel, draw_curves
+from shotcrop_train.examiner import RewardRecipe, prepare
+from shotcrop_train.models import NANO, Base, ModelRecipe, complete_head, freeze_vision, load_base, peft_config
+from shotcrop_train.nano.sampling import GrammarMask, hold_to_grammar
+from shotcrop_train.pool import GrpoData, Pool, read_hard_cases
+from shotcrop_train.recipe import Schedule
+from shotcrop_train.runlog import LOG, RunLog
+from shotcrop_train.samples import split
+from shotcrop_train.sft import CURVES, FINAL
+from shotcrop_train.watch import watch
+
+WITHOUT_VARIANCE = 1e-2
+"""A group whose advantages all stay below has rewards that differ by less than a millionth: rounding [O]."""
+
+PANELS = (
+    Panel("reward and its parts", ("reward", "group_")),
+    Panel("format, truncation, groups", ("format_rate", "completions/clipped_ratio", "groups_without_variance")),
+    Panel("KL and entropy", ("kl", "entropy")),
+    Panel("held-back IoU", ("held_iou",)),
+)
+
+
+@dataclass(frozen=True)
+class Policy:
+    """How answers are sampled and the weights move; group, temperature, beta and clip as in neighbouring work [N].
+
+    Args:
+        steps: Optimiser steps of the whole run.
+        photos: Photos per step and device.
+        group: Answers to each photo, G.
+        batch_size: Answers per forward pass and device.
+        learning_rate: Reached after `warmup_steps`, constant from there.
+        warmup_steps: Steps until then.
+        max_grad_norm: Gradients longer than this are shortened to it.
+        temperature: Of the sampling.
+        max_tokens: Longest answer; longer ones are cut short and masked.
+        beta: Weight of the KL penalty.
+        clip_low: How far below 1 a token's probability ratio counts.
+        clip_high: How far above 1 it counts.
+        seed: Source of chance.
+    """
+
+    steps: int = 500
+    photos: int = 8
+    group: int = 8
+    batch_size: int = 8
+    learning_rate: float = 1e-5
+    warmup_steps: int = 10
+    max_grad_norm: float = 1.0
+    temperature: float = 1.0
+    max_tokens: int = 512
+    beta: float = 0.01
+    clip_low: float = 0.2
+    clip_high: float = 0.28
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.group < 2:
+            raise ValueError("a group needs at least 2 answers")
+        if self.photos * self.group % self.batch_size:
+            raise ValueError(f"batch_size ({self.batch_size}) must divide photos x group ({self.photos * self.group})")
+
+
+@dataclass(frozen=True)
+class VllmRecipe:
+    """Rollouts by vLLM, where it is installed: `colocate` shares the training GPUs, `server` runs `trl vllm-serve`."""
+
+    use: bool = False
+    mode: str = "colocate"
+    memory: float = 0.3
+    """Share of a GPU's memory that `colocate` takes."""
+    server: str = ""
+    """Address of the server, such as http://host:8000."""
+
+
+@dataclass(frozen=True)
+class GrpoRecipe:
+    """A run of stage 3."""
+
+    data: GrpoData
+    model: ModelRecipe = field(default_factory=ModelRecipe)
+    reward: RewardRecipe = field(default_factory=RewardRecipe)
+    optimisation: Policy = field(default_factory=Policy)
+    vllm: VllmRecipe = field(default_factory=VllmRecipe)
+    schedule: Schedule = field(default_factory=Schedule)
+
+
+class GroupTrainer(GRPOTrainer):  # type: ignore[misc]
+    """trl's GRPO trainer without the groups that teach nothing.
+
+    Args:
+        mask: Grammar that the answers were sampled within; None for models that sample freely.
+    """
+
+    def __init__(self, *args: Any, mask: GrammarMask | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.mask = mask
+
+    def _get_per_token_logps_and_entropies(
+        self,
+        model: torch.nn.Module,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        logits_to_keep: int,
+        batch_size: int | None = None,
+        pixel_values: Tensor | None = None,
+        **kwargs: Any,
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """Return log-probabilities and entropies (N, S) of the policy that sampled, so within the grammar if it was."""
+        if self.mask is None:
+            return super()._get_per_token_logps_and_entropies(
+                model, input_ids, attention_mask, logits_to_keep, batch_size, pixel_values=pixel_values, **kwargs
+            )
+        chosen, entropies = [], []
+        size = batch_size or len(input_ids)
+        for first in range(0, len(input_ids), size):
+            part = slice(first, first + size)
+            ids, answers = input_ids[part], input_ids[part, -logits_to_keep:]
+            with self.accelerator.autocast():
+                output = model(
+                    input_ids=ids,
+                    attention_mask=attention_mask[part],
+                    pixel_values=pixel_values[part] if pixel_values is not None else None,
+                    logits_to_keep=logits_to_keep + 1,
+                    use_cache=False,
+                )
+            logits = self.mask.along(answers, output.logits[:, :-1].float() / self.temperature)
+            scores = logits.log_softmax(-1)
+            chosen.append(scores.gather(2, answers[..., None])[..., 0])
+            with torch.no_grad():
+                entropies.append(torch.special.entr(scores.exp()).sum(-1))
+        return torch.cat(chosen), torch.cat(entropies), None
+
+    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+        """Sample and reward answers, then mask the groups without variance."""
+        output: dict[str, Any] = super()._generate_and_score_completions(inputs)
+        # A device's batch holds whole groups, see `Policy`: no other device need be asked.
+        spread = output["advantages"].view(-1, self.num_generations).abs().amax(dim=1)
+        flat = spread < WITHOUT_VARIANCE
+        output["completion_mask"] = output["completion_mask"] * ~flat.repeat_interleave(self.num_generations)[:, None]
+        output["num_items_in_batch"] = self.accelerator.gather(output["completion_mask"].sum()).sum()
+        shares = self.accelerator.gather(flat.float())
+        self._metrics["train"]["groups_without_variance"].append(shares.mean().item())
+        return output
+
+
+def train(
+    recipe: GrpoRecipe,
+    data: Path,
+    output: Path,
+    start: str | Path | None,
+    *,
+    hard: Path | None = None,
+    offline: bool = False,
+) -> Path:
+    """Run stage 3 and return the folder of the trained model.
+
+    Args:
+        recipe: What to do.
+        data: Folder that holds the recipe's datasets.
+        output: Run folder: checkpoints, `log.jsonl`, `curves.png`, `run.json` and the trained model in `final`.
+        start: Checkpoint that answers by the contract already.
+        hard: The `hard.jsonl` of stage 2; without it only experts' photos are drawn.
+        offline: Whether only what is on this machine counts.
+
+    Raises:
+        ShotcropError: There is no start, or a dataset, the checkpoint or a scorer cannot be read.
+    """
+    if start is None:
+        raise ShotcropError(
+            "stage 3 improves answers and cannot begin with a new model",
+            hint="name a checkpoint of `train sft` or `ssft`",
+        )
+    folders = [data / name for name in recipe.data.experts]
+    provenance.record(
+        output, stage="grpo", recipe=recipe, datasets=[*folders, *([hard.parent] if hard else [])], start=start
+    )
+    plan = recipe.optimisation
+    set_seed(plan.seed)
+    records = [record for folder in folders for record in read_dataset(folder) if record.composition is not None]
+    experts, held_back = split(records)
+    base = load_base(start, recipe.model, offline=offline, trained=True)
+    lora = peft_config(base, recipe.model)
+    _freeze_vision(base, recipe.model)
+    mask = None
+    if base.family == NANO:
+        # trl ends answers at every end that a checkpoint names; the compact model's names a text token among them.
+        base.model.generation_config.eos_token_id = base.processor.tokenizer.eos_token_id
+        mask = hold_to_grammar(base.model, base.processor)
+    pool = Pool(experts, read_hard_cases(hard) if hard else [], base, recipe.data.hard_share, plan.seed)
+    settings = _settings(recipe, output)
+
+    def evaluate(model: torch.nn.Module) -> Mapping[str, float]:
+        return watch(TorchComposer(replace(base, model=model)), held_back)
+
+    trainer = GroupTrainer(
+        model=base.model,
+        reward_funcs=prepare(recipe.reward, pool, plan.group, experts, offline=offline),
+        args=settings,
+        train_dataset=pool.dataset(plan.steps * plan.photos * settings.world_size),
+        processing_class=base.processor,
+        peft_config=lora,
+        mask=mask,
+        callbacks=[RunLog(output, evaluate if held_back else None, recipe.schedule.evaluate_every)],
+    )
+    complete_head(trainer.model)
+    trainer.train(resume_from_checkpoint=get_last_checkpoint(str(output)))
+    trainer.save_model(str(output / FINAL))
+    base.processor.save_pretrained(str(output / FINAL))
+    if trainer.is_world_process_zero():
+        draw_curves(output / LOG, output / CURVES, PANELS)
+    return output / FINAL
+
+
+def _freeze_vision(base: Base, recipe: ModelRecipe) -> None:
+    """Leave the eyes as stage 1 trained them; of the compact model always, since no reward teaches its spotter."""
+    if base.family == NANO:
+        base.model.model.tower.requires_grad_(False)
+        base.model.model.neck.requires_grad_(False)
+    elif recipe.freeze_vision and recipe.lora_rank == 0:
+        freeze_vision(base.model)
+
+
+def _settings(recipe: GrpoRecipe, output: Path) -> GRPOConfig:
+    plan, schedule, cuda = recipe.optimisation, recipe.schedule, torch.cuda.is_available()
+    return GRPOConfig(
+        output_dir=str(output),
+        max_steps=plan.steps,
+        per_device_train_batch_size=plan.batch_size,
+        # One step's answers are sampled at once and stay on policy: as many forward passes as the step needs.
+        gradient_accumulation_steps=plan.photos * plan.group // plan.batch_size,
+        num_generations=plan.group,
+        max_completion_length=plan.max_tokens,
+        temperature=plan.temperature,
+        beta=plan.beta,
+        epsilon=plan.clip_low,
+        epsilon_high=plan.clip_high,
+        mask_truncated_completions=True,
+        # Rows are drawn by chance already.
+        shuffle_dataset=False,
+        learning_rate=plan.learning_rate,
+        lr_scheduler_type="constant_with_warmup",
+        warmup_steps=plan.warmup_steps,
+        max_grad_norm=plan.max_grad_norm,
+        gradient_checkpointing=recipe.model.gradient_checkpointing,
+        bf16=cuda,
+        use_cpu=not cuda,
+        use_vllm=recipe.vllm.use,
+        vllm_mode=recipe.vllm.mode,
+        vllm_gpu_memory_utilization=recipe.vllm.memory,
+        vllm_server_base_url=recipe.vllm.server or None,
+        logging_steps=schedule.log_every,
+        save_steps=schedule.save_every,
+        save_total_limit=2,
+        seed=plan.seed,
+        remove_unused_columns=False,
+        dataloader_num_workers=0,
+        report_to=[],
+    )

@@ -1,0 +1,130 @@
+"""The photos of stage 3 and what is known of each: experts' first, hard cases of stage 2 after them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from datasets import Dataset
+from PIL import Image
+
+from shotcrop_cli.dataset import Record, read_row
+from shotcrop_cli.errors import ShotcropError
+from shotcrop_cli.model.preprocess import squash
+from shotcrop_train.detections import guess_aspect
+from shotcrop_train.models import Base
+from shotcrop_train.rewards import Evidence
+from shotcrop_train.samples import load_photo, load_pixels
+from shotcrop_train.scorers import Photo
+
+RECENT = 256
+"""Photos that stay in memory: every row is read once for each answer of its group [O]."""
+
+
+@dataclass(frozen=True)
+class GrpoData:
+    """Where photos come from.
+
+    Args:
+        experts: Datasets with expert triples; the held-back tenth is never drawn.
+        hard_share: Share of hard cases among the draws, when there is a pool of them.
+    """
+
+    experts: tuple[str, ...] = ()
+    hard_share: float = 0.1
+
+    def __post_init__(self) -> None:
+        if not self.experts:
+            raise ValueError("name datasets under `experts`")
+        if not 0.0 <= self.hard_share < 1.0:
+            raise ValueError(f"hard_share must be within 0..1, not {self.hard_share}")
+
+
+class Pool:
+    """The photos that are drawn, and what is known of each: experts' first, hard cases after them.
+
+    Args:
+        experts: Records with an expert's triple.
+        hard: Records of hard cases; their own triples, being machines', are not believed.
+        base: Whose contract and image size the rows follow.
+        hard_share: Share of the hard cases among the draws, if there are any.
+        seed: Source of chance.
+    """
+
+    def __init__(
+        self, experts: Sequence[Record], hard: Sequence[Record], base: Base, hard_share: float, seed: int
+    ) -> None:
+        if not experts:
+            raise ShotcropError("the datasets hold no expert triple to learn from", hint="name others under `experts`")
+        self.records = [*experts, *hard]
+        self.experts, self.hard_share = len(experts), hard_share if hard else 0.0
+        self.contract, self.seed = base.contract, seed
+        size, max_side = base.image_size, base.max_side
+
+        @lru_cache(maxsize=256)
+        def pixels(path: Path) -> Image.Image:
+            return load_photo(path, max_side) if size is None else squash(load_pixels(path), size)
+
+        self.pixels = pixels
+
+    def evidence(self, case: int) -> Evidence:
+        """Return what is known of a photo."""
+        record = self.records[case]
+        truth = record.composition if case < self.experts else None
+        think = bool(getattr(self.contract, "think", True))
+        return Evidence(truth, record.detections, None if record.squashed else record.aspect, think)
+
+    def photo(self, case: int) -> Photo:
+        """Return a photo as scorers want it."""
+        record = self.records[case]
+        aspect = guess_aspect(record.detections.faces) if record.squashed else record.aspect
+        return Photo(self.pixels(record.path), aspect, record.detections)
+
+    def draw(self, index: int) -> dict[str, Any]:
+        """Return a row as trl wants it: `image`, `prompt`, and the number of the `case`."""
+        rng = np.random.default_rng((self.seed, index))
+        hard = rng.random() < self.hard_share
+        case = int(rng.integers(self.experts, len(self.records)) if hard else rng.integers(self.experts))
+        record = self.records[case]
+        prompt = self.contract.prompt(None if record.squashed else record.aspect)
+        return {
+            "image": self.pixels(record.path),
+            "prompt": [{"role": "user", "content": prompt}],
+            "case": case,
+        }
+
+    def dataset(self, length: int) -> Dataset:
+        """Return `length` draws as the `datasets.Dataset` that trl asks for; rows are made when they are read."""
+
+        def rows(batch: Mapping[str, list[int]]) -> dict[str, list[Any]]:
+            drawn = [self.draw(index) for index in batch["draw"]]
+            return {key: [one[key] for one in drawn] for key in drawn[0]}
+
+        return Dataset.from_dict({"draw": list(range(length))}).with_transform(rows)
+
+
+def read_hard_cases(path: Path) -> list[Record]:
+    """Read the `hard.jsonl` that pseudo labelling wrote; photos lie beside it.
+
+    Raises:
+        ShotcropError: It cannot be read, or a row is malformed.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ShotcropError(
+            f"{path} cannot be read: {error}", hint="name the hard.jsonl of a `train pseudo-label` run"
+        ) from None
+    records = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            records.append(read_row(path.parent, line))
+        except (ValueError, OverflowError, RecursionError) as error:
+            raise ShotcropError(f"{path}, line {number}: {error}", hint="mend or delete that line") from None
+    return records

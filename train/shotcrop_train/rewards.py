@@ -1,0 +1,295 @@
+"""The rewards of stage 3: pure functions of an answer, what is known of its photo, and what scorers say.
+
+Two presets. `paper` [S] is second-hand, from a transcription of the paper's text:
+
+    R = mean over the shots of  .6 IoU + .2 aesthetic + .2 ratio
+
+`cinema` [O] is our own:
+
+    R = 1[format] (.50 loc + .10 aesthetic gain + .10 ratio + .10 scale + .06 head + .05 joint + .05 captions + .04 set)
+
+Three rules hold for both [O].
+
+* An answer that is not by the contract earns 0: unreadable, without a triple, without the thought it was asked for, or
+  with the contract's own placeholders in place of words.
+* A term without evidence in the photo (no expert's box, no face, no body, no scorer) is dropped and the other weights
+  renormalised. The photo alone decides that, never the answer: else an answer could choose what it is judged by.
+* Every term, and so every reward, lies within 0..1.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import combinations, pairwise
+from statistics import fmean
+
+from shotcrop_cli import craft
+from shotcrop_cli.cuts import cuts_chin, joint_cuts
+from shotcrop_cli.detections import Detections, Face, Person
+from shotcrop_cli.geometry import ioa, iou, pixel_aspect, visible_share
+from shotcrop_cli.metrics import FACE_SHOWN
+from shotcrop_cli.scores import DISTINCT
+from shotcrop_cli.shots import SHOT_TYPES, Answer, Box, Composition, ShotType
+from shotcrop_train.captions import plain, words
+from shotcrop_train.detections import lead_face
+
+
+@dataclass(frozen=True, slots=True)
+class TargetRatios:
+    """Width / height in pixels that a lying and a standing crop should have [S]."""
+
+    landscape: float = 4 / 3
+    portrait: float = 3 / 4
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.portrait <= 1.0 <= self.landscape:
+            raise ValueError(f"a portrait ratio is at most 1, a landscape one at least 1: {self}")
+
+
+@dataclass(frozen=True, slots=True)
+class PaperWeights:
+    """Weights of preset `paper` [S]."""
+
+    iou: float = 0.6
+    aesthetic: float = 0.2
+    ratio: float = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class CinemaWeights:
+    """Weights of preset `cinema` [O]."""
+
+    loc: float = 0.50
+    aesthetic: float = 0.10
+    ratio: float = 0.10
+    scale: float = 0.10
+    head: float = 0.06
+    joint: float = 0.05
+    captions: float = 0.05
+    set: float = 0.04
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What is known of a photo before any answer to it.
+
+    Args:
+        truth: The expert's triple, None for a hard case.
+        detections: Persons and faces; may be empty.
+        aspect: Width / height of the upright photo, None when unknown.
+        think: Whether the answer was to hold a chain of thought.
+    """
+
+    truth: Composition | None
+    detections: Detections
+    aspect: float | None
+    think: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Opinion:
+    """What scorers say of an answer, all within 0..1.
+
+    Args:
+        crops: How good each shot's crop is, in the order of the shots; None when the photo gives nothing to judge by.
+        full_frames: The same of the whole photo, taken for each of the shots.
+        fit: `fit[i][j]` is how well the caption of shot i fits the crop of shot j; None when nothing can tell.
+    """
+
+    crops: tuple[float, ...] | None = None
+    full_frames: tuple[float, ...] | None = None
+    fit: tuple[tuple[float, ...], ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One part of a reward: its weight, and its value in 0..1 or None where there is no evidence."""
+
+    name: str
+    weight: float
+    value: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """The parts of one answer's reward; none at all when the answer is not by the contract."""
+
+    terms: tuple[Term, ...] = ()
+
+    @property
+    def well_formed(self) -> bool:
+        """Whether the answer passed the gate of format."""
+        return bool(self.terms)
+
+    @property
+    def reward(self) -> float:
+        """The weighted mean of the terms that have evidence, 0..1; 0 without any."""
+        known = [(term.weight, term.value) for term in self.terms if term.value is not None]
+        total = sum(weight for weight, _ in known)
+        return min(sum(weight * value for weight, value in known) / total, 1.0) if total > 0.0 else 0.0
+
+
+def paper(
+    answer: Answer,
+    evidence: Evidence,
+    opinion: Opinion,
+    weights: PaperWeights = PaperWeights(),
+    targets: TargetRatios = TargetRatios(),
+) -> Terms:
+    """Reward an answer by preset `paper` [S]."""
+    if not isinstance(answer, Composition) or not well_formed(answer, think=evidence.think):
+        return Terms()
+    return Terms(
+        (
+            Term("iou", weights.iou, _overlap(answer, evidence.truth)),
+            Term("aesthetic", weights.aesthetic, None if opinion.crops is None else fmean(opinion.crops)),
+            Term("ratio", weights.ratio, _ratio(answer, evidence.aspect, targets)),
+        )
+    )
+
+
+def cinema(
+    answer: Answer,
+    evidence: Evidence,
+    opinion: Opinion,
+    weights: CinemaWeights = CinemaWeights(),
+    targets: TargetRatios = TargetRatios(),
+) -> Terms:
+    """Reward an answer by preset `cinema` [O]."""
+    if not isinstance(answer, Composition) or not well_formed(answer, think=evidence.think):
+        return Terms()
+    face, person = _lead(evidence)
+    return Terms(
+        (
+            Term("loc", weights.loc, _overlap(answer, evidence.truth)),
+            Term("aesthetic", weights.aesthetic, _gain(opinion)),
+            Term("ratio", weights.ratio, _ratio(answer, evidence.aspect, targets)),
+            Term("scale", weights.scale, None if face is None else _scale(answer, face)),
+            Term("head", weights.head, None if face is None else _head(answer, face, _facing(evidence, face))),
+            Term("joint", weights.joint, _joint(answer, person, evidence.aspect)),
+            Term("captions", weights.captions, None if opinion.fit is None else _margin(answer, opinion.fit)),
+            Term("set", weights.set, _set(answer)),
+        )
+    )
+
+
+def well_formed(answer: Composition, *, think: bool) -> bool:
+    """Say whether a readable triple is by the contract: captions in words and, where asked for, a thought in words.
+
+    The `...` of the contract's pattern has no letters, so an echo of it fails. The same caption three times tells
+    nothing of three crops and fails too.
+    """
+    thought = (answer.reasoning.scene, answer.reasoning.subject, answer.reasoning.story) if think else ()
+    captions = [shot.caption for shot in answer.shots]
+    distinct = len({caption.lower() for caption in captions}) > 1
+    return distinct and all(words(text) for text in (*thought, *captions))
+
+
+def ratio_credit(ratio: float, targets: TargetRatios = TargetRatios()) -> float:
+    """Return max(0, 1 - |ln ratio - ln target|), the target being the landscape one from a square on [S].
+
+    >>> ratio_credit(4 / 3), ratio_credit(3 / 4), round(ratio_credit(1.0), 3), ratio_credit(10.0)
+    (1.0, 1.0, 0.712, 0.0)
+    """
+    target = targets.landscape if ratio >= 1.0 else targets.portrait
+    return max(0.0, 1.0 - abs(math.log(ratio) - math.log(target)))
+
+
+def _overlap(answer: Composition, truth: Composition | None) -> float | None:
+    if truth is None:
+        return None
+    return fmean(iou(answer[kind].box, truth[kind].box) for kind in SHOT_TYPES)
+
+
+def _ratio(answer: Composition, aspect: float | None, targets: TargetRatios) -> float | None:
+    if aspect is None:
+        return None
+    return fmean(ratio_credit(pixel_aspect(shot.box, aspect), targets) for shot in answer.shots)
+
+
+def _gain(opinion: Opinion) -> float | None:
+    """Return the crops' mean lead over the full frame, from -1..1 to 0..1: the full frame itself earns a half."""
+    if opinion.crops is None or opinion.full_frames is None:
+        return None
+    return (1.0 + fmean(opinion.crops) - fmean(opinion.full_frames)) / 2
+
+
+def _lead(evidence: Evidence) -> tuple[Face | None, Person | None]:
+    """Return face and body of who leads: the expert says it, else prominence does; never the answer."""
+    if evidence.truth is None:
+        face = lead_face(evidence.detections.faces, None)
+        return face, craft.lead_person(evidence.detections, face.box) if face else None
+    close_up = evidence.truth[ShotType.CLOSE_UP].box
+    face = craft.lead_face(evidence.detections, close_up)
+    return face, craft.lead_person(evidence.detections, face.box if face else close_up)
+
+
+def _facing(evidence: Evidence, face: Face) -> str:
+    told = evidence.truth.grounding.facing if evidence.truth and evidence.truth.grounding else None
+    return told or craft.gaze(face)
+
+
+def _shows(crop: Box, face: Face) -> bool:
+    return visible_share(face.box, crop) >= FACE_SHOWN
+
+
+def _scale(answer: Composition, face: Face) -> float:
+    """Return the mean credit of the face's height in the crops; a crop that misses the face earns none."""
+    return fmean(
+        craft.HEAD_SCALE[shot.type].credit(craft.head_scale(shot.box, face)) * _shows(shot.box, face)
+        for shot in answer.shots
+    )
+
+
+def _head(answer: Composition, face: Face, facing: str) -> float:
+    """Return the mean credit of headroom, eye line and lead room in medium and close-up; a cut chin earns none."""
+    credits = []
+    for kind in (ShotType.MEDIUM, ShotType.CLOSE_UP):
+        crop = answer[kind].box
+        if not _shows(crop, face) or cuts_chin(crop, face):
+            credits.append(0.0)
+            continue
+        parts = [
+            craft.HEADROOM[kind].credit(craft.headroom(crop, face)),
+            craft.EYE_LINE[kind].credit(craft.eye_line(crop, face)),
+        ]
+        if facing in ("left", "right"):
+            room = craft.lead_room(crop, face, facing)
+            parts.append(0.0 if room is None else craft.LEAD_ROOM.credit(room))
+        credits.append(fmean(parts))
+    return fmean(credits)
+
+
+def _joint(answer: Composition, person: Person | None, aspect: float | None) -> float | None:
+    """Return the share of crops that show the lead and cut no joint."""
+    if person is None or aspect is None:
+        return None
+    return fmean(
+        float(ioa(shot.box, person.box) > 0.0 and not joint_cuts(shot.box, person, aspect)) for shot in answer.shots
+    )
+
+
+def _margin(answer: Composition, fit: Sequence[Sequence[float]]) -> float:
+    """Return by how much captions fit their own crops better than the siblings, from -1..1 to 0..1.
+
+    A caption that is too long or repeats itself earns none: stuffed with keywords it would fit anything.
+    """
+    credits = []
+    for index, shot in enumerate(answer.shots):
+        siblings = fmean(value for other, value in enumerate(fit[index]) if other != index)
+        credits.append((1.0 + fit[index][index] - siblings) / 2 if plain(shot.caption) else 0.0)
+    return fmean(credits)
+
+
+def _set(answer: Composition) -> float:
+    """Return half for areas that fall from shot to shot, half for crops that differ; nesting is never forced."""
+    boxes = [shot.box for shot in answer.shots]
+    ordered = all(wide.area > tight.area for wide, tight in pairwise(boxes))
+    distinct = all(iou(a, b) < DISTINCT for a, b in combinations(boxes, 2))
+    return fmean((float(ordered), float(distinct)))
+
+
+Preset = Callable[[Answer, Evidence, Opinion], Terms]
+"""A preset with its weights and target ratios filled in."""
