@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import logging
-import platform
-import shutil
 import tempfile
-import warnings
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -20,11 +14,10 @@ from onnx import TensorProto, helper, numpy_helper
 from shotcrop_cli.errors import OutputError, ShotcropError
 from shotcrop_cli.model.bundle import (
     DECODER,
-    EXPORT_RECORD,
     FORMAT,
     GROUNDED_CAPTIONS,
-    HASHED_FILES,
     MANIFEST,
+    NANO_FILES,
     TOKENIZER,
     VISION,
     Bundle,
@@ -34,12 +27,12 @@ from shotcrop_cli.model.bundle import (
     read_bundle,
 )
 from shotcrop_export.graphs import DecoderGraph, VisionGraph
+from shotcrop_export.record import OPSET, put_in_place, trace, versions, write_record
 from shotcrop_export.verify import Difference, verify
+from shotcrop_train.models import load_nano
 from shotcrop_train.nano import NanoForConditionalGeneration, NanoProcessor
 from shotcrop_train.nano.network import vocabulary_of
-from shotcrop_train.sft import load_model
 
-OPSET = 18
 HALF_FROM = 1024
 """Weights with at least this many values are stored in half precision; the small rest is not worth a Cast node [O]."""
 
@@ -71,7 +64,7 @@ def export(
     """
     if target.exists() and not (target / MANIFEST).is_file():
         raise OutputError(f"{target} exists and is no model folder", hint="give a folder that does not exist yet")
-    model, processor = load_model(checkpoint)
+    model, processor = load_nano(checkpoint)
     if not model.config.think:
         raise ShotcropError(
             f"{checkpoint} was trained without a chain of thought, for comparison only",
@@ -86,27 +79,19 @@ def export(
         write_manifest(model, processor, folder, name, captions)
         processor.tokenizer.backend_tokenizer.save(str(folder / TOKENIZER))
         export_graphs(model, folder)
-        hashes = {file: file_sha256(folder / file) for file in HASHED_FILES}
+        hashes = {file: file_sha256(folder / file) for file in NANO_FILES}
         record: dict[str, object] = {"sha256": hashes}
         write_record(folder, record)
         difference = verify(model, processor, read_bundle(folder), photos)
-        packages = ("torch", "transformers", "onnx", "onnxscript", "onnxruntime")
         record |= {
-            "versions": {"python": platform.python_version(), **{one: version(one) for one in packages}},
+            "versions": versions(),
             "opset": OPSET,
             "weights": "float16 storage, float32 arithmetic",
             "torch_onnx_difference": difference.to_dict(),
         }
         write_record(folder, record)
-        if target.exists():
-            shutil.rmtree(target)
-        folder.replace(target)
+        put_in_place(folder, target)
     return read_bundle(target), difference
-
-
-def write_record(folder: Path, record: dict[str, object]) -> None:
-    """Write `shotcrop_export.json`."""
-    (folder / EXPORT_RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
 
 def write_manifest(
@@ -190,24 +175,7 @@ def _export(
     outputs: list[str],
     dynamic: dict[str, object],
 ) -> None:
-    level = logging.getLogger("torch.onnx").level
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch's exporter warns about its own internals
-            program = torch.onnx.export(
-                module.eval(),
-                arguments,
-                dynamo=True,
-                opset_version=OPSET,
-                input_names=inputs,
-                output_names=outputs,
-                dynamic_shapes=dynamic,
-                verbose=False,
-            )
-    finally:
-        logging.getLogger("torch.onnx").setLevel(level)
-    proto = program.model_proto
+    proto = trace(module, arguments, inputs=inputs, outputs=outputs, dynamic=dynamic).model_proto
     store_weights_in_half(proto)
     onnx.save(proto, str(path))
 

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from shotcrop_cli.errors import ModelError
-from shotcrop_cli.model.bundle import Bundle
+from shotcrop_cli.model.bundle import Bundle, Manifest
 from shotcrop_cli.model.generate import Floats, Ids, Network
 from shotcrop_cli.model.grammar import aspect_token, prompt
 from shotcrop_cli.model.network import OnnxNetwork
@@ -77,9 +77,11 @@ def verify(
     if not images:
         raise ModelError("an export is verified on real photos and none was given", hint="name some with --photos")
     images += [ImageOps.mirror(image) for image in islice(cycle(images), max(0, max(BATCHES) - len(images)))]
-    size = bundle.manifest.image_size
+    manifest = bundle.manifest
+    assert isinstance(manifest, Manifest)
+    size = manifest.image_size
     pixels = pixel_values(np.stack([np.asarray(squash(image, size)) for image in images]))
-    prompts = [prompt(bundle.manifest.image_tokens, aspect_token(one.width / one.height)) for one in images]
+    prompts = [prompt(manifest.image_tokens, aspect_token(one.width / one.height)) for one in images]
     ids = np.array(processor.tokenizer(prompts)["input_ids"], dtype=np.int64)
     torch_network, onnx_network = Recorder(TorchNetwork(model)), Recorder(OnnxNetwork(bundle, Device("cpu")))
     answers = tokens = equal = 0

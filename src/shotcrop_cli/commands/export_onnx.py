@@ -5,9 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from shotcrop_cli.console import result
 from shotcrop_cli.errors import ShotcropError
+
+_COMPACT_ALONE = ("captions",)
+_LARGE_ALONE = ("precision", "coord_space", "think", "answer_tokens")
+"""Flags that only one kind of model has, by the names that the command knows them by."""
 
 
 @click.command("export-onnx")
@@ -26,18 +31,67 @@ from shotcrop_cli.errors import ShotcropError
     type=click.IntRange(min=1),
     help="Verify on at most so many photos.",
 )
-@click.option("--name", default="shotcrop-nano", show_default=True, help="The model's name in sidecars.")
+@click.option("--name", help="The model's name in sidecars. Default: shotcrop-nano, or OUT's name for a large model.")
 @click.option(
     "--captions",
     type=click.Choice(["grounded", "free"]),
     default="grounded",
     show_default=True,
-    help="Captions put into words from what the model sees, or as the model writes them.",
+    help="Compact model: captions put into words from what it sees, or as it writes them.",
 )
-def export_onnx_command(checkpoint: Path, out: Path, photos: Path, limit: int, name: str, captions: str) -> None:
-    """Export CHECKPOINT to the model folder OUT and verify it."""
+@click.option(
+    "--precision",
+    type=click.Choice(["fp32", "fp16", "bf16"]),
+    default="fp32",
+    show_default=True,
+    help="Large models: numbers to store and compute with. fp32 is for CPUs, bf16 for GPUs, fp16 runs on both.",
+)
+@click.option(
+    "--coord-space",
+    type=click.Choice(["auto", "permille", "absolute", "location"]),
+    default="auto",
+    show_default=True,
+    help="Large models: how boxes are written; auto is as the model was taught, or its family's habit.",
+)
+@click.option(
+    "--think/--no-think",
+    default=None,
+    help="Large models: ask for reasoning before the answer, or not. Default: as the model was taught.",
+)
+@click.option(
+    "--answer-tokens",
+    type=click.IntRange(min=16),
+    default=512,
+    show_default=True,
+    help="Large models: cut answers off that are longer.",
+)
+@click.pass_context
+def export_onnx_command(
+    ctx: click.Context,
+    /,
+    checkpoint: Path,
+    out: Path,
+    photos: Path,
+    limit: int,
+    name: str | None,
+    captions: str,
+    precision: str,
+    coord_space: str,
+    think: bool | None,
+    answer_tokens: int,
+) -> None:
+    """Export CHECKPOINT to the model folder OUT and verify it.
+
+    The compact model, and large ones of the classes Qwen3-VL and Qwen2.5-VL; an adapter (LoRA) is merged first.
+    """
     try:
+        from shotcrop_cli.model.answer import CoordSpace
+        from shotcrop_cli.model.large.manifest import Precision
+        from shotcrop_export.large.checkpoint import is_large
+        from shotcrop_export.large.onnx import LargeOptions, export_large
+        from shotcrop_export.large.verify import LargeDifference
         from shotcrop_export.onnx import export
+        from shotcrop_export.verify import Difference
     except ModuleNotFoundError as error:
         raise ShotcropError(
             f"exporting needs the package '{error.name}'", hint="pip install 'shotcrop-cli[train,export,cpu]'"
@@ -45,9 +99,30 @@ def export_onnx_command(checkpoint: Path, out: Path, photos: Path, limit: int, n
 
     suffixes = {".jpg", ".jpeg", ".png", ".webp"}
     chosen = sorted(path for path in photos.iterdir() if path.suffix.lower() in suffixes)[:limit]
-    bundle, difference = export(checkpoint, out, chosen, name, captions)
+    difference: LargeDifference | Difference
+    if is_large(checkpoint):
+        _refuse(ctx, _COMPACT_ALONE, "the compact model")
+        space = None if coord_space == "auto" else CoordSpace(coord_space)
+        options = LargeOptions(name or out.resolve().name, Precision(precision), space, think, answer_tokens)
+        bundle, difference = export_large(checkpoint, out, chosen, options)
+        tied = f" and {difference.tied_tokens} tied" if difference.tied_tokens else ""
+    else:
+        _refuse(ctx, _LARGE_ALONE, "large models")
+        bundle, difference = export(checkpoint, out, chosen, name or "shotcrop-nano", captions)
+        tied = ""
     megabytes = sum(path.stat().st_size for path in bundle.folder.iterdir()) / 1e6
     result(
-        f"{bundle.folder}: {megabytes:.1f} MB, {difference.equal_tokens}/{difference.tokens} tokens equal over "
+        f"{bundle.folder}: {megabytes:.1f} MB, {difference.equal_tokens}/{difference.tokens} tokens equal{tied} over "
         f"{difference.answers} answers, logits apart by {difference.largest_logit_difference:.1e} at most"
     )
+
+
+def _refuse(ctx: click.Context, names: tuple[str, ...], kind: str) -> None:
+    """Refuse flags that the checkpoint's kind of model does not have.
+
+    Raises:
+        ShotcropError: One was given.
+    """
+    for name in names:
+        if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT:
+            raise ShotcropError(f"--{name.replace('_', '-')} is for {kind} alone", hint="leave it out")

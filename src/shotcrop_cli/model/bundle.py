@@ -1,12 +1,16 @@
 """A model folder: what `shotcrop export-onnx` writes and the runtime reads.
 
-    model.json             what the model is: kind, sizes, decoding settings (`Manifest`)
+    model.json             what the model is: kind, sizes, decoding settings (`Manifest`, or a large model's)
     tokenizer.json         vocabulary, for the `tokenizers` library
     vision.onnx            pixel_values (B, 3, S, S) -> image_features (B, T, H), spots (B, 2, 4)
     decoder.onnx           token ids, image features and key-value cache -> logits and cache
     shotcrop_export.json   how it was made: versions, hashes of the files above, measured difference to torch
 
-The names and hashes make a folder self-contained: it can be copied anywhere, and an altered one is refused.
+A large model has a further graph, embed.onnx, and its weights lie beside its graphs, in vision.onnx.data and so on; see
+`shotcrop_cli.model.large.network`.
+
+The names and hashes make a folder self-contained: it can be copied anywhere, and an altered one is refused. Of a large
+model's weights only the size is looked at when it is opened: to hash gigabytes takes longer than to load them.
 """
 
 from __future__ import annotations
@@ -21,13 +25,21 @@ from typing import Any
 
 from shotcrop_cli.errors import ModelError
 from shotcrop_cli.model.grammar import CONTROL_TOKENS
+from shotcrop_cli.model.large import manifest as large
+from shotcrop_cli.model.large.manifest import LargeManifest
 
 MANIFEST = "model.json"
 TOKENIZER = "tokenizer.json"
 VISION = "vision.onnx"
+EMBED = "embed.onnx"
 DECODER = "decoder.onnx"
 EXPORT_RECORD = "shotcrop_export.json"
-HASHED_FILES = (MANIFEST, TOKENIZER, VISION, DECODER)
+NANO_FILES = (MANIFEST, TOKENIZER, VISION, DECODER)
+LARGE_GRAPHS = (VISION, EMBED, DECODER)
+WEIGHTS = tuple(f"{graph}.data" for graph in LARGE_GRAPHS)
+LARGE_FILES = (MANIFEST, TOKENIZER, *LARGE_GRAPHS, *WEIGHTS)
+HASHED_FILES = tuple(dict.fromkeys((*NANO_FILES, *LARGE_FILES)))
+"""Every file that a model folder of any kind may hold beside its export record."""
 FORMAT = "shotcrop-nano/1"
 FREE_CAPTIONS, GROUNDED_CAPTIONS = "free", "grounded"
 
@@ -90,7 +102,7 @@ class Bundle:
     """A model folder that was found to be complete and unaltered."""
 
     folder: Path
-    manifest: Manifest
+    manifest: Manifest | LargeManifest
     hashes: Mapping[str, str]
 
     @cached_property
@@ -116,19 +128,41 @@ def read_bundle(folder: Path) -> Bundle:
     recorded = record.get("sha256")
     if not isinstance(recorded, dict):
         raise ModelError(f"{folder / EXPORT_RECORD} names no file hashes", hint=remedy)
+    sizes = record.get("bytes", {})
     hashes = {}
-    for name in HASHED_FILES:
+    for name in LARGE_FILES if isinstance(manifest, LargeManifest) else NANO_FILES:
+        path = folder / name
         try:
-            hashes[name] = file_sha256(folder / name)
+            found = path.stat().st_size if name in WEIGHTS else file_sha256(path)
         except OSError as error:
             raise ModelError(f"model {folder} lacks {name}: {error.strerror}", hint=remedy) from error
-        if hashes[name] != recorded.get(name):
-            raise ModelError(f"model file {folder / name} was altered or is damaged", hint=remedy)
+        if found != (sizes if name in WEIGHTS else recorded).get(name):
+            raise ModelError(f"model file {path} was altered or is damaged", hint=remedy)
+        hashes[name] = recorded[name]
     return Bundle(folder, manifest, hashes)
 
 
-def _manifest(folder: Path) -> Manifest:
+def read_tokenizer(bundle: Bundle) -> Any:
+    """Load a model's tokenizer, of the `tokenizers` library.
+
+    Raises:
+        ModelError: It cannot be read.
+    """
+    from tokenizers import Tokenizer
+
+    try:
+        return Tokenizer.from_file(str(bundle.path(TOKENIZER)))
+    except Exception as error:
+        raise ModelError(f"{bundle.path(TOKENIZER)} cannot be read: {error}", hint="export the model again") from error
+
+
+def _manifest(folder: Path) -> Manifest | LargeManifest:
     content = _json(folder / MANIFEST)
+    if content.get("format") == large.FORMAT:
+        try:
+            return LargeManifest.from_json(content)
+        except ValueError as error:
+            raise ModelError(f"{folder / MANIFEST}: {error}", hint="export the model again") from None
     if content.get("format") != FORMAT:
         raise ModelError(
             f"model {folder} has format {content.get('format')!r}, not {FORMAT!r}",

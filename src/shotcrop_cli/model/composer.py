@@ -1,4 +1,4 @@
-"""The compact model as a `Composer`: thumbnails in, compositions out."""
+"""Models as `Composer`s: the compact one, and the way from a model's name to any of them."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from shotcrop_cli.errors import ModelError
-from shotcrop_cli.model.bundle import FREE_CAPTIONS, TOKENIZER, Bundle, read_bundle
+from shotcrop_cli.model.bundle import FREE_CAPTIONS, Bundle, read_bundle, read_tokenizer
 from shotcrop_cli.model.generate import Decoder, Draft, caption_masks
 from shotcrop_cli.model.grammar import Vocabulary, aspect_token, captions, prompt, sentence, verbalise
+from shotcrop_cli.model.large.manifest import LargeManifest
 from shotcrop_cli.model.network import OnnxNetwork
 from shotcrop_cli.model.preprocess import pixel_values, squash
 from shotcrop_cli.model.resolve import resolve_model
@@ -30,15 +30,8 @@ class NanoComposer:
     """
 
     def __init__(self, bundle: Bundle, network: OnnxNetwork) -> None:
-        from tokenizers import Tokenizer
-
-        self.manifest, self.network = bundle.manifest, network
-        try:
-            self.tokenizer = Tokenizer.from_file(str(bundle.path(TOKENIZER)))
-        except Exception as error:
-            raise ModelError(
-                f"{bundle.path(TOKENIZER)} cannot be read: {error}", hint="export the model again"
-            ) from error
+        self.manifest, self.network = network.manifest, network
+        self.tokenizer = read_tokenizer(bundle)
         self.vocabulary = Vocabulary(self.manifest.text_tokens)
         pieces = [self.tokenizer.decode([index]) for index in range(self.manifest.text_tokens)]
         self.decoder = Decoder(
@@ -88,7 +81,7 @@ def find_model(model: str | None = None, *, offline: bool = False) -> Bundle:
 def load_composer(
     bundle: Bundle, device: str = "auto", *, providers: Sequence[str] = (), threads: int | None = None
 ) -> Composer:
-    """Load a model.
+    """Load a model. How much memory a large one takes is said before.
 
     Args:
         bundle: Its folder.
@@ -101,4 +94,12 @@ def load_composer(
         DeviceError: The device, or the first of the providers, cannot be had.
     """
     wanted = with_providers(parse_device(device), providers)
+    if isinstance(bundle.manifest, LargeManifest):
+        from shotcrop_cli.model.large.composer import LargeComposer
+        from shotcrop_cli.model.large.memory import weigh
+        from shotcrop_cli.model.large.network import LargeNetwork, placed
+
+        wanted = placed(wanted, bundle.manifest)
+        most = weigh(bundle, bundle.manifest, wanted)
+        return LargeComposer(bundle, bundle.manifest, LargeNetwork(bundle, bundle.manifest, wanted, threads), most)
     return NanoComposer(bundle, OnnxNetwork(bundle, wanted, threads))

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from shotcrop_cli.model.bundle import DECODER, VISION, Bundle
+from shotcrop_cli.model.bundle import DECODER, VISION, Bundle, Manifest
 from shotcrop_cli.model.generate import MAX_CAPTION_TOKENS, Floats, Ids
 from shotcrop_cli.model.grammar import LAYOUT, SHOT_TOKENS
 from shotcrop_cli.model.session import Device, import_onnxruntime, open_session
@@ -29,6 +29,7 @@ class OnnxNetwork:
     """
 
     def __init__(self, bundle: Bundle, device: Device, threads: int | None = None) -> None:
+        assert isinstance(bundle.manifest, Manifest)
         self.manifest = bundle.manifest
         self.vision = open_session(bundle.path(VISION), device, threads)
         self.decoder = open_session(bundle.path(DECODER), device, threads)

@@ -1,0 +1,1 @@
+"""Large checkpoints, Qwen-VL class, to model folders."""

@@ -1,0 +1,234 @@
+"""A Qwen-VL class model as three modules that export to lean ONNX graphs.
+
+They take a loaded model's layers and write out what joins them. That keeps loops over photos out of the graphs, leaves
+attention and cache to ONNX Runtime's GroupQueryAttention in the decoder, and asks of transformers nothing but the
+layers' names, which are the same in all of its releases.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from shotcrop_cli.errors import ModelError
+from shotcrop_cli.model.large.manifest import Family
+
+VISION_THETA = 10_000.0
+"""Base of the vision tower's rotations, where the config has none [N: Qwen2-VL, Qwen3-VL]."""
+
+
+def half_rotated(x: Tensor) -> Tensor:
+    """Return (-second half, first half) of the last dimension."""
+    first, second = x.chunk(2, dim=-1)
+    return torch.cat((-second, first), dim=-1)
+
+
+class VisionGraph(nn.Module):
+    """Patches of photos of any sizes, filled up to one length -> visual tokens, and those of inner layers.
+
+    A patch attends to the patches of its own photo, in some layers of some families to those of its own window alone.
+    Both are told by its segment: the number of its window, negative for patches that only fill up.
+    """
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.tower = tower = model.model.visual
+        config = tower.config
+        self.heads, self.head_size = config.num_heads, config.hidden_size // config.num_heads
+        self.inner = list(getattr(tower, "deepstack_visual_indexes", ()))
+        layers = range(len(tower.blocks))
+        self.windowed = set(layers) - set(getattr(tower, "fullatt_block_indexes", layers))
+        theta = (getattr(config, "rope_parameters", None) or {}).get("rope_theta", VISION_THETA)
+        axis = torch.arange(0, self.head_size // 2, 2, dtype=torch.float) / (self.head_size // 2)
+        self.register_buffer("frequencies", 1.0 / theta**axis)
+
+    def forward(
+        self,
+        pixel_values: Tensor,
+        positions: Tensor,
+        segments: Tensor,
+        table_entries: Tensor | None = None,
+        table_weights: Tensor | None = None,
+    ) -> tuple[Tensor, ...]:
+        """Run the tower.
+
+        Args:
+            pixel_values: Patches (B, N, values), float32.
+            positions: Row and column of each (B, N, 2), int64.
+            segments: Window of each (B, N), int64; -1 for patches that fill up.
+            table_entries: Learned positions that each mixes (B, N, 4), int64; for families that have them.
+            table_weights: In these shares (B, N, 4), float32.
+
+        Returns:
+            Visual tokens (B, N / patches of a token, H), float32, then those of each inner layer.
+        """
+        tower = self.tower
+        project = tower.patch_embed.proj  # a convolution of patches by kernels of their own size: a product of matrices
+        kernel = project.weight.flatten(1)
+        x = functional.linear(pixel_values.to(kernel.dtype), kernel, project.bias)
+        if table_entries is not None and table_weights is not None:
+            x = x + (tower.pos_embed(table_entries) * table_weights[..., None]).sum(2).to(x.dtype)
+        angles = (positions[..., None] * self.frequencies).flatten(2)
+        angles = torch.cat((angles, angles), dim=-1)[:, :, None]
+        cos, sin = angles.cos(), angles.sin()
+        whole = (segments >= 0)[:, None, None, :]
+        window = (segments[:, None, :] == segments[:, :, None])[:, None]
+        inner = []
+        for number, block in enumerate(tower.blocks):
+            mask = window if number in self.windowed else whole
+            x = x + self._attend(block.attn, block.norm1(x), cos, sin, mask)
+            x = x + block.mlp(block.norm2(x))
+            if number in self.inner:
+                inner.append(self._merge(tower.deepstack_merger_list[self.inner.index(number)], x))
+        return (self._merge(tower.merger, x), *inner)
+
+    def _attend(self, attention: Any, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor) -> Tensor:
+        batch, length, _ = x.shape
+        query, key, value = attention.qkv(x).reshape(batch, length, 3, self.heads, -1).unbind(2)
+        # In single precision, as transformers turns them.
+        query, key = ((one.float() * cos + half_rotated(one.float()) * sin).to(x.dtype) for one in (query, key))
+        query, key, value = (one.transpose(1, 2) for one in (query, key, value))
+        lowest = torch.finfo(x.dtype).min
+        bias = torch.where(mask, 0.0, lowest).to(x.dtype)
+        seen = functional.scaled_dot_product_attention(query, key, value, attn_mask=bias, scale=self.head_size**-0.5)
+        return attention.proj(seen.transpose(1, 2).reshape(batch, length, -1))
+
+    def _merge(self, merger: Any, x: Tensor) -> Tensor:
+        batch = x.shape[0]
+        merged = merger(x.flatten(0, 1))
+        return merged.reshape(batch, -1, merged.shape[-1]).float()
+
+
+class EmbedGraph(nn.Module):
+    """Token ids (B, S) and visual tokens (B, T, H) -> embeddings (B, S, H), and what the decoder's first layers add.
+
+    Image tokens take a photo's visual tokens in order. Other tokens are given nothing by inner layers.
+    """
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.table, self.image_token = model.get_input_embeddings(), model.config.image_token_id
+
+    def forward(self, input_ids: Tensor, features: list[Tensor]) -> tuple[Tensor, ...]:
+        """Embed tokens.
+
+        Args:
+            input_ids: (B, S), int64.
+            features: Visual tokens (B, T, H), float32, then those of each inner layer.
+        """
+        x = self.table(input_ids)
+        is_image = input_ids == self.image_token
+        index = torch.where(is_image, is_image.to(torch.int64).cumsum(1) - 1, 0)[..., None].expand(-1, -1, x.shape[-1])
+        tokens, *inner = (torch.gather(one, 1, index).to(x.dtype) for one in features)
+        nothing = torch.zeros((), dtype=x.dtype)
+        is_image = is_image[..., None]
+        return (torch.where(is_image, tokens, x), *(torch.where(is_image, one, nothing) for one in inner))
+
+
+class DecoderGraph(nn.Module):
+    """Embeddings, places and cache -> logits and likeliest token behind each prompt, and cache.
+
+    Args:
+        model: The loaded model.
+
+    Raises:
+        ModelError: It uses rotations or attention that this graph does not write out.
+    """
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.language_model, self.head = model.model.language_model, model.lm_head
+        config = self.language_model.config
+        self.heads, self.key_value_heads = config.num_attention_heads, config.num_key_value_heads
+        self.head_size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        rope = config.rope_parameters
+        if rope["rope_type"] not in ("default", "mrope"):
+            raise ModelError(
+                f"rotations of type '{rope['rope_type']}' cannot be exported", hint="use another base model"
+            )
+        if "sliding_attention" in (getattr(config, "layer_types", None) or ()):
+            raise ModelError("attention over a sliding window cannot be exported", hint="use another base model")
+        axes = rotary_axes(tuple(rope["mrope_section"]), interleaved=model.config.model_type == Family.QWEN3_VL)
+        axis = torch.arange(0, self.head_size, 2, dtype=torch.float) / self.head_size
+        self.register_buffer("frequencies", 1.0 / rope["rope_theta"] ** axis)
+        self.register_buffer("axes", functional.one_hot(axes, 3).T.float())
+
+    def forward(
+        self,
+        inputs_embeds: Tensor,
+        position_ids: Tensor,
+        last_positions: Tensor,
+        length: Tensor,
+        past: list[Tensor],
+        inner: list[Tensor],
+    ) -> tuple[Tensor, ...]:
+        """Run the decoder over new tokens, each row's on the left and filled up on the right.
+
+        Args:
+            inputs_embeds: (B, S, H).
+            position_ids: Places of the new tokens in time, height and width (3, B, S), int64.
+            last_positions: Number of tokens in each row so far, less one (B,), int32.
+            length: Tokens of the longest row so far, scalar int32.
+            past: Key and value buffers (B, heads, positions, head size) of each layer in turn.
+            inner: What each of the first layers adds to its output (B, S, H).
+        """
+        x = inputs_embeds
+        batch, new, _ = x.shape
+        angles = (position_ids[..., None] * self.frequencies * self.axes[:, None, None]).sum(0)
+        angles = torch.cat((angles, angles), dim=-1)[:, :, None]
+        cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
+        present: list[Tensor] = []
+        for number, layer in enumerate(self.language_model.layers):
+            attention, h = layer.self_attn, layer.input_layernorm(x)
+            query, key = (
+                self._turned(attention, name, h).reshape(batch, new, -1, self.head_size) for name in ("q", "k")
+            )
+            query, key = ((one * cos + half_rotated(one) * sin).flatten(2) for one in (query, key))
+            past_key, past_value = past[2 * number], past[2 * number + 1]
+            seen, *cache = torch.onnx.ops.symbolic_multi_out(
+                "com.microsoft::GroupQueryAttention",
+                [query, key, attention.v_proj(h), past_key, past_value, last_positions, length],
+                attrs={
+                    "num_heads": self.heads,
+                    "kv_num_heads": self.key_value_heads,
+                    "do_rotary": 0,
+                    "scale": float(self.head_size**-0.5),
+                },
+                dtypes=[query.dtype, past_key.dtype, past_value.dtype],
+                shapes=[query.shape, past_key.shape, past_value.shape],
+                version=1,
+            )
+            x = x + attention.o_proj(seen)
+            x = x + layer.mlp(layer.post_attention_layernorm(x))
+            if number < len(inner):
+                x = x + inner[number]
+            present += cache
+        # Behind a prompt its last token is looked at, wherever the filling begins; in a step there is but one.
+        last = torch.clamp(last_positions.to(torch.int64), max=new - 1)[:, None, None].expand(-1, 1, x.shape[-1])
+        logits = self.head(self.language_model.norm(torch.gather(x, 1, last)[:, 0])).float()
+        return logits, logits.argmax(-1), *present
+
+    def _turned(self, attention: Any, name: str, h: Tensor) -> Tensor:
+        """Return queries or keys, normalised head by head where the family does so."""
+        projected = getattr(attention, f"{name}_proj")(h)
+        norm = getattr(attention, f"{name}_norm", None)
+        return projected if norm is None else norm(projected.unflatten(-1, (-1, self.head_size)))
+
+
+def rotary_axes(sections: tuple[int, ...], *, interleaved: bool) -> Tensor:
+    """Return for each frequency of the rotations which place turns it: 0 time, 1 height, 2 width.
+
+    Args:
+        sections: How many frequencies each place has.
+        interleaved: Whether height and width take turns with time from the highest frequency on (Qwen3-VL), or the
+            three follow one another (Qwen2.5-VL).
+    """
+    if not interleaved:
+        return torch.repeat_interleave(torch.arange(len(sections)) % 3, torch.tensor(sections))
+    axes = torch.zeros(sum(sections), dtype=torch.long)
+    for axis in (1, 2):
+        axes[axis : 3 * sections[axis] : 3] = axis
+    return axes
