@@ -189,15 +189,9 @@ def test_answers_that_were_cut_short_move_nothing(data: Path, nano: Path, tmp_pa
     assert all(line["completions/clipped_ratio"] == 1.0 and line["format_rate"] == 0.0 for line in lines)
 
 
-@pytest.mark.parametrize("rank", [0, pytest.param(8, marks=pytest.mark.slow)])
-def test_a_large_model_finds_a_planted_optimum(
-    rank: int, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from vlm import save_tiny_vlm
-
-    start = save_tiny_vlm(tmp_path / "start")
-    plant(monkeypatch, lowercase)
-    # A random model never ends its answer: none is masked for being cut short here.
+@pytest.fixture
+def endless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A random model never ends its answer: let none be masked for being cut short."""
     settings = grpo._settings
 
     def unmasked(*given: Any) -> Any:
@@ -206,14 +200,39 @@ def test_a_large_model_finds_a_planted_optimum(
         return made
 
     monkeypatch.setattr(grpo, "_settings", unmasked)
-    recipe = replace(
-        planned(steps=16, photos=1, group=8, batch_size=8, learning_rate=2e-2 if rank else 5e-3, max_tokens=12),
+
+
+def large(rank: int, **changes: Any) -> GrpoRecipe:
+    return replace(
+        planned(photos=1, group=8, batch_size=8, max_tokens=12, **changes),
         model=ModelRecipe(lora_rank=rank, max_pixels=0),
         schedule=Schedule(log_every=1, evaluate_every=100, save_every=100),
     )
-    train(recipe, data, tmp_path / "run", start)
+
+
+@pytest.mark.usefixtures("endless")
+def test_a_large_model_finds_a_planted_optimum(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from vlm import save_tiny_vlm
+
+    plant(monkeypatch, lowercase)
+    start = save_tiny_vlm(tmp_path / "start")
+    train(large(0, steps=16, learning_rate=5e-3), data, tmp_path / "run", start)
     assert rise(read_log(tmp_path / "run" / "log.jsonl")) > 0.05
-    assert (tmp_path / "run" / "final" / ("adapter_config.json" if rank else "model.safetensors")).is_file()
+
+
+@pytest.mark.usefixtures("endless")
+def test_low_rank_updates_move_the_chosen_linears_alone_and_end_in_a_whole_model(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vlm import save_tiny_vlm
+
+    plant(monkeypatch, lowercase)
+    start = save_tiny_vlm(tmp_path / "start")
+    final = train(large(8, steps=3, learning_rate=1e-2), data, tmp_path / "run", start)
+    names = moved(start, final)
+    assert names and all(name.split(".")[-2] in ModelRecipe().lora_targets for name in names)
+    assert not [name for name in names if "visual" in name]
+    assert (tmp_path / "run" / "adapter" / "adapter_config.json").is_file()
 
 
 def test_held_back_photos_are_never_drawn(data: Path, nano: Path) -> None:

@@ -37,13 +37,14 @@ from shotcrop_train import provenance
 from shotcrop_train.composer import TorchComposer
 from shotcrop_train.curves import Panel, draw_curves
 from shotcrop_train.examiner import RewardRecipe, prepare
+from shotcrop_train.finals import save_final
 from shotcrop_train.models import NANO, Base, ModelRecipe, complete_head, freeze_vision, load_base, peft_config
 from shotcrop_train.nano.sampling import GrammarMask, hold_to_grammar
 from shotcrop_train.pool import GrpoData, Pool, read_hard_cases
 from shotcrop_train.recipe import Schedule
 from shotcrop_train.runlog import LOG, RunLog
 from shotcrop_train.samples import split
-from shotcrop_train.sft import CURVES, FINAL
+from shotcrop_train.sft import CURVES
 from shotcrop_train.watch import watch
 
 WITHOUT_VARIANCE = 1e-2
@@ -242,11 +243,10 @@ def train(
     )
     complete_head(trainer.model)
     trainer.train(resume_from_checkpoint=get_last_checkpoint(str(output)))
-    trainer.save_model(str(output / FINAL))
-    base.processor.save_pretrained(str(output / FINAL))
+    final = save_final(trainer, base, recipe.model, output)
     if trainer.is_world_process_zero():
         draw_curves(output / LOG, output / CURVES, PANELS)
-    return output / FINAL
+    return final
 
 
 def _freeze_vision(base: Base, recipe: ModelRecipe) -> None:

@@ -42,11 +42,11 @@ from shotcrop_train.composer import TorchComposer
 from shotcrop_train.contract import GrammarContract
 from shotcrop_train.curves import draw_curves
 from shotcrop_train.data import Mixture, NanoCollator, TextCollator
+from shotcrop_train.finals import save_final
 from shotcrop_train.models import (
     NANO,
     TEXT,
     Base,
-    ModelRecipe,
     complete_head,
     freeze_vision,
     load_base,
@@ -63,8 +63,6 @@ from shotcrop_train.runlog import LOG, RunLog
 from shotcrop_train.samples import Sample, empty_samples, expert_samples, held_back, proposal_samples, split
 from shotcrop_train.watch import watch
 
-FINAL = "final"
-ADAPTER = "adapter"
 CURVES = "curves.png"
 EXPERT_CAPTION_REPEATS = 4
 """How often an expert caption counts when the vocabulary is learned; whole-photo captions are far more numerous [O]."""
@@ -270,14 +268,10 @@ def fit(base: Base, training: TrainingSet, recipe: SftRecipe, output: Path) -> P
     common = {"args": arguments, "train_dataset": mixture.dataset(), "callbacks": [log]}
     trainer = (_nano_trainer if nano else _text_trainer)(base, recipe, common)
     trainer.train(resume_from_checkpoint=get_last_checkpoint(str(output)))
-    lora = peft_config(base, memory) is not None
-    trainer.save_model(str(output / (ADAPTER if lora else FINAL)))
+    final = save_final(trainer, base, memory, output)
     if trainer.is_world_process_zero():
-        if lora:
-            _merge(output, memory)
         draw_curves(output / LOG, output / CURVES)
-    trainer.accelerator.wait_for_everyone()
-    return output / FINAL
+    return final
 
 
 def _nano_trainer(base: Base, recipe: SftRecipe, common: Mapping[str, Any]) -> SFTTrainer:
@@ -303,13 +297,3 @@ def _text_trainer(base: Base, recipe: SftRecipe, common: Mapping[str, Any]) -> S
         peft_config=peft_config(base, recipe.model),
         **common,
     )
-
-
-def _merge(output: Path, recipe: ModelRecipe) -> None:
-    """Write the whole model beside the low-rank updates: any tool can load it, and no folder depends on another.
-
-    The base is read afresh, so that it makes no difference how training had spread it over devices.
-    """
-    whole = load_base(output / ADAPTER, recipe, offline=True, trained=True)
-    whole.model.save_pretrained(str(output / FINAL))
-    whole.processor.save_pretrained(str(output / FINAL))

@@ -1,0 +1,36 @@
+"""What a run leaves: the whole trained model in `final`, and with LoRA its low-rank updates in `adapter`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from shotcrop_train.models import Base, ModelRecipe, load_base, peft_config
+
+FINAL = "final"
+ADAPTER = "adapter"
+
+
+def save_final(trainer: Any, base: Base, recipe: ModelRecipe, output: Path) -> Path:
+    """Write the trained model so that any tool can load it and no folder depends on another.
+
+    With LoRA the base is read afresh, so that it makes no difference how training had spread it over devices.
+
+    Args:
+        trainer: transformers' or trl's, after training; called in every process.
+        base: What it trained.
+        recipe: How the base was loaded.
+        output: Run folder.
+
+    Returns:
+        The folder of the whole model.
+    """
+    lora = peft_config(base, recipe) is not None
+    trainer.save_model(str(output / (ADAPTER if lora else FINAL)))
+    if trainer.is_world_process_zero():
+        whole = load_base(output / ADAPTER, recipe, offline=True, trained=True) if lora else base
+        if lora:
+            whole.model.save_pretrained(str(output / FINAL))
+        whole.processor.save_pretrained(str(output / FINAL))
+    trainer.accelerator.wait_for_everyone()
+    return output / FINAL
