@@ -6,16 +6,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from PIL import Image
+from PIL import Image, ImageOps
 
 from shotcrop_cli.commands.export_onnx import export_onnx_command
 from shotcrop_cli.errors import ModelError, OutputError
+from shotcrop_cli.geometry import flip
 from shotcrop_cli.model.bundle import DECODER, EXPORT_RECORD, MANIFEST, read_bundle
 from shotcrop_cli.model.composer import find_model, load_composer
+from shotcrop_cli.model.grammar import LAYOUT
 from shotcrop_cli.shots import SHOT_TYPES, Composition, NoSubject
 from shotcrop_export import verify as verification
 from shotcrop_export.onnx import export
-from training import save_tiny_model
+from training import save_tiny_model, tiny_model
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +84,37 @@ def test_captions_are_grounded_unless_free_ones_are_asked_for(exported: Path, ph
     assert one.shots[1].caption != other.shots[1].caption
     # Captions are said differently; what is cut is the same.
     assert [tuple(shot.box) for shot in one.shots] == [tuple(shot.box) for shot in other.shots]
+
+
+def test_a_photo_and_its_mirror_image_get_mirrored_boxes(exported: Path, photos: Path) -> None:
+    composer = load_composer(find_model(str(exported)), "cpu")
+    images = [Image.open(path).convert("RGB").resize(composer.thumbnail_size) for path in sorted(photos.iterdir())]
+    aspects = [1.0] * len(images)
+    ones = composer.compose(images, aspects)
+    others = composer.compose([ImageOps.mirror(image) for image in images], aspects)
+    assert any(isinstance(one, Composition) for one in ones)
+    for one, other in zip(ones, others, strict=True):
+        assert type(one) is type(other)
+        if isinstance(one, Composition) and isinstance(other, Composition):
+            for shot, mirrored in zip(one.shots, other.shots, strict=True):
+                assert list(shot.box) == pytest.approx(list(flip(mirrored.box)), abs=1e-5)
+                assert shot.score == pytest.approx(mirrored.score, abs=1e-5)
+
+
+def test_a_model_that_needs_no_captions_decodes_none(photos: Path, tmp_path: Path) -> None:
+    model, processor = tiny_model()
+    model.config.words = False
+    model.save_pretrained(tmp_path / "checkpoint")
+    processor.save_pretrained(tmp_path / "checkpoint")
+    chosen = sorted(photos.iterdir())
+    bundle, difference = export(tmp_path / "checkpoint", tmp_path / "model", chosen, mirror=False)
+    assert (bundle.manifest.words, bundle.manifest.mirror) == (False, False)
+    assert difference.tokens <= difference.answers * len(LAYOUT)
+    image = Image.open(chosen[0]).convert("RGB").resize((64, 64))
+    (answer,) = load_composer(bundle, "cpu").compose([image], [1.0])
+    assert isinstance(answer, NoSubject) or all(shot.caption for shot in answer.shots)
+    free, _ = export(tmp_path / "checkpoint", tmp_path / "free", chosen, captions="free")
+    assert free.manifest.words
 
 
 def test_weights_are_stored_in_half_the_space(exported: Path) -> None:

@@ -4,12 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from shotcrop_cli.geometry import flip, iou
 from shotcrop_cli.model.generate import Draft
 from shotcrop_cli.model.grammar import Slot
-from shotcrop_cli.model.mirror import merged, mirrored, turned_back
+from shotcrop_cli.model.mirror import merged, turned_back
 from shotcrop_cli.shots import FACINGS, SETTINGS, Box
 
 BOXES = (
@@ -34,12 +33,6 @@ def draft(facing: str = "left", shift: float = 0.0, confidence: float = 0.8) -> 
         no_subject=0.1,
         done=True,
     )
-
-
-def test_a_mirror_image_is_turned_left_to_right() -> None:
-    image = Image.new("RGB", (4, 2))
-    image.putpixel((0, 1), (255, 0, 0))
-    assert mirrored(image).getpixel((3, 1)) == (255, 0, 0)
 
 
 def test_turning_an_answer_back_mirrors_boxes_and_facing() -> None:

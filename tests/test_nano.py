@@ -126,7 +126,8 @@ def test_cached_steps_give_the_logits_of_a_whole_pass() -> None:
     model.eval()
     ids = np.array(processor.tokenizer([grammar.prompt(processor.num_image_tokens, "<aspect_7>")] * 2)["input_ids"])
     pixels = np.random.default_rng(0).normal(size=(2, 3, 64, 64)).astype(np.float32)
-    (draft, _) = decoder_of(processor.tokenizer, 2.0).decode(TorchNetwork(model), pixels, ids)
+    model.config.no_subject_threshold = 2.0
+    (draft, _) = decoder_of(processor.tokenizer, model.config).decode(TorchNetwork(model), pixels, ids)
     whole = np.concatenate([ids[0], draft.tokens])[None]
     with torch.no_grad():
         logits = model(input_ids=torch.from_numpy(whole), pixel_values=torch.from_numpy(pixels[:1])).logits[0].numpy()

@@ -15,6 +15,7 @@ from shotcrop_cli.errors import OutputError, ShotcropError
 from shotcrop_cli.model.bundle import (
     DECODER,
     FORMAT,
+    FREE_CAPTIONS,
     GROUNDED_CAPTIONS,
     MANIFEST,
     NANO_FILES,
@@ -43,6 +44,7 @@ def export(
     photos: Sequence[Path],
     name: str = "shotcrop-nano",
     captions: str = GROUNDED_CAPTIONS,
+    mirror: bool = True,
 ) -> tuple[Bundle, Difference]:
     """Write a model folder and verify it against torch before it gets its name.
 
@@ -55,6 +57,7 @@ def export(
         photos: Real photos to verify with.
         name: The model's name.
         captions: How its captions come about, `grounded` or `free`; see `Manifest`.
+        mirror: Whether it is asked about each photo's mirror image, too.
 
     Returns:
         The model folder, and the measured difference between torch and ONNX Runtime.
@@ -76,7 +79,7 @@ def export(
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".export-") as scratch:
         folder = Path(scratch) / "model"
         folder.mkdir(mode=0o755)
-        write_manifest(model, processor, folder, name, captions)
+        write_manifest(model, processor, folder, name, captions, mirror)
         processor.tokenizer.backend_tokenizer.save(str(folder / TOKENIZER))
         export_graphs(model, folder)
         hashes = {file: file_sha256(folder / file) for file in NANO_FILES}
@@ -95,7 +98,12 @@ def export(
 
 
 def write_manifest(
-    model: NanoForConditionalGeneration, processor: NanoProcessor, folder: Path, name: str, captions: str
+    model: NanoForConditionalGeneration,
+    processor: NanoProcessor,
+    folder: Path,
+    name: str,
+    captions: str,
+    mirror: bool,
 ) -> None:
     """Write `model.json`."""
     config, text = model.config, model.config.text_config
@@ -113,6 +121,8 @@ def write_manifest(
         control_tokens=control_token_hash(),
         no_subject_threshold=config.no_subject_threshold,
         captions=captions,
+        words=config.words or captions == FREE_CAPTIONS,
+        mirror=mirror,
     )
     (folder / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
 

@@ -86,7 +86,7 @@ def verify(
     torch_network, onnx_network = Recorder(TorchNetwork(model)), Recorder(OnnxNetwork(bundle, Device("cpu")))
     answers = tokens = equal = 0
     largest = 0.0
-    decoder = decoder_of(processor.tokenizer, model.config.no_subject_threshold)
+    decoder = decoder_of(processor.tokenizer, model.config)
     for batch in BATCHES:
         for first in range(0, len(images) - batch + 1, batch):
             part = slice(first, first + batch)

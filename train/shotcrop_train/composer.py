@@ -63,7 +63,7 @@ class TorchComposer:
         pixels = pixel_values(np.stack([np.asarray(squash(image, size)) for image in images]))
         prompts = [grammar.prompt(processor.num_image_tokens, self.base.contract.prompt(aspect)) for aspect in aspects]
         ids = np.array(processor.tokenizer(prompts)["input_ids"], dtype=np.int64)
-        decoder = decoder_of(processor.tokenizer, model.config.no_subject_threshold, think=model.config.think)
+        decoder = decoder_of(processor.tokenizer, model.config)
         return [self._answer(draft) for draft in decoder.decode(TorchNetwork(model), pixels, ids)]
 
     def _answer(self, draft: Draft) -> Answer:

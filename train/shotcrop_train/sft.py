@@ -276,6 +276,7 @@ def fit(base: Base, training: TrainingSet, recipe: SftRecipe, output: Path) -> P
 
 def _nano_trainer(base: Base, recipe: SftRecipe, common: Mapping[str, Any]) -> SFTTrainer:
     base.model.model.tower.freeze(recipe.optimisation.freeze_stages)
+    base.model.config.words = recipe.augmentation.caption_dropout == 0.0
     base.model.to(memory_format=torch.channels_last)
     return GroundedTrainer(
         model=base.model,

@@ -18,7 +18,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -62,6 +62,8 @@ class Manifest:
         control_tokens: Hash of the control tokens' names and order, so that a model of another grammar is refused.
         no_subject_threshold: From this probability of "nobody" on, the answer is that.
         captions: `free`, as the model writes them, or `grounded`, put into words from its chain of thought by rule.
+        words: Whether the model's own captions are decoded, for the boxes after them or for themselves.
+        mirror: Whether the photo's mirror image is asked about, too; see `shotcrop_cli.model.mirror`.
     """
 
     format: str
@@ -77,6 +79,12 @@ class Manifest:
     control_tokens: str
     no_subject_threshold: float
     captions: str
+    words: bool = True
+    mirror: bool = False
+
+    def __post_init__(self) -> None:
+        if self.captions == FREE_CAPTIONS and not self.words:
+            raise ValueError("free captions have to be decoded")
 
     def to_json(self) -> str:
         """Return the content of `model.json`."""
@@ -168,9 +176,9 @@ def _manifest(folder: Path) -> Manifest | LargeManifest:
             f"model {folder} has format {content.get('format')!r}, not {FORMAT!r}",
             hint="use a model exported by this version of shotcrop",
         )
-    expected = {one.name: one.type for one in fields(Manifest)}
-    if set(content) != set(expected):
-        odd = ", ".join(sorted(set(content) ^ set(expected)))
+    known = {one.name for one in fields(Manifest)}
+    needed = {one.name for one in fields(Manifest) if one.default is MISSING}
+    if odd := ", ".join(sorted(set(content) - known | needed - set(content))):
         raise ModelError(f"{folder / MANIFEST}: missing or unknown keys: {odd}", hint="export the model again")
     manifest = Manifest(**content)
     if manifest.control_tokens != control_token_hash():

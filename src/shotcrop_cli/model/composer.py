@@ -11,6 +11,7 @@ from shotcrop_cli.model.bundle import FREE_CAPTIONS, Bundle, read_bundle, read_t
 from shotcrop_cli.model.generate import Decoder, Draft, caption_masks
 from shotcrop_cli.model.grammar import Vocabulary, aspect_token, captions, prompt, sentence, verbalise
 from shotcrop_cli.model.large.manifest import LargeManifest
+from shotcrop_cli.model.mirror import merged, turned_back
 from shotcrop_cli.model.network import OnnxNetwork
 from shotcrop_cli.model.preprocess import pixel_values, squash
 from shotcrop_cli.model.resolve import resolve_model
@@ -38,6 +39,7 @@ class NanoComposer:
             self.vocabulary,
             *caption_masks(pieces),
             no_subject_threshold=self.manifest.no_subject_threshold,
+            words=self.manifest.words,
         )
         self.identity = ModelIdentity(self.manifest.name, bundle.sha256, network.provider)
         self.thumbnail_size = (self.manifest.image_size, self.manifest.image_size)
@@ -50,13 +52,17 @@ class NanoComposer:
         pixels = pixel_values(np.stack([np.asarray(squash(image, size)) for image in thumbnails]))
         prompts = [prompt(self.manifest.image_tokens, aspect_token(aspect)) for aspect in aspects]
         ids = np.array([self.tokenizer.encode(text).ids for text in prompts], dtype=np.int64)
-        return [self._answer(draft) for draft in self.decoder.decode(self.network, pixels, ids)]
+        if not self.manifest.mirror:
+            return [self._answer(draft) for draft in self.decoder.decode(self.network, pixels, ids)]
+        both = np.concatenate((pixels, pixels[..., ::-1]))
+        drafts = self.decoder.decode(self.network, both, np.concatenate((ids, ids)))
+        looks = zip(drafts[: len(ids)], map(turned_back, drafts[len(ids) :]), strict=True)
+        return [self._answer(merged(*look, self.decoder.no_subject_threshold)) for look in looks]
 
     def _answer(self, draft: Draft) -> Answer:
         if draft.empty:
             return NoSubject(draft.no_subject)
         sure, boxes, scores = draft.sure_grounding(), draft.boxes[2:], draft.scores[2:]
-        # The model's own captions are decoded either way: the boxes that follow depend on them.
         if self.manifest.captions == FREE_CAPTIONS:
             texts = tuple(sentence(self.tokenizer.decode(caption)) for caption in draft.captions[: len(boxes)])
         else:

@@ -22,6 +22,8 @@ class NanoConfig(PretrainedConfig):  # type: ignore[misc]
         image_token_id: Id of the token whose embedding the image features replace.
         no_subject_threshold: A photo counts as one of nobody from this probability of the token `<people_0>` on.
         think: Whether it was taught to write the chain of thought before the shots.
+        words: Whether captions must be decoded for the boxes after them to be good: False for a model that was trained
+            with caption dropout.
     """
 
     model_type = MODEL_TYPE
@@ -37,6 +39,7 @@ class NanoConfig(PretrainedConfig):  # type: ignore[misc]
         image_token_id: int = 0,
         no_subject_threshold: float = 0.5,
         think: bool = True,
+        words: bool = True,
         tie_word_embeddings: bool = True,
         **kwargs: Any,
     ) -> None:
@@ -49,6 +52,7 @@ class NanoConfig(PretrainedConfig):  # type: ignore[misc]
         self.image_token_id = image_token_id
         self.no_subject_threshold = no_subject_threshold
         self.think = think
+        self.words = words
         super().__init__(tie_word_embeddings=tie_word_embeddings, **kwargs)
 
     @property

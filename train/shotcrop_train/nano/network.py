@@ -10,6 +10,7 @@ from transformers import PreTrainedTokenizerFast
 
 from shotcrop_cli.model.generate import Decoder, Floats, Ids, caption_masks
 from shotcrop_cli.model.grammar import Vocabulary
+from shotcrop_train.nano.configuration import NanoConfig
 from shotcrop_train.nano.modelling import NanoForConditionalGeneration, cache_of
 
 
@@ -41,11 +42,17 @@ class TorchNetwork:
         return logits
 
 
-def decoder_of(tokenizer: PreTrainedTokenizerFast, no_subject_threshold: float, *, think: bool = True) -> Decoder:
-    """Return the decoding rules that belong to a tokenizer of `processing.train_tokenizer`."""
+def decoder_of(tokenizer: PreTrainedTokenizerFast, config: NanoConfig) -> Decoder:
+    """Return the decoding rules of a model and its tokenizer."""
     vocabulary = vocabulary_of(tokenizer)
     pieces = [tokenizer.decode([index]) for index in range(vocabulary.text_tokens)]
-    return Decoder(vocabulary, *caption_masks(pieces), no_subject_threshold=no_subject_threshold, think=think)
+    return Decoder(
+        vocabulary,
+        *caption_masks(pieces),
+        no_subject_threshold=config.no_subject_threshold,
+        think=config.think,
+        words=config.words,
+    )
 
 
 def vocabulary_of(tokenizer: PreTrainedTokenizerFast) -> Vocabulary:
