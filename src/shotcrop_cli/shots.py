@@ -200,7 +200,10 @@ class Composer(Protocol):
 
     @property
     def thumbnail_size(self) -> tuple[int, int]:
-        """Width and height in pixels that `compose` wants its images squashed to, (0, 0) for any size."""
+        """Width and height in pixels that `compose` wants its images squashed to.
+
+        A width of 0 keeps the photo's shape; the height then is the most pixels of its longer side, 0 for the default.
+        """
         ...
 
     def compose(self, thumbnails: Sequence[Image.Image], aspects: Sequence[float]) -> list[Answer]:

@@ -79,6 +79,7 @@ def one_photo(patient: Patient) -> Iterator[Finding]:
     from PIL import Image
 
     from shotcrop_cli.archive.store import NewFile, put_in_place
+    from shotcrop_cli.errors import AnswerError
     from shotcrop_cli.geometry import to_pixels
     from shotcrop_cli.imaging.decode import decode, read_source
     from shotcrop_cli.imaging.encode import encode_crop
@@ -92,7 +93,8 @@ def one_photo(patient: Patient) -> Iterator[Finding]:
     photo = decode(read_source(PORTRAIT))
     (answer,) = composer.compose([thumbnail(photo, composer.thumbnail_size)], [photo.width / photo.height])
     if not isinstance(answer, Composition):
-        found = f"{composer.identity.id} finds nobody in a portrait"
+        why = f"cannot be read: {answer}" if isinstance(answer, AnswerError) else "is that nobody is there"
+        found = f"what {composer.identity.id} says of a portrait {why}"
         yield problem("one photo", found, "use another --model, or --device cpu", ExitCode.MODEL)
         return
     with temporary_folder() as folder:

@@ -14,6 +14,7 @@ from shotcrop_cli.model.bundle import DECODER, VISION, Bundle, Manifest
 from shotcrop_cli.model.generate import MAX_CAPTION_TOKENS, Floats, Ids
 from shotcrop_cli.model.grammar import LAYOUT, SHOT_TOKENS
 from shotcrop_cli.model.session import Device, import_onnxruntime, open_session
+from shotcrop_cli.model.tensorrt import Engine
 
 ANSWER_TOKENS = len(LAYOUT) + len(SHOT_TOKENS) * MAX_CAPTION_TOKENS
 """No answer is longer: every slot once, every caption at its longest."""
@@ -31,8 +32,11 @@ class OnnxNetwork:
     def __init__(self, bundle: Bundle, device: Device, threads: int | None = None) -> None:
         assert isinstance(bundle.manifest, Manifest)
         self.manifest = bundle.manifest
-        self.vision = open_session(bundle.path(VISION), device, threads)
-        self.decoder = open_session(bundle.path(DECODER), device, threads)
+        size = self.manifest.image_size
+        engine = Engine(bundle.sha256, (("pixel_values", (3, size, size)),))
+        self.vision = open_session(bundle.path(VISION), device, threads, engine=engine)
+        # Its attention is ONNX Runtime's own, so that TensorRT would build an engine for every scrap between.
+        self.decoder = open_session(bundle.path(DECODER), device.without_tensorrt(), threads)
         self.place = ("cuda", device.index) if self.decoder.on_cuda else ("cpu", 0)
         names = [f"{layer}.{kind}" for layer in range(self.manifest.layers) for kind in ("key", "value")]
         self.cache_names = names
