@@ -18,7 +18,7 @@ from shotcrop_cli.archive.lock import LOCK_NAME, output_lock
 from shotcrop_cli.checkup import examination, inference, machine, output, software
 from shotcrop_cli.checkup.examination import examine
 from shotcrop_cli.checkup.finding import Finding, Patient, State, note, ok, problem, worst
-from shotcrop_cli.errors import ExitCode, ModelError
+from shotcrop_cli.errors import AnswerError, ExitCode, ModelError
 from shotcrop_cli.model import composer, session
 from shotcrop_cli.model.resolve import embedded_models
 from shotcrop_cli.shots import NoSubject
@@ -206,14 +206,21 @@ def test_a_device_that_cannot_be_had_is_a_problem_with_its_remedy(monkeypatch: p
     assert caught.value.hint == session.WITH_CUDA
 
 
-def test_a_model_that_finds_nobody_in_the_portrait_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
-    blind = SimpleNamespace(
-        thumbnail_size=(64, 64), identity=SimpleNamespace(id="blind"), compose=lambda *_: [NoSubject(0.9)]
-    )
-    monkeypatch.setattr(composer, "load_composer", lambda _bundle, _device: blind)
+@pytest.mark.parametrize(
+    ("answer", "found"),
+    [
+        (NoSubject(0.9), "odd finds nobody in a portrait"),
+        (AnswerError("no JSON"), "odd gives no readable answer to a portrait: no JSON"),
+    ],
+)
+def test_a_model_that_makes_nothing_of_the_portrait_is_a_problem(
+    answer: object, found: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    odd = SimpleNamespace(thumbnail_size=(64, 64), identity=SimpleNamespace(id="odd"), compose=lambda *_: [answer])
+    monkeypatch.setattr(composer, "load_composer", lambda _bundle, _device: odd)
     (finding,) = inference.one_photo(Patient())
     assert (finding.state, finding.exit_code) == (State.PROBLEM, ExitCode.MODEL)
-    assert finding.found == "blind finds nobody in a portrait"
+    assert finding.found == found
 
 
 def test_the_self_test_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

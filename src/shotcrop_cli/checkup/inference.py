@@ -12,7 +12,7 @@ from pathlib import Path
 from shotcrop_cli.checkup.finding import Finding, Patient, note, ok, problem
 from shotcrop_cli.checkup.machine import temporary_folder
 from shotcrop_cli.checkup.software import version
-from shotcrop_cli.errors import DeviceError, ExitCode, ModelError
+from shotcrop_cli.errors import AnswerError, DeviceError, ExitCode, ModelError
 
 PORTRAIT = Path(str(files("shotcrop_cli") / "selftest" / "portrait.jpg"))
 _SENDS_PICTURES_AWAY = "AzureExecutionProvider"
@@ -79,7 +79,6 @@ def one_photo(patient: Patient) -> Iterator[Finding]:
     from PIL import Image
 
     from shotcrop_cli.archive.store import NewFile, put_in_place
-    from shotcrop_cli.errors import AnswerError
     from shotcrop_cli.geometry import to_pixels
     from shotcrop_cli.imaging.decode import decode, read_source
     from shotcrop_cli.imaging.encode import encode_crop
@@ -93,8 +92,9 @@ def one_photo(patient: Patient) -> Iterator[Finding]:
     photo = decode(read_source(PORTRAIT))
     (answer,) = composer.compose([thumbnail(photo, composer.thumbnail_size)], [photo.width / photo.height])
     if not isinstance(answer, Composition):
-        why = f"cannot be read: {answer}" if isinstance(answer, AnswerError) else "is that nobody is there"
-        found = f"what {composer.identity.id} says of a portrait {why}"
+        unread = isinstance(answer, AnswerError)
+        what = f"gives no readable answer to a portrait: {answer}" if unread else "finds nobody in a portrait"
+        found = f"{composer.identity.id} {what}"
         yield problem("one photo", found, "use another --model, or --device cpu", ExitCode.MODEL)
         return
     with temporary_folder() as folder:
