@@ -22,7 +22,7 @@ from shotcrop_train.pool import GrpoData
 from shotcrop_train.recipe import Schedule, load_recipe
 from shotcrop_train.runlog import read_log
 from shotcrop_train.samples import held_back
-from training import save_tiny_model, write_dataset
+from training import save_tiny_model, vary_experts, write_dataset
 
 RECIPE = GrpoRecipe(
     GrpoData(("experts",)),
@@ -36,19 +36,8 @@ RECIPE = GrpoRecipe(
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data")
     write_dataset(folder / "experts", 30, "experts")
-    vary(folder / "experts" / "metadata.jsonl")
+    vary_experts(folder / "experts")
     return folder
-
-
-def vary(rows: Path) -> None:
-    """Let experts differ, since a scorer is calibrated by how their crops do."""
-    changed = []
-    for number, line in enumerate(rows.read_text("utf-8").splitlines()):
-        row = json.loads(line)
-        for shot in row["annotation"]["shots"].values():
-            shot["box"][3] = min(shot["box"][3] + 10 * (number % 7), 1000)
-        changed.append(json.dumps(row) + "\n")
-    rows.write_text("".join(changed), "utf-8")
 
 
 @pytest.fixture(scope="module")

@@ -44,10 +44,9 @@ def stages(offline: bool) -> Mapping[str, Stage]:
         return Path(ssft.train(recipe, data, pseudo, output, made(stage.start), offline=offline))
 
     def grpo(stage: Any, made: Made, data: Path, output: Path) -> Path:
-        from shotcrop_train.pseudo_label import HARD
-
         from shotcrop_train import grpo
         from shotcrop_train.pipeline import stage_recipe
+        from shotcrop_train.pseudo_report import HARD
 
         hard = Path(made(stage.hard)) / HARD if stage.hard else None
         recipe = stage_recipe(stage, grpo.GrpoRecipe)
