@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import signal
 import struct
 import sys
 import threading
@@ -32,6 +33,10 @@ from shotcrop_cli.shots import (
 settings.register_profile("shotcrop", deadline=None, derandomize=True)
 settings.register_profile("search", deadline=None, max_examples=2_000)
 settings.load_profile("shotcrop")
+
+# Where the tests run in the background of a script, SIGINT is ignored and every process they start inherits that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 FIXED_BOXES = {
     ShotType.ESTABLISHING: Box(0.0, 0.1, 1.0, 0.9),
