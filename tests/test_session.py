@@ -71,10 +71,17 @@ def test_devices_that_cannot_be_had_together_are_a_device_error(
         parse_devices(text)
 
 
+class Options(SimpleNamespace):
+    """What a session is opened with."""
+
+    def add_session_config_entry(self, name: str, value: str) -> None:
+        setattr(self, name, value)
+
+
 class FakeRuntime:
     """An ONNX Runtime that offers what it is told, and whose sessions use what they are told."""
 
-    SessionOptions = SimpleNamespace
+    SessionOptions = Options
     __version__ = "9.8.7"
 
     def __init__(self, offered: list[str], used: list[str], *, breaks: bool = False) -> None:
