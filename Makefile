@@ -16,7 +16,7 @@ DEV = $(VENV_TEST)/bin
 TORCH ?= torch==2.13.0
 
 PYTHON_CODE = src train export tests docs $(wildcard benchmarks)
-BENCHMARKS = $(addprefix benchmarks/,compose_latency.py crop_throughput.py up_to_date.py)
+BENCHMARKS = $(addprefix benchmarks/,compose_latency.py start_up.py decode_limit.py crop_throughput.py peers.py up_to_date.py)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
