@@ -95,9 +95,9 @@ def test_a_finished_run_says_what_it_made(tmp_path: Path, dataset: Path) -> None
     run = tmp_path / "run"
     _record(run, dataset)
     assert "finished" not in (provenance.read(run) or {})
-    provenance.finish(run, run / "final", {"held_iou": 0.5})
+    provenance.finish(run, run / "final")
     facts = provenance.read(run) or {}
-    assert facts["result"] == "final" and facts["figures"] == {"held_iou": 0.5} and facts["finished"]
+    assert facts["result"] == "final" and facts["finished"]
 
 
 def test_a_finished_run_is_complete_wherever_its_folder_has_moved(tmp_path: Path, dataset: Path) -> None:

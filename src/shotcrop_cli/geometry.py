@@ -119,25 +119,6 @@ def relative_to(box: Box, frame: Box) -> Box | None:
     )
 
 
-def absolute_from(box: Box, frame: Box) -> Box:
-    """Express a box of a crop in the coordinates of the photo: the inverse of `relative_to`.
-
-    Args:
-        box: Relative to the crop.
-        frame: The crop, relative to the photo.
-
-    Returns:
-        The box relative to the photo, inside `frame` up to rounding.
-    """
-    return clamp(
-        frame.x0 + box.x0 * frame.width,
-        frame.y0 + box.y0 * frame.height,
-        frame.x0 + box.x1 * frame.width,
-        frame.y0 + box.y1 * frame.height,
-        min_side=TINY_SIDE,
-    )
-
-
 def pixel_aspect(box: Box, photo_aspect: float) -> float:
     """Return the true width / height of a crop.
 

@@ -65,7 +65,7 @@ class Pool:
         self.contract, self.seed = base.contract, seed
         size, max_side = base.image_size, base.max_side
 
-        @lru_cache(maxsize=256)
+        @lru_cache(maxsize=RECENT)
         def pixels(path: Path) -> Image.Image:
             return load_photo(path, max_side) if size is None else squash(load_pixels(path), size)
 

@@ -87,20 +87,19 @@ def record(
     return path
 
 
-def finish(output: Path, result: Path, figures: Mapping[str, float] | None = None) -> None:
+def finish(output: Path, result: Path) -> None:
     """Mark a run as complete.
 
     Args:
         output: Run folder with a `run.json`.
         result: What it made: a checkpoint, dataset or model folder in the run folder, or the run folder itself.
-        figures: Its last measurements.
     """
     facts = read(output)
     if facts is None:
         raise ValueError(f"{output} holds no run")
     _write(
         output / RUN,
-        facts | {"finished": _now(), "result": result.relative_to(output).as_posix(), "figures": dict(figures or {})},
+        facts | {"finished": _now(), "result": result.relative_to(output).as_posix()},
     )
 
 
