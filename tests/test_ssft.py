@@ -11,10 +11,12 @@ from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.shots import SHOT_TYPES
 from shotcrop_train.contract import GrammarContract, TextContract
 from shotcrop_train.data import Mixture, NanoCollator
-from shotcrop_train.models import load_nano
+from shotcrop_train.models import ModelRecipe, load_nano
 from shotcrop_train.recipe import DataRecipe, Optimisation, Schedule, load_recipe
+from shotcrop_train.runlog import read_log
 from shotcrop_train.ssft import SsftRecipe, photos_per_expert, pseudo_samples, train
 from training import NO_AUGMENTATION, save_tiny_model, tiny_model, write_dataset
+from vlm import save_tiny_vlm
 
 RECIPE = SsftRecipe(
     data=DataRecipe(experts=("experts",), empty=("empty",), shares={"expert": 0.9, "empty": 0.1}),
@@ -89,6 +91,16 @@ def test_training_mixes_both_kinds_and_ends_in_a_model(data: Path, pseudo: Path,
     run = json.loads((tmp_path / "run" / "run.json").read_text("utf-8"))
     assert run["stage"] == "ssft"
     assert str(pseudo) in run["datasets"]
+
+
+@pytest.mark.parametrize("family", ["qwen3-vl", "qwen2.5-vl"])
+def test_a_large_model_learns_from_both_kinds(family: str, data: Path, pseudo: Path, tmp_path: Path) -> None:
+    start = save_tiny_vlm(tmp_path / "start", family)
+    recipe = replace(RECIPE, model=ModelRecipe(max_pixels=0), optimisation=replace(RECIPE.optimisation, steps=6))
+    final = train(recipe, data, pseudo, tmp_path / "run", start, offline=True)
+    losses = [line["loss"] for line in read_log(tmp_path / "run" / "log.jsonl") if "loss" in line]
+    assert losses[-1] < losses[0]
+    assert (final / "model.safetensors").is_file()
 
 
 def test_a_run_with_other_pseudo_labels_in_the_same_folder_is_refused(data: Path, pseudo: Path, tmp_path: Path) -> None:
