@@ -17,7 +17,9 @@ QUALITY = 95
 
 @dataclass(frozen=True, slots=True)
 class Codec:
-    """A way to read and write JPEGs that leaves other threads running.
+    """A way to read and write JPEGs, as programs usually do it.
+
+    All leave other threads running, but for Pillow, which keeps them waiting while it encodes into memory.
 
     Args:
         decode: Turns a JPEG into pixels, of whatever kind.

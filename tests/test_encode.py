@@ -1,7 +1,10 @@
 import functools
 import io
+import os
+import stat
 from dataclasses import replace
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pytest
@@ -343,6 +346,25 @@ def test_avif_keeps_its_chroma_subsampling(tmp_path: Path) -> None:
         content = encode_crop(photo, _BOX, quality=95, policy=MetadataPolicy.NONE).content
         (tmp_path / "b.avif").write_bytes(content)
         assert decode(read_source(tmp_path / "b.avif")).subsampling == photo.subsampling == (subsampling == "4:2:0") * 2
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_pillow_writes_jpeg_into_a_real_file_so_that_other_threads_go_on(
+    monkeypatch: pytest.MonkeyPatch, in_memory: bool
+) -> None:
+    if not in_memory:
+        monkeypatch.delattr(os, "memfd_create", raising=False)
+    photo = Photo(picture(), JPEG)
+    expected, save = _cut(photo), Image.Image.save
+    real: list[bool] = []
+
+    def watched(image: Image.Image, file: IO[bytes], *arguments: object, **options: object) -> None:
+        real.append(stat.S_ISREG(os.fstat(file.fileno()).st_mode))
+        save(image, file, *arguments, **options)
+
+    monkeypatch.setattr(Image.Image, "save", watched)
+    assert np.array_equal(_cut(photo), expected)
+    assert real == [True]
 
 
 @pytest.mark.parametrize(

@@ -262,20 +262,32 @@ def test_a_run_of_many_photos_holds_few_in_memory(photos: Path, output: Path, mo
         return loaded
 
     monkeypatch.setattr(local, "load", counted)
-    # Room for six such photos, two per stage; without a budget, 8 + 8 + 8 would be in flight.
-    monkeypatch.setattr(local, "_TYPICAL_PIXELS", 10_000.0)
+    # Room for six such photos: three with the model, two in the decoders, one being written. Without a budget, there
+    # would be 8 + 8 + 8 in flight.
+    monkeypatch.setattr(local, "_EXPECTED_BYTES", 40_000.0)
     composer = FakeComposer()
-    results = _run(photos, output, composer, batch_size=8, workers=2, pixel_budget=60_000)
+    results = _run(photos, output, composer, batch_size=8, workers=2, byte_budget=240_000)
     gc.collect()
     assert len(results) == 40
-    assert composer.batches == [2] * 20
+    assert composer.batches == [3] * 13 + [1]
     assert most <= 6 + 1  # one may be decoded while the last one written is on its way out
+
+
+def test_a_large_photo_makes_batches_smaller_at_once_and_for_a_while(
+    photos: Path, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for i in range(12):
+        write_photo(photos / f"{i:02d}.png", picture(200 if i == 1 else 100, 100))
+    monkeypatch.setattr(local, "_EXPECTED_BYTES", 40_000.0)
+    composer = FakeComposer()
+    _run(photos, output, composer, batch_size=8, workers=1, byte_budget=320_000)
+    assert composer.batches == [6, 3, 3]
 
 
 def test_a_photo_larger_than_the_budget_is_still_done(photos: Path, output: Path) -> None:
     for name in ("a.png", "b.png"):
         write_photo(photos / name, picture(200, 100))
-    results = _run(photos, output, FakeComposer(), pixel_budget=1)
+    results = _run(photos, output, FakeComposer(), byte_budget=1)
     assert [result.status.value for result in results] == ["done", "done"]
 
 

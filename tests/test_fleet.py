@@ -203,7 +203,7 @@ def test_a_gpu_gets_full_batches_of_large_photos_where_memory_allows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, composer: FakeComposer, provider: str, batches: list[int]
 ) -> None:
     composer.provider = provider
-    monkeypatch.setattr("shotcrop_cli.engine.local.PIXEL_BUDGET", 1)
+    monkeypatch.setattr("shotcrop_cli.engine.local.BYTES_PER_WORKER", 1)
     monkeypatch.setattr("shotcrop_cli.commands.crop.usable_memory", lambda: 1 << 40)
     assert crop(tmp_path, 6, "-b", "4").exit_code == ExitCode.OK
     assert composer.batches == batches

@@ -184,6 +184,7 @@ def test_another_model_makes_the_photo_composed() -> None:
         {"format": CropFormat.WEBP},
         {"metadata": MetadataPolicy.ALL},
         {"max_size": 500},
+        {"lossless": True},
         {"framing": Framing(pad=0.1)},
         {"framing": Framing(min_size=800)},
     ],

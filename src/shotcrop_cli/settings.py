@@ -23,6 +23,7 @@ class CropSettings:
         xmp: Whether an XMP file with the caption lies beside each crop.
         framing: Aspect, padding and least size.
         max_size: Longer side in pixels that crops are shrunk to where it is longer; None for never.
+        lossless: Whether crops of JPEG photos are copied block by block instead of encoded anew, where that can be had.
     """
 
     format: CropFormat = CropFormat.SAME
@@ -31,10 +32,12 @@ class CropSettings:
     xmp: bool = False
     framing: Framing = Framing()  # noqa: RUF009 - it is frozen
     max_size: int | None = None
+    lossless: bool = False
 
     def concerning(self, shot: ShotType) -> tuple[object, ...]:
         """Return the choices that decide the files of one shot: equal ones give equal files."""
-        return (self.format, self.quality, self.metadata, self.xmp, self.framing.for_shot(shot), self.max_size)
+        look = (self.format, self.quality, self.metadata, self.xmp, self.max_size, self.lossless)
+        return (*look, self.framing.for_shot(shot))
 
     @property
     def hash(self) -> str:

@@ -27,6 +27,8 @@ SCHEMA_PATH = Path(__file__).with_name("sidecar.schema.json")
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 BOX_DIGITS = 6
 """Decimals of relative boxes: a pixel of any photo is wider than their last [O]."""
+SCORE_DIGITS = 4
+"""Decimals of scores: far finer than any model is sure [O]."""
 LARGEST = 1 << 20
 """Bytes a sidecar may have; ours have some 3,000 [O]."""
 
@@ -255,6 +257,7 @@ def settings_document(settings: CropSettings) -> dict[str, object]:
         "pad": framing.pad,
         "min_size": framing.min_size,
         "max_size": settings.max_size,
+        "lossless": settings.lossless,
     }
 
 
@@ -267,7 +270,7 @@ def _shot_document(shot: ShotRecord) -> dict[str, object]:
         "file": shot.file,
         "size": None if shot.size is None else _values(shot.size),
         "caption": shot.caption,
-        "score": None if shot.score is None else round(shot.score, 4),
+        "score": None if shot.score is None else round(shot.score, SCORE_DIGITS),
         "edited": shot.edited,
     }
 
@@ -326,6 +329,7 @@ def _settings(document: Mapping[str, Any]) -> CropSettings:
             min_size=document["min_size"],
         ),
         max_size=document["max_size"],
+        lossless=document["lossless"],
     )
 
 

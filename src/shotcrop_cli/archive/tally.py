@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+from shotcrop_cli.archive.review import Doubt
 from shotcrop_cli.errors import ExitCode
 
 
@@ -39,6 +40,7 @@ class PhotoResult:
         sidecar: Its sidecar, None when it failed.
         crops: The crops that lie in the output, widest first.
         reason: Why it failed, with the remedy, or was passed over; empty otherwise.
+        doubts: The crops that a person should look at, whatever its status.
     """
 
     source: Path
@@ -46,18 +48,22 @@ class PhotoResult:
     sidecar: Path | None = None
     crops: tuple[Path, ...] = ()
     reason: str = ""
+    doubts: tuple[Doubt, ...] = ()
 
 
 class Tally:
-    """Counts results and keeps the failures.
+    """Counts results, and keeps the failures and the doubtful ones.
 
     Args:
         strict: Whether a photo without a person is a failure.
+        reviews: Whether doubtful photos are looked for, and the summary says how many there are.
     """
 
-    def __init__(self, *, strict: bool = False) -> None:
+    def __init__(self, *, strict: bool = False, reviews: bool = False) -> None:
         self.counts: Counter[PhotoStatus] = Counter()
         self.failures: list[PhotoResult] = []
+        self.doubtful: list[PhotoResult] = []
+        self._reviews = reviews
         self._failing = (PhotoStatus.FAILED, PhotoStatus.NO_SUBJECT) if strict else (PhotoStatus.FAILED,)
 
     def add(self, result: PhotoResult) -> bool:
@@ -66,6 +72,8 @@ class Tally:
         failure = result.status in self._failing
         if failure:
             self.failures.append(result)
+        if result.doubts:
+            self.doubtful.append(result)
         return failure
 
     @property
@@ -82,12 +90,14 @@ class Tally:
 
         Returns:
             Such as `1204 done, 310 unchanged, 2 no subject, 3 failed in 4 m 12 s (4.8 img/s, cuda:0)`.
-            The rate counts the photos that the model saw.
+            The rate counts the photos that the model saw. `, 17 to review` follows where doubtful ones are looked for:
+            they are among the done and the unchanged.
         """
         counts = ", ".join(f"{self.counts[status]} {status.replace('_', ' ')}" for status in _IN_SUMMARY)
         seen = self.counts[PhotoStatus.DONE] + self.counts[PhotoStatus.NO_SUBJECT]
         rate = seen / seconds if seconds > 0 else 0.0
-        return f"{counts} in {duration(seconds)} ({rate:.1f} img/s, {provider})"
+        review = f", {len(self.doubtful)} to review" if self._reviews else ""
+        return f"{counts} in {duration(seconds)} ({rate:.1f} img/s, {provider}){review}"
 
 
 def duration(seconds: float) -> str:

@@ -19,9 +19,11 @@ from shotcrop_cli.commands import crop_flags
 from shotcrop_cli.commands.claim import claim
 from shotcrop_cli.commands.reporter import FirstFailure, Reporter, ReportOptions, tell_planned
 from shotcrop_cli.console import Console
+from shotcrop_cli.engine.heap import keep_freed_memory
 from shotcrop_cli.engine.local import run
 from shotcrop_cli.engine.steps import RunContext, Task
 from shotcrop_cli.errors import ShotcropError
+from shotcrop_cli.imaging.lossless import MISSING, is_installed
 from shotcrop_cli.model.lazy import LazyComposer
 from shotcrop_cli.options import json_option, log_options, verbosity_options
 from shotcrop_cli.resources import usable_processors
@@ -125,12 +127,17 @@ def _apply_below(
     root: Path, paths: Iterable[Path], options: ApplyOptions, console: Console, reporter: Reporter
 ) -> None:
     def tasks() -> Iterator[Task]:
+        told = is_installed()
         for planned in _plan(root, paths, options):
             if isinstance(planned, Task):
+                if planned.settings.lossless and not told:
+                    console.warn(MISSING)
+                    told = True
                 yield planned
             else:
                 reporter.add(planned)
 
+    keep_freed_memory()
     with claim(root, options.wait, console):
         run(
             tasks(),

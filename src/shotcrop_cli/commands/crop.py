@@ -41,9 +41,8 @@ from shotcrop_cli.shots import SHOT_TYPES, ShotType
 if TYPE_CHECKING:
     from shotcrop_cli.model.fleet import Fleet
 
-_BYTES_PER_PIXEL = 3
-_SHARE_FOR_PIXELS = 4
-"""A GPU wants large batches, for which a quarter of the memory may hold decoded photos [O]."""
+_SHARE_FOR_PHOTOS = 4
+"""Decoded photos may take a quarter of the memory, and do for the large batches that a GPU wants [O]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +125,7 @@ class CropOptions:
 @click.option("-n", "--dry-run", is_flag=True, help="Say what would be done and write nothing.")
 @click.option("--reproducible", is_flag=True, help="Equal runs give equal files: no times in sidecars, batches of 1.")
 @crop_flags.wait_flag
+@crop_flags.review_flags
 @crop_flags.report_flags
 @json_option
 @verbosity_options
@@ -255,19 +255,24 @@ def _run(
     composes: bool,
 ) -> None:
     # With all that reads and writes pictures, which a run may not need.
-    from shotcrop_cli.engine.local import PIXEL_BUDGET, run
+    from shotcrop_cli.engine.heap import keep_freed_memory
+    from shotcrop_cli.engine.local import BYTES_PER_WORKER, run
     from shotcrop_cli.engine.pace import Pace, pace_for
     from shotcrop_cli.engine.steps import RunContext, Task
+    from shotcrop_cli.imaging.lossless import MISSING, is_installed
 
+    if options.settings.lossless and not is_installed():
+        console.warn(MISSING)
+    keep_freed_memory()  # before the model starts threads
     fleet = composer.composer if composes else None
     wanted = options.model.batch_size
     if wanted is None and fleet is not None:
         wanted = fleet.recall_batch_size()
     # Sums of floats depend in their last digits on what else is in a batch.
     pace = Pace(1) if options.reproducible else pace_for(fleet, wanted)
-    pixels = PIXEL_BUDGET
-    if fleet is not None and not fleet.on_cpu:
-        pixels = max(pixels, usable_memory() // (_SHARE_FOR_PIXELS * _BYTES_PER_PIXEL))
+    byte_budget = usable_memory() // _SHARE_FOR_PHOTOS
+    if fleet is None or fleet.on_cpu:
+        byte_budget = min(byte_budget, options.workers * BYTES_PER_WORKER)
     # Decided once more when their turn comes: records of 100,000 photos need not wait in memory.
     tasks = (Task(job, ledger.decide(job), options.settings) for job in due)
     with console.progress(len(due)) as progress:
@@ -279,11 +284,11 @@ def _run(
         run(
             tasks,
             composer,
-            RunContext(options.output, reproducible=options.reproducible),
+            RunContext(options.output, reproducible=options.reproducible, min_score=options.report.min_score),
             workers=options.workers,
             batch_size=pace,
             report=report,
-            pixel_budget=pixels,
+            byte_budget=byte_budget,
         )
     if fleet is not None and pace.learns and pace.settled:
         fleet.remember_batch_size(pace.size // len(fleet.devices))

@@ -72,6 +72,11 @@ look_flags = _all_of(
     ),
     click.option("--quality", type=click.IntRange(1, 100), default=95, show_default=True, help="Of lossy formats."),
     click.option(
+        "--lossless",
+        is_flag=True,
+        help="Copy crops out of JPEG photos instead of encoding them anew; may move them by a few pixels.",
+    ),
+    click.option(
         "--metadata",
         type=click.Choice([str(policy) for policy in MetadataPolicy]),
         default=str(MetadataPolicy.SAFE),
@@ -85,6 +90,21 @@ look_flags = _all_of(
         show_default=True,
         metavar="TEXT",
         help=f"Names of the crops, of {', '.join(f'{{{field}}}' for field in FIELDS)}; / makes folders.",
+    ),
+)
+
+review_flags = _all_of(
+    click.option(
+        "--min-score",
+        type=click.FloatRange(0.0, 1.0),
+        metavar="X",
+        help="Name photos for review with a crop that the model scores below X, 0 to 1. They are cut all the same.",
+    ),
+    click.option(
+        "--review-list",
+        type=click.Path(dir_okay=False, path_type=Path),
+        metavar="FILE",
+        help="Write the paths of photos to review to FILE, fit for --files-from; needs --min-score.",
     ),
 )
 
@@ -163,15 +183,25 @@ def settings(flags: Flags) -> CropSettings:
             min_size=flags["min_size"],
         ),
         max_size=flags["max_size"],
+        lossless=flags["lossless"],
     )
 
 
 def report_options(flags: Flags) -> ReportOptions:
-    """Return what the flags of `report_flags` want to be told."""
+    """Return what the flags of `report_flags` and, where the command has them, `review_flags` want to be told.
+
+    Raises:
+        click.UsageError: A list of doubtful photos is wanted, and nothing is doubtful.
+    """
+    min_score, review_list = flags.get("min_score"), flags.get("review_list")
+    if review_list is not None and min_score is None:
+        raise click.UsageError("--review-list needs --min-score.")
     return ReportOptions(
         as_json=flags["as_json"],
         strict=flags["strict"],
         fail_fast=flags["fail_fast"],
         failed_list=flags["failed_list"],
         null=flags["null"],
+        min_score=min_score,
+        review_list=review_list,
     )

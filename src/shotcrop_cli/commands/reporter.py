@@ -1,13 +1,15 @@
-"""Tells how each photo ended: to people, to programs on stdout, and in the list of what failed."""
+"""Tells how each photo ended: to people, to programs on stdout, and in the lists of what failed and is doubtful."""
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from shotcrop_cli.archive.plan import Decision, Job
+from shotcrop_cli.archive.review import Doubt, doubts_on_record
 from shotcrop_cli.archive.store import NewFile, put_in_place
 from shotcrop_cli.archive.tally import PhotoResult, PhotoStatus, Tally
 from shotcrop_cli.console import Console, result
@@ -27,7 +29,9 @@ class ReportOptions:
         strict: Whether a photo without a person is a failure.
         fail_fast: Whether the run ends at the first failure.
         failed_list: File to write the paths of failed photos to, None for none.
-        null: Whether its names end with NUL instead of a newline.
+        null: Whether names in lists end with NUL instead of a newline.
+        min_score: Photos with a crop that scores less are doubtful; None when none is.
+        review_list: File to write the paths of doubtful photos to, None for none.
     """
 
     as_json: bool = False
@@ -35,6 +39,8 @@ class ReportOptions:
     fail_fast: bool = False
     failed_list: Path | None = None
     null: bool = False
+    min_score: float | None = None
+    review_list: Path | None = None
 
 
 class Reporter:
@@ -45,15 +51,17 @@ class Reporter:
         console: Where people are told.
 
     Raises:
-        OutputError: The list of failed photos cannot be written, which is better known before the work than after.
+        OutputError: A list cannot be written, which is better known before the work than after.
     """
 
     def __init__(self, options: ReportOptions, console: Console) -> None:
-        self.tally = Tally(strict=options.strict)
+        self.tally = Tally(strict=options.strict, reviews=options.min_score is not None)
         self._options, self._console = options, console
         self._stopping = False
         if options.failed_list is not None:
-            _check_writable(options.failed_list)
+            _check_writable(options.failed_list, "--failed-list")
+        if options.review_list is not None:
+            _check_writable(options.review_list, "--review-list")
 
     def add(self, photo: PhotoResult) -> None:
         """Tell of one photo.
@@ -63,7 +71,7 @@ class Reporter:
             OutputError: Nobody can be told any more.
         """
         failure = self.tally.add(photo)
-        self._console.photo(photo.source, str(photo.status), photo.reason)
+        self._console.photo(photo.source, str(photo.status), photo.reason or _in_words(photo.doubts))
         if self._options.as_json:
             result(_json_line(photo))
         if failure and self._options.fail_fast and not self._stopping:
@@ -77,44 +85,53 @@ class Reporter:
             OutputError: Nobody can be told any more.
         """
         status = PhotoStatus.UNCHANGED
+        found = doubts_on_record(job.sidecar, self._options.min_score)
         if decision.no_subject and self._options.strict:
             self.add(PhotoResult(job.source.path, PhotoStatus.NO_SUBJECT, job.sidecar))
-        elif self._options.as_json or self._console.tells_details:
-            self.add(PhotoResult(job.source.path, status, job.sidecar, job.crops(decision.shots)))
+        elif found or self._options.as_json or self._console.tells_details:
+            self.add(PhotoResult(job.source.path, status, job.sidecar, job.crops(decision.shots), doubts=found))
         else:
             self.tally.counts[status] += 1
 
     def close(self, seconds: float, provider: str) -> None:
-        """Sum up, and write the list of failed photos.
+        """Sum up, and write the lists.
 
         Args:
             seconds: How long the run took.
             provider: Where the model ran.
 
         Raises:
-            OutputError: The list cannot be written.
+            OutputError: A list cannot be written.
         """
-        summary, failures = self.tally.summary(seconds, provider), self.tally.failures
+        summary, failures, doubtful = self.tally.summary(seconds, provider), self.tally.failures, self.tally.doubtful
         if failures:
             self._console.always(summary)
         else:
             self._console.info(summary)
         for failure in failures:
             self._console.always(f"failed: {failure.source}: {failure.reason or 'no person found'}")
-        if self._options.failed_list is not None:
+        for photo in doubtful:
+            self._console.info(f"review: {photo.source}: {_in_words(photo.doubts)}")
+        self._write_list(self._options.failed_list, failures)
+        self._write_list(self._options.review_list, doubtful)
+
+    def _write_list(self, path: Path | None, photos: Sequence[PhotoResult]) -> None:
+        if path is not None:
             end = b"\0" if self._options.null else b"\n"
-            names = b"".join(os.fsencode(failure.source) + end for failure in failures)
-            path = self._options.failed_list
+            names = b"".join(os.fsencode(photo.source) + end for photo in photos)
             put_in_place([NewFile(path, names)], root=path.parent)
 
 
-def _check_writable(path: Path) -> None:
+def _in_words(doubts: Sequence[Doubt]) -> str:
+    return ", ".join(map(str, doubts))
+
+
+def _check_writable(path: Path, flag: str) -> None:
     try:
         path.open("ab").close()
     except OSError as error:
         raise OutputError(
-            f"{path}: the list of failed photos cannot be written: {error.strerror}",
-            hint="choose another --failed-list",
+            f"{path}: the list of photos cannot be written: {error.strerror}", hint=f"choose another {flag}"
         ) from error
 
 
@@ -141,6 +158,7 @@ def _json_line(photo: PhotoResult) -> str:
             "sidecar": None if photo.sidecar is None else str(photo.sidecar),
             "crops": [str(crop) for crop in photo.crops],
             "reason": photo.reason or None,
+            "review": [{"shot": str(doubt.shot), "score": doubt.score} for doubt in photo.doubts],
         },
         ensure_ascii=False,
     )

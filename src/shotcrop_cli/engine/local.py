@@ -20,10 +20,10 @@ from shotcrop_cli.engine.steps import LoadedPhoto, RunContext, Task, Verdict, fi
 from shotcrop_cli.errors import OutputError
 from shotcrop_cli.shots import Composer
 
-PIXEL_BUDGET = 240_000_000
-"""Decoded pixels held at once, about 0.7 GB of RGB or ten photos of 24 megapixels [O]."""
-_TYPICAL_PIXELS = 12_000_000.0
-"""What a photo is taken to hold before the first one was decoded [O]."""
+BYTES_PER_WORKER = 300_000_000
+"""Decoded photos held at once, three of 24 megapixels: one being decoded, one with the model, one being written [O]."""
+_EXPECTED_BYTES = 96_000_000.0
+"""What a photo is taken to hold before the first one was decoded: 24 megapixels of RGB [O]."""
 
 
 def run(
@@ -34,7 +34,7 @@ def run(
     workers: int,
     batch_size: int | Pace,
     report: Callable[[PhotoResult], None],
-    pixel_budget: int = PIXEL_BUDGET,
+    byte_budget: int | None = None,
 ) -> None:
     """Do every task and report each result as it comes.
 
@@ -49,13 +49,16 @@ def run(
         batch_size: Photos per call of the composer, or how they are found out; fewer when they are so large that memory
             is short.
         report: Called in this thread once per photo; what it raises ends the run.
-        pixel_budget: Decoded pixels to hold at once; a single larger photo is still done.
+        byte_budget: Bytes of decoded photos to hold at once, None for `BYTES_PER_WORKER` each; a single larger one is
+            still done.
 
     Raises:
         OutputError: The output is full, gone or read-only.
     """
     pace = Pace(batch_size) if isinstance(batch_size, int) else batch_size
-    pipeline = _Pipeline(tasks, composer, context, workers, pace, report, pixel_budget)
+    if byte_budget is None:
+        byte_budget = workers * BYTES_PER_WORKER
+    pipeline = _Pipeline(tasks, composer, context, workers, pace, report, byte_budget)
     try:
         pipeline.work()
     finally:
@@ -71,18 +74,18 @@ class _Pipeline:
         workers: int,
         pace: Pace,
         report: Callable[[PhotoResult], None],
-        pixel_budget: int,
+        byte_budget: int,
     ) -> None:
         self._tasks = iter(tasks)
         self._waiting = next(self._tasks, None)
         self._composer, self._context, self._report = composer, context, report
-        self._workers, self._pace, self._pixel_budget = workers, pace, pixel_budget
+        self._workers, self._pace, self._byte_budget = workers, pace, byte_budget
         self._decoders = ThreadPoolExecutor(workers, thread_name_prefix="decode")
         self._writers = ThreadPoolExecutor(workers, thread_name_prefix="write")
         self._decoding: deque[Future[LoadedPhoto | PhotoResult]] = deque()
-        self._writing: dict[Future[PhotoResult], int] = {}  # with the pixels each holds
-        self._batch_pixels = 0
-        self._typical_pixels = _TYPICAL_PIXELS
+        self._writing: dict[Future[PhotoResult], int] = {}  # with the bytes each holds
+        self._batch_bytes = 0
+        self._expected_bytes = _EXPECTED_BYTES
 
     @property
     def _in_flight(self) -> int:
@@ -107,8 +110,8 @@ class _Pipeline:
 
     def _next_batch(self) -> list[LoadedPhoto]:
         """Take decoded photos in order until the batch is full."""
-        # Three batches share the budget: one is decoded, one composed, one written.
-        fits = int(self._pixel_budget / (3 * self._typical_pixels))
+        # What the batch leaves of the budget is enough for a photo in each decoder, and one that is written.
+        fits = int(self._byte_budget / self._expected_bytes) - self._workers - 1
         size = max(1, min(self._pace.size, fits))
         batch: list[LoadedPhoto] = []
         while len(batch) < size:
@@ -125,12 +128,13 @@ class _Pipeline:
         if isinstance(loaded, PhotoResult):
             self._report(loaded)
             return
-        self._typical_pixels += (loaded.pixels - self._typical_pixels) / 8
+        # Up at once, and down bit by bit: a few small photos between large ones must not make room for many.
+        self._expected_bytes = max(loaded.bytes, self._expected_bytes + (loaded.bytes - self._expected_bytes) / 8)
         if loaded.thumbnail is None:
             self._write(loaded, None)
             return
         batch.append(loaded)
-        self._batch_pixels += loaded.pixels
+        self._batch_bytes += loaded.bytes
 
     def _admit(self) -> None:
         """Start decoding more photos while there is room for them."""
@@ -141,16 +145,16 @@ class _Pipeline:
             self._decoding.append(self._decoders.submit(load, task, size))
 
     def _has_room(self) -> bool:
-        held = self._batch_pixels + sum(self._writing.values()) + sum(map(self._pixels, self._decoding))
+        held = self._batch_bytes + sum(self._writing.values()) + sum(map(self._bytes, self._decoding))
         if held == 0:
             return True  # a photo larger than the budget must be done, too
-        return len(self._writing) <= self._in_flight and held + self._typical_pixels <= self._pixel_budget
+        return len(self._writing) <= self._in_flight and held + self._expected_bytes <= self._byte_budget
 
-    def _pixels(self, future: Future[LoadedPhoto | PhotoResult]) -> float:
+    def _bytes(self, future: Future[LoadedPhoto | PhotoResult]) -> float:
         if not future.done():
-            return self._typical_pixels
+            return self._expected_bytes
         loaded = future.result()
-        return 0 if isinstance(loaded, PhotoResult) else loaded.pixels
+        return 0 if isinstance(loaded, PhotoResult) else loaded.bytes
 
     def _compose(self, batch: list[LoadedPhoto]) -> None:
         if not batch:
@@ -163,11 +167,11 @@ class _Pipeline:
         share_ms = seconds * 1000 / len(batch)
         for photo, answer in zip(batch, answers, strict=True):
             self._write(photo, Verdict(answer, self._composer.identity, share_ms))
-        self._batch_pixels = 0
+        self._batch_bytes = 0
 
     def _write(self, photo: LoadedPhoto, verdict: Verdict | None) -> None:
         future = self._writers.submit(finish, photo, verdict, self._context)
-        self._writing[future] = photo.pixels
+        self._writing[future] = photo.bytes
 
     def _collect(self, at_most: int) -> None:
         """Report finished photos, waiting until at most so many are still being written."""

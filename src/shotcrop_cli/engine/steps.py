@@ -15,13 +15,17 @@ from PIL import Image
 from shotcrop_cli import __version__
 from shotcrop_cli.archive.names import is_inside
 from shotcrop_cli.archive.plan import XMP_ENDING, Decision, Job
+from shotcrop_cli.archive.review import doubts
 from shotcrop_cli.archive.store import NewFile, put_in_place
 from shotcrop_cli.archive.tally import PhotoResult, PhotoStatus
+from shotcrop_cli.engine.knife import copies_blocks, crop_of
 from shotcrop_cli.errors import AnswerError, OutputError, PhotoError
 from shotcrop_cli.framing import frame_shot
 from shotcrop_cli.geometry import clamp, from_pixels, to_pixels
 from shotcrop_cli.imaging.decode import Fingerprint, Photo, decode, read_source
-from shotcrop_cli.imaging.encode import encode_crop
+from shotcrop_cli.imaging.encode import EncodedCrop
+from shotcrop_cli.imaging.lossless import on_blocks
+from shotcrop_cli.imaging.pixels import bytes_held
 from shotcrop_cli.imaging.thumbnail import thumbnail
 from shotcrop_cli.settings import CropSettings
 from shotcrop_cli.shots import SHOT_TYPES, Answer, Box, Composition, ModelIdentity, Reasoning, Shot, ShotType
@@ -64,6 +68,7 @@ class LoadedPhoto:
         thumbnail: What the model sees, None where it need not.
         fingerprint: Of exactly the bytes that were decoded.
         decode_ms: How long reading and decoding took, milliseconds.
+        stored: These bytes, where crops are copied out of them; otherwise empty.
     """
 
     task: Task
@@ -71,6 +76,7 @@ class LoadedPhoto:
     thumbnail: Image.Image | None
     fingerprint: Fingerprint
     decode_ms: float
+    stored: bytes = b""
 
     @property
     def aspect(self) -> float:
@@ -78,9 +84,9 @@ class LoadedPhoto:
         return self.photo.width / self.photo.height
 
     @property
-    def pixels(self) -> int:
-        """Number of pixels held in memory."""
-        return self.photo.width * self.photo.height
+    def bytes(self) -> int:
+        """Memory that it holds."""
+        return bytes_held(self.photo.pixels) + len(self.stored)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +111,12 @@ class RunContext:
     Args:
         root: The output folder.
         reproducible: Whether sidecars leave out when they were made and how long it took.
+        min_score: Crops with a lower score are doubtful; None when none is.
     """
 
     root: Path
     reproducible: bool = False
+    min_score: float | None = None
     _identity: tuple[int, int] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -146,9 +154,10 @@ def load(task: Task, thumbnail_size: tuple[int, int] | None) -> LoadedPhoto | Ph
         if not task.composes:
             _check_record(task, photo, source.fingerprint)
         small = None if thumbnail_size is None else thumbnail(photo, thumbnail_size)
+        stored = source.data if copies_blocks(photo, task.settings) else b""
     except Exception as error:  # one strange photo must not end a run of thousands
         return failed(task.job, error)
-    return LoadedPhoto(task, photo, small, source.fingerprint, _ms_since(start))
+    return LoadedPhoto(task, photo, small, source.fingerprint, _ms_since(start), stored)
 
 
 def finish(loaded: LoadedPhoto, verdict: Verdict | None, run: RunContext) -> PhotoResult:
@@ -241,9 +250,13 @@ def _write(loaded: LoadedPhoto, sidecar: Sidecar, run: RunContext, compose_ms: f
     written: list[ShotRecord] = []
     for shot in shots:
         if shot.shot in due:
-            shot, new = _cut(shot, loaded)
+            crop, loss = crop_of(photo, loaded.stored, shot.box, loaded.task.settings)
+            shot, new = _placed(shot, crop, loaded)
             files += new
+            notes += [loss] if loss and loss not in notes else []
         written.append(shot)
+    doubtful = doubts(written, run.min_score)
+    notes += [f"{doubt}, below {run.min_score:g}" for doubt in doubtful]
     sidecar = replace(
         sidecar,
         shots=tuple(written),
@@ -263,7 +276,7 @@ def _write(loaded: LoadedPhoto, sidecar: Sidecar, run: RunContext, compose_ms: f
     run.check_root()
     put_in_place(files, root=run.root, obsolete=obsolete)
     cut = tuple(job.folder / shot.file for shot in written if shot.file is not None)
-    return PhotoResult(job.source.path, _STATUS[sidecar.status], job.sidecar, cut)
+    return PhotoResult(job.source.path, _STATUS[sidecar.status], job.sidecar, cut, doubts=doubtful)
 
 
 _STATUS = {SidecarStatus.DONE: PhotoStatus.DONE, SidecarStatus.NO_SUBJECT: PhotoStatus.NO_SUBJECT}
@@ -295,20 +308,14 @@ def _framed(sidecar: Sidecar, photo: Photo) -> tuple[tuple[ShotRecord, ...], lis
             )
             box = framed.box
             notes += framed.notes
+        if copies_blocks(photo, sidecar.settings):  # even if it fails later: a box must not depend on that
+            box = on_blocks(photo, box)
         shots.append(replace(shot, box=box, box_norm=from_pixels(box, photo.width, photo.height)))
     return tuple(shots), notes
 
 
-def _cut(shot: ShotRecord, loaded: LoadedPhoto) -> tuple[ShotRecord, list[NewFile]]:
+def _placed(shot: ShotRecord, crop: EncodedCrop, loaded: LoadedPhoto) -> tuple[ShotRecord, list[NewFile]]:
     job, settings = loaded.task.job, loaded.task.settings
-    crop = encode_crop(
-        loaded.photo,
-        shot.box,
-        form=settings.format,
-        quality=settings.quality,
-        policy=settings.metadata,
-        max_size=settings.max_size,
-    )
     name = job.file(shot.shot)
     files = [NewFile(job.folder / name, crop.content, loaded.fingerprint.mtime_ns)]
     if settings.xmp:

@@ -51,6 +51,7 @@ _UPRIGHT = {
 }
 """What turns stored pixels upright, by EXIF orientation (TIFF 6.0, tag 274)."""
 _SIDEWAYS = (5, 6, 7, 8)
+_DCT_SIDE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,7 @@ class Photo:
         icc_profile: The embedded colour profile, empty when there is none.
         metadata: EXIF, XMP, IPTC and comments as stored.
         subsampling: Chroma subsampling for JPEG and AVIF crops cut from it: 0 (4:4:4), 1 (4:2:2) or 2 (4:2:0).
+        block: Width and height in pixels of what a JPEG codes together, upright; other formats code each pixel alone.
         lossless: Whether its pixels were stored without loss.
         compression: Pillow's name of a TIFF's compression, empty for other formats.
         warnings: What was lost on reading, in words.
@@ -99,6 +101,7 @@ class Photo:
     icc_profile: bytes = b""
     metadata: Metadata = NO_METADATA
     subsampling: int = 0
+    block: tuple[int, int] = (1, 1)
     lossless: bool = False
     compression: str = ""
     warnings: tuple[str, ...] = ()
@@ -249,6 +252,7 @@ def _upright(image: Image.Image, form: Format, data: bytes) -> Photo:
         icc_profile=icc_profile if isinstance(icc_profile, bytes) else b"",  # a TIFF may say that it is a number
         metadata=metadata,
         subsampling=_subsampling(image, stream, orientation),
+        block=_block(image, orientation),
         lossless=stream.lossless or (form in _LOSSLESS and compression not in _LOSSY_TIFFS),
         compression=compression,
         warnings=tuple(warnings),
@@ -273,6 +277,16 @@ def _subsampling(image: Image.Image, stream: Codestream, orientation: int) -> in
     if sampling < 0 or (sampling == 1 and orientation in _SIDEWAYS):
         return 0
     return sampling
+
+
+def _block(image: Image.Image, orientation: int) -> tuple[int, int]:
+    """Return the size of a JPEG's MCU as it is upright (ITU-T T.81, section A.2)."""
+    if not isinstance(image, JpegImagePlugin.JpegImageFile):
+        return 1, 1
+    # A component alone is not interleaved, whatever factors it is given.
+    factors = [(across, down) for _, across, down, _ in image.layer] if len(image.layer) > 1 else [(1, 1)]
+    across, down = (_DCT_SIDE * max(axis) for axis in zip(*factors, strict=True))
+    return (down, across) if orientation in _SIDEWAYS else (across, down)
 
 
 @lru_cache(maxsize=1)

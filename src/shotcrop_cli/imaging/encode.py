@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
+import tempfile
 from dataclasses import dataclass
+from typing import IO
 
 from PIL import Image
 
@@ -18,6 +21,9 @@ from shotcrop_cli.shots import PixelBox
 
 _MARKER_LIMIT = 65_000
 """Bytes of EXIF, XMP or comment that one JPEG marker holds, less the headers (65,533 in all)."""
+_APPLICATION_MARKERS, _COMMENT_MARKER = range(0xE0, 0xF0), 0xFE
+_CODING_MARKERS = (0xE0, 0xEE)
+"""JFIF's and Adobe's, which tell of the pixels and not of the photo."""
 _MODES = {
     JPEG: ("L", "RGB", "CMYK"),
     PNG: ("1", "L", "LA", "P", "RGB", "RGBA", "I;16"),
@@ -90,6 +96,26 @@ def encode_crop(
     return EncodedCrop(content, crop.width, crop.height)
 
 
+def jpeg_markers(photo: Photo, policy: MetadataPolicy, width: int, height: int) -> bytes:
+    """Return the metadata of a JPEG crop as the markers that `encode_crop` writes.
+
+    Args:
+        photo: The photo, of a mode that JPEG holds.
+        policy: What of the photo's metadata the crop inherits.
+        width: The crop's width in pixels.
+        height: Its height.
+    """
+    blank, icc_profile = _fitted(Image.new(photo.pixels.mode, (1, 1)), JPEG, photo)
+    content = _written(blank, JPEG, photo, photo.metadata.inherited(policy, width, height), icc_profile, quality=1)
+    markers, place = b"", 2
+    while content[place + 1] in (*_APPLICATION_MARKERS, _COMMENT_MARKER):
+        end = place + 2 + int.from_bytes(content[place + 2 : place + 4], "big")
+        if content[place + 1] not in _CODING_MARKERS:
+            markers += content[place:end]
+        place = end
+    return markers
+
+
 def _size(box: PixelBox, max_size: int | None) -> tuple[int, int]:
     longer = max(box.width, box.height)
     if max_size is None or longer <= max_size:
@@ -142,10 +168,22 @@ def _written(
         else:
             options |= {"exif": block and exif.exact(block), "subsampling": _SUBSAMPLING_NAMES[photo.subsampling]}
     options = {name: value for name, value in options.items() if value != b""}
-    buffer = io.BytesIO()
-    crop.save(buffer, form.name, icc_profile=icc_profile or None, **options)
-    content = buffer.getvalue()
+    with _file_in_memory() if form is JPEG else io.BytesIO() as file:
+        crop.save(file, form.name, icc_profile=icc_profile or None, **options)
+        file.seek(0)
+        content = file.read()
     return iptc.into_jpeg(content, metadata.iptc) if form is JPEG else content
+
+
+def _file_in_memory() -> IO[bytes]:
+    """Return a file without a name, on the disk where the system has none in memory.
+
+    To a file that the system knows Pillow's JPEG encoder writes by itself, while other threads run Python. For anything
+    else it keeps them waiting.
+    """
+    if hasattr(os, "memfd_create"):
+        return os.fdopen(os.memfd_create("crop"), "w+b")
+    return tempfile.TemporaryFile()
 
 
 def _jpeg_metadata(metadata: Metadata) -> dict[str, bytes]:

@@ -10,6 +10,13 @@ from PIL import Image
 DEEP_MODES = ("I;16", "I;16B", "I;16L", "I;16N", "I", "F")
 """Pillow's modes of more than 8 bits per channel, all of them gray."""
 _WHITE_16 = 65535.0
+_NARROW_MODES = {**dict.fromkeys(("1", "L", "P"), 1), **dict.fromkeys(("I;16", "I;16B", "I;16L", "I;16N"), 2)}
+"""Bytes that Pillow keeps a pixel in; those of all other modes take four, RGB and gray with alpha among them."""
+
+
+def bytes_held(pixels: Image.Image) -> int:
+    """Return how much memory pixels take."""
+    return pixels.width * pixels.height * _NARROW_MODES.get(pixels.mode, 4)
 
 
 def white_of(pixels: Image.Image) -> float:

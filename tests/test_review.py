@@ -1,0 +1,211 @@
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from conftest import FIXED_BOXES, FakeComposer, fixed_composition, nobody, write_photo
+from shotcrop_cli.archive.review import Doubt, doubts, doubts_on_record
+from shotcrop_cli.errors import ExitCode
+from shotcrop_cli.main import cli
+from shotcrop_cli.shots import SHOT_TYPES, Composition, PixelBox, ShotType
+from shotcrop_cli.sidecar import ShotRecord, read
+
+CLOSE_UP_SCORES_LOW = "close_up scores 0.3"
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    write_photo(tmp_path / "photos" / "a.jpg")
+    return tmp_path / "photos"
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Path:
+    return tmp_path / "shots"
+
+
+@pytest.fixture(autouse=True)
+def scores(composer: FakeComposer) -> None:
+    """Let the model be sure of all but the close-up."""
+    composer.answer = lambda _image, _aspect: scored(0.9, 0.8, 0.3)
+
+
+def scored(*scores: float | None) -> Composition:
+    whole = fixed_composition()
+    shots = (replace(shot, score=score) for shot, score in zip(whole.shots, scores, strict=True))
+    return replace(whole, shots=tuple(shots))
+
+
+def record(shot: ShotType, score: float | None, file: str | None = "a.jpg", *, edited: bool = False) -> ShotRecord:
+    box = FIXED_BOXES[shot]
+    return ShotRecord(shot, PixelBox(0, 0, 1, 1), box, box, file, None, score=score, edited=edited)
+
+
+def crop(*arguments: object, code: ExitCode = ExitCode.OK) -> Result:
+    result = CliRunner().invoke(cli, ["crop", *map(str, arguments)])
+    assert result.exit_code == code, result.output
+    return result
+
+
+def files(folder: Path) -> dict[str, int]:
+    """Return the inode change times of crops and sidecars, which nobody can set back."""
+    return {path.name: path.stat().st_ctime_ns for path in folder.rglob("*") if path.is_file() and path.name[0] != "."}
+
+
+def test_only_scores_below_the_least_accepted_one_are_doubtful() -> None:
+    shots = [record(shot, score) for shot, score in zip(SHOT_TYPES, (0.5, 0.4999, None), strict=True)]
+    assert doubts(shots, 0.5) == (Doubt(ShotType.MEDIUM, 0.4999),)
+    assert doubts(shots, None) == doubts(shots, 0.0) == ()
+
+
+def test_what_was_not_cut_or_was_set_by_a_person_is_never_doubtful() -> None:
+    assert doubts([record(ShotType.MEDIUM, 0.1, None), record(ShotType.CLOSE_UP, 0.1, edited=True)], 0.5) == ()
+
+
+def test_a_score_is_judged_as_it_is_written() -> None:
+    assert doubts([record(ShotType.MEDIUM, 0.49999)], 0.5) == ()
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"shots": [{"file": "a", "edited": false, "score": "x"}]}', "["])
+def test_a_record_that_cannot_be_read_raises_no_doubt(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "a.jpg.json"
+    path.write_text(content)
+    assert doubts_on_record(path, 0.5) == doubts_on_record(tmp_path / "missing", 0.5) == ()
+
+
+def test_a_doubtful_photo_is_cut_and_named_and_no_failure(photos: Path, output: Path) -> None:
+    result = crop(photos, "-o", output, "--min-score", 0.5)
+    *_, summary, named = result.stderr.splitlines()
+    assert summary.startswith("1 done, 0 unchanged, 0 no subject, 0 failed in ")
+    assert summary.endswith(" img/s, cpu), 1 to review")
+    assert named == f"review: {photos / 'a.jpg'}: {CLOSE_UP_SCORES_LOW}"
+    sidecar = read(output / "a.jpg.json")
+    assert sidecar.warnings == (f"{CLOSE_UP_SCORES_LOW}, below 0.5",)
+    assert all((output / shot.file).is_file() for shot in sidecar.shots if shot.file)
+
+
+def test_without_a_least_score_nothing_is_said_of_doubts(photos: Path, output: Path) -> None:
+    stderr = crop(photos, "-o", output).stderr
+    assert "review" not in stderr
+    assert read(output / "a.jpg.json").warnings == ()
+
+
+def test_a_sure_photo_needs_no_review(photos: Path, output: Path) -> None:
+    assert crop(photos, "-o", output, "--min-score", 0.2).stderr.splitlines()[-1].endswith(", 0 to review")
+
+
+def test_models_without_scores_are_never_doubtful(photos: Path, output: Path, composer: FakeComposer) -> None:
+    composer.answer = lambda _image, _aspect: scored(None, None, None)
+    assert ", 0 to review" in crop(photos, "-o", output, "--min-score", 1).stderr
+
+
+def test_nobody_in_a_photo_is_not_doubtful(photos: Path, output: Path, composer: FakeComposer) -> None:
+    composer.answer = nobody
+    for _ in range(2):
+        assert ", 0 to review" in crop(photos, "-o", output, "--min-score", 1).stderr
+
+
+def test_another_least_score_judges_anew_and_cuts_nothing(
+    photos: Path, output: Path, composer: FakeComposer, tmp_path: Path
+) -> None:
+    listed = tmp_path / "review.txt"
+    path = photos / "a.jpg"
+    crop(photos, "-o", output)
+    before = files(output)
+    composer.seen.clear()
+    for least, named in ((0.2, []), (0.5, [path]), (0.85, [path]), (0.1, [])):
+        stderr = crop(photos, "-o", output, "--min-score", least, "--review-list", listed).stderr
+        assert "0 done, 1 unchanged, 0 no subject, 0 failed" in stderr
+        assert f", {len(named)} to review" in stderr
+        assert listed.read_text().splitlines() == [str(path) for path in named]
+    assert composer.seen == []
+    assert files(output) == before
+
+
+def test_the_review_list_is_fit_to_be_read_again(
+    photos: Path, output: Path, tmp_path: Path, composer: FakeComposer
+) -> None:
+    odd = photos / "new\nline.jpg"
+    write_photo(odd)
+    (photos / "broken.jpg").write_bytes(b"")
+    listed, failed = tmp_path / "review", tmp_path / "failed"
+    lists = ("--review-list", listed, "--failed-list", failed, "-0")
+    crop(photos, "-o", output, "--min-score", 0.5, *lists, code=ExitCode.SOME_FAILED)
+    assert sorted(listed.read_bytes().split(b"\0")) == sorted([b"", os.fsencode(photos / "a.jpg"), os.fsencode(odd)])
+    assert failed.read_bytes() == os.fsencode(photos / "broken.jpg") + b"\0"
+    composer.answer = lambda _image, _aspect: scored(0.9, 0.9, 0.9)
+    stderr = crop(photos, "-o", output, "--files-from", listed, "-0", "--overwrite", "--min-score", 0.5).stderr
+    assert "2 done, 0 unchanged, 0 no subject, 0 failed" in stderr
+    assert ", 0 to review" in stderr
+    assert read(output / "a.jpg.json").warnings == ()
+
+
+def test_programs_are_told_which_crop_is_doubtful(photos: Path, output: Path) -> None:
+    for status in ("done", "unchanged"):
+        (line,) = crop(photos, "-o", output, "--min-score", 0.85, "--json").stdout.splitlines()
+        told = json.loads(line)
+        assert told["status"] == status
+        assert told["review"] == [{"shot": "medium", "score": 0.8}, {"shot": "close_up", "score": 0.3}]
+    assert json.loads(crop(photos, "-o", output, "--json").stdout)["review"] == []
+
+
+def test_quiet_runs_keep_doubts_to_the_list(photos: Path, output: Path, tmp_path: Path) -> None:
+    listed = tmp_path / "review.txt"
+    assert crop(photos, "-o", output, "-q", "--min-score", 0.5, "--review-list", listed).output == ""
+    assert listed.read_text() == f"{photos / 'a.jpg'}\n"
+
+
+def test_only_the_shots_that_are_cut_count(photos: Path, output: Path) -> None:
+    arguments = (photos, "-o", output, "--shots", "medium", "--min-score", 0.5)
+    for _ in range(2):
+        assert ", 0 to review" in crop(*arguments).stderr
+
+
+def test_a_box_that_a_person_has_accepted_is_doubtful_no_more(photos: Path, output: Path) -> None:
+    crop(photos, "-o", output, "--min-score", 0.5)
+    sidecar = output / "a.jpg.json"
+    document = json.loads(sidecar.read_text("utf-8"))
+    document["shots"][2]["edited"] = True
+    sidecar.write_text(json.dumps(document, indent=2) + "\n", "utf-8")
+    stderr = crop(photos, "-o", output, "--min-score", 0.5).stderr
+    assert "0 done, 1 unchanged" in stderr
+    assert ", 0 to review" in stderr
+
+
+def test_doubts_survive_a_new_cut_from_the_record(photos: Path, output: Path, composer: FakeComposer) -> None:
+    crop(photos, "-o", output, "--min-score", 0.5)
+    composer.seen.clear()
+    assert ", 1 to review" in crop(photos, "-o", output, "--min-score", 0.4, "--quality", 80).stderr
+    assert composer.seen == []
+    assert read(output / "a.jpg.json").warnings == (f"{CLOSE_UP_SCORES_LOW}, below 0.4",)
+
+
+def test_strange_scores_and_lists_are_refused(photos: Path, output: Path, tmp_path: Path) -> None:
+    crop(photos, "-o", output, "--min-score", 1.5, code=ExitCode.USAGE)
+    alone = crop(photos, "-o", output, "--review-list", tmp_path / "list", code=ExitCode.USAGE)
+    assert "--review-list needs --min-score" in alone.stderr
+    unwritable = tmp_path / "missing" / "list"
+    refused = crop(photos, "-o", output, "--min-score", 0.5, "--review-list", unwritable, code=ExitCode.OUTPUT)
+    assert "choose another --review-list" in refused.stderr
+
+
+def test_the_least_score_can_be_kept_in_a_file(photos: Path, output: Path, tmp_path: Path) -> None:
+    config = tmp_path / "kept.toml"
+    config.write_text("[crop]\nmin-score = 0.5\n")
+    assert ", 1 to review" in crop(photos, "-o", output, "--config", config).stderr
+
+
+def test_a_box_that_a_person_has_set_leaves_the_review(photos: Path, output: Path) -> None:
+    crop(photos, "-o", output, "--min-score", 0.5)
+    sidecar = output / "a.jpg.json"
+    document = json.loads(sidecar.read_text("utf-8"))
+    document["shots"][2]["box"]["width"] -= 1
+    sidecar.write_text(json.dumps(document), "utf-8")
+    assert CliRunner().invoke(cli, ["apply", str(sidecar)]).exit_code == ExitCode.OK
+    assert read(sidecar).warnings == ()
+    stderr = crop(photos, "-o", output, "--min-score", 0.5).stderr
+    assert "0 done, 1 unchanged" in stderr
+    assert ", 0 to review" in stderr
