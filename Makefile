@@ -59,9 +59,9 @@ bench: $(VENV_TEST)/ready-to-test ## Time it beside its limits
 reliability: $(VENV_TEST)/ready-to-test ## Kill, starve and feed it as docs/reliability.md says, some 20 minutes
 	$(DEV)/python benchmarks/reliability.py --markdown docs/reliability.md
 
-bench-quality: $(VENV)/ready ## Score the default model on annotated photos: DATA=path
+bench-quality: $(VENV_TEST)/ready-to-test ## Score the default model beside baselines: DATA=path, other MODEL=, OUT=runs/quality
 	$(call need,DATA)
-	$(RUN)/shotcrop eval "$(DATA)"
+	$(DEV)/python benchmarks/quality.py "$(DATA)" $(if $(MODEL),--model "$(MODEL)") $(if $(OUT),--out "$(OUT)")
 
 train-nano: $(VENV_TEST)/ready-to-test ## Train and export the default model into runs/nano, going on where it was cut: DATA=path
 	$(call need,DATA)

@@ -4,26 +4,60 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import jsonschema
 import pytest
 from PIL import Image
 
+from conftest import names_in
+from drawn_photos import (
+    FACES,
+    PHOTOS,
+    Drawn,
+    behind_a_visor,
+    far_away,
+    flat,
+    from_behind,
+    gradient,
+    landscape,
+    noise,
+    side_by_side,
+    tight,
+)
 from shotcrop_cli.geometry import ioa
 from shotcrop_cli.model.bundle import read_bundle
 from shotcrop_cli.model.composer import find_model, load_composer
 from shotcrop_cli.model.resolve import resolve_model
-from shotcrop_cli.shots import SHOT_TYPES, Box, Composition, ShotType
+from shotcrop_cli.scores import NESTED
+from shotcrop_cli.shots import SHOT_TYPES, Answer, Box, Composer, Composition, NoSubject, ShotType
 from shotcrop_cli.sidecar import SCHEMA_PATH
 
-PHOTOS = Path(__file__).parent.parent / "examples" / "photos"
-FACES = {
-    "astronaut.jpg": Box(0.37, 0.17, 0.52, 0.36),
-    "camera.jpg": Box(0.36, 0.24, 0.50, 0.37),
-    "commodore.jpg": Box(0.36, 0.24, 0.66, 0.51),
+PEOPLED: dict[str, Callable[[], Drawn]] = {
+    **{f"{name} far away left": partial(far_away, name, 0.3, (0.2, 0.4)) for name in FACES},
+    **{f"{name} far away right": partial(far_away, name, 0.3, (0.6, 0.45)) for name in FACES},
+    **{f"{name} a speck": partial(far_away, name, 0.06, (0.4, 0.6)) for name in FACES},
+    **{f"{name} from behind": partial(from_behind, name) for name in FACES},
+    **{f"{name} behind a visor": partial(behind_a_visor, name) for name in FACES},
+    **{f"{name} tight": partial(tight, name, 0.7) for name in FACES},
+    "two": partial(side_by_side, "astronaut.jpg", "camera.jpg"),
+    "two others": partial(side_by_side, "commodore.jpg", "astronaut.jpg"),
+    "three": partial(side_by_side, *FACES),
 }
-"""The faces in the example photos, brow to chin, measured by eye."""
+EMPTY: dict[str, Callable[[], Drawn]] = {
+    "dusk": gradient,
+    "upright dusk": partial(gradient, 600, 900),
+    "black": partial(flat, 0),
+    "white": partial(flat, 255),
+    "grain": partial(noise, 800, 600),
+    "clouds": partial(noise, 16, 12),
+    "hills": landscape,
+    "upright hills": partial(landscape, 500, 900),
+    "panorama": partial(landscape, 2400, 600),
+    "house": partial(landscape, house=True),
+}
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +116,91 @@ def test_a_batch_answers_like_its_photos_one_by_one() -> None:
         for kind in ShotType:
             assert together[kind].caption == alone[kind].caption
             assert tuple(together[kind].box) == pytest.approx(tuple(alone[kind].box), abs=1e-3)
+
+
+@pytest.fixture(scope="module")
+def composer() -> Composer:
+    return load_composer(find_model(), "cpu")
+
+
+def ask(composer: Composer, drawn: Drawn) -> Answer:
+    image = drawn.image
+    (answer,) = composer.compose([image.resize(composer.thumbnail_size)], [image.width / image.height])
+    return answer
+
+
+def triple_of(composer: Composer, drawn: Drawn) -> Composition:
+    answer = ask(composer, drawn)
+    assert isinstance(answer, Composition), "nobody was seen"
+    return answer
+
+
+def holds(box: Box, face: Box) -> bool:
+    """Tell whether the middle of a face lies in a box."""
+    x, y = face.centre
+    return box.x0 < x < box.x1 and box.y0 < y < box.y1
+
+
+@pytest.mark.parametrize("draw", [*PEOPLED.values(), *EMPTY.values()], ids=[*PEOPLED, *EMPTY])
+def test_any_photo_gets_nested_boxes_that_shrink_or_none_at_all(composer: Composer, draw: Callable[[], Drawn]) -> None:
+    answer = ask(composer, draw())
+    if isinstance(answer, NoSubject):
+        return
+    assert isinstance(answer, Composition)
+    wide, medium, tight_one = (shot.box for shot in answer.shots)  # that they lie in the frame is what a `Box` is
+    assert wide.area > medium.area > tight_one.area
+    assert min(ioa(medium, wide), ioa(tight_one, medium)) >= NESTED
+    assert all(shot.score is not None and 0.0 <= shot.score <= 1.0 for shot in answer.shots)
+    assert all(shot.caption for shot in answer.shots)
+
+
+@pytest.mark.parametrize("draw", EMPTY.values(), ids=EMPTY)
+def test_nobody_is_invented(composer: Composer, draw: Callable[[], Drawn]) -> None:
+    assert isinstance(ask(composer, draw()), NoSubject)
+
+
+def test_the_record_of_an_empty_photo_has_neither_shots_nor_words(tmp_path: Path) -> None:
+    photos, output = tmp_path / "photos", tmp_path / "shots"
+    photos.mkdir()
+    EMPTY["hills"]().image.save(photos / "hills.jpg")
+    command = [sys.executable, "-m", "shotcrop_cli", "crop", str(photos), "-o", str(output)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "0 done, 0 unchanged, 1 no subject, 0 failed" in done.stderr
+    assert [name for name in names_in(output) if not name.startswith(".")] == ["hills.jpg.json"]
+    sidecar = json.loads((output / "hills.jpg.json").read_text("utf-8"))
+    assert (sidecar["status"], sidecar["shots"], set(sidecar["reasoning"].values())) == ("no_subject", [], {""})
+
+
+@pytest.mark.parametrize("name", [name for name in PEOPLED if "far away" in name])
+def test_somebody_whose_head_is_a_twentieth_of_the_photo_is_found(composer: Composer, name: str) -> None:
+    drawn = PEOPLED[name]()
+    (face,) = drawn.faces
+    assert 0.03 < face.height < 0.09
+    assert all(holds(shot.box, face) for shot in triple_of(composer, drawn).shots)
+
+
+@pytest.mark.parametrize("name", [name for name in PEOPLED if "behind" in name])
+def test_a_head_without_a_face_stays_in_all_shots(composer: Composer, name: str) -> None:
+    drawn = PEOPLED[name]()
+    (face,) = drawn.faces
+    assert all(holds(shot.box, face) for shot in triple_of(composer, drawn).shots)
+
+
+@pytest.mark.parametrize("name", ["two", "two others", "three"])
+def test_of_several_people_the_wide_shot_keeps_every_face_and_the_medium_one_somebodys(
+    composer: Composer, name: str
+) -> None:
+    drawn = PEOPLED[name]()
+    triple = triple_of(composer, drawn)
+    assert all(holds(triple[ShotType.ESTABLISHING].box, face) for face in drawn.faces)
+    assert any(holds(triple[ShotType.MEDIUM].box, face) for face in drawn.faces)
+
+
+@pytest.mark.parametrize("name", [name for name in PEOPLED if "tight" in name])
+def test_a_tight_portrait_is_hardly_tightened(composer: Composer, name: str) -> None:
+    triple = triple_of(composer, PEOPLED[name]())
+    assert triple[ShotType.MEDIUM].box.area > 0.7
+    assert triple[ShotType.CLOSE_UP].box.area > 0.3
 
 
 def test_a_run_tells_nobody_and_leaves_nothing_but_what_it_was_asked_for(tmp_path: Path) -> None:

@@ -134,6 +134,19 @@ def test_mean_baseline_can_be_taken_from_a_dataset(dataset: Path) -> None:
     assert run(dataset, "--baseline", "full", "--mean-from", dataset).exit_code == 2
 
 
+def test_captions_are_judged_by_what_a_training_set_teaches(dataset: Path, tmp_path: Path) -> None:
+    for name in ("a.jpg", "b.jpg", "c.jpg", "d.jpg"):
+        sidecar(tmp_path, name)
+        path = tmp_path / f"{name}.json"
+        content = json.loads(path.read_text("utf-8"))
+        shots = [shot | {"caption": f"Somebody, {shot['shot']}"} for shot in content["shots"]]
+        path.write_text(json.dumps(content | {"shots": shots}), encoding="utf-8")
+    assert ("caption_retrieval", None) not in figures(run(dataset, "--predictions", tmp_path, "--json"))
+    judged = figures(run(dataset, "--predictions", tmp_path, "--captions-from", dataset, "--json"))
+    # The training set calls every box alike, so that nothing can be learned from it.
+    assert judged["caption_retrieval", None] == pytest.approx(1 / 3)
+
+
 def test_sidecars_are_scored_with_gain_over_a_baseline(dataset: Path, tmp_path: Path) -> None:
     out = tmp_path / "shots"
     out.mkdir()

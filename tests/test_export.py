@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,14 +11,23 @@ from click.testing import CliRunner
 from PIL import Image, ImageOps
 
 from shotcrop_cli.commands.export_onnx import export_onnx_command
-from shotcrop_cli.errors import ModelError, OutputError
+from shotcrop_cli.dataset import Record
+from shotcrop_cli.detections import Detections
+from shotcrop_cli.errors import ModelError, OutputError, ShotcropError
 from shotcrop_cli.geometry import flip
-from shotcrop_cli.model.bundle import DECODER, EXPORT_RECORD, MANIFEST, read_bundle
+from shotcrop_cli.model.bundle import DECODER, EXPORT_RECORD, MANIFEST, Bundle, read_bundle
 from shotcrop_cli.model.composer import find_model, load_composer
-from shotcrop_cli.model.grammar import LAYOUT
+from shotcrop_cli.model.grammar import LAYOUT, prompt
+from shotcrop_cli.model.network import OnnxNetwork
+from shotcrop_cli.model.past import Caching
+from shotcrop_cli.model.session import Device
 from shotcrop_cli.shots import SHOT_TYPES, Composition, NoSubject
+from shotcrop_export import onnx
 from shotcrop_export import verify as verification
-from shotcrop_export.onnx import export
+from shotcrop_export.onnx import export, round_to_half
+from shotcrop_train.confidence import Curve
+from shotcrop_train.models import load_nano
+from shotcrop_train.nano.network import TorchNetwork, decoder_of
 from training import save_tiny_model, tiny_model
 
 
@@ -117,6 +128,50 @@ def test_a_model_that_needs_no_captions_decodes_none(photos: Path, tmp_path: Pat
     assert free.manifest.words
 
 
+@pytest.fixture(scope="module")
+def decoders(tmp_path_factory: pytest.TempPathFactory, photos: Path) -> dict[Caching, Bundle]:
+    """Return one checkpoint exported with each kind of decoder."""
+    folder = tmp_path_factory.mktemp("decoders")
+    checkpoint, chosen = save_tiny_model(folder / "checkpoint"), sorted(photos.iterdir())
+    return {kind: export(checkpoint, folder / kind, chosen, caching=kind)[0] for kind in Caching}
+
+
+@pytest.mark.parametrize("kind", Caching)
+@pytest.mark.parametrize("batch", [1, 4, 16])
+@pytest.mark.parametrize("words", [True, False])
+def test_runtime_writes_the_tokens_of_torch(
+    decoders: dict[Caching, Bundle], batch: int, kind: Caching, words: bool
+) -> None:
+    model, processor = load_nano(decoders[kind].folder.parent / "checkpoint")
+    round_to_half(model)
+    rules = replace(decoder_of(processor.tokenizer, model.config), words=words, no_subject_threshold=0.3)
+    pixels = np.random.default_rng(batch).normal(size=(batch, 3, 64, 64)).astype(np.float32)
+    prompts = [prompt(processor.num_image_tokens, f"<aspect_{number % 15}>") for number in range(batch)]
+    ids = np.array(processor.tokenizer(prompts)["input_ids"])
+    torch_network = TorchNetwork(model.eval())
+    torch_network.wide = False  # token by token, whatever the graph does
+    network = OnnxNetwork(decoders[kind], Device("cpu"))
+    assert network.wide is (kind is Caching.GROWN)
+    found, expected = (rules.decode(one, pixels, ids) for one in (network, torch_network))
+    assert [draft.tokens for draft in found] == [draft.tokens for draft in expected]
+    for one, other in zip(found, expected, strict=True):
+        sides, others = ([side for box in draft.boxes for side in box] for draft in (one, other))
+        assert sides == pytest.approx(others, abs=1e-4)
+
+
+def test_a_decoder_for_tensorrt_has_standard_operators_alone(decoders: dict[Caching, Bundle]) -> None:
+    import onnx
+
+    def domains(kind: Caching) -> set[str]:
+        return {node.domain for node in onnx.load(str(decoders[kind].path(DECODER))).graph.node}
+
+    assert domains(Caching.GROWN) == {""}
+    assert domains(Caching.IN_PLACE) == {"", "com.microsoft"}
+    network = OnnxNetwork(decoders[Caching.GROWN], Device("cpu"))
+    known = {one.name for one in network._decoder_shapes()}
+    assert known == {one.name for one in network.decoder.session.get_inputs()}
+
+
 def test_weights_are_stored_in_half_the_space(exported: Path) -> None:
     import onnx
 
@@ -185,3 +240,47 @@ def test_an_incomplete_model_is_refused(exported: Path, tmp_path: Path, missing:
     (model / missing).unlink()
     with pytest.raises(ModelError, match=missing):
         read_bundle(model)
+
+
+def test_calibrated_scores_follow_the_curve_and_the_boxes_stay(
+    exported: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[object] = []
+
+    def calibrate(composer: object, records: object) -> Curve:
+        seen.extend((composer, records))
+        return Curve(-2.0, 5.0)
+
+    monkeypatch.setattr(onnx, "calibrate", calibrate)
+    records = [Record(photos / "0.png", "", 64, 48, False, (), Detections(), None, True)]
+    bundle, _ = export(
+        save_tiny_model(tmp_path / "checkpoint"), tmp_path / "model", sorted(photos.iterdir()), calibration=records
+    )
+    assert seen[1] == records
+    assert bundle.manifest == replace(find_model(str(exported)).manifest, score_offset=-2.0, score_slope=5.0)
+    image = Image.open(photos / "0.png").convert("RGB").resize(load_composer(bundle, "cpu").thumbnail_size)
+    (raw,) = load_composer(find_model(str(exported)), "cpu").compose([image], [1.5])
+    (probable,) = load_composer(bundle, "cpu").compose([image], [1.5])
+    assert isinstance(raw, Composition) and isinstance(probable, Composition)
+    assert [shot.box for shot in raw.shots] == [shot.box for shot in probable.shots]
+    expected = [1.0 / (1.0 + np.exp(2.0 - 5.0 * (shot.score or 0.0))) for shot in raw.shots]
+    assert [shot.score for shot in probable.shots] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("flags", [["--no-mirror"], []])
+def test_calibration_needs_two_looks_and_enough_photos(photos: Path, tmp_path: Path, flags: list[str]) -> None:
+    (photos / "metadata.jsonl").write_text('{"file_name": "0.png", "width": 64, "height": 48, "no_subject": true}\n')
+    checkpoint = save_tiny_model(tmp_path / "checkpoint")
+    arguments = [str(checkpoint), str(tmp_path / "model"), "--photos", str(photos), "--calibrate-on", str(photos)]
+    with pytest.raises(ShotcropError, match="two looks" if flags else "cannot be calibrated"):
+        CliRunner().invoke(export_onnx_command, arguments + flags, catch_exceptions=False)
+    assert not (tmp_path / "model").exists()
+
+
+def test_half_a_curve_is_refused(exported: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(exported, folder)
+    content = json.loads((folder / MANIFEST).read_text("utf-8"))
+    (folder / MANIFEST).write_text(json.dumps({**content, "score_offset": 1.0}), "utf-8")
+    with pytest.raises(ModelError, match="an offset and a slope"):
+        read_bundle(folder)

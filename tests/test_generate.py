@@ -23,6 +23,8 @@ def decoder(threshold: float = 0.5, think: bool = True, words: bool = True) -> D
 class NoisyNetwork:
     """Answers every step with logits drawn at random: the worst model there is."""
 
+    wide = True
+
     def __init__(self, seed: int, scale: float = 10.0) -> None:
         self.rng, self.scale, self.batch = np.random.default_rng(seed), scale, 0
 
@@ -31,7 +33,7 @@ class NoisyNetwork:
         return self._logits(), self.rng.uniform(-0.2, 1.2, size=(self.batch, 2, 4)).astype(np.float32)
 
     def step(self, tokens: Ids) -> Floats:
-        assert tokens.shape == (self.batch,)
+        assert tokens.shape[0] == self.batch and tokens.shape[1] > 0
         return self._logits()
 
     def _logits(self) -> Floats:
@@ -115,6 +117,45 @@ def test_rows_of_a_batch_do_not_disturb_each_other() -> None:
     pixels, prompt = np.zeros((4, 3, 2, 2), np.float32), np.zeros((4, 3), np.int64)
     alike = decoder(2.0).decode(Repeating(5), pixels, prompt)
     assert all(draft.tokens == alike[0].tokens for draft in alike)
+
+
+class Telling(NoisyNetwork):
+    """A deterministic network whose logits depend on all tokens so far, and which counts its steps."""
+
+    def __init__(self, wide: bool) -> None:
+        super().__init__(0)
+        self.wide, self.steps, self.read = wide, 0, np.zeros((0, 0), np.int64)
+
+    def start(self, pixels: Floats, prompt: Ids) -> tuple[Floats, Floats]:
+        spots = np.random.default_rng(1).uniform(0.1, 0.9, size=(len(prompt), 2, 4)).astype(np.float32)
+        self.batch, self.read = len(prompt), prompt
+        return self._told(), spots
+
+    def step(self, tokens: Ids) -> Floats:
+        self.steps += 1
+        self.read = np.concatenate([self.read, tokens], axis=1)
+        return self._told()
+
+    def _told(self) -> Floats:
+        rows = [np.random.default_rng(row.tolist()).normal(size=len(VOCABULARY)) * 10 for row in self.read]
+        return np.stack(rows).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("words", "think", "steps"), [(False, True, (30, 15)), (False, False, (30, 12)), (True, True, None)]
+)
+def test_tokens_known_beforehand_share_a_step_and_change_no_answer(
+    words: bool, think: bool, steps: tuple[int, int] | None
+) -> None:
+    pixels, prompt = np.zeros((4, 3, 2, 2), np.float32), np.arange(12).reshape(4, 3)
+    one_by_one, together = Telling(wide=False), Telling(wide=True)
+    rules = decoder(1.1, think=think, words=words)
+    drafts = zip(rules.decode(one_by_one, pixels, prompt), rules.decode(together, pixels, prompt), strict=True)
+    for one, other in drafts:
+        assert (one.tokens, one.boxes, one.scores) == (other.tokens, other.boxes, other.scores)
+        assert (one.captions, one.confidences) == (other.captions, other.confidences)
+    assert together.steps < one_by_one.steps
+    assert steps is None or (one_by_one.steps, together.steps) == steps
 
 
 def test_no_subject_threshold_decides() -> None:

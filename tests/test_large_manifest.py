@@ -6,7 +6,8 @@ import pytest
 from shotcrop_cli.errors import DeviceError
 from shotcrop_cli.model.answer import CoordSpace
 from shotcrop_cli.model.large.manifest import FORMAT, Decoder, Family, LargeManifest, Precision, Prompt, Vision
-from shotcrop_cli.model.large.network import placed
+from shotcrop_cli.model.large.network import ENGINE_BATCH, decoder_shapes, placed
+from shotcrop_cli.model.past import Caching
 from shotcrop_cli.model.session import Device
 
 MEAN = (0.5, 0.5, 0.5)
@@ -15,6 +16,7 @@ MANIFEST = LargeManifest(
     Family.QWEN3_VL,
     "qwen3-vl-4b",
     Precision.FP16,
+    Caching.IN_PLACE,
     Prompt("", "", 400, 151655, (151645,), 512, CoordSpace.PERMILLE, True),
     Vision(16, 2, 2, 65536, 1 << 20, MEAN, MEAN, 48, 0, 16, 1024, 3),
     Decoder(36, 32, 8, 128, 2560, 9728, 262144, 151936),
@@ -53,8 +55,28 @@ def test_single_precision_stays_on_the_cpu() -> None:
             placed(device, full)
 
 
-def test_half_precision_runs_where_it_is_told_to_but_on_tensorrt() -> None:
+def test_half_precision_runs_where_it_is_told_to() -> None:
     for device in (Device("auto"), Device("cpu"), Device("cuda", 1), Device("auto", 0, ("cuda",))):
         assert placed(device, MANIFEST) == device
-    with pytest.raises(DeviceError, match="do not run on TensorRT"):
-        placed(Device("auto", 0, ("tensorrt", "cuda")), MANIFEST)
+
+
+def test_tensorrt_runs_decoders_of_standard_operators_alone_in_any_precision() -> None:
+    device = Device("auto", 0, ("tensorrt", "cuda"))
+    with pytest.raises(
+        DeviceError, match=r"qwen3-vl-4b has a decoder that TensorRT cannot run \(export it with --decod"
+    ):
+        placed(device, MANIFEST)
+    for precision in Precision:
+        assert placed(device, replace(MANIFEST, caching=Caching.GROWN, precision=precision)) == device
+
+
+def test_an_engine_takes_prompts_and_steps_of_every_photo() -> None:
+    shapes = {one.name: one for one in decoder_shapes(replace(MANIFEST, caching=Caching.GROWN))}
+    assert len(shapes) == 4 + 2 * 36 + 3
+    prompt = 400 + 1024
+    assert shapes["inputs_embeds"].most == (ENGINE_BATCH, prompt, 2560)
+    assert shapes["past.35.value"].least == (1, 8, 0, 128)
+    assert shapes["past.35.value"].most == (ENGINE_BATCH, 8, prompt + 512, 128)
+    assert shapes["attention_mask"].most == (ENGINE_BATCH, prompt + 512)
+    for one in shapes.values():
+        assert all(low <= middle <= high for low, middle, high in zip(one.least, one.usual, one.most, strict=True))

@@ -23,7 +23,7 @@ from large import ANSWER, BOXES, save_diverse_vlm, save_taught_vlm, write_noise
 from shotcrop_cli.commands.export_onnx import export_onnx_command
 from shotcrop_cli.errors import AnswerError, ModelError
 from shotcrop_cli.model.answer import CoordSpace
-from shotcrop_cli.model.bundle import DECODER, EMBED, EXPORT_RECORD, LARGE_GRAPHS, MANIFEST, WEIGHTS, read_bundle
+from shotcrop_cli.model.bundle import DECODER, EMBED, EXPORT_RECORD, LARGE_GRAPHS, MANIFEST, ROWS, WEIGHTS, read_bundle
 from shotcrop_cli.model.composer import find_model, load_composer
 from shotcrop_cli.model.large.composer import LargeComposer
 from shotcrop_cli.model.large.manifest import LargeManifest, Precision
@@ -37,6 +37,8 @@ from shotcrop_export.large.onnx import LargeOptions, export_large
 from shotcrop_train.models import load_base
 from vlm import FAMILIES, photo
 
+DECODERS = ("gqa", "concat")
+STEPS = 40
 SIZES = [(64, 48), (200, 120), (33, 90), (150, 149)]
 """Photos of four shapes, whose grids of patches differ."""
 
@@ -46,7 +48,8 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_noise(tmp_path_factory.mktemp("noise") / "photos", SIZES)
 
 
-Exported = Callable[[str], Path]
+Exported = Callable[..., Path]
+Generated = Callable[[str, int], list[list[int]]]
 
 
 @pytest.fixture(scope="module")
@@ -54,14 +57,16 @@ def exported(tmp_path_factory: pytest.TempPathFactory, photos: Path) -> Exported
     """Return what exports a model of a family with diverse answers, once."""
     root = tmp_path_factory.mktemp("diverse")
 
-    def export(family: str) -> Path:
-        if not (root / family).exists():
-            checkpoint = save_diverse_vlm(root / "checkpoints" / family, family)
-            arguments = [str(checkpoint), str(root / family), "--photos", str(photos), "--answer-tokens", "24"]
-            result = CliRunner().invoke(export_onnx_command, arguments, catch_exceptions=False)
+    def export(family: str, decoder: str = "gqa") -> Path:
+        checkpoint, model = root / "checkpoints" / family, root / f"{family}-{decoder}"
+        if not checkpoint.exists():
+            save_diverse_vlm(checkpoint, family)
+        if not model.exists():
+            arguments = [str(checkpoint), str(model), "--photos", str(photos), "--answer-tokens", "24"]
+            result = CliRunner().invoke(export_onnx_command, [*arguments, "--decoder", decoder], catch_exceptions=False)
             assert result.exit_code == 0
             assert "tokens equal over 8 answers" in result.output
-        return root / family
+        return model
 
     return export
 
@@ -88,9 +93,10 @@ def endless(folder: Path, tokens: int) -> LargeComposer:
     return LargeComposer(bundle, manifest, LargeNetwork(bundle, manifest, Device("cpu")), 64)
 
 
+@pytest.mark.parametrize("decoder", DECODERS)
 @pytest.mark.parametrize("family", FAMILIES)
-def test_export_is_verified_alone_and_in_fours_and_says_so(exported: Exported, family: str) -> None:
-    record = json.loads((exported(family) / EXPORT_RECORD).read_text("utf-8"))
+def test_export_is_verified_alone_and_in_fours_and_says_so(exported: Exported, family: str, decoder: str) -> None:
+    record = json.loads((exported(family, decoder) / EXPORT_RECORD).read_text("utf-8"))
     difference = record["torch_onnx_difference"]
     assert difference["answers"] == 4 + 4  # four photos alone, and as a batch
     assert difference["equal_tokens"] == difference["tokens"] == 8 * 48
@@ -99,22 +105,70 @@ def test_export_is_verified_alone_and_in_fours_and_says_so(exported: Exported, f
     assert record["verified"] == "as exported"
 
 
+@pytest.fixture(scope="module")
+def generated(exported: Exported, photos: Path) -> Generated:
+    """Return what lets transformers answer 16 photos of four sizes, once per family and size of the batch."""
+    known: dict[tuple[str, int], list[list[int]]] = {}
+
+    def generate(family: str, batch: int) -> list[list[int]]:
+        if (family, batch) in known:
+            return known[family, batch]
+        images, answers = images_in(photos) * 4, []
+        base = load_base(exported(family).parent / "checkpoints" / family)
+        content = [{"type": "image"}, {"type": "text", "text": base.contract.prompt(None)}]
+        text = base.processor.apply_chat_template(
+            [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
+        )
+        base.model.generation_config = GenerationConfig(pad_token_id=0)  # without an end
+        for first in range(0, max(4, batch), batch):
+            part = [[one] for one in images[first : first + batch]]
+            inputs = base.processor(images=part, text=[text] * batch, padding=True, return_tensors="pt")
+            tokens = base.model.generate(**inputs, max_new_tokens=STEPS, do_sample=False)
+            answers += tokens[:, inputs["input_ids"].shape[1] :].tolist()
+        known[family, batch] = answers
+        return answers
+
+    return generate
+
+
+@pytest.mark.parametrize("batch", [1, 4, 16])
+@pytest.mark.parametrize("decoder", DECODERS)
 @pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("batch", [1, 4])
-def test_runtime_writes_the_tokens_of_generate(exported: Exported, photos: Path, family: str, batch: int) -> None:
-    composer, images, steps = endless(exported(family), 40), images_in(photos), 40
-    base = load_base(exported(family).parent / "checkpoints" / family)
-    content = [{"type": "image"}, {"type": "text", "text": base.contract.prompt(None)}]
-    text = base.processor.apply_chat_template(
-        [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
-    )
-    base.model.generation_config = GenerationConfig(pad_token_id=0)  # without an end
-    for first in range(0, len(images), batch):
-        part = images[first : first + batch]
-        inputs = base.processor(images=[[one] for one in part], text=[text] * batch, padding=True, return_tensors="pt")
-        expected = base.model.generate(**inputs, max_new_tokens=steps, do_sample=False)
-        found = composer.write([cut(one, composer.manifest.vision) for one in part])
-        assert found == expected[:, inputs["input_ids"].shape[1] :].tolist()
+def test_runtime_writes_the_tokens_of_generate(
+    exported: Exported, generated: Generated, photos: Path, family: str, decoder: str, batch: int
+) -> None:
+    composer, expected = endless(exported(family, decoder), STEPS), generated(family, batch)
+    patches = [cut(one, composer.manifest.vision) for one in images_in(photos) * 4]
+    found = [composer.write(patches[first : first + batch]) for first in range(0, len(expected), batch)]
+    assert [answer for part in found for answer in part] == expected
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_answers_that_have_ended_leave_the_batch_and_change_no_other(
+    exported: Exported, photos: Path, monkeypatch: pytest.MonkeyPatch, decoder: str
+) -> None:
+    composer = endless(exported("qwen3-vl", decoder), STEPS)
+    patches = [cut(one, composer.manifest.vision) for one in images_in(photos) * 2]
+    whole = composer.write(patches)
+    # The end that answers come to at the most different times, none of them at once.
+    later = {token for answer in whole for token in answer} - {answer[0] for answer in whole}
+    end = max(sorted(later), key=lambda token: len({len(until(token, answer)) for answer in whole}))
+    composer.manifest = replace(composer.manifest, prompt=replace(composer.manifest.prompt, end_tokens=(end,)))
+    expected = [until(end, answer) for answer in whole]
+    assert len({len(answer) for answer in expected}) > 2
+    rows: list[int] = []
+    step = LargeNetwork.step
+    monkeypatch.setattr(LargeNetwork, "step", lambda self, tokens: rows.append(len(tokens)) or step(self, tokens))
+    assert composer.write(patches) == expected
+    assert set(rows) <= {8, 4, 2, 1} and min(rows) < 8 == rows[0]
+    assert sum(rows) < 8 * len(rows)
+    assert sum(rows) < 2 * sum(map(len, expected)) + 8  # never more than half of the rows stand idle
+    assert composer.write(patches) == expected  # the next batch is whole again
+
+
+def until(end: int, answer: list[int]) -> list[int]:
+    """Cut an answer behind its end."""
+    return answer[: answer.index(end) + 1] if end in answer else answer
 
 
 def test_photos_that_do_not_fit_in_memory_together_are_answered_in_parts(exported: Exported, photos: Path) -> None:
@@ -225,7 +279,7 @@ def test_a_model_that_answers_otherwise_is_not_exported(
     exported: Exported, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def graphs_of_another_model(_model: Any, _manifest: LargeManifest, folder: Path) -> None:
-        for name in (*LARGE_GRAPHS, *WEIGHTS):
+        for name in (*LARGE_GRAPHS, ROWS, *WEIGHTS):
             shutil.copy(exported("qwen3-vl") / name, folder / name)
 
     monkeypatch.setattr(onnx, "export_graphs", graphs_of_another_model)

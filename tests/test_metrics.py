@@ -105,7 +105,9 @@ def test_no_subject_rates_name_recall_and_false_alarms() -> None:
     scores = no_subject_rates([True, True, False, True], [False, True])
     assert scores.value("no_subject_recall") == 0.75
     assert scores.value("no_subject_false_alarm") == 0.5
+    assert scores.value("no_subject_precision") == 0.75
     assert no_subject_rates([True], []).get("no_subject_false_alarm") is None
+    assert no_subject_rates([False], [False]).get("no_subject_precision") is None
 
 
 def test_intervals_repeat_and_hold_the_mean() -> None:
@@ -129,7 +131,9 @@ def test_every_metric_that_is_measured_has_a_meaning() -> None:
     scores = evaluate([case(TRUTH, truth=compose(WIDE, MIDDLE, TIGHT, facing="left"))], baseline=TRUTH)
     names = [measure.name for measure in MEASURES]
     assert {metric.name for metric in scores.metrics} == set(names) - {
+        "caption_retrieval",
         "joint_cut",
+        "no_subject_precision",
         "no_subject_recall",
         "no_subject_false_alarm",
     }

@@ -132,7 +132,7 @@ def test_cached_steps_give_the_logits_of_a_whole_pass() -> None:
     with torch.no_grad():
         logits = model(input_ids=torch.from_numpy(whole), pixel_values=torch.from_numpy(pixels[:1])).logits[0].numpy()
     network = TorchNetwork(model)
-    stepped = [network.start(pixels[:1], ids[:1])[0]] + [network.step(np.array([token])) for token in draft.tokens]
+    stepped = [network.start(pixels[:1], ids[:1])[0]] + [network.step(np.array([[token]])) for token in draft.tokens]
     assert np.abs(np.concatenate(stepped) - logits[ids.shape[1] - 1 :]).max() < 1e-4
 
 

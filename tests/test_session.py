@@ -21,7 +21,7 @@ from shotcrop_cli.model.session import (
     parse_devices,
     with_providers,
 )
-from shotcrop_cli.model.tensorrt import LARGEST_BATCH, TENSORRT, Engine
+from shotcrop_cli.model.tensorrt import LARGEST_BATCH, TENSORRT, Engine, Shapes
 
 
 @pytest.mark.parametrize(
@@ -196,7 +196,9 @@ def test_tensorrt_is_told_every_shape_and_where_to_keep_its_engines(
     monkeypatch.setattr(session, "gpu_names", lambda: ("Gold", "Silver 80GB"))
     runtime = FakeRuntime([TENSORRT, CUDA, CPU], [TENSORRT, CUDA, CPU])
     use(monkeypatch, runtime)
-    engine = Engine("ab" * 32, (("pixel_values", (3, 256, 256)), ("mask", ())))
+    engine = Engine(
+        "ab" * 32, (Shapes.per_photo("pixel_values", (3, 256, 256)), Shapes("past", (1, 0), (32, 70), (256, 99)))
+    )
     open_session(Path("graph.onnx"), with_providers(Device("cuda", 1), ["tensorrt"]), engine=engine)
     folder = tmp_path / "shotcrop" / "abababababababab-onnxruntime-9.8.7-silver-80gb"
     assert folder.is_dir()
@@ -208,9 +210,9 @@ def test_tensorrt_is_told_every_shape_and_where_to_keep_its_engines(
             "trt_engine_cache_path": str(folder),
             "trt_timing_cache_enable": True,
             "trt_timing_cache_path": str(folder),
-            "trt_profile_min_shapes": "pixel_values:1x3x256x256,mask:1",
-            "trt_profile_opt_shapes": "pixel_values:32x3x256x256,mask:32",
-            "trt_profile_max_shapes": f"pixel_values:{LARGEST_BATCH}x3x256x256,mask:{LARGEST_BATCH}",
+            "trt_profile_min_shapes": "pixel_values:1x3x256x256,past:1x0",
+            "trt_profile_opt_shapes": "pixel_values:32x3x256x256,past:32x70",
+            "trt_profile_max_shapes": f"pixel_values:{LARGEST_BATCH}x3x256x256,past:256x99",
         },
     )
 
@@ -219,7 +221,9 @@ def test_other_providers_build_no_engines(monkeypatch: pytest.MonkeyPatch, tmp_p
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     runtime = FakeRuntime([TENSORRT, CUDA, CPU], [CUDA, CPU])
     use(monkeypatch, runtime)
-    open_session(Path("graph.onnx"), Device("cuda"), engine=Engine("ab" * 32, (("pixel_values", (3, 8, 8)),)))
+    open_session(
+        Path("graph.onnx"), Device("cuda"), engine=Engine("ab" * 32, (Shapes.per_photo("pixel_values", (3, 8, 8)),))
+    )
     assert [one if isinstance(one, str) else one[0] for one in runtime.asked] == [CUDA, CPU]  # type: ignore[index]
     assert list(tmp_path.iterdir()) == []
 
@@ -230,7 +234,7 @@ def test_engines_that_cannot_be_kept_are_an_error_of_the_output(
     (tmp_path / "shotcrop").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     use(monkeypatch, FakeRuntime([TENSORRT, CUDA, CPU], [TENSORRT, CPU]))
-    engine = Engine("ab" * 32, (("pixel_values", (3, 8, 8)),))
+    engine = Engine("ab" * 32, (Shapes.per_photo("pixel_values", (3, 8, 8)),))
     with pytest.raises(OutputError, match=r"engines cannot be kept: .*XDG_CACHE_HOME"):
         open_session(Path("graph.onnx"), with_providers(Device("auto"), ["tensorrt"]), engine=engine)
 

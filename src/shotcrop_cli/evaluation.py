@@ -10,6 +10,7 @@ from shotcrop_cli import sidecar
 from shotcrop_cli.dataset import Record
 from shotcrop_cli.errors import AnswerError, PhotoError, ShotcropError
 from shotcrop_cli.metrics import Case, evaluate, no_subject_rates
+from shotcrop_cli.retrieval import Exhibit, Matcher, fit
 from shotcrop_cli.scores import Scores
 from shotcrop_cli.shots import SHOT_TYPES, Answer, Composer, Composition, NoSubject, Shot
 from shotcrop_cli.sidecar import SidecarStatus
@@ -52,6 +53,7 @@ def score(
     answers: Sequence[Answer],
     *,
     baseline: Composition | None = None,
+    matcher: Matcher | None = None,
     skipped: int = 0,
 ) -> Evaluation:
     """Score one answer per judged record.
@@ -60,6 +62,7 @@ def score(
         records: Rows for which `is_judged` holds.
         answers: In the same order.
         baseline: What to measure the gain over, if anything.
+        matcher: Judges the captions, see `caption_matcher`; None leaves them unmeasured.
         skipped: Rows left out beforehand, to be reported.
     """
     pairs = list(zip(records, answers, strict=True))
@@ -75,7 +78,7 @@ def score(
     ]
     said_nobody = [(record.no_subject, isinstance(answer, NoSubject)) for record, answer in pairs]
     empty = [said for no_subject, said in said_nobody if no_subject]
-    scores = evaluate(cases, baseline=baseline).metrics
+    scores = evaluate(cases, baseline=baseline, matcher=matcher).metrics
     if empty:
         peopled = [said for no_subject, said in said_nobody if not no_subject]
         scores += no_subject_rates(empty, peopled).metrics
@@ -83,6 +86,21 @@ def score(
         Failure(record.path, answer.message) for record, answer in pairs if isinstance(answer, AnswerError)
     )
     return Evaluation(len(cases), len(empty), skipped, failures, Scores(scores))
+
+
+def caption_matcher(records: Sequence[Record]) -> Matcher:
+    """Learn from a training set's captioned triples which words go with which boxes.
+
+    Raises:
+        ShotcropError: It has none.
+    """
+    triples = [Exhibit(one.composition, one.detections) for one in records if one.composition is not None]
+    try:
+        return fit(triples)
+    except ValueError as error:
+        raise ShotcropError(
+            f"captions cannot be judged: {error}", hint="name a training set with captioned expert triples"
+        ) from None
 
 
 def model_answers(

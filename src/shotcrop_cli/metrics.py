@@ -17,6 +17,7 @@ from shotcrop_cli import craft
 from shotcrop_cli.cuts import cuts_chin, joint_cuts
 from shotcrop_cli.detections import Detections, Face
 from shotcrop_cli.geometry import ioa, iou, visible_share
+from shotcrop_cli.retrieval import Exhibit, Matcher
 from shotcrop_cli.scores import (
     ACCURACY_THRESHOLDS,
     DISTINCT,
@@ -57,6 +58,7 @@ def evaluate(
     cases: Sequence[Case],
     *,
     baseline: Composition | Sequence[Composition | None] | None = None,
+    matcher: Matcher | None = None,
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Scores:
@@ -65,6 +67,7 @@ def evaluate(
     Args:
         cases: One per annotated photo.
         baseline: What to measure the gain over: one triple for all photos, or one answer per case.
+        matcher: Judges captions; None leaves them unmeasured.
         resamples: Bootstrap resamples of the photos.
         seed: Of the resampling, so that equal answers give equal intervals.
 
@@ -82,6 +85,8 @@ def evaluate(
         values = {**_localisation(case), **_set(case.answer), **_craft(case)}
         if baseline is not None:
             values |= _gain(case, rival)
+        if matcher is not None and case.answer is not None:
+            values |= _per_shot("caption_retrieval", matcher.retrieved(Exhibit(case.answer, case.detections)))
         photos.append(values)
     return summarise(photos, resamples=resamples, seed=seed)
 
@@ -96,12 +101,20 @@ def no_subject_rates(
         peopled: For each photo with people, whether the model said that there are none.
         resamples: Bootstrap resamples of the photos.
         seed: Of the resampling.
+
+    Returns:
+        Precision, which depends on how many photos of either kind there are, recall and false alarms.
     """
+    rightly_or_not = [1.0] * sum(empty) + [0.0] * sum(peopled)
+    precision: list[PhotoValues] = [{("no_subject_precision", None): right} for right in rightly_or_not]
     recall: list[PhotoValues] = [{("no_subject_recall", None): float(said)} for said in empty]
     alarms: list[PhotoValues] = [{("no_subject_false_alarm", None): float(said)} for said in peopled]
     return Scores(
-        summarise(recall, resamples=resamples, seed=seed).metrics
-        + summarise(alarms, resamples=resamples, seed=seed).metrics
+        tuple(
+            metric
+            for photos in (precision, recall, alarms)
+            for metric in summarise(photos, resamples=resamples, seed=seed).metrics
+        )
     )
 
 

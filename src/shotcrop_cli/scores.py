@@ -46,6 +46,8 @@ MEASURES: tuple[Measure, ...] = (
     Measure("face_inside", "share of close-ups that hold the lead's whole face"),
     Measure("joint_cut", "share with an edge through a joint of the lead (lower is better)"),
     Measure("chin_cut", "share with the lower edge through the lead's face (lower is better)"),
+    Measure("caption_retrieval", "share of captions that fit their own box best of the three (chance .333)"),
+    Measure("no_subject_precision", "share of photos said to be without people that are so"),
     Measure("no_subject_recall", "share of photos without people that are recognised as such"),
     Measure("no_subject_false_alarm", "share of photos with people said to be without (lower is better)"),
 )

@@ -36,6 +36,11 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
     help="Print the gain over this baseline; without a model or --predictions score the baseline itself.",
 )
 @click.option("--mean-from", type=_FOLDER, help="Dataset to take the boxes of `--baseline mean` from.")
+@click.option(
+    "--captions-from",
+    type=_FOLDER,
+    help="Dataset of expert triples to learn from which words go with which boxes, to measure `caption_retrieval`.",
+)
 @device_option
 @click.option(
     "-b", "--batch-size", type=click.IntRange(1), default=16, show_default=True, help="Photos per model call."
@@ -49,6 +54,7 @@ def eval_command(
     predictions: Path | None,
     baseline: str | None,
     mean_from: Path | None,
+    captions_from: Path | None,
     device: str,
     batch_size: int,
     limit: int | None,
@@ -60,7 +66,7 @@ def eval_command(
     answer counts as IoU 0.
     """
     from shotcrop_cli.dataset import read_dataset
-    from shotcrop_cli.evaluation import is_judged, score
+    from shotcrop_cli.evaluation import caption_matcher, is_judged, score
 
     if sum(source is not None for source in (model, checkpoint, predictions)) > 1:
         raise click.UsageError("--model, --checkpoint and --predictions exclude each other")
@@ -75,6 +81,7 @@ def eval_command(
         click.echo(f"{skipped} photos without annotation are skipped", err=True)
 
     rival = _baseline(Baseline(baseline), mean_from) if baseline else None
+    matcher = caption_matcher(read_dataset(captions_from)) if captions_from else None
     answers: Sequence[Answer]
     if predictions is not None:
         from shotcrop_cli.evaluation import sidecar_answers
@@ -86,7 +93,7 @@ def eval_command(
         composer = _trained(checkpoint, batch_size) if checkpoint else _exported(model, device)
         source = f"{composer.identity.id} on {composer.identity.provider}"
         answers = _ask(records, composer, batch_size)
-    evaluation = score(records, answers, baseline=rival, skipped=skipped)
+    evaluation = score(records, answers, baseline=rival, matcher=matcher, skipped=skipped)
     _warn(evaluation)
     _print(evaluation, dataset, source, baseline if rival else None, as_json)
 

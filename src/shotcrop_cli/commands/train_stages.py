@@ -58,10 +58,13 @@ def stages(offline: bool) -> Mapping[str, Stage]:
         from shotcrop_train import provenance
 
         photos, start = data / stage.photos, made(stage.start)
-        provenance.record(output, stage="export", recipe=stage, datasets=[photos], start=start)
-        verified = [record.path for record in read_dataset(photos)[:VERIFIED_PHOTOS]]
+        captioned = [data / name for name in stage.words]
+        provenance.record(output, stage="export", recipe=stage, datasets=[photos, *captioned], start=start)
+        records = read_dataset(photos)
+        verified = [record.path for record in records[:VERIFIED_PHOTOS]]
         target = output / "model"
-        export(Path(start), target, verified)
+        told = [record for folder in captioned for record in read_dataset(folder)]
+        export(Path(start), target, verified, calibration=records if stage.calibrate else (), told=told)
         return target
 
     return {"sft": sft, "pseudo-label": pseudo_label, "ssft": ssft, "grpo": grpo, "export": export}

@@ -2,12 +2,12 @@
 
     model.json             what the model is: kind, sizes, decoding settings (`Manifest`, or a large model's)
     tokenizer.json         vocabulary, for the `tokenizers` library
-    vision.onnx            pixel_values (B, 3, S, S) -> image_features (B, T, H), spots (B, 2, 4)
+    vision.onnx            pixel_values (B, 3, S, S) -> image_features (B, T, H), spots (B, 2, 4), maybe words (B, W)
     decoder.onnx           token ids, image features and key-value cache -> logits and cache
     shotcrop_export.json   how it was made: versions, hashes of the files above, measured difference to torch
 
-A large model has a further graph, embed.onnx, and its weights lie beside its graphs, in vision.onnx.data and so on; see
-`shotcrop_cli.model.large.network`.
+A large model has further graphs, embed.onnx and rows.onnx, and its weights lie beside its graphs, in vision.onnx.data
+and so on; see `shotcrop_cli.model.large.network`.
 
 The names and hashes make a folder self-contained: it can be copied anywhere, and an altered one is refused. Of a large
 model's weights only the size is looked at when it is opened: to hash gigabytes takes longer than to load them.
@@ -33,11 +33,12 @@ TOKENIZER = "tokenizer.json"
 VISION = "vision.onnx"
 EMBED = "embed.onnx"
 DECODER = "decoder.onnx"
+ROWS = "rows.onnx"
 EXPORT_RECORD = "shotcrop_export.json"
 NANO_FILES = (MANIFEST, TOKENIZER, VISION, DECODER)
 LARGE_GRAPHS = (VISION, EMBED, DECODER)
 WEIGHTS = tuple(f"{graph}.data" for graph in LARGE_GRAPHS)
-LARGE_FILES = (MANIFEST, TOKENIZER, *LARGE_GRAPHS, *WEIGHTS)
+LARGE_FILES = (MANIFEST, TOKENIZER, *LARGE_GRAPHS, ROWS, *WEIGHTS)
 HASHED_FILES = tuple(dict.fromkeys((*NANO_FILES, *LARGE_FILES)))
 """Every file that a model folder of any kind may hold beside its export record."""
 FORMAT = "shotcrop-nano/1"
@@ -64,6 +65,12 @@ class Manifest:
         captions: `free`, as the model writes them, or `grounded`, put into words from its chain of thought by rule.
         words: Whether the model's own captions are decoded, for the boxes after them or for themselves.
         mirror: Whether the photo's mirror image is asked about, too; see `shotcrop_cli.model.mirror`.
+        caching: How the decoder graph keeps its cache, `gqa` or `concat`; see `shotcrop_cli.model.past.Caching`.
+        score_offset: With `score_slope`, what turns the agreement of both looks into the probability that a shot is
+            right, 1 / (1 + exp(-(offset + slope * agreement))); None leaves the agreement as the score.
+        score_slope: See `score_offset`.
+        lexicon: Concepts that the vision graph's output `words` tells, in its order, each with the logit from which on
+            it is said; empty for a graph without that output. See `shotcrop_cli.model.wording`.
     """
 
     format: str
@@ -81,10 +88,18 @@ class Manifest:
     captions: str
     words: bool = True
     mirror: bool = False
+    caching: str = "gqa"
+    score_offset: float | None = None
+    score_slope: float | None = None
+    lexicon: tuple[tuple[str, float], ...] = ()
 
     def __post_init__(self) -> None:
         if self.captions == FREE_CAPTIONS and not self.words:
             raise ValueError("free captions have to be decoded")
+        if (self.score_offset is None) != (self.score_slope is None):
+            raise ValueError("a calibrated score has an offset and a slope")
+        # JSON has lists alone.
+        object.__setattr__(self, "lexicon", tuple((str(word), float(least)) for word, least in self.lexicon))
 
     def to_json(self) -> str:
         """Return the content of `model.json`."""
@@ -180,7 +195,10 @@ def _manifest(folder: Path) -> Manifest | LargeManifest:
     needed = {one.name for one in fields(Manifest) if one.default is MISSING}
     if odd := ", ".join(sorted(set(content) - known | needed - set(content))):
         raise ModelError(f"{folder / MANIFEST}: missing or unknown keys: {odd}", hint="export the model again")
-    manifest = Manifest(**content)
+    try:
+        manifest = Manifest(**content)
+    except ValueError as error:
+        raise ModelError(f"{folder / MANIFEST}: {error}", hint="export the model again") from None
     if manifest.control_tokens != control_token_hash():
         raise ModelError(
             f"model {folder} speaks another grammar than this version of shotcrop",

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image
 
+from shotcrop_cli.model.border import to_border
 from shotcrop_cli.model.bundle import FREE_CAPTIONS, Bundle, read_bundle, read_tokenizer
-from shotcrop_cli.model.generate import Decoder, Draft, caption_masks
-from shotcrop_cli.model.grammar import Vocabulary, aspect_token, captions, prompt, sentence, verbalise
+from shotcrop_cli.model.generate import Decoder, Draft, Floats, caption_masks
+from shotcrop_cli.model.grammar import Vocabulary, aspect_token, prompt, sentence
 from shotcrop_cli.model.large.manifest import LargeManifest
 from shotcrop_cli.model.mirror import merged, turned_back
 from shotcrop_cli.model.network import OnnxNetwork
 from shotcrop_cli.model.preprocess import pixel_values, squash
 from shotcrop_cli.model.resolve import resolve_model
 from shotcrop_cli.model.session import parse_device, with_providers
+from shotcrop_cli.model.wording import Company, captions, in_setting, verbalise
 from shotcrop_cli.shots import SHOT_TYPES, Answer, Composer, Composition, ModelIdentity, NoSubject, Shot
 
 
@@ -53,22 +56,37 @@ class NanoComposer:
         prompts = [prompt(self.manifest.image_tokens, aspect_token(aspect)) for aspect in aspects]
         ids = np.array([self.tokenizer.encode(text).ids for text in prompts], dtype=np.int64)
         if not self.manifest.mirror:
-            return [self._answer(draft) for draft in self.decoder.decode(self.network, pixels, ids)]
+            drafts = self.decoder.decode(self.network, pixels, ids)
+            return list(map(self._answer, drafts, self.network.words))
         both = np.concatenate((pixels, pixels[..., ::-1]))
         drafts = self.decoder.decode(self.network, both, np.concatenate((ids, ids)))
         looks = zip(drafts[: len(ids)], map(turned_back, drafts[len(ids) :]), strict=True)
-        return [self._answer(merged(*look, self.decoder.no_subject_threshold)) for look in looks]
+        words = (self.network.words[: len(ids)] + self.network.words[len(ids) :]) / 2
+        drafts = [merged(*look, self.decoder.no_subject_threshold) for look in looks]
+        return list(map(self._answer, drafts, words))
 
-    def _answer(self, draft: Draft) -> Answer:
+    def _answer(self, draft: Draft, words: Floats) -> Answer:
         if draft.empty:
             return NoSubject(draft.no_subject)
-        sure, boxes, scores = draft.sure_grounding(), draft.boxes[2:], draft.scores[2:]
+        sure, boxes = draft.sure_grounding(), to_border(draft.boxes[2:])
+        lexicon = self.manifest.lexicon
+        told = frozenset(word for (word, least), logit in zip(lexicon, words, strict=True) if logit >= least)
+        if lexicon:
+            sure = in_setting(sure, told)
+        scores = [self._probability(score) for score in draft.scores[2:]]
         if self.manifest.captions == FREE_CAPTIONS:
             texts = tuple(sentence(self.tokenizer.decode(caption)) for caption in draft.captions[: len(boxes)])
         else:
-            texts = captions(sure, boxes[-1])
+            texts = captions(sure, Company.of(draft.company), told, boxes, draft.scores[2:])
         shots = tuple(Shot(*shot) for shot in zip(SHOT_TYPES, boxes, texts, scores, strict=True))
         return Composition(shots, verbalise(sure), draft.grounding())
+
+    def _probability(self, agreement: float) -> float:
+        """Turn the agreement of both looks into the probability that a shot is right, where the model has a curve."""
+        offset, slope = self.manifest.score_offset, self.manifest.score_slope
+        if offset is None or slope is None:
+            return agreement
+        return 1.0 / (1.0 + math.exp(-(offset + slope * agreement)))
 
 
 def find_model(model: str | None = None, *, offline: bool = False) -> Bundle:

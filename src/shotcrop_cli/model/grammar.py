@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from enum import Enum
 
 from shotcrop_cli.errors import AnswerError
-from shotcrop_cli.geometry import clamp, visible_share
+from shotcrop_cli.geometry import clamp
+from shotcrop_cli.model.wording import verbalise
 from shotcrop_cli.shots import (
     FACINGS,
     NATIVE_SCALES,
@@ -29,7 +30,6 @@ from shotcrop_cli.shots import (
     Composition,
     Grounding,
     NoSubject,
-    Reasoning,
     Shot,
 )
 
@@ -227,51 +227,6 @@ def read(text: str) -> Composition | NoSubject:
     shots = tuple(Shot(shot_type, box(), sentence(next(fields))) for shot_type in SHOT_TYPES)
     grounding = Grounding(lead, head, int(people), setting, facing, scale)
     return Composition(shots, verbalise(grounding), grounding)
-
-
-def verbalise(grounding: Grounding) -> Reasoning:
-    """Put a grounded chain of thought into words, saying nothing that it does not hold."""
-    people = grounding.people or 0
-    count = ("", "One person", "Two people", "Three people", "Four or more people")[min(people, 4)]
-    place = {"indoor": "indoors", "outdoor": "outdoors"}.get(grounding.setting or "", "")
-    scene = " ".join(part for part in (count, place) if part)
-    subject = ""
-    if grounding.lead is not None:
-        x = grounding.lead.centre[0]
-        # Thirds of the frame, the photographer's own grid.
-        where = "left of centre" if x < 1 / 3 else "right of centre" if x > 2 / 3 else "in the centre"
-        facing = {
-            "camera": "facing the camera",
-            "left": "facing left",
-            "right": "facing right",
-            "away": "turned away",
-            "down": "looking down",
-            "up": "looking up",
-        }.get(grounding.facing or "", "")
-        subject = ", ".join(part for part in (f"The lead is {where}", facing) if part)
-    story = {
-        "wide": "From the wide scene to the person in it, then to the face",
-        "full": "From the whole figure in its place to the gesture, then to the face",
-        "medium": "From the person and the surroundings to the upper body, then to the face",
-        "close": "From a portrait that is already tight, step by step, to the face",
-    }.get(grounding.native_scale or "", "")
-    return Reasoning(*(f"{text[0].upper()}{text[1:]}." if text else "" for text in (scene, subject, story)))
-
-
-def captions(grounding: Grounding, close_up: Box) -> tuple[str, str, str]:
-    """Caption the three shots with what the chain of thought holds: short and general, but nothing made up.
-
-    Args:
-        grounding: The decoded chain of thought; number of people and setting are None where the model is unsure.
-        close_up: Box of the close-up; it is called the head's only when it shows the head.
-    """
-    scene = verbalise(grounding).scene.rstrip(".")
-    if grounding.people is None:
-        scene = f"The whole scene {scene.lower()}".strip()
-    lead = "the person" if grounding.people == 1 else "the leading person"
-    shows_head = grounding.head is not None and visible_share(grounding.head, close_up) >= 0.9
-    detail = f"Close-up of {lead}'s head" if shows_head else f"A detail of {lead}"
-    return scene, f"A closer view of {lead}", detail
 
 
 _PLACES = {token: place for place, token in enumerate(CONTROL_TOKENS)}

@@ -66,6 +66,7 @@ def merged(draft: Draft, other: Draft, no_subject_threshold: float) -> Draft:
         attributes=attributes,
         confidences=confidences,
         no_subject=no_subject,
+        company=tuple((p + q) / 2 for p, q in zip(draft.company, other.company, strict=True)),
     )
 
 

@@ -1,7 +1,6 @@
 """The compact model's two ONNX graphs behind the decoding loop's `Network` interface.
 
-The key-value cache is one pair of buffers per layer, as long as the longest answer. The decoder graph writes each
-step into them in place (ONNX Runtime's GroupQueryAttention), so a step copies nothing that grows.
+Which of two decoder graphs a model has is in its manifest; see `shotcrop_cli.model.past`.
 """
 
 from __future__ import annotations
@@ -13,11 +12,17 @@ import numpy as np
 from shotcrop_cli.model.bundle import DECODER, VISION, Bundle, Manifest
 from shotcrop_cli.model.generate import MAX_CAPTION_TOKENS, Floats, Ids
 from shotcrop_cli.model.grammar import LAYOUT, SHOT_TOKENS
+from shotcrop_cli.model.past import CacheShape, Caching, past_tokens
 from shotcrop_cli.model.session import Device, import_onnxruntime, open_session
-from shotcrop_cli.model.tensorrt import Engine
+from shotcrop_cli.model.tensorrt import LARGEST_BATCH, USUAL_BATCH, Engine, Shapes
 
+PROMPT_TEXT = 4
+"""Tokens of a prompt beside the visual ones; see `grammar.prompt`."""
 ANSWER_TOKENS = len(LAYOUT) + len(SHOT_TOKENS) * MAX_CAPTION_TOKENS
 """No answer is longer: every slot once, every caption at its longest."""
+SEEN_AT_ONCE = 4
+"""On a CPU more photos at once no longer fit its caches: 32 cost a tenth more each than 4, one by one they cost as much
+[O]."""
 
 
 class OnnxNetwork:
@@ -31,18 +36,25 @@ class OnnxNetwork:
 
     def __init__(self, bundle: Bundle, device: Device, threads: int | None = None) -> None:
         assert isinstance(bundle.manifest, Manifest)
-        self.manifest = bundle.manifest
-        size = self.manifest.image_size
-        engine = Engine(bundle.sha256, (("pixel_values", (3, size, size)),))
+        self.manifest = one = bundle.manifest
+        self.longest = min(one.context, one.image_tokens + PROMPT_TEXT + ANSWER_TOKENS)
+        size = one.image_size
+        engine = Engine(bundle.sha256, (Shapes.per_photo("pixel_values", (3, size, size)),))
         self.vision = open_session(bundle.path(VISION), device, threads, engine=engine)
-        # Its attention is ONNX Runtime's own, so that TensorRT would build an engine for every scrap between.
-        self.decoder = open_session(bundle.path(DECODER), device.without_tensorrt(), threads)
-        self.place = ("cuda", device.index) if self.decoder.on_cuda else ("cpu", 0)
-        names = [f"{layer}.{kind}" for layer in range(self.manifest.layers) for kind in ("key", "value")]
-        self.cache_names = names
-        self.caches: dict[int, list[Any]] = {}
+        # TensorRT does not know ONNX Runtime's own attention, and would build an engine for every scrap between.
+        self.wide = Caching(one.caching) is Caching.GROWN
+        self.decoder = open_session(
+            bundle.path(DECODER),
+            device if self.wide else device.without_tensorrt(),
+            threads,
+            engine=Engine(bundle.sha256, self._decoder_shapes()),
+        )
+        place = ("cuda", device.index) if self.decoder.on_cuda else ("cpu", 0)
+        self.past = past_tokens(Caching(one.caching), CacheShape(one.layers, one.key_value_heads, one.head_size), place)
         self.binding: Any = None
         self.length = 0
+        self.words: Floats = np.zeros((0, 0), dtype=np.float32)
+        """Logits (B, W) of the manifest's lexicon for the photos last read."""
 
     @property
     def provider(self) -> str:
@@ -51,56 +63,66 @@ class OnnxNetwork:
 
     def start(self, pixels: Floats, prompt: Ids) -> tuple[Floats, Floats]:
         """Read photos and prompts; see `shotcrop_cli.model.generate.Network`."""
-        batch = len(prompt)
-        with self.vision.at_work():
-            features, spots = self.vision.session.run(["image_features", "spots"], {"pixel_values": pixels})
+        features, spots = self._see(pixels)
         self.length = 0
         self.binding = self.decoder.session.io_binding()
-        runtime = import_onnxruntime()
         with self.decoder.at_work():
             # Bound once for the whole batch: steps do not read the features, but the graph asks for them.
-            self.features = runtime.OrtValue.ortvalue_from_numpy(features, *self.place)
-            caches = self._cache(batch)
+            self.features = import_onnxruntime().OrtValue.ortvalue_from_numpy(features, *self.past.place)
+            self.past.start(len(prompt), self.longest)
         self.binding.bind_ortvalue_input("image_features", self.features)
-        for name, cache in zip(self.cache_names, caches, strict=True):
-            self.binding.bind_ortvalue_input(f"past.{name}", cache)
-            self.binding.bind_ortvalue_output(f"present.{name}", cache)
-        self.binding.bind_output("logits", "cpu")
-        return self._run(prompt), spots
+        return self.step(prompt), spots
 
     def step(self, tokens: Ids) -> Floats:
-        """Append one token per photo; see `shotcrop_cli.model.generate.Network`."""
-        return self._run(tokens[:, None])
-
-    def _run(self, ids: Ids) -> Floats:
-        self.length += ids.shape[1]
+        """Append tokens to each photo; see `shotcrop_cli.model.generate.Network`."""
+        self.length += tokens.shape[1]
         # The binding does not own what it is given: the arrays must outlive the run.
-        inputs = {
-            "input_ids": np.ascontiguousarray(ids),
-            "last_positions": np.full(len(ids), self.length - 1, dtype=np.int32),
-            "length": np.array(self.length, dtype=np.int32),
-        }
+        inputs: dict[str, Any] = {"input_ids": np.ascontiguousarray(tokens)}
+        if not self.wide:
+            inputs["last_positions"] = np.full(len(tokens), self.length - 1, dtype=np.int32)
+            inputs["length"] = np.array(self.length, dtype=np.int32)
         for name, array in inputs.items():
             self.binding.bind_cpu_input(name, array)
+        self.binding.clear_binding_outputs()
+        self.past.bind(self.binding)
+        self.binding.bind_output("logits", "cpu")
         with self.decoder.at_work():
             self.decoder.session.run_with_iobinding(self.binding)
-        # A copy, since the next step writes to the same memory. Outputs come in the order they were bound.
-        logits: Floats = self.binding.get_outputs()[len(self.cache_names)].numpy().copy()
+        # Outputs come in the order they were bound.
+        *present, last = self.binding.get_outputs()
+        self.past.advance(present)
+        # A copy, since the next step may write to the same memory.
+        logits: Floats = last.numpy().copy()
         return logits
 
-    def _cache(self, batch: int) -> list[Any]:
-        """Return the cache buffers (batch, heads, positions, head size); what an older batch left there is masked."""
-        if batch not in self.caches:
-            one = self.manifest
-            length = min(one.context, one.image_tokens + 8 + ANSWER_TOKENS)
-            shape = (batch, one.key_value_heads, length, one.head_size)
-            runtime = import_onnxruntime()
-            # Only the latest two sizes are kept: full batches, and the last one of a run.
-            while len(self.caches) > 1:
-                self.caches.pop(next(iter(self.caches)))
-            # On the CPU an OrtValue shares its array's memory, so each buffer needs an array of its own.
-            self.caches[batch] = [
-                runtime.OrtValue.ortvalue_from_numpy(np.zeros(shape, dtype=np.float32), *self.place)
-                for _ in self.cache_names
+    def _see(self, pixels: Floats) -> tuple[Floats, Floats]:
+        """Run the vision graph: on a CPU few photos at a time."""
+        at_once = len(pixels) if self.vision.on_cuda else SEEN_AT_ONCE
+        names = ["image_features", "spots", *(["words"] if self.manifest.lexicon else [])]
+        with self.vision.at_work():
+            seen = [
+                self.vision.session.run(names, {"pixel_values": pixels[first : first + at_once]})
+                for first in range(0, len(pixels), at_once)
             ]
-        return self.caches[batch]
+        features, spots, *words = (np.concatenate(parts) for parts in zip(*seen, strict=True))
+        self.words = words[0] if words else np.zeros((len(pixels), 0), dtype=np.float32)
+        return features, spots
+
+    def _decoder_shapes(self) -> tuple[Shapes, ...]:
+        """Return the shapes of the grown cache's graph: the longest step is a prompt, the usual one is a token."""
+        one = self.manifest
+        prompt = one.image_tokens + PROMPT_TEXT
+        head = (one.key_value_heads, one.head_size)
+        names = CacheShape(one.layers, *head).names
+
+        def cache(photos: int, positions: int) -> tuple[int, ...]:
+            return photos, one.key_value_heads, positions, one.head_size
+
+        return (
+            Shapes("input_ids", (1, 1), (USUAL_BATCH, 1), (LARGEST_BATCH, prompt)),
+            Shapes.per_photo("image_features", (one.image_tokens, one.hidden_size)),
+            *(
+                Shapes(f"past.{name}", cache(1, 0), cache(USUAL_BATCH, prompt), cache(LARGEST_BATCH, self.longest))
+                for name in names
+            ),
+        )

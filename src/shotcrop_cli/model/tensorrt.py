@@ -6,28 +6,50 @@ comes, in the middle of a run. Told the shapes beforehand, it builds one engine 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 TENSORRT = "TensorrtExecutionProvider"
 LARGEST_BATCH = 256
 """Photos that an engine takes at most, and that any model is handed at once [O]."""
-_USUAL_BATCH = 32
+USUAL_BATCH = 32
 """Photos that an engine is tuned for [O]."""
 
 
 @dataclass(frozen=True, slots=True)
+class Shapes:
+    """The shapes that one input of a graph may take.
+
+    Args:
+        name: The input's name.
+        least: Its smallest size in each dimension.
+        usual: What an engine is tuned for.
+        most: Its largest.
+    """
+
+    name: str
+    least: tuple[int, ...]
+    usual: tuple[int, ...]
+    most: tuple[int, ...]
+
+    @classmethod
+    def per_photo(cls, name: str, shape: tuple[int, ...]) -> Shapes:
+        """Return the shapes of an input in which nothing varies but the number of photos, its first dimension."""
+        return cls(name, (1, *shape), (USUAL_BATCH, *shape), (LARGEST_BATCH, *shape))
+
+
+@dataclass(frozen=True, slots=True)
 class Engine:
-    """A graph that TensorRT takes whole, since nothing varies but the number of photos.
+    """A graph that TensorRT takes whole.
 
     Args:
         model: Hash of the model folder.
-        inputs: Name of each input of the graph, and its shape without the first dimension, the photos.
+        inputs: The shapes of each input of the graph whose shape varies.
     """
 
     model: str
-    inputs: tuple[tuple[str, tuple[int, ...]], ...]
+    inputs: tuple[Shapes, ...]
 
     def options(self, folder: Path) -> dict[str, object]:
         """Return the options of ONNX Runtime's TensorRT provider, by the names of its documentation.
@@ -41,14 +63,15 @@ class Engine:
             "trt_engine_cache_path": str(folder),
             "trt_timing_cache_enable": True,
             "trt_timing_cache_path": str(folder),
-            "trt_profile_min_shapes": self._shapes(1),
-            "trt_profile_opt_shapes": self._shapes(_USUAL_BATCH),
-            "trt_profile_max_shapes": self._shapes(LARGEST_BATCH),
+            "trt_profile_min_shapes": _written([(one.name, one.least) for one in self.inputs]),
+            "trt_profile_opt_shapes": _written([(one.name, one.usual) for one in self.inputs]),
+            "trt_profile_max_shapes": _written([(one.name, one.most) for one in self.inputs]),
         }
 
-    def _shapes(self, photos: int) -> str:
-        """Write shapes as `pixel_values:32x3x256x256,...`."""
-        return ",".join(f"{name}:{'x'.join(map(str, (photos, *shape)))}" for name, shape in self.inputs)
+
+def _written(shapes: Sequence[tuple[str, tuple[int, ...]]]) -> str:
+    """Write shapes as `pixel_values:32x3x256x256,...`."""
+    return ",".join(f"{name}:{'x'.join(map(str, shape))}" for name, shape in shapes)
 
 
 def announce_building(folder: Path, tell: Callable[[str], None]) -> None:

@@ -214,7 +214,7 @@ def _page(cells: Sequence[Image.Image], layout: SheetLayout, heading: str, numbe
 def _legend(draw: ImageDraw.ImageDraw, right: int, baseline: int, font: Font, number: str) -> None:
     """Write the colour of each shot type and the page number, flush right."""
     em = line_height(font)
-    for label, colour in [(number, None), *((_label(t), SHOT_COLOURS[t]) for t in reversed(SHOT_TYPES))]:
+    for label, colour in [(number, None), *((in_words(t), SHOT_COLOURS[t]) for t in reversed(SHOT_TYPES))]:
         if not label:
             continue
         draw.text((right, baseline), label, PENCIL if colour is None else INK, font, anchor="rs")
@@ -229,11 +229,12 @@ def _head(draw: ImageDraw.ImageDraw, shot: ShotRecord, left: int, top: int, widt
     """Write the name of a shot, its score and a rule in its colour, just above `top`."""
     rule = 3
     baseline = top - rule - line_height(font) // 3
-    draw.text((left, baseline), _label(shot.shot), INK, font, anchor="ls")
+    draw.text((left, baseline), in_words(shot.shot), INK, font, anchor="ls")
     if shot.score is not None:
         draw.text((left + width, baseline), f"{shot.score:.2f}", PENCIL, font, anchor="rs")
     draw.rectangle((left, top - rule, left + width - 1, top - 1), fill=SHOT_COLOURS[shot.shot])
 
 
-def _label(shot_type: ShotType) -> str:
+def in_words(shot_type: ShotType) -> str:
+    """Spell the name of a shot for people."""
     return shot_type.value.replace("_", "-")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from shotcrop_cli.errors import AnswerError
@@ -66,32 +65,35 @@ class LargeComposer:
     def write(self, photos: Sequence[Patches]) -> list[list[int]]:
         """Return each photo's answer as token ids, with the one that ends it unless it was cut off.
 
-        Decoding is greedy and stops when every answer has ended.
+        Decoding is greedy and stops when every answer has ended. When half of a batch has ended, the other half goes on
+        alone: batches come in few sizes, and no photo waits for long behind another's answer.
         """
         prompts = PromptBatch.of([self.row(photo) for photo in photos])
         limit = min(
             self.manifest.prompt.answer_tokens, self.manifest.decoder.context - int(prompts.next_positions.max())
         )
+        answers: list[list[int]] = [[] for _ in photos]
+        batch = np.arange(len(photos))
         tokens = self.network.start(prompts, self.network.see(photos))
-        steps = [tokens]
-        ended = self._ends(tokens)
-        while len(steps) < limit and not ended.all():
+        ended = np.zeros(len(photos), dtype=np.bool_)
+        for length in range(1, limit + 1):
+            for number in np.flatnonzero(~ended):
+                answers[batch[number]].append(int(tokens[number]))
+            ended |= np.isin(tokens, self.manifest.prompt.end_tokens)
+            if length == limit or ended.all():
+                break
+            half = len(batch) // 2
+            if np.count_nonzero(~ended) <= half:
+                rows = np.sort(np.argsort(ended, kind="stable")[:half])  # those that go on, filled up with ended ones
+                self.network.keep(rows)
+                batch, tokens, ended = batch[rows], tokens[rows], ended[rows]
             tokens = self.network.step(tokens)
-            steps.append(tokens)
-            ended |= self._ends(tokens)
-        return [self._until_end(answer) for answer in np.stack(steps, axis=1)]
+        return answers
 
     def row(self, photo: Patches) -> Row:
         """Return a photo's prompt."""
         prompt = self.manifest.prompt
         return prompt_row(self.prefix, prompt.image_token, self.suffix, photo.grid, self.manifest.vision)
-
-    def _ends(self, tokens: Ids) -> NDArray[np.bool_]:
-        return np.isin(tokens, self.manifest.prompt.end_tokens)
-
-    def _until_end(self, tokens: Ids) -> list[int]:
-        ends = np.flatnonzero(self._ends(tokens))
-        return [int(token) for token in (tokens[: ends[0] + 1] if len(ends) else tokens)]
 
     def _read(self, tokens: Sequence[int], size: tuple[int, int]) -> Answer:
         """Read an answer; what is none by the contract is an error that says why."""

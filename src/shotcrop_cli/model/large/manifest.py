@@ -10,6 +10,7 @@ from enum import Enum
 from typing import Any, TypeVar, get_type_hints
 
 from shotcrop_cli.model.answer import CoordSpace
+from shotcrop_cli.model.past import CacheShape, Caching
 
 FORMAT = "shotcrop-large/1"
 _ROOM = 2.0
@@ -156,6 +157,7 @@ class LargeManifest:
         family: Which class of models it is of.
         name: The model's name, as sidecars give it.
         precision: What its graphs compute with.
+        caching: How its decoder graph keeps its cache.
         prompt: How it is asked.
         vision: How photos become patches.
         decoder: Sizes of the language model.
@@ -165,9 +167,16 @@ class LargeManifest:
     family: Family
     name: str
     precision: Precision
+    caching: Caching
     prompt: Prompt
     vision: Vision
     decoder: Decoder
+
+    @property
+    def cache(self) -> CacheShape:
+        """Sizes of the key-value cache."""
+        sizes = self.decoder
+        return CacheShape(sizes.layers, sizes.key_value_heads, sizes.head_size, self.precision.onnx_type)
 
     def to_json(self) -> str:
         """Return the content of `model.json`."""

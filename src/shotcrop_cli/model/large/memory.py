@@ -13,9 +13,10 @@ import click
 from shotcrop_cli.console import console_of
 from shotcrop_cli.model.bundle import WEIGHTS, Bundle
 from shotcrop_cli.model.large.manifest import LargeManifest, Precision
-from shotcrop_cli.model.large.network import ATTENTION_BYTES
+from shotcrop_cli.model.large.network import ATTENTION_BYTES, ENGINE_BATCH
+from shotcrop_cli.model.past import Caching
 from shotcrop_cli.model.session import CUDA, Device, import_onnxruntime, short_name
-from shotcrop_cli.model.tensorrt import LARGEST_BATCH
+from shotcrop_cli.model.tensorrt import LARGEST_BATCH, TENSORRT
 from shotcrop_cli.resources import memory_limit, physical_memory
 
 _MEMINFO = Path("/proc/meminfo")
@@ -66,6 +67,8 @@ def estimate(manifest: LargeManifest, weights: int, *, on_gpu: bool) -> Estimate
     cache = 2 * decoder.layers * decoder.key_value_heads * decoder.head_size * manifest.precision.bytes
     reading = tokens * (4 * decoder.width + 3 * decoder.inner_width) * number
     features = 2 * (1 + vision.deepstack) * tokens * decoder.width * 4
+    if manifest.caching is Caching.GROWN:  # the old one and the one that takes its place
+        cache *= 2
     photo = cache * (tokens + manifest.prompt.answer_tokens) + seeing + reading + features + 4 * decoder.vocabulary
     if not on_gpu:  # whose attention keeps no scores
         photo += 4 * decoder.heads * tokens**2
@@ -82,13 +85,15 @@ def weigh(bundle: Bundle, manifest: LargeManifest, device: Device) -> int:
         device: Where it is to run.
     """
     first = device.providers[0] if device.providers else device.kind
+    named = first in (short_name(CUDA), short_name(TENSORRT))
     offered = first == "auto" and CUDA in import_onnxruntime().get_available_providers()
-    gpu = free_gpu_memory(device.index) if first == short_name(CUDA) or offered else None
-    on_gpu = first == short_name(CUDA) or gpu is not None
+    gpu = free_gpu_memory(device.index) if named or offered else None
+    on_gpu = named or gpu is not None
     free = gpu if on_gpu else free_memory()
     weights = sum(bundle.path(name).stat().st_size for name in WEIGHTS)
     needed = estimate(manifest, weights, on_gpu=on_gpu)
-    most = LARGEST_BATCH if free is None else needed.most(free)
+    largest = ENGINE_BATCH if first == short_name(TENSORRT) else LARGEST_BATCH
+    most = largest if free is None else min(largest, needed.most(free))
     text = (
         f"model {manifest.name} takes about {_gigabytes(needed.total(1))} of {'GPU ' if on_gpu else ''}memory, "
         f"{_gigabytes(needed.photo)} of it for each photo of a batch"

@@ -1,13 +1,13 @@
-"""A large model's three ONNX graphs: photos and prompts in, the likeliest tokens out, step by step.
+"""A large model's ONNX graphs: photos and prompts in, the likeliest tokens out, step by step.
 
     vision.onnx    patches (B, N, ...) and their places -> visual tokens (B, T, H), and inner layers' (DeepStack)
     embed.onnx     token ids (B, S) and visual tokens -> embeddings (B, S, H), and what inner layers add to them
     decoder.onnx   embeddings, places and key-value cache -> logits and likeliest token behind each prompt, and cache
+    rows.onnx      a layer's keys or values -> those of some rows of the batch
 
-The key-value cache is one pair of buffers per layer, as long as the longest prompt and answer together. The decoder
-writes each step into them in place (ONNX Runtime's GroupQueryAttention), each photo behind its own last token, so
-prompts of different lengths share a batch and a step copies nothing that grows. Only visual tokens and token ids cross
-between a GPU and the host.
+How the decoder keeps its cache is in the manifest; see `shotcrop_cli.model.past`. A photo's answer stands behind its
+own prompt (in place) or behind what fills it up, which is masked (grown): prompts of any lengths share a batch.
+Photos whose answers have ended leave it. Only visual tokens and token ids cross between a GPU and the host.
 """
 
 from __future__ import annotations
@@ -20,17 +20,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shotcrop_cli.errors import DeviceError, ModelError
-from shotcrop_cli.model.bundle import DECODER, EMBED, VISION, Bundle
+from shotcrop_cli.model.bundle import DECODER, EMBED, ROWS, VISION, Bundle
 from shotcrop_cli.model.large.manifest import LargeManifest, Precision
 from shotcrop_cli.model.large.patches import Patches
 from shotcrop_cli.model.large.positions import Floats, Ids, PromptBatch, interpolation, patch_positions, segments
+from shotcrop_cli.model.past import Caching, past_tokens
 from shotcrop_cli.model.session import CUDA, Device, Session, import_onnxruntime, open_session, short_name
-from shotcrop_cli.model.tensorrt import TENSORRT
+from shotcrop_cli.model.tensorrt import TENSORRT, Engine, Shapes
 
 ATTENTION_BYTES = 2 << 30
 """Photos see the vision tower together while its attention scores fit in so much memory; one photo always does [O]."""
-_CACHE_STEP = 256
-"""Cache buffers are made longer by so many positions at a time, so that most batches can share them [O]."""
+ENGINE_BATCH = 16
+"""Photos that a TensorRT engine of a decoder takes at most [O]: its workspace grows with them and with the prompt."""
 _PADDING = -1
 """Segment of patches that only fill up a batch."""
 
@@ -66,16 +67,19 @@ class LargeNetwork:
         output: str = "tokens",
     ) -> None:
         self.manifest, self.output = manifest, output
-        self.embed, self.decoder, self.vision = (
-            _open(bundle, name, manifest, device, threads) for name in (EMBED, DECODER, VISION)
+        # Lengths of prompts and numbers of patches vary from batch to batch; an engine is built for the decoder alone.
+        others = device.without_tensorrt()
+        self.embed, self.vision, self.rows = (
+            _open(bundle, name, manifest, others, threads) for name in (EMBED, VISION, ROWS)
         )
+        engine = Engine(bundle.sha256, decoder_shapes(manifest))
+        self.decoder = _open(bundle, DECODER, manifest, device, threads, engine)
+        self.in_place = manifest.caching is Caching.IN_PLACE
         self.place = ("cuda", device.index) if self.decoder.on_cuda else ("cpu", 0)
-        self.cache_names = [f"{layer}.{kind}" for layer in range(manifest.decoder.layers) for kind in ("key", "value")]
+        self.past = past_tokens(manifest.caching, manifest.cache, self.place)
         inner = range(manifest.vision.deepstack)
         self.feature_names = ["image_features", *(f"deepstack_features.{number}" for number in inner)]
         self.embedding_names = ["inputs_embeds", *(f"deepstack_embeds.{number}" for number in inner)]
-        self._buffers: list[Any] = []
-        self._buffer_shape = (0, 0)
 
     @property
     def provider(self) -> str:
@@ -136,39 +140,59 @@ class LargeNetwork:
         most = max(len(photo.layers[0]) for photo in photos)
         layers = zip(*(photo.layers for photo in photos), strict=True)
         features = [np.stack([_padded(one, most, 0) for one in layer]) for layer in layers]
-        runtime = import_onnxruntime()
-        with self.decoder.at_work():
-            # Bound once for the whole batch: steps do not read them, but the graph asks for them.
-            self._features = [runtime.OrtValue.ortvalue_from_numpy(one, *self.place) for one in features]
-            caches = self._cache(batch, length + self.manifest.prompt.answer_tokens)
         self._embedding, self._decoding = self.embed.session.io_binding(), self.decoder.session.io_binding()
-        for name, feature in zip(self.feature_names, self._features, strict=True):
-            self._embedding.bind_ortvalue_input(name, feature)
-        for name, cache in zip(self.cache_names, caches, strict=True):
-            self._decoding.bind_ortvalue_input(f"past.{name}", cache)
-            self._decoding.bind_ortvalue_output(f"present.{name}", cache)
+        with self.decoder.at_work():
+            self._show(features)
+            self.past.start(batch, length + self.manifest.prompt.answer_tokens)
         self._lengths, self._next = prompts.lengths.copy(), prompts.next_positions.copy()
-        return self._run(prompts.ids, prompts.positions, length)
+        self._filled = (np.arange(length) < prompts.lengths[:, None]).astype(np.int64)
+        return self._run(prompts.ids, prompts.positions)
 
     def step(self, tokens: Ids) -> NDArray[Any]:
         """Append one token (B,) to each answer and return what follows, by `output`."""
         positions = np.broadcast_to(self._next[None, :, None], (3, len(tokens), 1))
         self._lengths, self._next = self._lengths + 1, self._next + 1
-        return self._run(tokens[:, None], positions, int(self._lengths.max()))
+        self._filled = np.pad(self._filled, ((0, 0), (0, 1)), constant_values=1)
+        return self._run(tokens[:, None], positions)
 
-    def _run(self, ids: Ids, positions: Ids, length: int) -> NDArray[Any]:
+    def keep(self, rows: Ids) -> None:
+        """Go on with some rows of the batch alone.
+
+        Args:
+            rows: Their numbers, at least one.
+        """
+        self._lengths, self._next, self._filled = self._lengths[rows], self._next[rows], self._filled[rows]
+        width = self.manifest.decoder.width
+        with self.decoder.at_work():
+            # No image token follows a prompt, so that nothing of a photo is read again.
+            self._show([np.zeros((len(rows), 1, width), dtype=np.float32) for _ in self.feature_names])
+            self.past.keep(rows, self.rows)
+
+    def _show(self, features: Sequence[Floats]) -> None:
+        """Bind visual tokens (B, T, H) until others are bound: steps do not read them, but the graph asks for them."""
+        value = import_onnxruntime().OrtValue
+        self._features = [value.ortvalue_from_numpy(one, *self.place) for one in features]
+        for name, feature in zip(self.feature_names, self._features, strict=True):
+            self._embedding.bind_ortvalue_input(name, feature)
+
+    def _run(self, ids: Ids, positions: Ids) -> NDArray[Any]:
         # A binding does not own what it is given: the arrays must outlive the run.
         ids = np.ascontiguousarray(ids)
-        inputs = {
+        inputs: dict[str, NDArray[Any]] = {
             "position_ids": np.ascontiguousarray(positions),
             "last_positions": (self._lengths - 1).astype(np.int32),
-            "length": np.array(length, dtype=np.int32),
         }
+        if self.in_place:
+            inputs["length"] = np.array(self._lengths.max(), dtype=np.int32)
+        else:
+            inputs["attention_mask"] = self._filled
         self._embedding.bind_cpu_input("input_ids", ids)
         for name in self.embedding_names:
             self._embedding.bind_output(name, *self.place)
         for name, array in inputs.items():
             self._decoding.bind_cpu_input(name, array)
+        self._decoding.clear_binding_outputs()
+        self.past.bind(self._decoding)
         self._decoding.bind_output(self.output, "cpu")
         with self.decoder.at_work():
             self.embed.session.run_with_iobinding(self._embedding)
@@ -176,27 +200,39 @@ class LargeNetwork:
             for name, embedding in zip(self.embedding_names, embeddings, strict=True):
                 self._decoding.bind_ortvalue_input(name, embedding)
             self.decoder.session.run_with_iobinding(self._decoding)
-            # A copy, since the next step writes to the same memory. Outputs come in the order they were bound.
-            found: NDArray[Any] = self._decoding.get_outputs()[len(self.cache_names)].numpy().copy()
+            # Outputs come in the order they were bound.
+            *present, last = self._decoding.get_outputs()
+            self.past.advance(present)
+            # A copy, since the next step may write to the same memory.
+            found: NDArray[Any] = last.numpy().copy()
         return found
 
-    def _cache(self, batch: int, positions: int) -> list[Any]:
-        """Return the cache buffers (B, heads, positions, head size); what an older batch left there is masked."""
-        if self._buffer_shape[0] != batch or self._buffer_shape[1] < positions:
-            self._buffers.clear()  # before the new ones are made: both need not fit
-            positions = -(-positions // _CACHE_STEP) * _CACHE_STEP
-            self._buffer_shape = (batch, positions)
-            sizes = self.manifest.decoder
-            shape = (batch, sizes.key_value_heads, positions, sizes.head_size)
-            self._buffers = [self._buffer(shape) for _ in self.cache_names]
-        return self._buffers
 
-    def _buffer(self, shape: tuple[int, ...]) -> Any:
-        value, precision = import_onnxruntime().OrtValue, self.manifest.precision
-        if self.place[0] != "cpu":
-            return value.ortvalue_from_shape_and_type(shape, precision.onnx_type, *self.place)
-        # On the CPU an OrtValue shares its array's memory, which zeros do not take before it is written to.
-        return value.ortvalue_from_numpy(np.zeros(shape, np.float32 if precision is Precision.FP32 else np.float16))
+def decoder_shapes(manifest: LargeManifest) -> tuple[Shapes, ...]:
+    """Return the shapes of a grown cache's graph: the longest step is the longest prompt, the usual one is a token.
+
+    Args:
+        manifest: The model's figures.
+    """
+    sizes, prompt = manifest.decoder, manifest.prompt.text_tokens + manifest.vision.most_tokens
+    longest = prompt + manifest.prompt.answer_tokens
+    usual = ENGINE_BATCH // 2
+
+    def new(*sides: int) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+        return (1, 1, *sides), (usual, 1, *sides), (ENGINE_BATCH, prompt, *sides)
+
+    def cache(batch: int, positions: int) -> tuple[int, ...]:
+        return batch, sizes.key_value_heads, positions, sizes.head_size
+
+    least, most = cache(1, 0), cache(ENGINE_BATCH, longest)
+    return (
+        Shapes("inputs_embeds", *new(sizes.width)),
+        Shapes("position_ids", (3, 1, 1), (3, usual, 1), (3, ENGINE_BATCH, prompt)),
+        Shapes("last_positions", (1,), (usual,), (ENGINE_BATCH,)),
+        Shapes("attention_mask", (1, 1), (usual, prompt), (ENGINE_BATCH, longest)),
+        *(Shapes(f"past.{name}", least, cache(usual, prompt), most) for name in manifest.cache.names),
+        *(Shapes(f"deepstack_embeds.{number}", *new(sizes.width)) for number in range(manifest.vision.deepstack)),
+    )
 
 
 def _padded(array: NDArray[Any], length: int, value: int) -> NDArray[Any]:
@@ -209,7 +245,7 @@ def placed(device: Device, manifest: LargeManifest) -> Device:
     """Return where a model is to run, of what a device leaves open.
 
     ONNX Runtime's attention takes half precision alone on a GPU: in single precision it would run on the CPU, with the
-    cache copied to and fro at every step.
+    cache copied to and fro at every step. TensorRT takes single precision, too, and no other attention than its own.
 
     Args:
         device: What was asked for.
@@ -219,8 +255,13 @@ def placed(device: Device, manifest: LargeManifest) -> Device:
         DeviceError: The model does not run there.
     """
     names = device.providers[:1] or (device.kind,)
-    if short_name(TENSORRT) in names:  # it would build an engine for every new length of a prompt
-        raise DeviceError("large models do not run on TensorRT", hint="use --device cuda")
+    if short_name(TENSORRT) in names:
+        if manifest.caching is Caching.IN_PLACE:
+            raise DeviceError(
+                f"model {manifest.name} has a decoder that TensorRT cannot run",
+                hint="export it with --decoder concat, or use --device cuda",
+            )
+        return device
     if manifest.precision is not Precision.FP32:
         return device
     if short_name(CUDA) in names:
@@ -231,9 +272,16 @@ def placed(device: Device, manifest: LargeManifest) -> Device:
     return replace(device, kind="cpu") if names == ("auto",) else device
 
 
-def _open(bundle: Bundle, name: str, manifest: LargeManifest, device: Device, threads: int | None) -> Session:
+def _open(
+    bundle: Bundle,
+    name: str,
+    manifest: LargeManifest,
+    device: Device,
+    threads: int | None,
+    engine: Engine | None = None,
+) -> Session:
     try:
-        return open_session(bundle.path(name), device, threads)
+        return open_session(bundle.path(name), device, threads, engine=engine)
     except ModelError as error:
         if manifest.precision is not Precision.BF16:
             raise

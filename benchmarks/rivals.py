@@ -1,0 +1,58 @@
+"""Answers to annotated photos that no model gives: what a model has to beat, and the expert it is held against."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from shotcrop_cli.baselines import Baseline, triple
+from shotcrop_cli.dataset import Record
+from shotcrop_cli.shots import SHOT_TYPES, Box, Composition, Shot
+from shotcrop_train import cinematographer
+from shotcrop_train.detections import ground
+
+
+@dataclass(frozen=True, slots=True)
+class Rival:
+    """Somebody's triples.
+
+    Args:
+        name: Whose.
+        answers: One per annotated photo.
+    """
+
+    name: str
+    answers: tuple[Composition, ...]
+
+
+def rivals(records: Sequence[Record], mean: tuple[Box, ...]) -> list[Rival]:
+    """Return the baselines.
+
+    Args:
+        records: The annotated photos.
+        mean: The mean boxes of a training set, in the order of `SHOT_TYPES`.
+    """
+    means = triple(Baseline.MEAN, mean)
+    return [
+        Rival("full frame", (triple(Baseline.FULL),) * len(records)),
+        Rival("boxes in the middle", (triple(Baseline.CENTRE),) * len(records)),
+        Rival("mean box of train", (means,) * len(records)),
+        Rival("rule on the detections", tuple(by_rule(record) or means for record in records)),
+    ]
+
+
+def expert(records: Sequence[Record]) -> Rival:
+    """Return the triples that all others are held against.
+
+    Args:
+        records: The annotated photos.
+    """
+    return Rival("the expert", tuple(record.composition for record in records if record.composition is not None))
+
+
+def by_rule(record: Record) -> Composition | None:
+    """Let the rule-based cinematographer cut a photo; None where the detections show no lead or no head of it."""
+    boxes = cinematographer.propose(ground(record.detections, record.aspect), record.detections, record.aspect)
+    if boxes is None:
+        return None
+    return Composition(tuple(Shot(kind, box) for kind, box in zip(SHOT_TYPES, boxes, strict=True)))

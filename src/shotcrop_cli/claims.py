@@ -1,0 +1,137 @@
+"""What a caption claims of heads, people and the cut of a body, and whether detections refute it.
+
+Only plain statements count, and only sure detections refute: where the detectors saw nothing they prove nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from shotcrop_cli import craft
+from shotcrop_cli.cuts import JOINT_CONFIDENCE
+from shotcrop_cli.detections import Detections, Face, Joint, Keypoint, Person, Point
+from shotcrop_cli.geometry import visible_share
+from shotcrop_cli.shots import Box
+
+PERSON_CONFIDENCE = 0.4
+"""Persons below are ignored [O]: furniture and shadows mostly score less."""
+
+SHOWN = 0.5
+"""A face counts as shown from this share of it on [O]."""
+
+PART_SHOWN = 0.2
+"""A person counts as shown from this share of the body on [O], or when the head is."""
+
+HEAD_JOINTS = (Joint.NOSE, Joint.LEFT_EYE, Joint.RIGHT_EYE, Joint.LEFT_EAR, Joint.RIGHT_EAR)
+
+HIPS = (Joint.LEFT_HIP, Joint.RIGHT_HIP)
+KNEES = (Joint.LEFT_KNEE, Joint.RIGHT_KNEE)
+ANKLES = (Joint.LEFT_ANKLE, Joint.RIGHT_ANKLE)
+
+WAIST = 0.4
+"""Where the waist is on the way from the hip line to the shoulder line [O], from the 7.5-head figure: three heads below
+the crown, where these lie at four and at one and a half."""
+
+_NUMBERS = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6}
+_FOLK = "people|persons|men|women|boys|girls|children|kids|friends|toddlers|babies|players|heads|faces"
+_COUNT = re.compile(rf"\b({'|'.join(_NUMBERS)})(?: [\w-]+){{0,2}}? (?:{_FOLK})\b")
+_PAIR = re.compile(r"\b(?:couple|duo)\b(?! of)")
+_ALONE = re.compile(r"\b(?:one person|alone|lone)\b")
+_HEAD = re.compile(r"\b(?:heads?|faces?|eyes?|smil(?:e|es|ing)|lips|mouth|profile|head-and-shoulders)\b")
+_SHOULDERS = re.compile(r"\bhead[ -]and[ -]shoulders\b")
+_WAIST = re.compile(r"\bwaist[ -]up\b|\bto the waist\b")
+_KNEES = re.compile(r"\b(?:knees?|thighs?)[ -]up\b|\bto the (?:knees|thighs)\b")
+_WHOLE = re.compile(r"\bfull[ -](?:length|figure)\b|\bhead to (?:toe|foot)\b|\bwhole (?:body|figure)\b")
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What detections say that a box shows; None where they cannot tell.
+
+    Args:
+        head: Whether a head can be seen.
+        face: Height of the lead's face as a share of the box's, 0 where the face is not in it.
+        people: How many people can be seen.
+        of: How many the whole photo shows.
+        waist: Whether the lead's waist can be seen; likewise hips, knees and ankles.
+    """
+
+    head: bool | None
+    face: float
+    people: int
+    of: int
+    waist: bool | None
+    hips: bool | None
+    knees: bool | None
+    ankles: bool | None
+
+
+def look(boxes: Sequence[Box], detections: Detections) -> tuple[View, ...]:
+    """Say what each box of a triple shows.
+
+    Args:
+        boxes: Sibling crops, the close-up last: it tells who leads.
+        detections: Of the photo.
+    """
+    face = craft.lead_face(detections, boxes[-1])
+    lead = craft.lead_person(detections, face.box if face else boxes[-1])
+    return tuple(_view(box, detections, lead, face) for box in boxes)
+
+
+def _view(box: Box, detections: Detections, lead: Person | None, face: Face | None) -> View:
+    persons = [person for person in detections.persons if person.score >= PERSON_CONFIDENCE]
+    faces = [face.box for face in detections.faces if face.score >= craft.FACE_CONFIDENCE]
+    shown_faces = sum(visible_share(face, box) >= SHOWN for face in faces)
+    heads = [_shown(person, HEAD_JOINTS, box) for person in persons]
+    head = True if shown_faces or True in heads else False if faces or False in heads else None
+    bodies = sum(
+        head is True or visible_share(person.box, box) >= PART_SHOWN
+        for head, person in zip(heads, persons, strict=True)
+    )
+    hips, knees, ankles = (_shown(lead, pair, box) if lead is not None else None for pair in (HIPS, KNEES, ANKLES))
+    middle = _waist(lead) if lead is not None else None
+    waist = _inside(middle, box) if middle is not None else None
+    scale = craft.head_scale(box, face) if face is not None and visible_share(face.box, box) >= SHOWN else 0.0
+    return View(head, scale, max(bodies, shown_faces), max(len(persons), len(faces)), waist, hips, knees, ankles)
+
+
+def refuted(caption: str, view: View) -> bool:
+    """Whether a caption says of a box what its detections refute."""
+    text = caption.lower()
+    wrong = (
+        (_HEAD, view.head is False),
+        (_ALONE, view.people > 1),
+        (_PAIR, view.people < 2 <= view.of),
+        (_SHOULDERS, view.hips is True),
+        (_WAIST, view.knees is True or False in (view.head, view.waist)),
+        (_KNEES, view.ankles is True or view.hips is False),
+        (_WHOLE, view.ankles is False or view.head is False),
+    )
+    if any(claim.search(text) for claim, false in wrong if false):
+        return True
+    counts = [_NUMBERS[match[1]] for match in _COUNT.finditer(text)]
+    return any(view.people < count <= view.of for count in counts)
+
+
+def _shown(person: Person, joints: Sequence[Joint], box: Box) -> bool | None:
+    """Whether any of some joints lies in a box; None when the detector is sure of none of them."""
+    sure = [point for joint in joints if (point := person.keypoints[joint]).confidence >= JOINT_CONFIDENCE]
+    return any(_inside(point, box) for point in sure) if sure else None
+
+
+def _waist(person: Person) -> Point | None:
+    """Return the middle of a person's waist; None when the detector is not sure of shoulders and hips."""
+    torso = [person.keypoints[joint] for joint in (Joint.LEFT_SHOULDER, Joint.RIGHT_SHOULDER, *HIPS)]
+    if min(point.confidence for point in torso) < JOINT_CONFIDENCE:
+        return None
+    left, right, left_hip, right_hip = torso
+    return Point(
+        (WAIST * (left.x + right.x) + (1.0 - WAIST) * (left_hip.x + right_hip.x)) / 2,
+        (WAIST * (left.y + right.y) + (1.0 - WAIST) * (left_hip.y + right_hip.y)) / 2,
+    )
+
+
+def _inside(point: Keypoint | Point, box: Box) -> bool:
+    return box.x0 <= point.x <= box.x1 and box.y0 <= point.y <= box.y1
