@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
+from shotcrop_cli.dataset import Record
 from shotcrop_cli.errors import OutputError, ShotcropError
 from shotcrop_cli.model.bundle import (
     DECODER,
@@ -27,11 +29,16 @@ from shotcrop_cli.model.bundle import (
     file_sha256,
     read_bundle,
 )
-from shotcrop_export.graphs import DecoderGraph, VisionGraph
+from shotcrop_cli.model.composer import load_composer
+from shotcrop_cli.model.past import CacheShape, Caching
+from shotcrop_export.graphs import GrownDecoder, InPlaceDecoder, VisionGraph
+from shotcrop_export.quantise import Agreement, answers_of, compare, quantise, seen
 from shotcrop_export.record import OPSET, put_in_place, trace, versions, write_record
 from shotcrop_export.verify import Difference, verify
+from shotcrop_train.confidence import Curve, calibrate
 from shotcrop_train.models import load_nano
 from shotcrop_train.nano import NanoForConditionalGeneration, NanoProcessor
+from shotcrop_train.nano.lexicon import Lexicon, fit_lexicon
 from shotcrop_train.nano.network import vocabulary_of
 
 HALF_FROM = 1024
@@ -45,6 +52,10 @@ def export(
     name: str = "shotcrop-nano",
     captions: str = GROUNDED_CAPTIONS,
     mirror: bool = True,
+    calibration: Sequence[Record] = (),
+    caching: Caching | None = None,
+    int8: bool = False,
+    told: Sequence[Record] = (),
 ) -> tuple[Bundle, Difference]:
     """Write a model folder and verify it against torch before it gets its name.
 
@@ -58,12 +69,19 @@ def export(
         name: The model's name.
         captions: How its captions come about, `grounded` or `free`; see `Manifest`.
         mirror: Whether it is asked about each photo's mirror image, too.
+        calibration: A training set on whose held-back tenth scores become probabilities; empty to leave them so.
+        caching: How the decoder keeps its cache. None chooses what is faster on a CPU: grown, with many tokens that are
+            known beforehand in one step, but in place for a model whose captions are decoded token by token.
+        int8: Whether the graphs, once verified, are rewritten in 8-bit integers, with ranges taken from the photos.
+        told: Photos with human captions from which the graph learns a few words; see `shotcrop_train.nano.lexicon`.
+            Empty for a model without.
 
     Returns:
         The model folder, and the measured difference between torch and ONNX Runtime.
 
     Raises:
-        ShotcropError: The checkpoint cannot be read, the target is something else, or the two differ.
+        ShotcropError: The checkpoint cannot be read, the target is something else, the two differ, or the scores cannot
+            be calibrated.
     """
     if target.exists() and not (target / MANIFEST).is_file():
         raise OutputError(f"{target} exists and is no model folder", hint="give a folder that does not exist yet")
@@ -79,9 +97,13 @@ def export(
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".export-") as scratch:
         folder = Path(scratch) / "model"
         folder.mkdir(mode=0o755)
-        write_manifest(model, processor, folder, name, captions, mirror)
+        if caching is None:
+            words = model.config.words or captions == FREE_CAPTIONS
+            caching = Caching.IN_PLACE if words else Caching.GROWN
+        lexicon = fit_lexicon(model, told) if told else None
+        manifest = write_manifest(model, processor, folder, name, captions, mirror, caching, lexicon)
         processor.tokenizer.backend_tokenizer.save(str(folder / TOKENIZER))
-        export_graphs(model, folder)
+        export_graphs(model, folder, caching, lexicon)
         hashes = {file: file_sha256(folder / file) for file in NANO_FILES}
         record: dict[str, object] = {"sha256": hashes}
         write_record(folder, record)
@@ -92,6 +114,14 @@ def export(
             "weights": "float16 storage, float32 arithmetic",
             "torch_onnx_difference": difference.to_dict(),
         }
+        if int8:
+            write_record(folder, record)
+            record |= {"weights": "int8", "int8_agreement": rewrite(folder, manifest, photos).to_dict()}
+            hashes |= {file: file_sha256(folder / file) for file in (VISION, DECODER)}
+            write_record(folder, record)
+        if calibration:
+            write_curve(folder, manifest, calibrate(load_composer(read_bundle(folder), "cpu"), calibration))
+            hashes[MANIFEST] = file_sha256(folder / MANIFEST)
         write_record(folder, record)
         put_in_place(folder, target)
     return read_bundle(target), difference
@@ -104,8 +134,10 @@ def write_manifest(
     name: str,
     captions: str,
     mirror: bool,
-) -> None:
-    """Write `model.json`."""
+    caching: Caching,
+    lexicon: Lexicon | None = None,
+) -> Manifest:
+    """Write `model.json` and return what it says."""
     config, text = model.config, model.config.text_config
     manifest = Manifest(
         format=FORMAT,
@@ -123,8 +155,30 @@ def write_manifest(
         captions=captions,
         words=config.words or captions == FREE_CAPTIONS,
         mirror=mirror,
+        caching=caching.value,
+        lexicon=tuple(zip(lexicon.words, lexicon.thresholds, strict=True)) if lexicon is not None else (),
     )
     (folder / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
+    return manifest
+
+
+def rewrite(folder: Path, manifest: Manifest, photos: Sequence[Path]) -> Agreement:
+    """Rewrite the graphs in 8-bit integers and measure how far the answers move.
+
+    Raises:
+        ModelError: They move too far.
+    """
+    thumbnails, aspects = seen(photos, manifest.image_size)
+    single = read_bundle(folder)
+    before = answers_of(single, thumbnails, aspects)
+    quantise(folder, thumbnails)
+    return compare(before, answers_of(single, thumbnails, aspects))
+
+
+def write_curve(folder: Path, manifest: Manifest, curve: Curve) -> None:
+    """Write `model.json` anew, with the curve that turns scores into probabilities."""
+    calibrated = replace(manifest, score_offset=round(curve.offset, 4), score_slope=round(curve.slope, 4))
+    (folder / MANIFEST).write_text(calibrated.to_json(), encoding="utf-8")
 
 
 @torch.no_grad()
@@ -135,7 +189,9 @@ def round_to_half(model: torch.nn.Module) -> None:
             parameter.copy_(parameter.half().to(parameter.dtype))
 
 
-def export_graphs(model: NanoForConditionalGeneration, folder: Path) -> None:
+def export_graphs(
+    model: NanoForConditionalGeneration, folder: Path, caching: Caching, lexicon: Lexicon | None = None
+) -> None:
     """Write `vision.onnx` and `decoder.onnx`."""
     config, text = model.config, model.config.text_config
     auto = torch.export.Dim.AUTO
@@ -143,36 +199,30 @@ def export_graphs(model: NanoForConditionalGeneration, folder: Path) -> None:
     head_size = text.head_dim or hidden // text.num_attention_heads
     model = model.to("cpu").to(memory_format=torch.contiguous_format)
     _export(
-        VisionGraph(model),
+        VisionGraph(model, lexicon),
         (torch.zeros(2, 3, size, size),),
         folder / VISION,
         inputs=["pixel_values"],
-        outputs=["image_features", "spots"],
+        outputs=["image_features", "spots", *(["words"] if lexicon is not None else [])],
         dynamic={"pixel_values": {0: auto}},
     )
-    names = [f"{layer}.{kind}" for layer in range(layers) for kind in ("key", "value")]
+    names = CacheShape(layers, text.num_key_value_heads, head_size).names
     cache = [torch.zeros(2, text.num_key_value_heads, 32, head_size) for _ in names]
     ids = torch.full((2, 9), config.image_token_id)
     ids[:, 6:] = 0
+    arguments: dict[str, torch.Tensor] = {"input_ids": ids, "image_features": torch.zeros(2, 6, hidden)}
+    dynamic: dict[str, object] = {"input_ids": {0: auto, 1: auto}, "image_features": {0: auto, 1: auto}}
+    if caching is Caching.IN_PLACE:
+        arguments["last_positions"], arguments["length"] = torch.full((2,), 8, dtype=torch.int32), torch.tensor(9).int()
+        dynamic |= {"last_positions": {0: auto}, "length": {}}
+    graph = InPlaceDecoder if caching is Caching.IN_PLACE else GrownDecoder
     _export(
-        DecoderGraph(model, text.max_position_embeddings),
-        (
-            ids,
-            torch.zeros(2, 6, hidden),
-            torch.full((2,), 8, dtype=torch.int32),
-            torch.tensor(9, dtype=torch.int32),
-            cache,
-        ),
+        graph(model, text.max_position_embeddings),
+        (*arguments.values(), cache),
         folder / DECODER,
-        inputs=["input_ids", "image_features", "last_positions", "length", *(f"past.{one}" for one in names)],
+        inputs=[*arguments, *(f"past.{one}" for one in names)],
         outputs=["logits", *(f"present.{one}" for one in names)],
-        dynamic={
-            "input_ids": {0: auto, 1: auto},
-            "image_features": {0: auto, 1: auto},
-            "last_positions": {0: auto},
-            "length": {},
-            "past": [{0: auto, 2: auto} for _ in names],
-        },
+        dynamic=dynamic | {"past": [{0: auto, 2: auto} for _ in names]},
     )
 
 

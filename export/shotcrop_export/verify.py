@@ -41,10 +41,15 @@ class Difference:
 
 
 class Recorder:
-    """Passes a network through and keeps its logits."""
+    """Passes a network through and keeps its logits.
 
-    def __init__(self, network: Network) -> None:
-        self.network = network
+    Args:
+        network: The network.
+        wide: Whether it is to take several tokens a step; two that are compared must step alike.
+    """
+
+    def __init__(self, network: Network, wide: bool) -> None:
+        self.network, self.wide = network, wide
         self.logits: list[Floats] = []
 
     def start(self, pixels: Floats, prompt: Ids) -> tuple[Floats, Floats]:
@@ -73,7 +78,7 @@ def verify(
     Raises:
         ModelError: A token differs, or a logit differs by more than `TOLERANCE`.
     """
-    images = [_load(path) for path in photos]
+    images = [upright(path) for path in photos]
     if not images:
         raise ModelError("an export is verified on real photos and none was given", hint="name some with --photos")
     images += [ImageOps.mirror(image) for image in islice(cycle(images), max(0, max(BATCHES) - len(images)))]
@@ -83,7 +88,8 @@ def verify(
     pixels = pixel_values(np.stack([np.asarray(squash(image, size)) for image in images]))
     prompts = [prompt(manifest.image_tokens, aspect_token(one.width / one.height)) for one in images]
     ids = np.array(processor.tokenizer(prompts)["input_ids"], dtype=np.int64)
-    torch_network, onnx_network = Recorder(TorchNetwork(model)), Recorder(OnnxNetwork(bundle, Device("cpu")))
+    network = OnnxNetwork(bundle, Device("cpu"))
+    torch_network, onnx_network = (Recorder(one, network.wide) for one in (TorchNetwork(model), network))
     answers = tokens = equal = 0
     largest = 0.0
     decoder = decoder_of(processor.tokenizer, model.config)
@@ -107,6 +113,7 @@ def verify(
     return difference
 
 
-def _load(path: Path) -> Image.Image:
+def upright(path: Path) -> Image.Image:
+    """Load a photo, turned as it was taken, mode RGB."""
     with Image.open(path) as image:
         return ImageOps.exif_transpose(image).convert("RGB")

@@ -11,6 +11,7 @@ from PIL import Image
 from shotcrop_cli.model import grammar
 from shotcrop_cli.model.generate import Draft
 from shotcrop_cli.model.preprocess import pixel_values, squash
+from shotcrop_cli.model.wording import verbalise
 from shotcrop_cli.shots import SHOT_TYPES, Answer, Composition, ModelIdentity, NoSubject, Shot
 from shotcrop_train.models import NANO, Base
 from shotcrop_train.nano.network import TorchNetwork, decoder_of
@@ -72,7 +73,7 @@ class TorchComposer:
         decode = self.base.processor.tokenizer.decode
         texts = [grammar.sentence(decode(caption)) for caption in draft.captions[: len(SHOT_TYPES)]]
         shots = tuple(map(Shot, SHOT_TYPES, draft.boxes[2:], texts, draft.scores[2:]))
-        return Composition(shots, grammar.verbalise(draft.sure_grounding()), draft.grounding())
+        return Composition(shots, verbalise(draft.sure_grounding()), draft.grounding())
 
     @torch.inference_mode()
     def _in_words(self, images: Sequence[Image.Image], aspects: Sequence[float | None]) -> list[Answer]:

@@ -11,6 +11,7 @@ from shotcrop_cli.errors import AnswerError
 from shotcrop_cli.model import grammar
 from shotcrop_cli.model.answer import CoordSpace, parse, render, render_shot
 from shotcrop_cli.model.prompts import instruction
+from shotcrop_cli.model.wording import verbalise
 from shotcrop_cli.shots import (
     FACINGS,
     FULL_FRAME,
@@ -162,7 +163,7 @@ class TextContract:
             if target.box is None:
                 raise ValueError(f"{sample.path}: the {kind} shot has no box, and an answer in words needs all three")
             shots.append(Shot(kind, target.box, caption))
-        reasoning = sample.reasoning if sample.reasoning != Reasoning() else grammar.verbalise(sample.grounding)
+        reasoning = sample.reasoning if sample.reasoning != Reasoning() else verbalise(sample.grounding)
         text = render(Composition(tuple(shots), reasoning), space=self.space, image_size=seen, think=self.think)
         answer = text.rindex("<answer>")
         spans = []

@@ -37,6 +37,8 @@ class StageRecipe:
         pseudo: For `ssft`: the `pseudo-label` stage whose shots it mixes in.
         hard: For `grpo`: the `pseudo-label` stage whose hard cases it adds.
         photos: For `export`: dataset below the data folder on whose photos the export is verified.
+        calibrate: For `export`: whether the held-back tenth of `photos` turns scores into probabilities.
+        words: For `export`: datasets below the data folder from whose captions the model's lexicon is learned.
         steps: Optimiser steps in place of the recipe's, 0 to keep those.
         limit: For `pseudo-label`: photos to label, 0 for all.
     """
@@ -49,6 +51,8 @@ class StageRecipe:
     pseudo: str = ""
     hard: str = ""
     photos: str = ""
+    calibrate: bool = False
+    words: tuple[str, ...] = ()
     steps: int = 0
     limit: int = 0
 

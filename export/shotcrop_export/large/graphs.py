@@ -15,15 +15,10 @@ from torch.nn import functional
 
 from shotcrop_cli.errors import ModelError
 from shotcrop_cli.model.large.manifest import Family
+from shotcrop_export.graphs import attended, half_rotated
 
 VISION_THETA = 10_000.0
 """Base of the vision tower's rotations, where the config has none [N: Qwen2-VL, Qwen3-VL]."""
-
-
-def half_rotated(x: Tensor) -> Tensor:
-    """Return (-second half, first half) of the last dimension."""
-    first, second = x.chunk(2, dim=-1)
-    return torch.cat((-second, first), dim=-1)
 
 
 class VisionGraph(nn.Module):
@@ -129,13 +124,13 @@ class EmbedGraph(nn.Module):
 
 
 class DecoderGraph(nn.Module):
-    """Embeddings, places and cache -> logits and likeliest token behind each prompt, and cache.
+    """What both decoder graphs have in common.
 
     Args:
         model: The loaded model.
 
     Raises:
-        ModelError: It uses rotations or attention that this graph does not write out.
+        ModelError: It uses rotations or attention that these graphs do not write out.
     """
 
     def __init__(self, model: Any) -> None:
@@ -155,6 +150,30 @@ class DecoderGraph(nn.Module):
         axis = torch.arange(0, self.head_size, 2, dtype=torch.float) / self.head_size
         self.register_buffer("frequencies", 1.0 / rope["rope_theta"] ** axis)
         self.register_buffer("axes", functional.one_hot(axes, 3).T.float())
+
+    def rotations(self, position_ids: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+        """Return cosines and sines (B, S, 1, head size) of places (3, B, S)."""
+        angles = (position_ids[..., None] * self.frequencies * self.axes[:, None, None]).sum(0)
+        angles = torch.cat((angles, angles), dim=-1)[:, :, None]
+        return angles.cos().to(like.dtype), angles.sin().to(like.dtype)
+
+    def turned(self, attention: Any, name: str, h: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        """Return queries or keys (B, S, heads, head size), normalised where the family does so, and rotated."""
+        projected = getattr(attention, f"{name}_proj")(h).unflatten(-1, (-1, self.head_size))
+        norm = getattr(attention, f"{name}_norm", None)
+        one = projected if norm is None else norm(projected)
+        return one * cos + half_rotated(one) * sin
+
+    def answered(self, x: Tensor, last_positions: Tensor) -> tuple[Tensor, Tensor]:
+        """Return logits (B, vocabulary) and likeliest token (B,) behind each row's last new token."""
+        # Behind a prompt its last token is looked at, wherever the filling begins; in a step there is but one.
+        last = torch.clamp(last_positions.to(torch.int64), max=x.shape[1] - 1)[:, None, None]
+        logits = self.head(self.language_model.norm(torch.gather(x, 1, last.expand(-1, 1, x.shape[-1]))[:, 0])).float()
+        return logits, logits.argmax(-1)
+
+
+class InPlaceDecoder(DecoderGraph):
+    """Embeddings, places and cache -> logits and likeliest token behind each prompt, and cache, which it writes to."""
 
     def forward(
         self,
@@ -176,17 +195,11 @@ class DecoderGraph(nn.Module):
             inner: What each of the first layers adds to its output (B, S, H).
         """
         x = inputs_embeds
-        batch, new, _ = x.shape
-        angles = (position_ids[..., None] * self.frequencies * self.axes[:, None, None]).sum(0)
-        angles = torch.cat((angles, angles), dim=-1)[:, :, None]
-        cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
+        cos, sin = self.rotations(position_ids, x)
         present: list[Tensor] = []
         for number, layer in enumerate(self.language_model.layers):
             attention, h = layer.self_attn, layer.input_layernorm(x)
-            query, key = (
-                self._turned(attention, name, h).reshape(batch, new, -1, self.head_size) for name in ("q", "k")
-            )
-            query, key = ((one * cos + half_rotated(one) * sin).flatten(2) for one in (query, key))
+            query, key = (self.turned(attention, name, h, cos, sin).flatten(2) for name in ("q", "k"))
             past_key, past_value = past[2 * number], past[2 * number + 1]
             seen, *cache = torch.onnx.ops.symbolic_multi_out(
                 "com.microsoft::GroupQueryAttention",
@@ -206,16 +219,58 @@ class DecoderGraph(nn.Module):
             if number < len(inner):
                 x = x + inner[number]
             present += cache
-        # Behind a prompt its last token is looked at, wherever the filling begins; in a step there is but one.
-        last = torch.clamp(last_positions.to(torch.int64), max=new - 1)[:, None, None].expand(-1, 1, x.shape[-1])
-        logits = self.head(self.language_model.norm(torch.gather(x, 1, last)[:, 0])).float()
-        return logits, logits.argmax(-1), *present
+        return (*self.answered(x, last_positions), *present)
 
-    def _turned(self, attention: Any, name: str, h: Tensor) -> Tensor:
-        """Return queries or keys, normalised head by head where the family does so."""
-        projected = getattr(attention, f"{name}_proj")(h)
-        norm = getattr(attention, f"{name}_norm", None)
-        return projected if norm is None else norm(projected.unflatten(-1, (-1, self.head_size)))
+
+class GrownDecoder(DecoderGraph):
+    """The same in standard operators; the cache comes back with the new tokens behind it."""
+
+    def forward(
+        self,
+        inputs_embeds: Tensor,
+        position_ids: Tensor,
+        last_positions: Tensor,
+        attention_mask: Tensor,
+        past: list[Tensor],
+        inner: list[Tensor],
+    ) -> tuple[Tensor, ...]:
+        """Run the decoder over new tokens, each row's on the left and filled up on the right.
+
+        Args:
+            inputs_embeds: (B, S, H).
+            position_ids: Places of the new tokens in time, height and width (3, B, S), int64.
+            last_positions: Number of tokens in each row so far, less one (B,), int32.
+            attention_mask: Which positions of past and new tokens hold one (B, P + S), int64, 0 where it is filled up.
+            past: Keys and values so far (B, heads, P, head size) of each layer in turn.
+            inner: What each of the first layers adds to its output (B, S, H).
+        """
+        x = inputs_embeds
+        new, before = x.shape[1], past[0].shape[2]
+        cos, sin = self.rotations(position_ids, x)
+        earlier = torch.arange(before + new) <= (torch.arange(new) + before)[:, None]
+        seen_by = earlier & (attention_mask > 0)[:, None, None, :]
+        bias = torch.where(seen_by, 0.0, torch.finfo(x.dtype).min).to(x.dtype)
+        present: list[Tensor] = []
+        for number, layer in enumerate(self.language_model.layers):
+            attention, h = layer.self_attn, layer.input_layernorm(x)
+            query, key = (self.turned(attention, name, h, cos, sin).transpose(1, 2) for name in ("q", "k"))
+            value = attention.v_proj(h).unflatten(-1, (-1, self.head_size)).transpose(1, 2)
+            key = torch.cat((past[2 * number], key), dim=2)
+            value = torch.cat((past[2 * number + 1], value), dim=2)
+            present += [key, value]
+            x = x + attention.o_proj(attended(query, key, value, bias))
+            x = x + layer.mlp(layer.post_attention_layernorm(x))
+            if number < len(inner):
+                x = x + inner[number]
+        return (*self.answered(x, last_positions), *present)
+
+
+class RowChoice(nn.Module):
+    """Keys or values of one layer (B, heads, positions, head size) -> those of some rows."""
+
+    def forward(self, values: Tensor, rows: Tensor) -> Tensor:
+        """Choose rows (N,), int64."""
+        return values.index_select(0, rows)
 
 
 def rotary_axes(sections: tuple[int, ...], *, interleaved: bool) -> Tensor:

@@ -17,6 +17,7 @@ from shotcrop_cli.model.bundle import (
     EMBED,
     LARGE_FILES,
     MANIFEST,
+    ROWS,
     TOKENIZER,
     VISION,
     WEIGHTS,
@@ -25,9 +26,10 @@ from shotcrop_cli.model.bundle import (
     read_bundle,
 )
 from shotcrop_cli.model.large.manifest import FORMAT, Decoder, LargeManifest, Precision, Prompt, Vision
+from shotcrop_cli.model.past import Caching
 from shotcrop_cli.model.prompts import instruction
 from shotcrop_export.large.checkpoint import Checkpoint, load_checkpoint
-from shotcrop_export.large.graphs import DecoderGraph, EmbedGraph, VisionGraph
+from shotcrop_export.large.graphs import EmbedGraph, GrownDecoder, InPlaceDecoder, RowChoice, VisionGraph
 from shotcrop_export.large.verify import LargeDifference, verify
 from shotcrop_export.record import OPSET, put_in_place, trace, versions, write_record
 
@@ -46,6 +48,7 @@ class LargeOptions:
         coord_space: How the model writes boxes, None for as it was taught.
         think: Whether it writes its reasoning first, None likewise.
         answer_tokens: An answer longer than this is cut off.
+        caching: How the decoder keeps its cache.
     """
 
     name: str
@@ -53,6 +56,7 @@ class LargeOptions:
     coord_space: CoordSpace | None = None
     think: bool | None = None
     answer_tokens: int = ANSWER_TOKENS
+    caching: Caching = Caching.IN_PLACE
 
 
 def export_large(
@@ -151,6 +155,7 @@ def describe(checkpoint: Checkpoint, options: LargeOptions) -> LargeManifest:
         family=checkpoint.family,
         name=options.name,
         precision=options.precision,
+        caching=options.caching,
         prompt=_prompt(checkpoint, options),
         vision=Vision(
             patch_size=images.patch_size,
@@ -245,36 +250,43 @@ def export_graphs(model: Any, manifest: LargeManifest, folder: Path) -> None:
         outputs=["inputs_embeds", *(f"deepstack_embeds.{number}" for number in inner)],
         dynamic={"input_ids": {0: auto, 1: auto}, "features": [{0: auto, 1: auto} for _ in features]},
     )
-    names = [f"{layer}.{kind}" for layer in range(sizes.layers) for kind in ("key", "value")]
+    names = manifest.cache.names
     cache = [torch.zeros(2, sizes.key_value_heads, 32, sizes.head_size, dtype=kind) for _ in names]
+    in_place = manifest.caching is Caching.IN_PLACE
+    arguments = {
+        "inputs_embeds": torch.zeros(2, 9, sizes.width, dtype=kind),
+        "position_ids": torch.zeros(3, 2, 9, dtype=torch.int64),
+        "last_positions": torch.full((2,), 8, dtype=torch.int32),
+    }
+    dynamic: dict[str, object] = {
+        "inputs_embeds": {0: auto, 1: auto},
+        "position_ids": {1: auto, 2: auto},
+        "last_positions": {0: auto},
+    }
+    if in_place:
+        arguments["length"], dynamic["length"] = torch.tensor(9, dtype=torch.int32), {}
+    else:
+        arguments["attention_mask"] = torch.ones(2, 32 + 9, dtype=torch.int64)
+        dynamic["attention_mask"] = {0: auto, 1: auto}
     _export(
-        DecoderGraph(model),
-        (
-            torch.zeros(2, 9, sizes.width, dtype=kind),
-            torch.zeros(3, 2, 9, dtype=torch.int64),
-            torch.full((2,), 8, dtype=torch.int32),
-            torch.tensor(9, dtype=torch.int32),
-            cache,
-            [torch.zeros(2, 9, sizes.width, dtype=kind) for _ in inner],
-        ),
+        (InPlaceDecoder if in_place else GrownDecoder)(model),
+        (*arguments.values(), cache, [torch.zeros(2, 9, sizes.width, dtype=kind) for _ in inner]),
         folder / DECODER,
         inputs=[
-            "inputs_embeds",
-            "position_ids",
-            "last_positions",
-            "length",
+            *arguments,
             *(f"past.{one}" for one in names),
             *(f"deepstack_embeds.{number}" for number in inner),
         ],
         outputs=["logits", "tokens", *(f"present.{one}" for one in names)],
-        dynamic={
-            "inputs_embeds": {0: auto, 1: auto},
-            "position_ids": {1: auto, 2: auto},
-            "last_positions": {0: auto},
-            "length": {},
-            "past": [{0: auto, 2: auto} for _ in names],
-            "inner": [{0: auto, 1: auto} for _ in inner],
-        },
+        dynamic=dynamic | {"past": [{0: auto, 2: auto} for _ in names], "inner": [{0: auto, 1: auto} for _ in inner]},
+    )
+    _export(
+        RowChoice(),
+        (cache[0], torch.zeros(3, dtype=torch.int64)),
+        folder / ROWS,
+        inputs=["values", "rows"],
+        outputs=["chosen"],
+        dynamic={"values": {0: auto, 2: auto}, "rows": {0: auto}},
     )
 
 

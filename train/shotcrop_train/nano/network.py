@@ -17,6 +17,8 @@ from shotcrop_train.nano.modelling import NanoForConditionalGeneration, cache_of
 class TorchNetwork:
     """Runs prompt and steps with transformers' own key-value cache."""
 
+    wide = True
+
     def __init__(self, model: NanoForConditionalGeneration) -> None:
         self.model = model
         self.cache: dict[str, Any] = {}
@@ -32,8 +34,8 @@ class TorchNetwork:
 
     @torch.inference_mode()
     def step(self, tokens: Ids) -> Floats:
-        """Append one token per photo; see `shotcrop_cli.model.generate.Network`."""
-        return self._run(input_ids=torch.from_numpy(tokens)[:, None].to(self.model.device))
+        """Append tokens to each photo; see `shotcrop_cli.model.generate.Network`."""
+        return self._run(input_ids=torch.from_numpy(tokens).to(self.model.device))
 
     def _run(self, **inputs: torch.Tensor) -> Floats:
         output = self.model(**inputs, **self.cache, use_cache=True, logits_to_keep=1)

@@ -136,6 +136,11 @@ class Lite2Tower(nn.Module):
         self.load_state_dict(fold_batch_norms(torch.load(path, map_location="cpu", weights_only=True)))
 
 
+def pooled(features: list[Tensor]) -> Tensor:
+    """Return the mean over the photo of each channel of the tower's three strides (N, 520)."""
+    return torch.cat([one.mean((2, 3)) for one in features], dim=1)
+
+
 def fold_batch_norms(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Translate the published Lite2 state dict to `Lite2Tower`'s names with every batch norm folded in.
 
