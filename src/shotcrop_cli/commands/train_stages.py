@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-VERIFIED_PHOTOS = 12
-"""An export is verified on so many photos, as `shotcrop export-onnx` does."""
+VERIFIED_PHOTOS = 64
+"""An export is verified on so many photos, which also give 8-bit integers their ranges; none of them is held back."""
 
 Made = Callable[[str], str]
 Stage = Callable[[Any, Made, Path, Path], Path]
@@ -56,15 +56,17 @@ def stages(offline: bool) -> Mapping[str, Stage]:
         from shotcrop_cli.dataset import read_dataset
         from shotcrop_export.onnx import export
         from shotcrop_train import provenance
+        from shotcrop_train.samples import held_back
 
         photos, start = data / stage.photos, made(stage.start)
         captioned = [data / name for name in stage.words]
         provenance.record(output, stage="export", recipe=stage, datasets=[photos, *captioned], start=start)
         records = read_dataset(photos)
-        verified = [record.path for record in records[:VERIFIED_PHOTOS]]
+        verified = [record.path for record in records if not held_back(record)][:VERIFIED_PHOTOS]
         target = output / "model"
         told = [record for folder in captioned for record in read_dataset(folder)]
-        export(Path(start), target, verified, calibration=records if stage.calibrate else (), told=told)
+        calibration = records if stage.calibrate else ()
+        export(Path(start), target, verified, calibration=calibration, int8=stage.int8, told=told)
         return target
 
     return {"sft": sft, "pseudo-label": pseudo_label, "ssft": ssft, "grpo": grpo, "export": export}
