@@ -16,7 +16,7 @@ from shotcrop_export.quantise import compare
 from training import save_tiny_model
 
 
-def test_a_model_in_8_bit_integers_is_verified_before_and_measured_after(
+def test_a_model_that_sees_in_8_bit_integers_is_verified_before_and_measured_after(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     import onnx
@@ -25,13 +25,14 @@ def test_a_model_in_8_bit_integers_is_verified_before_and_measured_after(
     bundle, difference = export(save_tiny_model(tmp_path / "checkpoint"), tmp_path / "model", photos, int8=True)
     assert difference.equal_tokens == difference.tokens
     record = json.loads((bundle.folder / EXPORT_RECORD).read_text("utf-8"))
-    assert record["weights"] == "int8"
+    assert record["weights"].startswith("vision: int8")
     assert record["int8_agreement"]["photos"] == 3
     assert 0.95 <= record["int8_agreement"]["mean_iou"] <= 1.0
     operators = {
         name: {node.op_type for node in onnx.load(str(bundle.path(name))).graph.node} for name in (VISION, DECODER)
     }
-    assert "QuantizeLinear" in operators[VISION] and "MatMulInteger" in operators[DECODER]
+    assert "QuantizeLinear" in operators[VISION]
+    assert not {"QuantizeLinear", "DynamicQuantizeLinear"} & operators[DECODER]  # or answers would depend on the batch
     (answer,) = load_composer(bundle, "cpu").compose([Image.open(photos[0]).convert("RGB").resize((64, 64))], [1.5])
     assert isinstance(answer, (Composition, NoSubject))
     assert not [one for one in caplog.records if one.name == "root"]  # the quantiser speaks to nobody

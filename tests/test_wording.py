@@ -62,7 +62,7 @@ def test_a_standing_figure_is_told_by_where_the_crops_cut_it() -> None:
 def test_a_figure_that_the_photo_cuts_is_told_to_the_waist() -> None:
     head, lead = Box(0.3, 0.2, 0.6, 0.5), Box(0.1, 0.2, 0.9, 1.0)
     texts = tell(Grounding(lead, head), Company.PERSON, (FULL_FRAME, Box(0.05, 0.1, 0.95, 0.98), lead))
-    assert texts[0] == "A wider view of a person"
+    assert texts[0] == "A person and the surroundings"
     assert texts[1] == "The person from the waist up"
 
 
@@ -100,13 +100,14 @@ def test_a_close_up_beside_the_head_is_a_detail() -> None:
     ("probabilities", "company"),
     [
         ((0.0, 1.0, 0.0, 0.0, 0.0), Company.PERSON),
-        ((0.0, 0.3, 0.7, 0.0, 0.0), Company.PERSON),
+        ((0.0, 0.3, 0.7, 0.0, 0.0), Company.UNKNOWN),
+        ((0.0, 0.88, 0.12, 0.0, 0.0), Company.UNKNOWN),
         ((0.0, 0.05, 0.6, 0.25, 0.1), Company.SEVERAL),
         ((0.0, 0.0, 0.1, 0.4, 0.5), Company.GROUP),
-        ((), Company.PERSON),
+        ((), Company.UNKNOWN),
     ],
 )
-def test_company_is_what_is_sure_at_least(probabilities: Sequence[float], company: Company) -> None:
+def test_company_is_what_is_sure(probabilities: Sequence[float], company: Company) -> None:
     assert Company.of(probabilities) is company
 
 
@@ -120,9 +121,18 @@ def test_several_people_have_one_lead() -> None:
     assert tell(seen, Company.SEVERAL, (FULL_FRAME, to(4.5), to(1.9)))[0] == "People outdoors"
 
 
+def test_who_may_not_be_alone_is_the_main_person() -> None:
+    seen = Grounding(STANDING, HEAD, people=None, setting="outdoor")
+    assert tell(seen, Company.UNKNOWN, (FULL_FRAME, to(4.5), to(1.9))) == (
+        "The main person outdoors, full length",
+        "The main person from mid-thigh up",
+        "Head and shoulders of the main person",
+    )
+
+
 def test_nothing_known_still_makes_three_captions() -> None:
     assert tell(Grounding(), Company.PERSON, (FULL_FRAME, to(4), to(2))) == (
-        "A wider view of a person",
+        "A person and the surroundings",
         "A closer view of the person",
         "A detail of the person",
     )

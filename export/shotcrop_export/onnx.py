@@ -41,6 +41,9 @@ from shotcrop_train.nano import NanoForConditionalGeneration, NanoProcessor
 from shotcrop_train.nano.lexicon import Lexicon, fit_lexicon
 from shotcrop_train.nano.network import vocabulary_of
 
+WEIGHTS = "float16 storage, float32 arithmetic"
+VISION_IN_INT8 = f"vision: int8; decoder: {WEIGHTS}"
+"""What an export record says of the weights."""
 HALF_FROM = 1024
 """Weights with at least this many values are stored in half precision; the small rest is not worth a Cast node [O]."""
 
@@ -72,7 +75,7 @@ def export(
         calibration: A training set on whose held-back tenth scores become probabilities; empty to leave them so.
         caching: How the decoder keeps its cache. None chooses what is faster on a CPU: grown, with many tokens that are
             known beforehand in one step, but in place for a model whose captions are decoded token by token.
-        int8: Whether the graphs, once verified, are rewritten in 8-bit integers, with ranges taken from the photos.
+        int8: Whether the vision graph, once verified, is rewritten in 8-bit integers, with ranges from the photos.
         told: Photos with human captions from which the graph learns a few words; see `shotcrop_train.nano.lexicon`.
             Empty for a model without.
 
@@ -111,13 +114,13 @@ def export(
         record |= {
             "versions": versions(),
             "opset": OPSET,
-            "weights": "float16 storage, float32 arithmetic",
+            "weights": WEIGHTS,
             "torch_onnx_difference": difference.to_dict(),
         }
         if int8:
             write_record(folder, record)
-            record |= {"weights": "int8", "int8_agreement": rewrite(folder, manifest, photos).to_dict()}
-            hashes |= {file: file_sha256(folder / file) for file in (VISION, DECODER)}
+            record |= {"weights": VISION_IN_INT8, "int8_agreement": rewrite(folder, manifest, photos).to_dict()}
+            hashes[VISION] = file_sha256(folder / VISION)
             write_record(folder, record)
         if calibration:
             write_curve(folder, manifest, calibrate(load_composer(read_bundle(folder), "cpu"), calibration))

@@ -1,7 +1,7 @@
-"""The compact model in 8-bit integers, for CPUs: its graphs rewritten, and how far its answers moved measured.
+"""The compact model in 8-bit integers, for CPUs: its vision graph rewritten, and how far its answers moved measured.
 
-The vision graph is quantised statically: the range of every value is taken from real photos. The decoder is quantised
-dynamically, each step's values by their own range, since its weights are what it waits for and its values are few.
+The range of every value is taken from real photos beforehand, so that a photo's answer does not depend on what else is
+in its batch. The decoder stays as it is: ranges taken at each step, which suit its values, would be the batch's.
 
 Weights keep to 7 of the 8 bits: processors without VNNI add pairs of products in 16 bits, which 8 would overflow, and
 the same model would answer otherwise there.
@@ -16,15 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
-from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_dynamic, quantize_static
+from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 from PIL import Image
 
 from shotcrop_cli.errors import ModelError
 from shotcrop_cli.geometry import iou
-from shotcrop_cli.model.bundle import DECODER, VISION, Bundle
+from shotcrop_cli.model.bundle import VISION, Bundle
 from shotcrop_cli.model.composer import load_composer
 from shotcrop_cli.model.preprocess import pixel_values, squash
 from shotcrop_cli.shots import Answer, Composition
@@ -61,7 +60,7 @@ class _Pixels(CalibrationDataReader):
 
 
 def quantise(folder: Path, thumbnails: Sequence[Image.Image]) -> None:
-    """Rewrite the graphs of a model folder in 8-bit integers.
+    """Rewrite the vision graph of a model folder in 8-bit integers.
 
     Args:
         folder: The model folder.
@@ -82,16 +81,6 @@ def quantise(folder: Path, thumbnails: Sequence[Image.Image]) -> None:
             reduce_range=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
-        )
-        _unfold(folder / DECODER, plain)
-        quantize_dynamic(
-            str(plain),
-            str(folder / DECODER),
-            op_types_to_quantize=["MatMul", "Gemm"],
-            per_channel=True,
-            reduce_range=True,
-            weight_type=QuantType.QInt8,
-            extra_options={"MatMulConstBOnly": True, "DefaultTensorType": onnx.TensorProto.FLOAT},
         )
 
 

@@ -38,7 +38,7 @@ class StageRecipe:
         hard: For `grpo`: the `pseudo-label` stage whose hard cases it adds.
         photos: For `export`: dataset below the data folder on whose photos the export is verified.
         calibrate: For `export`: whether the held-back tenth of `photos` turns scores into probabilities.
-        int8: For `export`: whether the model computes in 8-bit integers, with ranges taken from `photos`.
+        int8: For `export`: whether the model looks in 8-bit integers, with ranges taken from `photos`.
         words: For `export`: datasets below the data folder from whose captions the model's lexicon is learned.
         steps: Optimiser steps in place of the recipe's, 0 to keep those.
         limit: For `pseudo-label`: photos to label, 0 for all.

@@ -49,8 +49,8 @@ _LARGE_ALONE = ("precision", "coord_space", "think", "answer_tokens")
     "--int8/--no-int8",
     default=False,
     show_default=True,
-    help="Compact model: compute in 8-bit integers, for CPUs: in about half the time, with boxes that move a little. "
-    "Their range is taken from the photos: let there be 64 or more.",
+    help="Compact model: look at photos in 8-bit integers, for CPUs: in two thirds of the time, with boxes that move a "
+    "little. Their range is taken from the photos: let there be 64 or more.",
 )
 @click.option(
     "--calibrate-on",

@@ -107,9 +107,9 @@ class Draft:
         return replace(self.grounding(), **unsure)
 
 
-SURE = {Slot.PEOPLE: 0.8, Slot.SETTING: 0.85, Slot.FACING: 0.6}
-"""An attribute is put into words from this probability on. On held-back photos, of the answers so sure, 88 % of the
-numbers of people, 94 % of the settings and 67 % of the facings were the expert's [O]."""
+SURE = {Slot.PEOPLE: 0.9, Slot.SETTING: 0.85, Slot.FACING: 0.6}
+"""An attribute is put into words from this probability on. On 57 held-back photos, of the answers so sure, 14 of 15
+numbers of people, 30 of 32 settings and 6 of 9 facings were the expert's [O]."""
 
 
 @dataclass(frozen=True)

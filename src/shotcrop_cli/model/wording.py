@@ -8,6 +8,7 @@ model's own boxes, on the photos that it was trained on and on those held back:
     from mid-thigh up     84 of 89       9 of 9
     from the waist up     43 of 46       5 of 5
     head and shoulders    298 of 317     31 of 32
+    just one person       56 of 58       14 of 15
     several people        173 of 174     17 of 17
     a group               34 of 34       6 of 6
 """
@@ -28,7 +29,7 @@ PLACES = {SNOW: "in the snow", WATER: "in or by the water", GRASS: "on grass"}
 """Where somebody is said to be, the first of these that was told."""
 
 SURE_OF_COMPANY = 0.9
-"""From this probability on a photo is said to show several people, or a group [O]."""
+"""From this probability on a photo is said to show just one person, several people, or a group [O]."""
 
 HEAD_SHOWN = 0.9
 """A close-up that holds less than this share of the head is called a detail [O]."""
@@ -62,22 +63,25 @@ SMALL = 0.35
 
 
 class Company(Enum):
-    """How many people a photo is sure to show: at least one, at least two, or at least three."""
+    """How many people a photo is sure to show: nobody knows, just one, at least two, or at least three."""
 
+    UNKNOWN = "the main person"
     PERSON = "a person"
     SEVERAL = "people"
     GROUP = "a group of people"
 
     @classmethod
     def of(cls, probabilities: Sequence[float]) -> Company:
-        """Choose the largest of which the model is sure.
+        """Choose the one that says most of what the model is sure of.
 
         Args:
             probabilities: Of each number of people, in the order of `grammar.PEOPLE`.
         """
         if sum(probabilities[3:]) >= SURE_OF_COMPANY:
             return cls.GROUP
-        return cls.SEVERAL if sum(probabilities[2:]) >= SURE_OF_COMPANY else cls.PERSON
+        if sum(probabilities[2:]) >= SURE_OF_COMPANY:
+            return cls.SEVERAL
+        return cls.PERSON if sum(probabilities[1:2]) >= SURE_OF_COMPANY else cls.UNKNOWN
 
 
 def in_setting(grounding: Grounding, told: Set[str]) -> Grounding:
@@ -128,7 +132,12 @@ def captions(
     """
     wide, middle, tight = boxes
     alone = "child" if CHILD in told else "person"
-    lead = {Company.PERSON: f"the {alone}", Company.SEVERAL: "one of the people", Company.GROUP: "one of the group"}
+    lead = {
+        Company.UNKNOWN: company.UNKNOWN.value,
+        Company.PERSON: f"the {alone}",
+        Company.SEVERAL: "one of the people",
+        Company.GROUP: "one of the group",
+    }
     who = f"a {alone}" if company is Company.PERSON else company.value
     texts = (
         _establishing(grounding, company, who, told, wide),
@@ -141,11 +150,12 @@ def captions(
 def _establishing(grounding: Grounding, company: Company, who: str, told: Set[str], box: Box) -> str:
     place = next((words for word, words in PLACES.items() if word in told), _place(grounding))
     text = " ".join(part for part in (who, "with a bike" if BIKE in told else "", place) if part)
-    if company is Company.PERSON and grounding.lead is not None and grounding.lead.height < SMALL * box.height:
+    one = company in (Company.UNKNOWN, Company.PERSON)
+    if one and grounding.lead is not None and grounding.lead.height < SMALL * box.height:
         return f"{text}, small in the frame"
-    if company is Company.PERSON and _shows_all(grounding, box):
+    if one and _shows_all(grounding, box):
         return f"{text}, full length"
-    return text if place else f"a wider view of {text}"
+    return text if place else f"{text} and the surroundings"
 
 
 def _medium(grounding: Grounding, lead: str, box: Box, steady: bool) -> str:
