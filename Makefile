@@ -53,7 +53,7 @@ format: $(VENV_TEST)/ready-to-test ## Lay the code out and repair what the linte
 	$(DEV)/ruff check --fix $(PYTHON_CODE)
 	$(DEV)/ruff format $(PYTHON_CODE)
 
-bench: $(VENV_TEST)/ready-to-test ## Time it beside its limits
+bench: $(VENV_TEST)/ready-to-bench ## Time it beside its limits, other codecs and other croppers, some 10 minutes
 	@for script in $(BENCHMARKS); do echo "$$script"; $(DEV)/python $$script || exit 1; done
 
 reliability: $(VENV_TEST)/ready-to-test ## Kill, starve and feed it as docs/reliability.md says, some 20 minutes
@@ -83,6 +83,12 @@ $(VENV_TEST)/ready-to-test: pyproject.toml tests/constraints.txt
 	$(VENV_TEST)/bin/python -m pip install --quiet $(TORCH)
 	$(VENV_TEST)/bin/python -m pip install --quiet --constraint tests/constraints.txt \
 		--editable '.[cpu,train,export,heif,raw,dev]'
+	@touch $@
+
+# Not in the environment of the tests, which need none of it.
+$(VENV_TEST)/ready-to-bench: $(VENV_TEST)/ready-to-test
+	@echo "Installing codecs and croppers to compare with ..."
+	$(VENV_TEST)/bin/python -m pip install --quiet --constraint tests/constraints.txt --editable '.[bench]'
 	@touch $@
 
 define create-environment
