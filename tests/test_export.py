@@ -277,10 +277,15 @@ def test_calibration_needs_two_looks_and_enough_photos(photos: Path, tmp_path: P
     assert not (tmp_path / "model").exists()
 
 
-def test_half_a_curve_is_refused(exported: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("change", "reason"), [({"score_offset": 1.0}, "an offset and a slope"), ({"caching": "ring"}, "kind 'ring'")]
+)
+def test_a_manifest_that_makes_no_sense_is_refused(
+    exported: Path, tmp_path: Path, change: dict[str, object], reason: str
+) -> None:
     folder = tmp_path / "model"
     shutil.copytree(exported, folder)
     content = json.loads((folder / MANIFEST).read_text("utf-8"))
-    (folder / MANIFEST).write_text(json.dumps({**content, "score_offset": 1.0}), "utf-8")
-    with pytest.raises(ModelError, match="an offset and a slope"):
+    (folder / MANIFEST).write_text(json.dumps({**content, **change}), "utf-8")
+    with pytest.raises(ModelError, match=reason):
         read_bundle(folder)

@@ -27,6 +27,7 @@ from shotcrop_cli.errors import ModelError
 from shotcrop_cli.model.grammar import CONTROL_TOKENS
 from shotcrop_cli.model.large import manifest as large
 from shotcrop_cli.model.large.manifest import LargeManifest
+from shotcrop_cli.model.past import Caching
 
 MANIFEST = "model.json"
 TOKENIZER = "tokenizer.json"
@@ -98,6 +99,8 @@ class Manifest:
             raise ValueError("free captions have to be decoded")
         if (self.score_offset is None) != (self.score_slope is None):
             raise ValueError("a calibrated score has an offset and a slope")
+        if self.caching not in tuple(Caching):
+            raise ValueError(f"this version of shotcrop knows no decoder of kind '{self.caching}'")
         # JSON has lists alone.
         object.__setattr__(self, "lexicon", tuple((str(word), float(least)) for word, least in self.lexicon))
 

@@ -8,7 +8,7 @@ model's own boxes, on the photos that it was trained on and on those held back:
     from mid-thigh up     84 of 89       9 of 9
     from the waist up     43 of 46       5 of 5
     head and shoulders    298 of 317     31 of 32
-    just one person       56 of 58       14 of 15
+    just one person       58 of 60       13 of 14
     several people        173 of 174     17 of 17
     a group               34 of 34       6 of 6
 """
@@ -133,7 +133,7 @@ def captions(
     wide, middle, tight = boxes
     alone = "child" if CHILD in told else "person"
     lead = {
-        Company.UNKNOWN: company.UNKNOWN.value,
+        Company.UNKNOWN: Company.UNKNOWN.value,
         Company.PERSON: f"the {alone}",
         Company.SEVERAL: "one of the people",
         Company.GROUP: "one of the group",
