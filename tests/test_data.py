@@ -67,7 +67,7 @@ def test_a_row_is_what_trl_wants_with_spans_and_its_number(tmp_path: Path) -> No
     assert len(dataset) == 12
     for index in range(12):
         one = dataset[index]
-        assert set(one) == {"image", "prompt", "completion", "spans", "draw"}
+        assert set(one) == {"image", "prompt", "completion", "spans", "captions", "draw"}
         assert [message["role"] for message in one["prompt"] + one["completion"]] == ["user", "assistant"]
         assert one["image"].size == (64, 64) and one["draw"] == index
         assert len(one["spans"]) in (0, 3)
@@ -165,6 +165,20 @@ def test_the_compact_model_learns_nothing_from_a_rejected_shot_and_all_from_the_
     assert torch.equal(masked["token_weights"][0, others], whole["token_weights"][0, others])
 
 
+def test_a_bag_holds_each_caption_of_the_whole_photo() -> None:
+    collator = NanoCollator(NANO)
+    one = sample(1, 1, 1)
+    wide, *others = one.shots
+    several = replace(one, shots=(replace(wide, captions=("a man", "a man", "a man runs")), *others))
+    bags = collator(rows(GrammarContract(), several, NOBODY))["bags"]
+    assert bags.shape == (2, collator.vocabulary.text_tokens)
+    assert bags[0].sum() == pytest.approx(1.0) and not bags[1].any()
+    told = {int(index): float(bags[0, index]) for index in bags[0].nonzero()[:, 0]}
+    assert set(told) == set(NANO.tokenizer("a man runs")["input_ids"])
+    man, first = (NANO.tokenizer(text)["input_ids"][-1] for text in ("a man", "a"))
+    assert told[man] == told[first] == max(told.values())
+
+
 @pytest.mark.parametrize("rejected", range(3))
 def test_the_compact_model_still_learns_to_end_an_answer(rejected: int) -> None:
     collator = NanoCollator(NANO)
@@ -220,7 +234,7 @@ def test_with_all_weights_1_the_batch_is_trls_own(family: str) -> None:
     assert torch.equal(batch["token_weights"], (expected["labels"] != IGNORED).float())
     # Photos of two shapes have grids of two sizes.
     assert batch["image_grid_thw"].shape == (2, 3)
-    assert set(made[0]) == {"image", "prompt", "completion", "spans", "draw"}
+    assert set(made[0]) == {"image", "prompt", "completion", "spans", "captions", "draw"}
 
 
 def labelled_text(processor: Any, ids: torch.Tensor, labels: torch.Tensor) -> str:

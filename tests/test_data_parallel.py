@@ -36,9 +36,11 @@ def work(rank: int, folder: str) -> None:
         output.last_hidden_state,
         output.scores,
         output.spots,
+        output.told,
         model.get_output_embeddings().weight,
         ids,
         torch.ones(ids.shape),
+        torch.full((1, vocabulary_of(processor.tokenizer).text_tokens), 0.01 * (1 + rank)),
         vocabulary_of(processor.tokenizer),
         LossWeights(),
     )

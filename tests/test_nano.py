@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from datasets import Dataset
 from PIL import Image
@@ -14,7 +16,7 @@ from shotcrop_cli.model import grammar
 from shotcrop_cli.shots import Box, Grounding
 from shotcrop_train.nano import NanoConfig, NanoForConditionalGeneration
 from shotcrop_train.nano.configuration import default_text_config
-from shotcrop_train.nano.loss import LossWeights, generalised_iou, grounding_boxes, nano_loss, spot_loss
+from shotcrop_train.nano.loss import LossWeights, bag_loss, generalised_iou, grounding_boxes, nano_loss, spot_loss
 from shotcrop_train.nano.modelling import cell_centres, expected_boxes, likeliest_boxes
 from shotcrop_train.nano.network import TorchNetwork, decoder_of, vocabulary_of
 from shotcrop_train.nano.tower import BATCH_NORM_EPS, LITE2_STAGES, Lite2Tower, fold_batch_norms
@@ -214,7 +216,15 @@ def test_loss_falls_as_the_location_nears_its_target() -> None:
         for place, label in enumerate(labels[0, 1:].tolist()):
             hidden[0, place, label + shift] = 20.0
         parts = nano_loss(
-            hidden, *NOTHING_SPOTTED, torch.eye(size), labels, torch.ones(1, 5), vocabulary, LossWeights()
+            hidden,
+            *NOTHING_SPOTTED,
+            torch.zeros(1, size),
+            torch.eye(size),
+            labels,
+            torch.ones(1, 5),
+            torch.zeros(1, vocabulary.text_tokens),
+            vocabulary,
+            LossWeights(),
         )
         return float(parts.total)
 
@@ -229,12 +239,28 @@ def test_unlabelled_and_weightless_tokens_cost_nothing() -> None:
     hidden = torch.randn(1, 6, size, requires_grad=True)
     labels = torch.tensor([[-100, 5, first + 1, first + 2, first + 3, first + 4]])
     weights = torch.tensor([[1.0, 1.0, 0.0, 0.0, 0.0, 0.0]])
-    parts = nano_loss(hidden, *NOTHING_SPOTTED, torch.eye(size), labels, weights, vocabulary, LossWeights())
+    told, bags = torch.randn(1, size, requires_grad=True), torch.zeros(1, vocabulary.text_tokens)
+    parts = nano_loss(
+        hidden, *NOTHING_SPOTTED, told, torch.eye(size), labels, weights, bags, vocabulary, LossWeights()
+    )
     parts.total.backward()
-    assert all(float(part.detach()) == 0.0 for part in (parts.l1, parts.giou, parts.locations))
+    assert all(float(part.detach()) == 0.0 for part in (parts.l1, parts.giou, parts.locations, parts.bag))
+    assert told.grad is not None and not told.grad.any()
     assert hidden.grad is not None
     assert hidden.grad[0, 0].abs().sum() > 0
     assert hidden.grad[0, 1:].abs().sum() == 0
+
+
+def test_the_teller_is_taught_the_words_of_captioned_photos_alone() -> None:
+    bags = torch.tensor([[0.5, 0.5, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]])
+
+    def loss(told: list[float]) -> float:
+        return float(bag_loss(torch.tensor([told, [9.0, -9.0, 9.0, -9.0]]), torch.eye(4), bags))
+
+    right, undecided, wrong = loss([20.0, 20.0, 0.0, 0.0]), loss([0.0] * 4), loss([0.0, 0.0, 20.0, 20.0])
+    assert right == pytest.approx(math.log(2), abs=1e-4)
+    assert undecided == pytest.approx(math.log(4), abs=1e-4)
+    assert wrong > undecided
 
 
 def test_spotter_is_taught_the_boxes_that_the_answer_names() -> None:
@@ -263,7 +289,7 @@ def test_spotter_is_taught_the_boxes_that_the_answer_names() -> None:
 
 def test_spotted_probabilities_sum_to_one_over_the_photo() -> None:
     model, _ = tiny_model()
-    tokens, scores, boxes = model.model.spot(torch.zeros(2, 3, 64, 64))
+    tokens, scores, boxes, _ = model.model.spot(torch.zeros(2, 3, 64, 64))
     assert tokens.shape == (2, 6, 32)
     assert boxes.shape == (2, 2, 4, 4, 4)
     assert torch.allclose(scores.exp().sum((2, 3)), torch.ones(2, 2))

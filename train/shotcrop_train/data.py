@@ -79,7 +79,9 @@ class Mixture:
         return Dataset.from_dict({"draw": list(range(self.length))}).with_transform(rows)
 
     def draw(self, index: int) -> dict[str, Any]:
-        """Return a row: `image`, `prompt`, `completion` as trl wants them, the shots' `spans` and the `draw` itself."""
+        """Return a row: `image`, `prompt`, `completion` as trl wants them, the shots' `spans`, the `captions` of the
+        widest shot and the `draw` itself.
+        """
         rng = np.random.default_rng((self.seed, index))
         group = self.groups[rng.choice(len(self.groups), p=self.shares)]
         sample = group[rng.integers(len(group))]
@@ -105,6 +107,7 @@ def row(sample: Sample, image: Image.Image, contract: Contract, rng: np.random.G
         "prompt": [{"role": "user", "content": contract.prompt(sample.aspect)}],
         "completion": [{"role": "assistant", "content": target.text}],
         "spans": target.spans,
+        "captions": sample.shots[0].captions if sample.shots else (),
     }
 
 
@@ -132,7 +135,9 @@ class NanoCollator:
         return vocabulary_of(self.processor.tokenizer)
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
-        """Return `input_ids`, `attention_mask`, `labels`, `token_weights` (B, S) and `pixel_values` (B, 3, H, W)."""
+        """Return `input_ids`, `attention_mask`, `labels`, `token_weights` (B, S), `bags` (B, T) over the T tokens of
+        text, and `pixel_values` (B, 3, H, W).
+        """
         pad = self.vocabulary.id(grammar.PAD)
         prompts = [grammar.prompt(self.processor.num_image_tokens, one["prompt"][0]["content"]) for one in rows]
         answers = [one["completion"][0]["content"] + grammar.END for one in rows]
@@ -155,10 +160,18 @@ class NanoCollator:
             "attention_mask": torch.from_numpy((ids != pad).astype(np.int64)),
             "labels": torch.from_numpy(labels),
             "token_weights": torch.from_numpy(weights),
+            "bags": torch.from_numpy(np.stack([self._bag(one["captions"]) for one in rows])),
             "pixel_values": self.processor.image_processor([one["image"] for one in rows], return_tensors="pt")[
                 "pixel_values"
             ],
         }
+
+    def _bag(self, captions: Sequence[str]) -> np.ndarray:
+        """Return how large a part of the captions each token of text is (T,); a caption counts each of its own once."""
+        bag = np.zeros(self.vocabulary.text_tokens, dtype=np.float32)
+        for ids in self.processor.tokenizer(list(captions))["input_ids"] if captions else ():
+            bag[[index for index in set(ids) if index < len(bag)]] += 1.0
+        return bag / max(bag.sum(), 1.0)
 
     def _weights(self, answer: np.ndarray, spans: Sequence[tuple[int, int, float]]) -> np.ndarray:
         """Weigh the location tokens behind each shot's marker by the shot's weight, a shot of weight 0 wholly."""

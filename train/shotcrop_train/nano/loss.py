@@ -35,6 +35,7 @@ class LossWeights:
     l1: float = 8.0
     giou: float = 2.5
     spot: float = 1.0
+    bag: float = 0.2
     sigma: float = 2.0
     """Standard deviation of a location's soft target, in bins."""
 
@@ -50,15 +51,18 @@ class LossParts:
     l1: Tensor
     giou: Tensor
     spot: Tensor
+    bag: Tensor
 
 
 def nano_loss(
     hidden: Tensor,
     scores: Tensor,
     spots: Tensor,
+    told: Tensor,
     head: Tensor,
     labels: Tensor,
     token_weights: Tensor,
+    bags: Tensor,
     vocabulary: Vocabulary,
     weights: LossWeights,
     average: Average = alone,
@@ -72,10 +76,12 @@ def nano_loss(
         hidden: Last hidden states (B, S, H).
         scores: The spotter's log-probabilities (B, 2, G, G).
         spots: The spotter's boxes (B, 2, 4, G, G).
+        told: What the teller tells (B, H).
         head: Output embeddings (V, H).
         labels: Target ids (B, S), -100 where nothing is learned. The location tokens of a box come in fours,
             either all four or none labelled.
         token_weights: Weight of each target (B, S).
+        bags: How large a part of each photo's captions each token of text is (B, text tokens), 0 without captions.
         vocabulary: Where the location tokens lie.
         weights: How to add the parts.
         average: How the processes share their sums of weights.
@@ -108,6 +114,7 @@ def nano_loss(
         "giou": _mean(1.0 - generalised_iou(predicted, true), box_scale, average),
     }
     parts["spot"] = spot_loss(scores, spots, *grounding_boxes(labels, vocabulary), average)
+    parts["bag"] = bag_loss(told, head[: vocabulary.text_tokens], bags, average)
     total = sum(getattr(weights, name) * part for name, part in parts.items())
     return LossParts(total=torch.as_tensor(total), **parts)
 
@@ -158,6 +165,22 @@ def spot_loss(scores: Tensor, spots: Tensor, boxes: Tensor, known: Tensor, avera
     overlap = 1.0 - generalised_iou(seen.reshape(-1, 4), true.reshape(-1, 4)).view_as(l1)
     side_loss = (target * (8.0 * l1 + 2.0 * overlap)).sum(1)
     return _mean(0.5 * centre_loss + side_loss, torch.ones_like(side_loss), average)
+
+
+def bag_loss(told: Tensor, head: Tensor, bags: Tensor, average: Average = alone) -> Tensor:
+    """Compute the cross-entropy between the words of a photo's captions, a bag, and what its features tell of them.
+
+    One softmax over all words, as in Joulin et al., "Learning visual features from large weakly supervised data",
+    2016 [N].
+
+    Args:
+        told: What the teller tells (B, H).
+        head: Output embeddings of the tokens of text (T, H).
+        bags: Each photo's bag (B, T), summing up to 1, or to 0 where there are no captions.
+        average: How the processes share the number of captioned photos.
+    """
+    log_probabilities = functional.log_softmax(told.float() @ head.float().T, dim=-1)
+    return _mean(-(bags * log_probabilities).sum(-1), bags.sum(-1), average)
 
 
 def _mean(values: Tensor, scale: Tensor, average: Average) -> Tensor:

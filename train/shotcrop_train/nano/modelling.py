@@ -38,7 +38,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutpu
 from transformers.utils import ModelOutput
 
 from shotcrop_train.nano.configuration import SPOTTED, NanoConfig
-from shotcrop_train.nano.tower import Lite2Tower
+from shotcrop_train.nano.tower import Lite2Tower, pooled
 
 CACHE_NAMES = ("cache", "past_key_values")
 """What transformers calls the key-value cache, as argument and as output: the first from 5.24 on, the second before."""
@@ -167,6 +167,24 @@ class Neck(nn.Module):
         return torch.cat((tokens, found), dim=1), scores, boxes
 
 
+class Teller(nn.Module):
+    """Tells from the tower's pooled features which words a photo's captions are likely to hold: for training alone.
+
+    A tower that learns nothing but places forgets what it knew of things (`loss.bag_loss`); what it is made to keep, the
+    lexicon can use later. No exported graph holds the teller.
+    """
+
+    def __init__(self, features: int, hidden: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(features)
+        self.project = nn.Linear(features, hidden)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map pooled features (N, features) to vectors (N, hidden) that are compared with the words' embeddings."""
+        told: Tensor = self.project(self.norm(features))
+        return told
+
+
 class NanoPreTrainedModel(PreTrainedModel):  # type: ignore[misc]
     """What the compact model's classes tell transformers about themselves."""
 
@@ -187,6 +205,7 @@ class NanoModel(NanoPreTrainedModel):
         super().__init__(config)
         self.tower = Lite2Tower()
         self.neck = Neck(self.tower.channels, config)
+        self.teller = Teller(sum(self.tower.channels), config.text_config.hidden_size)
         self.language_model = LlamaModel(config.text_config)
         self.post_init()
 
@@ -203,13 +222,14 @@ class NanoModel(NanoPreTrainedModel):
         features: Tensor = self.neck(self.tower(self._pixels(pixel_values)))
         return features
 
-    def spot(self, pixel_values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the visual tokens and what the spotter found; see `Spotter`."""
-        return self.neck.spot(self.tower(self._pixels(pixel_values)))
+    def spot(self, pixel_values: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return the visual tokens, what the spotter found, see `Spotter`, and what the teller tells (N, hidden)."""
+        features = self.tower(self._pixels(pixel_values))
+        return *self.neck.spot(features), self.teller(pooled(features))
 
     def ground(self, pixel_values: Tensor) -> tuple[Tensor, Tensor]:
         """Return the visual tokens and the boxes (N, 2, 4) of lead and head, x0 y0 x1 y1 relative to the photo."""
-        tokens, scores, boxes = self.spot(pixel_values)
+        tokens, scores, boxes = self.neck.spot(self.tower(self._pixels(pixel_values)))
         return tokens, likeliest_boxes(scores, boxes)
 
     def _pixels(self, pixel_values: Tensor) -> Tensor:
@@ -257,11 +277,12 @@ class NanoModel(NanoPreTrainedModel):
 
 @dataclass
 class GroundedOutput(ModelOutput):  # type: ignore[misc]
-    """Last hidden states (N, S, hidden), and the spotter's scores and boxes; see `Spotter`."""
+    """Last hidden states (N, S, hidden), the spotter's scores and boxes, and what the teller tells (N, hidden)."""
 
     last_hidden_state: Tensor | None = None
     scores: Tensor | None = None
     spots: Tensor | None = None
+    told: Tensor | None = None
 
 
 class NanoForConditionalGeneration(NanoPreTrainedModel, GenerationMixin):  # type: ignore[misc]
@@ -310,9 +331,9 @@ class NanoForConditionalGeneration(NanoPreTrainedModel, GenerationMixin):  # typ
         data-parallel training see it.
         """
         if grounded:
-            features, scores, spots = self.model.spot(pixel_values)
+            features, scores, spots, told = self.model.spot(pixel_values)
             hidden = self.model(input_ids, attention_mask=attention_mask, image_features=features, use_cache=False)
-            return GroundedOutput(hidden.last_hidden_state, scores, spots)
+            return GroundedOutput(hidden.last_hidden_state, scores, spots, told)
         output = self.model(
             input_ids=input_ids,
             pixel_values=pixel_values,

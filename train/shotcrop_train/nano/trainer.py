@@ -40,14 +40,16 @@ class GroundedTrainer(SFTTrainer):  # type: ignore[misc]
             output.last_hidden_state,
             output.scores,
             output.spots,
+            output.told,
             self.accelerator.unwrap_model(model).get_output_embeddings().weight,
             inputs["labels"],
             inputs["token_weights"],
+            inputs["bags"],
             self.locations,
             self.loss_weights,
             self._average,
         )
-        for name in ("words", "attributes", "locations", "l1", "giou", "spot"):
+        for name in ("words", "attributes", "locations", "l1", "giou", "spot", "bag"):
             self.sums[name] = self.sums.get(name, 0.0) + float(getattr(parts, name).detach())
         self.counted += 1
         return (parts.total, output) if return_outputs else parts.total
