@@ -240,9 +240,7 @@ def test_unlabelled_and_weightless_tokens_cost_nothing() -> None:
     labels = torch.tensor([[-100, 5, first + 1, first + 2, first + 3, first + 4]])
     weights = torch.tensor([[1.0, 1.0, 0.0, 0.0, 0.0, 0.0]])
     told, bags = torch.randn(1, size, requires_grad=True), torch.zeros(1, vocabulary.text_tokens)
-    parts = nano_loss(
-        hidden, *NOTHING_SPOTTED, told, torch.eye(size), labels, weights, bags, vocabulary, LossWeights()
-    )
+    parts = nano_loss(hidden, *NOTHING_SPOTTED, told, torch.eye(size), labels, weights, bags, vocabulary, LossWeights())
     parts.total.backward()
     assert all(float(part.detach()) == 0.0 for part in (parts.l1, parts.giou, parts.locations, parts.bag))
     assert told.grad is not None and not told.grad.any()

@@ -79,8 +79,10 @@ class Mixture:
         return Dataset.from_dict({"draw": list(range(self.length))}).with_transform(rows)
 
     def draw(self, index: int) -> dict[str, Any]:
-        """Return a row: `image`, `prompt`, `completion` as trl wants them, the shots' `spans`, the `captions` of the
-        widest shot and the `draw` itself.
+        """Return a row.
+
+        It holds `image`, `prompt` and `completion` as trl wants them, the shots' `spans`, the `captions` of the widest
+        shot, and the `draw` itself.
         """
         rng = np.random.default_rng((self.seed, index))
         group = self.groups[rng.choice(len(self.groups), p=self.shares)]
@@ -135,7 +137,9 @@ class NanoCollator:
         return vocabulary_of(self.processor.tokenizer)
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
-        """Return `input_ids`, `attention_mask`, `labels`, `token_weights` (B, S), `bags` (B, T) over the T tokens of
+        """Return a batch.
+
+        It holds `input_ids`, `attention_mask`, `labels`, `token_weights` (B, S), `bags` (B, T) over the T tokens of
         text, and `pixel_values` (B, 3, H, W).
         """
         pad = self.vocabulary.id(grammar.PAD)

@@ -170,8 +170,8 @@ class Neck(nn.Module):
 class Teller(nn.Module):
     """Tells from the tower's pooled features which words a photo's captions are likely to hold: for training alone.
 
-    A tower that learns nothing but places forgets what it knew of things (`loss.bag_loss`); what it is made to keep, the
-    lexicon can use later. No exported graph holds the teller.
+    A tower that learns nothing but places forgets what it knew of things. What `loss.bag_loss` makes it keep, the
+    lexicon can use later; no exported graph holds the teller.
     """
 
     def __init__(self, features: int, hidden: int) -> None:
