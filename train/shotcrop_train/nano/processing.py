@@ -57,10 +57,6 @@ def flatten(images: Any) -> list[Image.Image]:
 class NanoProcessor(ProcessorMixin):  # type: ignore[misc]
     """Tokenizer and image processor as one, with the photo's aspect told to the model by a token."""
 
-    attributes = ["image_processor", "tokenizer"]  # noqa: RUF012 - transformers reads it from the class
-    image_processor_class = "AutoImageProcessor"
-    tokenizer_class = "AutoTokenizer"
-
     def __init__(
         self,
         image_processor: NanoImageProcessor | None = None,
