@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from shotcrop_train.nano import NanoForConditionalGeneration
 from shotcrop_train.nano.lexicon import Lexicon
-from shotcrop_train.nano.modelling import likeliest_boxes
+from shotcrop_train.nano.neck import likeliest_boxes
 from shotcrop_train.nano.tower import pooled
 
 
