@@ -96,6 +96,24 @@ def test_what_a_person_set_survives_later_runs_until_overwritten(
     assert read(sidecar).shots[1].box.corners == (30, 20, 90, 60)
 
 
+def test_a_run_before_apply_gives_up_nothing_a_person_set(
+    photos: Path, output: Path, sidecar: Path, composer: FakeComposer
+) -> None:
+    _edit(sidecar, _move_medium)
+    composer.sha256 = "cd" * 32
+    assert "1 done, 1 unchanged" in _run("crop", photos, "-o", output).stderr
+    assert read(sidecar).shots[1].box.corners == (1, 2, 34, 46)
+    assert "1 done" in _run("apply", output).stderr  # still to be cut
+    assert open_image(sidecar.parent / "a.png.medium.png").size == (33, 44)
+
+
+def test_a_box_set_by_hand_is_cut_with_other_settings_before_apply(photos: Path, output: Path, sidecar: Path) -> None:
+    _edit(sidecar, _move_medium)
+    _run("crop", photos, "-o", output, "--format", "webp")
+    assert open_image(sidecar.parent / "a.png.medium.webp").size == (33, 44)
+    assert [shot.edited for shot in read(sidecar).shots] == [False, True, False]
+
+
 @pytest.mark.parametrize("renamed", range(6))
 def test_a_run_killed_at_any_rename_loses_nothing_a_person_set(
     photos: Path, output: Path, sidecar: Path, monkeypatch: pytest.MonkeyPatch, renamed: int

@@ -17,6 +17,7 @@ from typing import Any
 
 from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.framing import Aspect, Framing
+from shotcrop_cli.geometry import to_pixels
 from shotcrop_cli.imaging.formats import CropFormat
 from shotcrop_cli.imaging.metadata import MetadataPolicy
 from shotcrop_cli.settings import CropSettings
@@ -110,7 +111,8 @@ class ShotRecord:
         size: The crop's own size; None when there is no crop.
         caption: What is seen in it.
         score: The model's confidence, 0..1, None when it gave none.
-        edited: Whether a person set the box, which no later run overrules.
+        edited: Whether a person set the box, which no later run overrules. A box that is no longer what `box_norm` says
+            was set by one.
     """
 
     shot: ShotType
@@ -333,6 +335,11 @@ def _settings(document: Mapping[str, Any]) -> CropSettings:
     )
 
 
+def is_moved(box: PixelBox, box_norm: Box, source: SourceRecord) -> bool:
+    """Tell whether a shot's box was changed since the file was written, by whoever did not know `box_norm`."""
+    return to_pixels(box_norm, source.width, source.height) != box
+
+
 def _shot(shot: Mapping[str, Any], source: SourceRecord) -> ShotRecord:
     # To JSON Schema 3.0 is an integer, too.
     box = PixelBox(*(int(shot["box"][name]) for name in ("x", "y", "width", "height")))
@@ -340,14 +347,15 @@ def _shot(shot: Mapping[str, Any], source: SourceRecord) -> ShotRecord:
     _, _, right, lower = box.corners
     if right > source.width or lower > source.height:
         raise ValueError(f"the box of {shot['shot']} leaves the photo of {source.width} x {source.height} pixels")
+    box_norm = Box(*shot["box_norm"])
     return ShotRecord(
         shot=ShotType(shot["shot"]),
         box=box,
-        box_norm=Box(*shot["box_norm"]),
+        box_norm=box_norm,
         model_box=Box(*shot["model_box"]),
         file=shot["file"],
         size=None if size is None else FileSize(int(size["width"]), int(size["height"])),
         caption=shot["caption"],
         score=shot["score"],
-        edited=shot["edited"],
+        edited=shot["edited"] or is_moved(box, box_norm, source),
     )

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path, PurePath
 
 from shotcrop_cli import sidecar as sidecars
@@ -18,10 +17,9 @@ from shotcrop_cli.archive.names import RecordedNames, is_inside
 from shotcrop_cli.archive.plan import Decision, Job, Work
 from shotcrop_cli.archive.source import Folder, Source
 from shotcrop_cli.errors import PhotoError, ShotcropError
-from shotcrop_cli.geometry import to_pixels
 from shotcrop_cli.imaging.formats import JPEG, format_of, written_as
 from shotcrop_cli.shots import SHOT_TYPES
-from shotcrop_cli.sidecar import ShotRecord, Sidecar
+from shotcrop_cli.sidecar import Sidecar, is_moved
 
 _ENDING = ".json"
 
@@ -54,8 +52,6 @@ def sidecars_in(folder: Path) -> Iterator[Path]:
 def recut(path: Path, root: Path, photo_roots: Sequence[Path]) -> tuple[Job, Decision]:
     """Read a sidecar and say what is to be cut.
 
-    A box that is no longer what `box_norm` says was edited: from then on it counts as set by hand.
-
     Args:
         path: The sidecar.
         root: The output folder, resolved; nothing outside is written.
@@ -70,7 +66,6 @@ def recut(path: Path, root: Path, photo_roots: Sequence[Path]) -> tuple[Job, Dec
     if path.is_symlink() or not folder.is_relative_to(root):
         raise ShotcropError(f"{path}: is a link out of the output folder", hint="name the file itself")
     record = sidecars.read(path)
-    record = replace(record, shots=tuple(_with_edits_marked(shot, record) for shot in record.shots))
     source = _source(path, folder.relative_to(root), record, photo_roots)
     if f"{source.name}{_ENDING}" != path.name:
         raise ShotcropError(
@@ -88,17 +83,10 @@ def is_pending(job: Job, decision: Decision) -> bool:
     record = decision.record
     assert record is not None
     return any(
-        shot.file is not None and (_is_moved(shot, record) or not (job.folder / shot.file).is_file())
+        shot.file is not None
+        and (is_moved(shot.box, shot.box_norm, record.source) or not (job.folder / shot.file).is_file())
         for shot in record.shots
     )
-
-
-def _is_moved(shot: ShotRecord, record: Sidecar) -> bool:
-    return to_pixels(shot.box_norm, record.source.width, record.source.height) != shot.box
-
-
-def _with_edits_marked(shot: ShotRecord, record: Sidecar) -> ShotRecord:
-    return replace(shot, edited=True) if _is_moved(shot, record) else shot
 
 
 def _source(path: Path, mirrored: PurePath, record: Sidecar, photo_roots: Sequence[Path]) -> Source:
