@@ -1,10 +1,9 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -131,30 +130,14 @@ def test_only_the_first_process_evaluates_and_writes(tmp_path: Path) -> None:
 def test_a_run_without_a_measure_keeps_nothing(tmp_path: Path) -> None:
     steps(RunLog(tmp_path, lambda _: {"held_iou": 1.0}, 1, best=None), Saved(), [1])
     steps(RunLog(tmp_path, None, 1), Saved(), [2])
-    assert [path.name for path in tmp_path.iterdir()] == ["log.jsonl"]
+    assert {path.name for path in tmp_path.iterdir()} == {"log.jsonl", "tensorboard"}
 
 
-def test_tensorboard_gets_every_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    written: list[tuple[str, float, int]] = []
-
-    class SummaryWriter:
-        def __init__(self, folder: str) -> None:
-            assert folder == str(tmp_path / "tensorboard")
-
-        def add_scalar(self, name: str, value: float, step: int) -> None:
-            written.append((name, value, step))
-
-        def close(self) -> None:
-            written.append(("closed", 0.0, 0))
-
-    module = ModuleType("torch.utils.tensorboard")
-    module.SummaryWriter = SummaryWriter  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", module)
-    monkeypatch.setattr("shotcrop_train.runlog.find_spec", lambda _: True)
+def test_tensorboard_gets_every_number(tmp_path: Path) -> None:
     steps(RunLog(tmp_path, lambda _: {"held_iou": 0.5}, 1), Saved(), [1])
-    assert ("held_iou", 0.5, 1) in written
-    assert ("loss", 1.0, 1) in written
-    assert written[-1][0] == "closed"
+    (events,) = (tmp_path / "tensorboard").iterdir()
+    content = events.read_bytes()
+    assert b"held_iou" in content and b"loss" in content
 
 
 def test_a_line_that_was_cut_short_is_left_out(tmp_path: Path) -> None:

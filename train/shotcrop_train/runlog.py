@@ -6,10 +6,10 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from tensorboardX import SummaryWriter
 from torch.nn import Module
 from transformers import TrainerCallback
 
@@ -40,14 +40,12 @@ class RunLog(TrainerCallback):  # type: ignore[misc]
     ) -> None:
         self.folder, self.evaluate, self.every, self.best = folder, evaluate, every, best
         self.started, self.first_step = time.monotonic(), 0
-        self.board: Any = None
+        self.board: SummaryWriter | None = None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Start the clock."""
         self.started, self.first_step = time.monotonic(), state.global_step
-        if state.is_world_process_zero and find_spec("tensorboard"):
-            from torch.utils.tensorboard import SummaryWriter
-
+        if state.is_world_process_zero:
             self.board = SummaryWriter(str(self.folder / BOARD))
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
