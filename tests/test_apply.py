@@ -114,6 +114,15 @@ def test_a_box_set_by_hand_is_cut_with_other_settings_before_apply(photos: Path,
     assert [shot.edited for shot in read(sidecar).shots] == [False, True, False]
 
 
+def test_a_box_set_by_hand_stays_to_be_cut_when_another_shot_is(photos: Path, output: Path, sidecar: Path) -> None:
+    _edit(sidecar, _move_medium)
+    (sidecar.parent / "a.png.close_up.png").unlink()
+    assert "1 done" in _run("crop", photos, "-o", output).stderr
+    assert open_image(sidecar.parent / "a.png.medium.png").size != (33, 44)
+    _run("apply", output)
+    assert open_image(sidecar.parent / "a.png.medium.png").size == (33, 44)
+
+
 @pytest.mark.parametrize("renamed", range(6))
 def test_a_run_killed_at_any_rename_loses_nothing_a_person_set(
     photos: Path, output: Path, sidecar: Path, monkeypatch: pytest.MonkeyPatch, renamed: int

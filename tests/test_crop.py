@@ -127,9 +127,42 @@ def test_another_quality_does_everything_again(photos: Path, output: Path) -> No
 def test_a_damaged_sidecar_is_made_anew(photos: Path, output: Path) -> None:
     write_photo(photos / "a.jpg")
     _crop(photos, "-o", output)
-    (output / "a.jpg.json").write_bytes(b"{")
-    assert "1 done" in _crop(photos, "-o", output).stderr
+    (output / "a.jpg.json").write_bytes(b'{"my": "work",}')
+    dry = _crop(photos, "-o", output, "--dry-run")
+    assert "damaged" in dry.stdout + dry.stderr and "a.jpg.json.damaged" not in names_in(output)
+    result = _crop(photos, "-o", output)
+    assert "1 done" in result.stderr and "a.jpg.json.damaged: the sidecar could not be read" in result.stderr
     assert read(output / "a.jpg.json").shots
+    assert (output / "a.jpg.json.damaged").read_bytes() == b'{"my": "work",}'
+
+
+def test_a_sidecar_saved_with_a_byte_order_mark_is_read(photos: Path, output: Path) -> None:
+    write_photo(photos / "a.jpg")
+    _crop(photos, "-o", output)
+    sidecar = output / "a.jpg.json"
+    sidecar.write_bytes(b"\xef\xbb\xbf" + sidecar.read_bytes())
+    assert "0 done, 1 unchanged" in _crop(photos, "-o", output).stderr
+
+
+def test_another_photo_of_the_same_name_replaces_nothing(tmp_path: Path, output: Path) -> None:
+    for year, size in (("2024", (120, 80)), ("2025", (90, 80))):
+        write_photo(tmp_path / year / "a.jpg", picture(*size))
+    _crop(tmp_path / "2024", "-o", output)
+    before = _times(output)
+    result = _crop(tmp_path / "2025", "-o", output, code=ExitCode.SOME_FAILED)
+    assert f"its crops would replace those of {tmp_path / '2024' / 'a.jpg'}" in result.stderr
+    unchanged = {name for name, time in _times(output).items() if before.get(name) == time}
+    assert {f"{output}/a.jpg.{end}" for end in ("json", "establishing.jpg", "medium.jpg", "close_up.jpg")} <= unchanged
+    assert "0 done, 1 unchanged" in _crop(tmp_path / "2024", "-o", output).stderr
+
+
+def test_a_library_that_was_moved_and_then_changed_is_done_again(tmp_path: Path, output: Path) -> None:
+    write_photo(tmp_path / "old" / "a.jpg")
+    _crop(tmp_path / "old", "-o", output)
+    (tmp_path / "old").rename(tmp_path / "new")
+    assert "0 done, 1 unchanged" in _crop(tmp_path / "new", "-o", output).stderr
+    write_photo(tmp_path / "new" / "a.jpg", picture(90, 80))
+    assert "1 done" in _crop(tmp_path / "new", "-o", output).stderr
 
 
 def test_overwrite_does_everything_again(photos: Path, output: Path) -> None:
@@ -195,6 +228,47 @@ def test_limit_goes_on_where_the_last_run_ended(photos: Path, output: Path) -> N
         write_photo(photos / f"{i}.jpg")
     assert "2 done, 0 unchanged" in _crop(photos, "-o", output, "--limit", 2).stderr
     assert "2 done, 2 unchanged" in _crop(photos, "-o", output, "--limit", 2).stderr
+
+
+def test_photos_that_fail_every_night_do_not_use_up_the_limit(photos: Path, output: Path) -> None:
+    for i in range(7):
+        write_photo(photos / f"{i}.jpg")
+    for i in range(3):
+        (photos / f"{i}.jpg").write_bytes(b"no picture")
+    for count, done in ((2, 0), (2, 2), (0, 4)):
+        result = _crop(photos, "-o", output, "--limit", 2, code=ExitCode.SOME_FAILED)
+        assert f"{count} done, {done} unchanged, 0 no subject, 3 failed" in result.stderr
+
+
+def test_captions_for_asset_managers_go_with_the_flag_unless_a_program_has_changed_them(
+    photos: Path, output: Path
+) -> None:
+    write_photo(photos / "a.jpg")
+    _crop(photos, "-o", output, "--xmp")
+    changed = output / "a.jpg.medium.jpg.xmp"
+    changed.write_bytes(changed.read_bytes() + b"<!-- rated -->")
+    _crop(photos, "-o", output)
+    assert [name for name in names_in(output) if name.endswith(".xmp")] == [changed.name]
+
+
+@pytest.mark.parametrize("flag", ["--failed-list", "--review-list"])
+def test_a_list_reaches_what_a_link_leads_to_and_a_device(
+    photos: Path, output: Path, tmp_path: Path, flag: str
+) -> None:
+    photos.mkdir()
+    (photos / "a.jpg").write_bytes(b"no picture")
+    target, link = tmp_path / "list.txt", tmp_path / "link.txt"
+    link.symlink_to(target)
+    _crop(photos, "-o", output, flag, link, "--min-score", "0.5", code=ExitCode.SOME_FAILED)
+    assert link.is_symlink() and target.is_file()
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        _crop(photos, "-o", output, flag, pipe, "--min-score", "0.5", code=ExitCode.SOME_FAILED)
+        assert os.read(reader, 999) == (f"{photos / 'a.jpg'}\n".encode() if flag == "--failed-list" else b"")
+    finally:
+        os.close(reader)
 
 
 def test_json_lines_on_stdout_hold_every_photo(photos: Path, output: Path) -> None:

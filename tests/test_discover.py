@@ -51,6 +51,13 @@ def test_photos_come_in_the_order_of_the_paths_and_once_each(photos: Path) -> No
     assert found.roots == (photos / "b", photos)
 
 
+@pytest.mark.parametrize("named", ["~/a/1.jpg", "~/**/*.jpg", "~/a"])
+def test_quotes_do_not_keep_home_from_being_found(photos: Path, monkeypatch: pytest.MonkeyPatch, named: str) -> None:
+    _touch(photos / "a" / "1.jpg")
+    monkeypatch.setenv("HOME", str(photos))
+    assert len(_search(Path(named)).sources) == 1
+
+
 def test_a_named_file_is_mirrored_by_its_name_alone(photos: Path) -> None:
     found = _search(_touch(photos / "a" / "1.jpg"))
     assert _relatives(found) == ["1.jpg"]

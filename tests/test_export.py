@@ -21,6 +21,7 @@ from shotcrop_cli.model.grammar import LAYOUT, prompt
 from shotcrop_cli.model.network import OnnxNetwork
 from shotcrop_cli.model.past import Caching
 from shotcrop_cli.model.session import Device
+from shotcrop_cli.model.tensorrt import LARGEST_BATCH
 from shotcrop_cli.shots import SHOT_TYPES, Composition, NoSubject
 from shotcrop_export import onnx
 from shotcrop_export import verify as verification
@@ -168,8 +169,11 @@ def test_a_decoder_for_tensorrt_has_standard_operators_alone(decoders: dict[Cach
     assert domains(Caching.GROWN) == {""}
     assert domains(Caching.IN_PLACE) == {"", "com.microsoft"}
     network = OnnxNetwork(decoders[Caching.GROWN], Device("cpu"))
-    known = {one.name for one in network._decoder_shapes()}
-    assert known == {one.name for one in network.decoder.session.get_inputs()}
+    shapes = network._decoder_shapes()
+    assert {one.name for one in shapes} == {one.name for one in network.decoder.session.get_inputs()}
+    assert network.manifest.mirror and {one.most[0] for one in shapes} == {
+        2 * LARGEST_BATCH
+    }  # each photo is a row twice
 
 
 def test_weights_are_stored_in_half_the_space(exported: Path) -> None:

@@ -300,6 +300,24 @@ def test_what_cannot_be_copied_is_encoded_with_a_note(
 
 
 @pytest.mark.usefixtures("composer")
+@pytest.mark.parametrize(
+    ("script", "reason"), [("kill -INT $$", "was stopped by signal 2"), ("kill -TERM $$", "was stopped by signal 15")]
+)
+def test_a_program_that_is_stopped_leaves_the_photo_to_the_next_run(
+    tmp_path: Path, output: Path, monkeypatch: pytest.MonkeyPatch, script: str, reason: str
+) -> None:
+    _stored(tmp_path / "photos" / "a.jpg")
+    program = tmp_path / "bin" / PROGRAM
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
+    result = CliRunner().invoke(cli, ["crop", str(tmp_path / "photos"), "-o", str(output), "--lossless"])
+    assert result.exit_code == ExitCode.SOME_FAILED and reason in result.stderr
+    assert not (output / "a.jpg.json").exists()
+
+
+@pytest.mark.usefixtures("composer")
 def test_a_changed_flag_cuts_again(tmp_path: Path, output: Path) -> None:
     _stored(tmp_path / "photos" / "a.jpg")
     _crop(tmp_path / "photos", "-o", output)

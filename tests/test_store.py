@@ -44,6 +44,22 @@ def test_a_name_too_long_costs_one_photo_not_the_run(tmp_path: Path) -> None:
     assert names_in(tmp_path) == []
 
 
+def test_a_folder_in_the_way_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").mkdir()
+    with pytest.raises(PhotoError, match=r"/a\.jpg: cannot be written"):
+        put_in_place([NewFile(tmp_path / "a.jpg", b"x")], root=tmp_path)
+
+
+def test_a_name_that_the_file_system_refuses_costs_one_photo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(_self: Path, target: Path) -> Path:
+        raise OSError(22, "Invalid argument", "temporary", None, str(target))
+
+    monkeypatch.setattr(Path, "replace", refused)
+    with pytest.raises(PhotoError, match=r"12:30\.jpg: cannot be written: Invalid argument"):
+        put_in_place([NewFile(tmp_path / "12:30.jpg", b"x")], root=tmp_path)
+    assert names_in(tmp_path) == []
+
+
 @pytest.mark.parametrize(
     ("name", "expected"), [(".shotcrop-12ab.tmp", True), (".shotcrop.lock", False), ("a.tmp", False)]
 )

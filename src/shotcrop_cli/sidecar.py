@@ -191,7 +191,7 @@ def parse(content: bytes) -> Sidecar:
     """
     if len(content) > LARGEST:
         raise ValueError("it is far too large")
-    document = json.loads(content.decode("utf-8"), parse_constant=_refuse)
+    document = json.loads(content.decode("utf-8-sig"), parse_constant=_refuse)
     if isinstance(document, Mapping) and document.get("schema", SCHEMA_ID) != SCHEMA_ID:
         raise ValueError(f"its schema is {document['schema']!r}")
     _validate(document)

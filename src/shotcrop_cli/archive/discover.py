@@ -50,6 +50,8 @@ class _Search:
 
     def add(self, named: Path) -> None:
         """Search a path that the user named."""
+        if not os.path.lexists(named):
+            named = Path(os.path.expanduser(named))  # noqa: PTH111 - quotes keep the shell from it; this never fails
         path = _absolute(named)
         if (wildcard := Wildcard.parse(named)) is not None and not os.path.lexists(path):
             self._add_wildcard(wildcard, named)

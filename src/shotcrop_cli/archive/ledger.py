@@ -17,6 +17,9 @@ from shotcrop_cli.errors import OutputError, ShotcropError
 from shotcrop_cli.shots import SHOT_TYPES
 from shotcrop_cli.sidecar import LARGEST, Sidecar, iso_mtime
 
+DAMAGED_ENDING = ".damaged"
+"""Is appended to the name of a sidecar that cannot be read."""
+
 _NOBODY = Decision(Work.NOTHING, "unchanged", no_subject=True)
 
 
@@ -48,6 +51,8 @@ class Ledger:
         self._overwrite = overwrite
         self._read_only = read_only
         self._listings: dict[str, frozenset[str]] = {}
+        self.damaged: list[Path] = []
+        """Sidecars that could not be read and were put aside."""
 
     def decide(self, job: Job) -> Decision:
         """Tell what a photo needs.
@@ -64,6 +69,8 @@ class Ledger:
             return decision
         content = None if look is None else self._content(job)
         record = None if content is None else _record(content)
+        if content and record is None and not self._read_only:
+            self._put_aside(job)
         decision = decide(
             job,
             record,
@@ -155,6 +162,18 @@ class Ledger:
                 ) from error
             self._listings[folder] = names
         return names
+
+    def _put_aside(self, job: Job) -> None:
+        """Keep a damaged sidecar under another name: nobody but a person writes half of one, and it may hold work."""
+        aside = job.sidecar.with_name(job.sidecar_name + DAMAGED_ENDING)
+        try:
+            job.sidecar.replace(aside)
+        except OSError as error:
+            raise OutputError(
+                f"{job.sidecar}: {error.strerror}", hint="fix the permissions of the output folder"
+            ) from error
+        self._listings.pop(str(job.folder), None)
+        self.damaged.append(aside)
 
     def _renew(self, job: Job, record: Sidecar) -> None:
         """Record the photo's new time and the settings, so that a glance is enough for the next run."""

@@ -97,6 +97,8 @@ class Decision:
         shots: The shots to cut, or those that lie there already when there is nothing to do.
         record: What an earlier run left, where it was read.
         no_subject: Whether there is nothing to do because the model saw nobody.
+        formerly: Where the photo on record lay that this one differs from, when that is another place: perhaps it is
+            another photo of the same name.
     """
 
     work: Work
@@ -104,6 +106,7 @@ class Decision:
     shots: tuple[ShotType, ...] = ()
     record: Sidecar | None = None
     no_subject: bool = False
+    formerly: Path | None = None
 
     @property
     def due(self) -> bool:
@@ -180,7 +183,9 @@ def decide(
     same_time = record.source.mtime == iso_mtime(job.source.mtime_ns)
     same = record.source.size_bytes == job.source.size_bytes and (same_time or record.source.sha256 == digest())
     if not same:
-        return Decision(Work.CUT if record.edited else Work.COMPOSE, "the photo changed", every, record)
+        formerly = None if record.source.path == str(job.source.path) else Path(record.source.path)
+        work = Work.CUT if record.edited else Work.COMPOSE
+        return Decision(work, "the photo changed", every, record, formerly=formerly)
     if record.model.sha256 != wanted.model_sha256 and not record.edited:
         return Decision(Work.COMPOSE, "the model changed", every, record)
     if record.status is SidecarStatus.NO_SUBJECT:

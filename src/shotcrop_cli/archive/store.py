@@ -13,8 +13,8 @@ from pathlib import Path
 from shotcrop_cli.errors import OutputError, PhotoError
 
 _TEMPORARY_PREFIX, _TEMPORARY_SUFFIX = ".shotcrop-", ".tmp"
-_ERRORS_OF_ONE_NAME = (errno.ENAMETOOLONG, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.EILSEQ)
-"""What the output says of one unlucky name; any other error would befall every photo."""
+_ERRORS_OF_ONE_NAME = (errno.ENAMETOOLONG, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.EILSEQ, errno.EINVAL)
+"""What the output says of one unlucky name, FAT of one with a colon; any other error would befall every photo."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +61,14 @@ def put_in_place(files: Sequence[NewFile], *, root: Path, obsolete: Sequence[Pat
         for temporary, path in staged:
             temporary.replace(path)
     except OSError as error:
+        name = error.filename2 or error.filename  # the second of a renaming is the one that is meant
         if error.errno in _ERRORS_OF_ONE_NAME:
             raise PhotoError(
-                f"{error.filename}: cannot be written: {error.strerror}",
+                f"{name}: cannot be written: {error.strerror}",
                 hint="rename the photo or the obstacle",
             ) from error
         raise OutputError(
-            f"{root}: cannot write: {error.strerror} ({error.filename or staged[-1][1]})",
+            f"{root}: cannot write: {error.strerror} ({name or staged[-1][1]})",
             hint="free space or fix permissions, then rerun: finished photos are kept",
         ) from error
     finally:

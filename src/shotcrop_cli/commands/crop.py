@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -235,11 +236,13 @@ def _work(
         decision = ledger.decide(job)
         if not decision.due:
             reporter.add_unchanged(job, decision)
-        elif options.limit is None or len(due) < options.limit:
+        else:
             due.append(job)
             composes |= decision.work.composes
             console.detail(f"{job.source.path}: to do, {decision.reason}")
     ledger.save()
+    for path in ledger.damaged:
+        console.warn(f"{path}: the sidecar could not be read; it is kept under this name and made anew")
     if due:
         _run(due, ledger, composer, options, console, reporter, composes=composes)
 
@@ -273,23 +276,30 @@ def _run(
     byte_budget = usable_memory() // _SHARE_FOR_PHOTOS
     if fleet is None or fleet.on_cpu:
         byte_budget = min(byte_budget, options.workers * BYTES_PER_WORKER)
-    # Decided once more when their turn comes: records of 100,000 photos need not wait in memory.
-    tasks = (Task(job, ledger.decide(job), options.settings) for job in due)
-    with console.progress(len(due)) as progress:
+    waiting, share = iter(due), len(due) if options.limit is None else options.limit
+    with console.progress(min(share, len(due))) as progress:
 
         def report(photo: PhotoResult) -> None:
-            progress.advance()
+            nonlocal share
+            if photo.status is PhotoStatus.FAILED and options.limit is not None:
+                share += 1
+            else:
+                progress.advance()
             reporter.add(photo)
 
-        run(
-            tasks,
-            composer,
-            RunContext(options.output, reproducible=options.reproducible, min_score=options.report.min_score),
-            workers=options.workers,
-            batch_size=pace,
-            report=report,
-            byte_budget=byte_budget,
-        )
+        # As many again as have failed: or those that fail every night would be all that a limit ever lets through.
+        while jobs := tuple(islice(waiting, share)):
+            share = 0
+            run(
+                # Decided once more when their turn comes: records of 100,000 photos need not wait in memory.
+                (Task(job, ledger.decide(job), options.settings) for job in jobs),
+                composer,
+                RunContext(options.output, reproducible=options.reproducible, min_score=options.report.min_score),
+                workers=options.workers,
+                batch_size=pace,
+                report=report,
+                byte_budget=byte_budget,
+            )
     if fleet is not None and pace.learns and pace.settled:
         fleet.remember_batch_size(pace.size // len(fleet.devices))
 

@@ -48,7 +48,9 @@ selection_flags = _all_of(
         metavar="FILE|-",
         help="Only the photos that FILE names, one a line, - for stdin. PATH is then the folder that they lie in.",
     ),
-    click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Do at most N photos in this run."),
+    click.option(
+        "--limit", type=click.IntRange(min=1), metavar="N", help="Do at most N photos; failed ones do not count."
+    ),
 )
 
 look_flags = _all_of(

@@ -117,9 +117,13 @@ class Reporter:
 
     def _write_list(self, path: Path | None, photos: Sequence[PhotoResult]) -> None:
         if path is not None:
+            path = path.resolve()  # a link is to lead to the list still
             end = b"\0" if self._options.null else b"\n"
             names = b"".join(os.fsencode(photo.source) + end for photo in photos)
-            put_in_place([NewFile(path, names)], root=path.parent)
+            if path.exists() and not path.is_file():  # a pipe or a device
+                path.write_bytes(names)
+            else:
+                put_in_place([NewFile(path, names)], root=path.parent)
 
 
 def _in_words(doubts: Sequence[Doubt]) -> str:

@@ -5,6 +5,7 @@ Neither step raises for a photo's sake: a photo that fails is a `PhotoResult` th
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -150,6 +151,7 @@ def load(task: Task, thumbnail_size: tuple[int, int] | None) -> LoadedPhoto | Ph
     start = time.perf_counter()
     try:
         source = read_source(task.job.source.path)
+        _check_name(task)
         photo = decode(source)
         if not task.composes:
             _check_record(task, photo, source.fingerprint)
@@ -186,6 +188,16 @@ def failed(job: Job, error: Exception) -> PhotoResult:
     foreseen = isinstance(error, (PhotoError, AnswerError))
     reason = str(error) if foreseen else f"unforeseen {type(error).__name__}: {error}"
     return PhotoResult(job.source.path, PhotoStatus.FAILED, reason=reason.removeprefix(f"{job.source.path}: "))
+
+
+def _check_name(task: Task) -> None:
+    """Refuse to replace the crops of another photo that happens to have the same name in another library."""
+    path, formerly = task.job.source.path, task.decision.formerly
+    if formerly is not None and os.path.exists(formerly) and not os.path.samefile(formerly, path):  # noqa: PTH110, PTH121
+        raise PhotoError(
+            f"{path}: its crops would replace those of {formerly}",
+            hint=f"crop it to another --output, or delete {task.job.sidecar}",
+        )
 
 
 def _check_record(task: Task, photo: Photo, fingerprint: Fingerprint) -> None:
@@ -245,7 +257,7 @@ def _from_record(loaded: LoadedPhoto) -> Sidecar:
 
 def _write(loaded: LoadedPhoto, sidecar: Sidecar, run: RunContext, compose_ms: float, start: float) -> PhotoResult:
     job, photo, due = loaded.task.job, loaded.photo, loaded.task.decision.shots
-    shots, notes = _framed(sidecar, photo)
+    shots, notes = _framed(sidecar, photo, due)
     files: list[NewFile] = []
     written: list[ShotRecord] = []
     for shot in shots:
@@ -287,12 +299,18 @@ def _uncut(sidecar: Sidecar, due: Sequence[ShotType]) -> Sidecar:
     return replace(sidecar, shots=tuple(shots))
 
 
-def _framed(sidecar: Sidecar, photo: Photo) -> tuple[tuple[ShotRecord, ...], list[str]]:
-    """Return the shots with the boxes they are cut at, and what could not be had of what was asked for."""
+def _framed(sidecar: Sidecar, photo: Photo, due: Sequence[ShotType]) -> tuple[tuple[ShotRecord, ...], list[str]]:
+    """Return the shots with the boxes they are cut at, and what could not be had of what was asked for.
+
+    A box that a person set and that is not cut now stays as it is: what `box_norm` says tells `apply` whether it was.
+    """
     shots: list[ShotRecord] = []
     notes: list[str] = []
     close_up = sidecar.shots[-1].model_box if sidecar.shots else None
     for shot in sidecar.shots:
+        if shot.edited and shot.shot not in due:
+            shots.append(shot)
+            continue
         if shot.edited:  # what a person set is framed already
             box = shot.box
         else:
@@ -324,7 +342,7 @@ def _placed(shot: ShotRecord, crop: EncodedCrop, loaded: LoadedPhoto) -> tuple[S
 
 
 def _obsolete(task: Task, written: Sequence[ShotRecord], root: Path) -> list[Path]:
-    """Return the crops of an earlier run that are crops of this photo no more.
+    """Return the crops of an earlier run that are crops of this photo no more, and captions that nothing renews.
 
     A sidecar may have been altered by anyone, so that only what lies below the output folder is believed.
     """
@@ -333,11 +351,25 @@ def _obsolete(task: Task, written: Sequence[ShotRecord], root: Path) -> list[Pat
     # Where nobody is seen any more, crops that a killed run left without a record go, too.
     gone: list[Path] = [] if written else list(task.job.crops(SHOT_TYPES))
     for shot in () if record is None else record.shots:
-        if shot.file is not None and shot.file not in kept and is_inside(shot.file):
-            path = task.job.folder / shot.file
-            if path.parent.resolve().is_relative_to(root.resolve()):
-                gone += [path, path.with_name(path.name + XMP_ENDING)]
+        if shot.file is None or not is_inside(shot.file):
+            continue
+        path = task.job.folder / shot.file
+        if not path.parent.resolve().is_relative_to(root.resolve()):
+            continue
+        caption = path.with_name(path.name + XMP_ENDING)
+        if shot.file not in kept:
+            gone += [path, caption]
+        elif not task.settings.xmp and _is_ours(caption, shot):
+            gone.append(caption)
     return gone
+
+
+def _is_ours(caption: Path, shot: ShotRecord) -> bool:
+    """Tell whether an XMP file holds what `--xmp` wrote, and nothing that a photo program has added."""
+    try:
+        return caption.read_bytes() == description(shot.caption)
+    except OSError:
+        return False
 
 
 def _source_record(loaded: LoadedPhoto) -> SourceRecord:

@@ -11,6 +11,7 @@ import subprocess
 
 from PIL import Image
 
+from shotcrop_cli.errors import PhotoError
 from shotcrop_cli.imaging.decode import Photo
 from shotcrop_cli.imaging.encode import EncodedCrop, jpeg_markers
 from shotcrop_cli.imaging.formats import JPEG, CropFormat, written_as
@@ -19,7 +20,7 @@ from shotcrop_cli.shots import PixelBox
 
 PROGRAM = "jpegtran"
 MISSING = (
-    f"{PROGRAM} is not installed, so that --lossless encodes crops all the same: "
+    f"{PROGRAM} is not installed, so that --lossless encodes crops all the same, which stay so until --overwrite: "
     "apt install libjpeg-turbo-progs, or brew install jpeg-turbo"
 )
 _PATIENCE = 300
@@ -95,6 +96,7 @@ def cut(photo: Photo, stored: bytes, box: PixelBox, policy: MetadataPolicy) -> E
 
     Raises:
         LossError: The program is missing or cannot do it.
+        PhotoError: The program did not get to its end, which another run may mend.
     """
     program = shutil.which(PROGRAM)
     if program is None:
@@ -103,9 +105,14 @@ def cut(photo: Photo, stored: bytes, box: PixelBox, policy: MetadataPolicy) -> E
     where = f"{box.width}x{box.height}+{box.x - left}+{box.y - upper}"
     command = [program, "-copy", "none", "-optimize", *_TURNS.get(photo.orientation, ()), "-crop", where]
     try:
-        done = subprocess.run(command, input=stored, capture_output=True, timeout=_PATIENCE, check=False)
+        # In a session of its own, or Ctrl-C would stop the program while the run means to finish the photo.
+        done = subprocess.run(
+            command, input=stored, capture_output=True, timeout=_PATIENCE, check=False, start_new_session=True
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise LossError(f"{PROGRAM} failed: {error}") from error
+        raise PhotoError(f"{PROGRAM} did not run: {error}", hint="run shotcrop again") from error
+    if done.returncode < 0:
+        raise PhotoError(f"{PROGRAM} was stopped by signal {-done.returncode}", hint="run shotcrop again")
     if done.returncode != 0 or _size(done.stdout) != (box.width, box.height):
         reason = done.stderr.decode("utf-8", "replace").strip().splitlines()
         raise LossError(f"{PROGRAM} failed: {reason[0] if reason else 'it cut something else'}")

@@ -37,9 +37,10 @@ class OnnxNetwork:
     def __init__(self, bundle: Bundle, device: Device, threads: int | None = None) -> None:
         assert isinstance(bundle.manifest, Manifest)
         self.manifest = one = bundle.manifest
+        self._looks = 2 if one.mirror else 1
         self.longest = min(one.context, one.image_tokens + PROMPT_TEXT + ANSWER_TOKENS)
         size = one.image_size
-        engine = Engine(bundle.sha256, (Shapes.per_photo("pixel_values", (3, size, size)),))
+        engine = Engine(bundle.sha256, (Shapes.per_photo("pixel_values", (3, size, size), self._looks),))
         self.vision = open_session(bundle.path(VISION), device, threads, engine=engine)
         # TensorRT does not know ONNX Runtime's own attention, and would build an engine for every scrap between.
         self.wide = Caching(one.caching) is Caching.GROWN
@@ -112,6 +113,7 @@ class OnnxNetwork:
         """Return the shapes of the grown cache's graph: the longest step is a prompt, the usual one is a token."""
         one = self.manifest
         prompt = one.image_tokens + PROMPT_TEXT
+        usual, most = self._looks * USUAL_BATCH, self._looks * LARGEST_BATCH
         head = (one.key_value_heads, one.head_size)
         names = CacheShape(one.layers, *head).names
 
@@ -119,10 +121,7 @@ class OnnxNetwork:
             return photos, one.key_value_heads, positions, one.head_size
 
         return (
-            Shapes("input_ids", (1, 1), (USUAL_BATCH, 1), (LARGEST_BATCH, prompt)),
-            Shapes.per_photo("image_features", (one.image_tokens, one.hidden_size)),
-            *(
-                Shapes(f"past.{name}", cache(1, 0), cache(USUAL_BATCH, prompt), cache(LARGEST_BATCH, self.longest))
-                for name in names
-            ),
+            Shapes("input_ids", (1, 1), (usual, 1), (most, prompt)),
+            Shapes.per_photo("image_features", (one.image_tokens, one.hidden_size), self._looks),
+            *(Shapes(f"past.{name}", cache(1, 0), cache(usual, prompt), cache(most, self.longest)) for name in names),
         )

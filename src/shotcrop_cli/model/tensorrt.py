@@ -34,9 +34,9 @@ class Shapes:
     most: tuple[int, ...]
 
     @classmethod
-    def per_photo(cls, name: str, shape: tuple[int, ...]) -> Shapes:
+    def per_photo(cls, name: str, shape: tuple[int, ...], looks: int = 1) -> Shapes:
         """Return the shapes of an input in which nothing varies but the number of photos, its first dimension."""
-        return cls(name, (1, *shape), (USUAL_BATCH, *shape), (LARGEST_BATCH, *shape))
+        return cls(name, (1, *shape), (looks * USUAL_BATCH, *shape), (looks * LARGEST_BATCH, *shape))
 
 
 @dataclass(frozen=True, slots=True)
