@@ -35,7 +35,8 @@ class LossWeights:
     l1: float = 8.0
     giou: float = 2.5
     spot: float = 1.0
-    bag: float = 0.2
+    bag: float = 0.0
+    """At .2 the tower told a little more, and heads behind visors were lost (docs/nano-log.md)."""
     sigma: float = 2.0
     """Standard deviation of a location's soft target, in bins."""
 

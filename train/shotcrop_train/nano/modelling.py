@@ -52,8 +52,8 @@ def cache_of(output: ModelOutput) -> dict[str, Any]:
 class Teller(nn.Module):
     """Tells from the tower's pooled features which words a photo's captions are likely to hold: for training alone.
 
-    A tower that learns nothing but places forgets what it knew of things. What `loss.bag_loss` makes it keep, the
-    lexicon can use later; no exported graph holds the teller.
+    A tower that learns nothing but places forgets what it knew of things. Where a recipe gives `loss.bag_loss` weight,
+    it keeps more for the lexicon; no exported graph holds the teller.
     """
 
     def __init__(self, features: int, hidden: int) -> None:
