@@ -10,6 +10,7 @@ from shotcrop_cli.commands.train import train_command
 from shotcrop_cli.model.bundle import read_bundle
 from training import save_tiny_model, vary_experts, write_dataset
 
+# Craft chooses the labels: what untrained models agree on is chance, while the cinematographer's crops are sound.
 RECIPES = {
     "sft": """
         [data]
@@ -26,11 +27,10 @@ RECIPES = {
     "pseudo": """
         experts = ["experts"]
         unlabelled = ["proposals"]
-        criteria = ["agreement"]
+        criteria = ["craft"]
         [rule]
         accept = 0.0
         hard = 0.0
-        margin = 0.5
         """,
     "ssft": """
         [data]
