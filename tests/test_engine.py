@@ -26,7 +26,7 @@ from shotcrop_cli.archive.selection import Selection
 from shotcrop_cli.archive.tally import PhotoResult, PhotoStatus
 from shotcrop_cli.engine import local, steps
 from shotcrop_cli.engine.local import run
-from shotcrop_cli.engine.steps import LoadedPhoto, RunContext, Task
+from shotcrop_cli.engine.task import LoadedPhoto, RunContext, Task
 from shotcrop_cli.errors import AnswerError, OutputError
 from shotcrop_cli.geometry import to_pixels
 from shotcrop_cli.settings import CropSettings

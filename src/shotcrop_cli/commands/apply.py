@@ -21,7 +21,7 @@ from shotcrop_cli.commands.reporter import FirstFailure, Reporter, ReportOptions
 from shotcrop_cli.console import Console
 from shotcrop_cli.engine.heap import keep_freed_memory
 from shotcrop_cli.engine.local import run
-from shotcrop_cli.engine.steps import RunContext, Task
+from shotcrop_cli.engine.task import RunContext, Task
 from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.imaging.lossless import MISSING, is_installed
 from shotcrop_cli.model.lazy import LazyComposer

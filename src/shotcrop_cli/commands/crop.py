@@ -261,7 +261,7 @@ def _run(
     from shotcrop_cli.engine.heap import keep_freed_memory
     from shotcrop_cli.engine.local import BYTES_PER_WORKER, run
     from shotcrop_cli.engine.pace import Pace, pace_for
-    from shotcrop_cli.engine.steps import RunContext, Task
+    from shotcrop_cli.engine.task import RunContext, Task
     from shotcrop_cli.imaging.lossless import MISSING, is_installed
 
     if options.settings.lossless and not is_installed():

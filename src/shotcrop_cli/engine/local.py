@@ -16,7 +16,8 @@ from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ThreadPo
 
 from shotcrop_cli.archive.tally import PhotoResult
 from shotcrop_cli.engine.pace import Pace
-from shotcrop_cli.engine.steps import LoadedPhoto, RunContext, Task, Verdict, finish, load
+from shotcrop_cli.engine.steps import finish, load
+from shotcrop_cli.engine.task import LoadedPhoto, RunContext, Task, Verdict
 from shotcrop_cli.errors import OutputError
 from shotcrop_cli.shots import Composer
 

@@ -8,137 +8,25 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-
-from PIL import Image
 
 from shotcrop_cli import __version__
 from shotcrop_cli.archive.names import is_inside
-from shotcrop_cli.archive.plan import XMP_ENDING, Decision, Job
+from shotcrop_cli.archive.plan import XMP_ENDING, Job
 from shotcrop_cli.archive.review import doubts
 from shotcrop_cli.archive.store import NewFile, put_in_place
 from shotcrop_cli.archive.tally import PhotoResult, PhotoStatus
+from shotcrop_cli.engine.draft import draft, frame_shots, uncut
 from shotcrop_cli.engine.knife import copies_blocks, crop_of
+from shotcrop_cli.engine.task import LoadedPhoto, RunContext, Task, Verdict
 from shotcrop_cli.errors import AnswerError, OutputError, PhotoError
-from shotcrop_cli.framing import frame_shot
-from shotcrop_cli.geometry import clamp, from_pixels, to_pixels
 from shotcrop_cli.imaging.decode import Fingerprint, Photo, decode, read_source
 from shotcrop_cli.imaging.encode import EncodedCrop
-from shotcrop_cli.imaging.lossless import on_blocks
-from shotcrop_cli.imaging.pixels import bytes_held
 from shotcrop_cli.imaging.thumbnail import thumbnail
-from shotcrop_cli.settings import CropSettings
-from shotcrop_cli.shots import SHOT_TYPES, Answer, Box, Composition, ModelIdentity, Reasoning, Shot, ShotType
-from shotcrop_cli.sidecar import (
-    BOX_DIGITS,
-    FileSize,
-    Lead,
-    ShotRecord,
-    Sidecar,
-    SidecarStatus,
-    SourceRecord,
-    Timing,
-    iso_mtime,
-    iso_now,
-)
+from shotcrop_cli.shots import SHOT_TYPES
+from shotcrop_cli.sidecar import FileSize, ShotRecord, Sidecar, SidecarStatus, Timing, iso_now
 from shotcrop_cli.xmp import description
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """A job that is due, what there is to do, and the settings to do it by."""
-
-    job: Job
-    decision: Decision
-    settings: CropSettings
-
-    @property
-    def composes(self) -> bool:
-        """Whether the model has to see the photo."""
-        return self.decision.work.composes
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class LoadedPhoto:
-    """A photo on its way to the model or, where its boxes are on record, to the knife.
-
-    Args:
-        task: What it is and what is to come of it.
-        photo: Its upright pixels.
-        thumbnail: What the model sees, None where it need not.
-        fingerprint: Of exactly the bytes that were decoded.
-        decode_ms: How long reading and decoding took, milliseconds.
-        stored: These bytes, where crops are copied out of them; otherwise empty.
-    """
-
-    task: Task
-    photo: Photo
-    thumbnail: Image.Image | None
-    fingerprint: Fingerprint
-    decode_ms: float
-    stored: bytes = b""
-
-    @property
-    def aspect(self) -> float:
-        """Width / height of the upright photo."""
-        return self.photo.width / self.photo.height
-
-    @property
-    def bytes(self) -> int:
-        """Memory that it holds."""
-        return bytes_held(self.photo.pixels) + len(self.stored)
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What a model made of one photo.
-
-    Args:
-        answer: Its answer.
-        model: Which model it was, and where it ran.
-        compose_ms: The photo's share of the model's time, milliseconds.
-    """
-
-    answer: Answer
-    model: ModelIdentity
-    compose_ms: float
-
-
-@dataclass(frozen=True, slots=True)
-class RunContext:
-    """What is the same for every photo of a run.
-
-    Args:
-        root: The output folder.
-        reproducible: Whether sidecars leave out when they were made and how long it took.
-        min_score: Crops with a lower score are doubtful; None when none is.
-    """
-
-    root: Path
-    reproducible: bool = False
-    min_score: float | None = None
-    _identity: tuple[int, int] = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_identity", _identity(self.root))
-
-    def check_root(self) -> None:
-        """See that the output folder is the one the run began with, not what an unmounted disk leaves.
-
-        Raises:
-            OutputError: It is gone, or another.
-        """
-        if _identity(self.root) != self._identity:
-            raise OutputError(f"{self.root}: the output folder is gone", hint="mount it again and rerun")
-
-
-def _identity(folder: Path) -> tuple[int, int]:
-    try:
-        status = folder.stat()
-    except OSError:
-        return (-1, -1)
-    return status.st_dev, status.st_ino
 
 
 def load(task: Task, thumbnail_size: tuple[int, int] | None) -> LoadedPhoto | PhotoResult:
@@ -175,7 +63,7 @@ def finish(loaded: LoadedPhoto, verdict: Verdict | None, run: RunContext) -> Pho
     """
     try:
         start = time.perf_counter()
-        sidecar = _from_record(loaded) if verdict is None else _from_verdict(loaded, verdict)
+        sidecar = draft(loaded, verdict)
         return _write(loaded, sidecar, run, 0.0 if verdict is None else verdict.compose_ms, start)
     except OutputError:
         raise
@@ -216,48 +104,9 @@ def _check_record(task: Task, photo: Photo, fingerprint: Fingerprint) -> None:
         )
 
 
-def _from_verdict(loaded: LoadedPhoto, verdict: Verdict) -> Sidecar:
-    answer = verdict.answer
-    if isinstance(answer, AnswerError):
-        raise answer
-    lead, reasoning = Lead(), Reasoning()
-    shots: tuple[ShotRecord, ...] = ()
-    if isinstance(answer, Composition):
-        if answer.grounding is not None:
-            body, head = answer.grounding.lead, answer.grounding.head
-            lead = Lead(body and _rounded(body), head and _rounded(head))
-        reasoning, shots = answer.reasoning, tuple(map(_proposed, answer.shots))
-    return Sidecar(
-        status=SidecarStatus.DONE if shots else SidecarStatus.NO_SUBJECT,
-        source=_source_record(loaded),
-        model=verdict.model,
-        settings=loaded.task.settings,
-        lead=lead,
-        reasoning=reasoning,
-        shots=shots,
-    )
-
-
-def _rounded(box: Box) -> Box:
-    """Round a box as the sidecar does, so that a crop cut from the record equals the first one to the pixel."""
-    return clamp(*(round(side, BOX_DIGITS) for side in box), min_side=10.0**-BOX_DIGITS)
-
-
-def _proposed(shot: Shot) -> ShotRecord:
-    box = _rounded(shot.box)
-    unit = to_pixels(box, 1, 1)  # set by `_framed`, which knows the photo's pixels
-    return ShotRecord(shot.type, unit, box, box, None, None, shot.caption, shot.score)
-
-
-def _from_record(loaded: LoadedPhoto) -> Sidecar:
-    record = loaded.task.decision.record
-    assert record is not None
-    return replace(record, source=_source_record(loaded), settings=loaded.task.settings)
-
-
 def _write(loaded: LoadedPhoto, sidecar: Sidecar, run: RunContext, compose_ms: float, start: float) -> PhotoResult:
     job, photo, due = loaded.task.job, loaded.photo, loaded.task.decision.shots
-    shots, notes = _framed(sidecar, photo, due)
+    shots, notes = frame_shots(sidecar, photo, due)
     files: list[NewFile] = []
     written: list[ShotRecord] = []
     for shot in shots:
@@ -284,7 +133,7 @@ def _write(loaded: LoadedPhoto, sidecar: Sidecar, run: RunContext, compose_ms: f
     if loaded.task.composes:
         obsolete.append(job.sidecar)
     else:
-        files.insert(0, NewFile(job.sidecar, _uncut(sidecar, due).to_bytes()))
+        files.insert(0, NewFile(job.sidecar, uncut(sidecar, due).to_bytes()))
     run.check_root()
     put_in_place(files, root=run.root, obsolete=obsolete)
     cut = tuple(job.folder / shot.file for shot in written if shot.file is not None)
@@ -292,44 +141,6 @@ def _write(loaded: LoadedPhoto, sidecar: Sidecar, run: RunContext, compose_ms: f
 
 
 _STATUS = {SidecarStatus.DONE: PhotoStatus.DONE, SidecarStatus.NO_SUBJECT: PhotoStatus.NO_SUBJECT}
-
-
-def _uncut(sidecar: Sidecar, due: Sequence[ShotType]) -> Sidecar:
-    shots = (replace(shot, file=None, size=None) if shot.shot in due else shot for shot in sidecar.shots)
-    return replace(sidecar, shots=tuple(shots))
-
-
-def _framed(sidecar: Sidecar, photo: Photo, due: Sequence[ShotType]) -> tuple[tuple[ShotRecord, ...], list[str]]:
-    """Return the shots with the boxes they are cut at, and what could not be had of what was asked for.
-
-    A box that a person set and that is not cut now stays as it is: what `box_norm` says tells `apply` whether it was.
-    """
-    shots: list[ShotRecord] = []
-    notes: list[str] = []
-    close_up = sidecar.shots[-1].model_box if sidecar.shots else None
-    for shot in sidecar.shots:
-        if shot.edited and shot.shot not in due:
-            shots.append(shot)
-            continue
-        if shot.edited:  # what a person set is framed already
-            box = shot.box
-        else:
-            framed = frame_shot(
-                shot.shot,
-                shot.model_box,
-                photo.width,
-                photo.height,
-                sidecar.settings.framing,
-                sidecar.lead.body,
-                sidecar.lead.head,
-                close_up,
-            )
-            box = framed.box
-            notes += framed.notes
-        if copies_blocks(photo, sidecar.settings):  # even if it fails later: a box must not depend on that
-            box = on_blocks(photo, box)
-        shots.append(replace(shot, box=box, box_norm=from_pixels(box, photo.width, photo.height)))
-    return tuple(shots), notes
 
 
 def _placed(shot: ShotRecord, crop: EncodedCrop, loaded: LoadedPhoto) -> tuple[ShotRecord, list[NewFile]]:
@@ -370,24 +181,6 @@ def _is_ours(caption: Path, shot: ShotRecord) -> bool:
         return caption.read_bytes() == description(shot.caption)
     except OSError:
         return False
-
-
-def _source_record(loaded: LoadedPhoto) -> SourceRecord:
-    photo, fingerprint, facts = loaded.photo, loaded.fingerprint, loaded.photo.metadata.facts()
-    return SourceRecord(
-        path=str(loaded.task.job.source.path),
-        size_bytes=fingerprint.size_bytes,
-        mtime=iso_mtime(fingerprint.mtime_ns),
-        sha256=fingerprint.sha256,
-        format=photo.format.name,
-        width=photo.width,
-        height=photo.height,
-        exif_orientation=photo.orientation,
-        captured_at=facts.captured_at,
-        camera=facts.camera,
-        lens=facts.lens,
-        has_gps=facts.has_gps,
-    )
 
 
 def _ms_since(start: float) -> float:
