@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import sys
@@ -8,6 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from conftest import FakeComposer, jpeg_bytes, names_in, nobody, open_image, picture, rich_exif, write_photo
+from shotcrop_cli.archive.index import INDEX_NAME
 from shotcrop_cli.archive.lock import LOCK_NAME, output_lock
 from shotcrop_cli.archive.marks import ROOTS_NAME
 from shotcrop_cli.errors import ExitCode
@@ -124,16 +126,57 @@ def test_another_quality_does_everything_again(photos: Path, output: Path) -> No
     assert "1 done" in _crop(photos, "-o", output, "--quality", 50).stderr
 
 
-def test_a_damaged_sidecar_is_made_anew(photos: Path, output: Path) -> None:
+def test_a_damaged_sidecar_is_made_anew_and_each_one_kept(photos: Path, output: Path) -> None:
     write_photo(photos / "a.jpg")
     _crop(photos, "-o", output)
-    (output / "a.jpg.json").write_bytes(b'{"my": "work",}')
-    dry = _crop(photos, "-o", output, "--dry-run")
-    assert "damaged" in dry.stdout + dry.stderr and "a.jpg.json.damaged" not in names_in(output)
-    result = _crop(photos, "-o", output)
-    assert "1 done" in result.stderr and "a.jpg.json.damaged: the sidecar could not be read" in result.stderr
-    assert read(output / "a.jpg.json").shots
-    assert (output / "a.jpg.json.damaged").read_bytes() == b'{"my": "work",}'
+    sidecar = output / "a.jpg.json"
+    for content, name in ((b'{"my": "work",}', "a.jpg.json.damaged"), (b"more work", "a.jpg.json.damaged.2")):
+        sidecar.write_bytes(content)
+        assert "the sidecar is damaged" in _crop(photos, "-o", output, "--dry-run").stdout
+        assert name not in names_in(output) and sidecar.read_bytes() == content
+        result = _crop(photos, "-o", output, "-v")
+        assert "1 done" in result.stderr and f"{name}: the sidecar could not be read" in result.stderr
+        assert "to do, the sidecar is damaged" in result.stderr
+        assert read(sidecar).shots and (output / name).read_bytes() == content
+
+
+def test_a_damaged_sidecar_stays_where_it_is_until_a_new_one_is_there(photos: Path, output: Path) -> None:
+    for name in ("a.jpg", "b.jpg"):
+        write_photo(photos / name)
+    _crop(photos, "-o", output)
+    for name in ("a.jpg", "b.jpg"):
+        (output / f"{name}.json").write_bytes(b"work")
+    (photos / "a.jpg").write_bytes(b"no picture")
+    assert "could not be read" not in _crop(photos / "a.jpg", "-o", output, code=ExitCode.SOME_FAILED).stderr
+    assert (output / "a.jpg.json").read_bytes() == (output / "b.jpg.json").read_bytes() == b"work"
+    assert [name for name in names_in(output) if "damaged" in name] == []
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
+def test_a_sidecar_that_may_not_be_read_is_not_replaced(photos: Path, output: Path) -> None:
+    write_photo(photos / "a.jpg")
+    _crop(photos, "-o", output)
+    (output / "a.jpg.json").chmod(0)
+    result = _crop(photos, "-o", output, code=ExitCode.OUTPUT)
+    assert "a.jpg.json: the sidecar cannot be read: Permission denied" in result.stderr
+
+
+def test_a_sidecar_that_cannot_be_read_from_the_disk_is_not_replaced(
+    photos: Path, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_photo(photos / "a.jpg")
+    _crop(photos, "-o", output)
+    (output / INDEX_NAME).unlink(missing_ok=True)
+
+    def broken(_descriptor: int, _size: int) -> bytes:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    before = _times(output)
+    with monkeypatch.context() as patch:
+        patch.setattr("shotcrop_cli.archive.ledger.os.read", broken)
+        result = _crop(photos, "-o", output, code=ExitCode.OUTPUT)
+    assert "a.jpg.json: the sidecar cannot be read: Input/output error" in result.stderr
+    assert {name for name, time in _times(output).items() if before[name] != time} <= {str(output / LOCK_NAME)}
 
 
 def test_a_sidecar_saved_with_a_byte_order_mark_is_read(photos: Path, output: Path) -> None:
@@ -142,27 +185,6 @@ def test_a_sidecar_saved_with_a_byte_order_mark_is_read(photos: Path, output: Pa
     sidecar = output / "a.jpg.json"
     sidecar.write_bytes(b"\xef\xbb\xbf" + sidecar.read_bytes())
     assert "0 done, 1 unchanged" in _crop(photos, "-o", output).stderr
-
-
-def test_another_photo_of_the_same_name_replaces_nothing(tmp_path: Path, output: Path) -> None:
-    for year, size in (("2024", (120, 80)), ("2025", (90, 80))):
-        write_photo(tmp_path / year / "a.jpg", picture(*size))
-    _crop(tmp_path / "2024", "-o", output)
-    before = _times(output)
-    result = _crop(tmp_path / "2025", "-o", output, code=ExitCode.SOME_FAILED)
-    assert f"its crops would replace those of {tmp_path / '2024' / 'a.jpg'}" in result.stderr
-    unchanged = {name for name, time in _times(output).items() if before.get(name) == time}
-    assert {f"{output}/a.jpg.{end}" for end in ("json", "establishing.jpg", "medium.jpg", "close_up.jpg")} <= unchanged
-    assert "0 done, 1 unchanged" in _crop(tmp_path / "2024", "-o", output).stderr
-
-
-def test_a_library_that_was_moved_and_then_changed_is_done_again(tmp_path: Path, output: Path) -> None:
-    write_photo(tmp_path / "old" / "a.jpg")
-    _crop(tmp_path / "old", "-o", output)
-    (tmp_path / "old").rename(tmp_path / "new")
-    assert "0 done, 1 unchanged" in _crop(tmp_path / "new", "-o", output).stderr
-    write_photo(tmp_path / "new" / "a.jpg", picture(90, 80))
-    assert "1 done" in _crop(tmp_path / "new", "-o", output).stderr
 
 
 def test_overwrite_does_everything_again(photos: Path, output: Path) -> None:
@@ -230,6 +252,16 @@ def test_limit_goes_on_where_the_last_run_ended(photos: Path, output: Path) -> N
     assert "2 done, 2 unchanged" in _crop(photos, "-o", output, "--limit", 2).stderr
 
 
+def test_a_limit_loads_no_model_for_photos_beyond_it(photos: Path, output: Path) -> None:
+    write_photo(photos / "a.jpg")
+    _crop(photos, "-o", output)
+    (output / "a.jpg.medium.jpg").unlink()
+    write_photo(photos / "b.jpg")
+    told = _crop(photos, "-o", output, "--limit", 1, "-v").stderr
+    assert "1 done" in told and "no model needed" in told
+    assert "b.jpg: to do" not in told
+
+
 def test_photos_that_fail_every_night_do_not_use_up_the_limit(photos: Path, output: Path) -> None:
     for i in range(7):
         write_photo(photos / f"{i}.jpg")
@@ -249,26 +281,6 @@ def test_captions_for_asset_managers_go_with_the_flag_unless_a_program_has_chang
     changed.write_bytes(changed.read_bytes() + b"<!-- rated -->")
     _crop(photos, "-o", output)
     assert [name for name in names_in(output) if name.endswith(".xmp")] == [changed.name]
-
-
-@pytest.mark.parametrize("flag", ["--failed-list", "--review-list"])
-def test_a_list_reaches_what_a_link_leads_to_and_a_device(
-    photos: Path, output: Path, tmp_path: Path, flag: str
-) -> None:
-    photos.mkdir()
-    (photos / "a.jpg").write_bytes(b"no picture")
-    target, link = tmp_path / "list.txt", tmp_path / "link.txt"
-    link.symlink_to(target)
-    _crop(photos, "-o", output, flag, link, "--min-score", "0.5", code=ExitCode.SOME_FAILED)
-    assert link.is_symlink() and target.is_file()
-    pipe = tmp_path / "pipe"
-    os.mkfifo(pipe)
-    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
-    try:
-        _crop(photos, "-o", output, flag, pipe, "--min-score", "0.5", code=ExitCode.SOME_FAILED)
-        assert os.read(reader, 999) == (f"{photos / 'a.jpg'}\n".encode() if flag == "--failed-list" else b"")
-    finally:
-        os.close(reader)
 
 
 def test_json_lines_on_stdout_hold_every_photo(photos: Path, output: Path) -> None:
@@ -533,14 +545,6 @@ def test_what_failed_can_be_listed_and_done_alone(tmp_path: Path, photos: Path, 
     assert (output / "sub" / "new\nline.jpg.json").is_file()
     _crop(photos, "-o", output, "--failed-list", listed)
     assert listed.read_bytes() == b""
-
-
-def test_a_failed_list_that_cannot_be_written_is_known_before_the_work(
-    tmp_path: Path, photos: Path, output: Path, composer: FakeComposer
-) -> None:
-    write_photo(photos / "a.jpg")
-    _crop(photos, "-o", output, "--failed-list", tmp_path / "missing" / "list", code=ExitCode.OUTPUT)
-    assert composer.seen == []
 
 
 def test_what_is_passed_over_is_told_to_programs(photos: Path, output: Path) -> None:

@@ -1,7 +1,9 @@
 import io
 import json
+import os
 import shutil
 import stat
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -301,7 +303,7 @@ def test_what_cannot_be_copied_is_encoded_with_a_note(
 
 @pytest.mark.usefixtures("composer")
 @pytest.mark.parametrize(
-    ("script", "reason"), [("kill -INT $$", "was stopped by signal 2"), ("kill -TERM $$", "was stopped by signal 15")]
+    ("script", "reason"), [("kill -INT $$", "was stopped by signal 2"), ("kill -KILL $$", "was stopped by signal 9")]
 )
 def test_a_program_that_is_stopped_leaves_the_photo_to_the_next_run(
     tmp_path: Path, output: Path, monkeypatch: pytest.MonkeyPatch, script: str, reason: str
@@ -315,6 +317,42 @@ def test_a_program_that_is_stopped_leaves_the_photo_to_the_next_run(
     result = CliRunner().invoke(cli, ["crop", str(tmp_path / "photos"), "-o", str(output), "--lossless"])
     assert result.exit_code == ExitCode.SOME_FAILED and reason in result.stderr
     assert not (output / "a.jpg.json").exists()
+
+
+@pytest.mark.usefixtures("composer")
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        ("#!/bin/sh\nkill -SEGV $$\n", "jpegtran failed: signal 11"),
+        ("no program", "jpegtran did not run: [Errno 8] Exec format error"),
+        ("#!/missing/interpreter\n", "jpegtran did not run: [Errno 2] No such file or directory"),
+    ],
+)
+def test_a_program_that_always_fails_costs_no_photo(
+    tmp_path: Path, output: Path, monkeypatch: pytest.MonkeyPatch, script: str, reason: str
+) -> None:
+    _stored(tmp_path / "photos" / "a.jpg")
+    program = tmp_path / "bin" / PROGRAM
+    program.parent.mkdir()
+    program.write_text(script)
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
+    _crop(tmp_path / "photos", "-o", output, "--lossless")
+    assert read(output / "a.jpg.json").warnings[0].startswith(f"encoded anew: {reason}")
+
+
+def test_what_stops_the_run_does_not_stop_the_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, note = _stored(tmp_path / "a.jpg"), tmp_path / "session"
+    program = tmp_path / "bin" / PROGRAM
+    program.parent.mkdir()
+    program.write_text(
+        f"#!{sys.executable}\nimport os, pathlib\npathlib.Path('{note}').write_text(str(os.getsid(0)))\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent))
+    with pytest.raises(LossError):
+        _cut(path, ANYWHERE)
+    assert int(note.read_text()) != os.getsid(0)
 
 
 @pytest.mark.usefixtures("composer")

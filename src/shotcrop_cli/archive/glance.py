@@ -7,6 +7,7 @@ and is parsed.
 
 from __future__ import annotations
 
+import os.path
 from collections.abc import Collection
 from json.encoder import encode_basestring
 
@@ -45,7 +46,10 @@ class Glance:
             present: Files that exist, as paths below the job's folder.
         """
         source = job.source
-        made_from = f'"size_bytes": {source.size_bytes},\n    "mtime": "{iso_mtime(source.mtime_ns)}",'.encode()
+        made_from = (
+            f'"path": {encode_basestring(os.path.join(source.folder.path, source.name))},\n    '  # noqa: PTH118
+            f'"size_bytes": {source.size_bytes},\n    "mtime": "{iso_mtime(source.mtime_ns)}",'
+        ).encode("utf-8", "backslashreplace")
         if not content.startswith(self._start):
             return False
         # Keys come in a fixed order, so that each is looked for behind the one before.

@@ -14,7 +14,7 @@ from shotcrop_cli.archive.plan import Wanted
 from shotcrop_cli.archive.store import NewFile, put_in_place
 
 INDEX_NAME = ".shotcrop.index"
-_FORMAT = "1"
+_FORMAT = "2"
 
 
 Look = tuple[int, int, int, int]
@@ -34,27 +34,30 @@ class Index:
         self._root = root
         made_for = repr((_FORMAT, wanted.model_sha256, wanted.settings.hash, tuple(map(str, wanted.shots)), template))
         self._made_for = hashlib.sha256(made_for.encode()).hexdigest()
-        self._entries: dict[str, object] = self._read()
+        self._entries: dict[str, object]
+        self._folders: dict[str, int]
+        self._entries, self._folders = self._read()
         self._grew = False
 
-    def recall(self, path: str, look: Look) -> bool | None:
+    def recall(self, path: str, look: Look, folder: str) -> bool | None:
         """Tell whether the model saw nobody, where a sidecar was found up to date when it looked like this.
 
         Args:
             path: The sidecar's, below the output folder.
             look: Of the photo and the sidecar.
+            folder: Where the photo lies: a copy elsewhere is looked at anew.
 
         Returns:
             None when nothing is known of it.
         """
         entry = self._entries.get(path)
-        if not isinstance(entry, list) or entry[:4] != [*look]:
+        if not isinstance(entry, list) or entry[:5] != [*look, self._folders.get(folder, -1)]:
             return None
-        return entry[4:] == [True]
+        return entry[5:] == [True]
 
-    def add(self, path: str, look: Look, *, nobody: bool) -> None:
-        """Remember that a sidecar was found up to date."""
-        self._entries[path] = [*look, nobody]
+    def add(self, path: str, look: Look, folder: str, *, nobody: bool) -> None:
+        """Remember that a sidecar was found up to date; see `recall`."""
+        self._entries[path] = [*look, self._folders.setdefault(folder, len(self._folders)), nobody]
         self._grew = True
 
     def save(self) -> None:
@@ -64,16 +67,18 @@ class Index:
             OutputError: The output cannot be written.
         """
         if self._grew:
-            content = json.dumps({"made_for": self._made_for, "photos": self._entries}, separators=(",", ":"))
+            document = {"made_for": self._made_for, "folders": [*self._folders], "photos": self._entries}
+            content = json.dumps(document, separators=(",", ":"))
             put_in_place([NewFile(self._root / INDEX_NAME, content.encode("ascii"))], root=self._root)
             self._grew = False
 
-    def _read(self) -> dict[str, object]:
+    def _read(self) -> tuple[dict[str, object], dict[str, int]]:
         try:
             document = json.loads((self._root / INDEX_NAME).read_bytes())
             if document["made_for"] != self._made_for:
-                return {}
+                return {}, {}
             entries = document["photos"]
+            folders = {folder: number for number, folder in enumerate(document["folders"])}
         except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
-            return {}
-        return entries if isinstance(entries, dict) else {}
+            return {}, {}
+        return (entries, folders) if isinstance(entries, dict) else ({}, {})

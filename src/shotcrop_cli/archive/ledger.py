@@ -17,9 +17,6 @@ from shotcrop_cli.errors import OutputError, ShotcropError
 from shotcrop_cli.shots import SHOT_TYPES
 from shotcrop_cli.sidecar import LARGEST, Sidecar, iso_mtime
 
-DAMAGED_ENDING = ".damaged"
-"""Is appended to the name of a sidecar that cannot be read."""
-
 _NOBODY = Decision(Work.NOTHING, "unchanged", no_subject=True)
 
 
@@ -51,8 +48,6 @@ class Ledger:
         self._overwrite = overwrite
         self._read_only = read_only
         self._listings: dict[str, frozenset[str]] = {}
-        self.damaged: list[Path] = []
-        """Sidecars that could not be read and were put aside."""
 
     def decide(self, job: Job) -> Decision:
         """Tell what a photo needs.
@@ -69,8 +64,6 @@ class Ledger:
             return decision
         content = None if look is None else self._content(job)
         record = None if content is None else _record(content)
-        if content and record is None and not self._read_only:
-            self._put_aside(job)
         decision = decide(
             job,
             record,
@@ -94,17 +87,17 @@ class Ledger:
 
     def _at_a_glance(self, job: Job, look: Look) -> Decision | None:
         """Decide what needs nothing without parsing anything; None where that is not enough."""
-        path = f"{job.source.folder.relative}/{job.sidecar_name}"
+        path, folder = f"{job.source.folder.relative}/{job.sidecar_name}", str(job.source.folder.path)
         # Templates that make folders of their own are worth a closer look than at one folder's names.
         there = self._present(job, None) if "/" in job.files[0] else self._names(str(job.folder))
-        nobody = None if self._index is None else self._index.recall(path, look)
+        nobody = None if self._index is None else self._index.recall(path, look, folder)
         if nobody is None:
             content = self._content(job)
             if not self._glance.is_current(content, job, there):
                 return None
             nobody = self._glance.shows_nobody(content)
             if self._index is not None:
-                self._index.add(path, look, nobody=nobody)
+                self._index.add(path, look, folder, nobody=nobody)
         elif not nobody and not all([file in there for file in self._wanted_files(job)]):
             return None
         return _NOBODY if nobody else self._unchanged
@@ -125,17 +118,19 @@ class Ledger:
         return job.source.size_bytes, job.source.mtime_ns, status.st_size, status.st_mtime_ns
 
     def _content(self, job: Job) -> bytes:
-        folder, name = str(job.folder), job.sidecar_name
+        path = f"{job.folder}/{job.sidecar_name}"
         try:  # not `open`, whose objects cost more than the reading itself
-            descriptor = os.open(f"{folder}/{name}", os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
-        except OSError:
+            descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+            try:
+                return os.read(descriptor, LARGEST + 1)
+            finally:
+                os.close(descriptor)
+        except (FileNotFoundError, IsADirectoryError):
             return b""
-        try:
-            return os.read(descriptor, LARGEST + 1)
-        except OSError:
-            return b""
-        finally:
-            os.close(descriptor)
+        except OSError as error:  # it may hold boxes that were set by hand
+            raise OutputError(
+                f"{path}: the sidecar cannot be read: {error.strerror}", hint="mend its permissions, or move it away"
+            ) from error
 
     def _present(self, job: Job, record: Sidecar | None) -> set[str]:
         """Return which files of the photo exist, those that an earlier run gave other names included."""
@@ -163,21 +158,9 @@ class Ledger:
             self._listings[folder] = names
         return names
 
-    def _put_aside(self, job: Job) -> None:
-        """Keep a damaged sidecar under another name: nobody but a person writes half of one, and it may hold work."""
-        aside = job.sidecar.with_name(job.sidecar_name + DAMAGED_ENDING)
-        try:
-            job.sidecar.replace(aside)
-        except OSError as error:
-            raise OutputError(
-                f"{job.sidecar}: {error.strerror}", hint="fix the permissions of the output folder"
-            ) from error
-        self._listings.pop(str(job.folder), None)
-        self.damaged.append(aside)
-
     def _renew(self, job: Job, record: Sidecar) -> None:
-        """Record the photo's new time and the settings, so that a glance is enough for the next run."""
-        source = replace(record.source, mtime=iso_mtime(job.source.mtime_ns))
+        """Record where the photo lies, its new time and the settings, so that a glance is enough for the next run."""
+        source = replace(record.source, path=str(job.source.path), mtime=iso_mtime(job.source.mtime_ns))
         renewed = replace(record, source=source, settings=self._wanted.settings)
         put_in_place([NewFile(job.sidecar, renewed.to_bytes())], root=self._root)
 

@@ -97,8 +97,9 @@ class Decision:
         shots: The shots to cut, or those that lie there already when there is nothing to do.
         record: What an earlier run left, where it was read.
         no_subject: Whether there is nothing to do because the model saw nobody.
-        formerly: Where the photo on record lay that this one differs from, when that is another place: perhaps it is
-            another photo of the same name.
+        recorded_path: Where the photo on record lay, when this one lies elsewhere: perhaps it is another photo of the
+            same name.
+        damaged: Whether there is a sidecar that cannot be read.
     """
 
     work: Work
@@ -106,7 +107,8 @@ class Decision:
     shots: tuple[ShotType, ...] = ()
     record: Sidecar | None = None
     no_subject: bool = False
-    formerly: Path | None = None
+    recorded_path: Path | None = None
+    damaged: bool = False
 
     @property
     def due(self) -> bool:
@@ -177,15 +179,16 @@ def decide(
     kept = {shot for file, shot in there.items() if file in present}
     every = tuple(shot for shot in SHOT_TYPES if shot in wanted.shots or shot in kept)
     if record is None:
-        return Decision(Work.COMPOSE, "the sidecar is damaged" if job.sidecar_name in present else "new", every)
+        damaged = job.sidecar_name in present
+        return Decision(Work.COMPOSE, "the sidecar is damaged" if damaged else "new", every, damaged=damaged)
+    recorded = None if record.source.path == str(job.source.path) else Path(record.source.path)
     if overwrite:
-        return Decision(Work.COMPOSE, "overwritten on request", every, record)
+        return Decision(Work.COMPOSE, "overwritten on request", every, record, recorded_path=recorded)
     same_time = record.source.mtime == iso_mtime(job.source.mtime_ns)
     same = record.source.size_bytes == job.source.size_bytes and (same_time or record.source.sha256 == digest())
     if not same:
-        formerly = None if record.source.path == str(job.source.path) else Path(record.source.path)
         work = Work.CUT if record.edited else Work.COMPOSE
-        return Decision(work, "the photo changed", every, record, formerly=formerly)
+        return Decision(work, "the photo changed", every, record, recorded_path=recorded)
     if record.model.sha256 != wanted.model_sha256 and not record.edited:
         return Decision(Work.COMPOSE, "the model changed", every, record)
     if record.status is SidecarStatus.NO_SUBJECT:

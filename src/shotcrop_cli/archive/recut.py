@@ -75,7 +75,9 @@ def recut(path: Path, root: Path, photo_roots: Sequence[Path]) -> tuple[Job, Dec
     job = Job(source, folder, RecordedNames(tuple(files.get(shot, "") for shot in SHOT_TYPES)))
     _check_files(path, job, record, root)
     due = tuple(shot.shot for shot in record.shots if shot.file is not None)
-    return job, Decision(Work.CUT, "the sidecar is applied", due, record)
+    recorded = Path(record.source.path)
+    other = recorded if recorded != source.path and os.path.exists(recorded) else None  # noqa: PTH110 - as in `_source`
+    return job, Decision(Work.CUT, "the sidecar is applied", due, record, recorded_path=other)
 
 
 def is_pending(job: Job, decision: Decision) -> bool:

@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path
 
 from shotcrop_cli.errors import OutputError, PhotoError
@@ -32,16 +33,23 @@ class NewFile:
     mtime_ns: int | None = None
 
 
-def put_in_place(files: Sequence[NewFile], *, root: Path, obsolete: Sequence[Path] = ()) -> None:
+def put_in_place(
+    files: Sequence[NewFile],
+    *,
+    root: Path,
+    obsolete: Sequence[Path] = (),
+    aside: tuple[Path, Path] | None = None,
+) -> None:
     """Write files so that each final name holds all of its content or what it held before.
 
-    All contents reach the disk under temporary names first; then `obsolete` goes, and the files are
-    renamed in the order given. A process killed anywhere leaves temporaries at worst.
+    All contents reach the disk under temporary names first; then `aside` is renamed, `obsolete`
+    goes, and the files are renamed in the order given. A process killed anywhere leaves temporaries at worst.
 
     Args:
         files: What to write, the completion marker last.
         root: The output folder; folders below it are made, itself never, so that a lost disk is noticed.
         obsolete: Files to remove just before the renaming, absent ones included.
+        aside: A file that is in the way but shall be kept, and its new name.
 
     Raises:
         PhotoError: A name is too long, or a folder is in its place.
@@ -56,6 +64,8 @@ def put_in_place(files: Sequence[NewFile], *, root: Path, obsolete: Sequence[Pat
             temporary = file.path.parent / f"{_TEMPORARY_PREFIX}{secrets.token_hex(8)}{_TEMPORARY_SUFFIX}"
             staged.append((temporary, file.path))
             _write(temporary, file)
+        if aside is not None:
+            aside[0].rename(aside[1])
         for path in obsolete:
             path.unlink(missing_ok=True)
         for temporary, path in staged:
@@ -75,6 +85,12 @@ def put_in_place(files: Sequence[NewFile], *, root: Path, obsolete: Sequence[Pat
         for temporary, _ in staged:
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)
+
+
+def free_name(path: Path, ending: str) -> Path:
+    """Return the first of the names `path` + `ending`, `ending.2`, `ending.3`... that no file has."""
+    names = chain((f"{path}{ending}",), (f"{path}{ending}.{number}" for number in count(2)))
+    return Path(next(name for name in names if not os.path.lexists(name)))
 
 
 def _write(temporary: Path, file: NewFile) -> None:

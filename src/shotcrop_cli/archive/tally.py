@@ -41,6 +41,7 @@ class PhotoResult:
         crops: The crops that lie in the output, widest first.
         reason: Why it failed, with the remedy, or was passed over; empty otherwise.
         doubts: The crops that a person should look at, whatever its status.
+        put_aside: Where a sidecar is kept that could not be read and was made anew.
     """
 
     source: Path
@@ -49,6 +50,7 @@ class PhotoResult:
     crops: tuple[Path, ...] = ()
     reason: str = ""
     doubts: tuple[Doubt, ...] = ()
+    put_aside: Path | None = None
 
 
 class Tally:

@@ -238,11 +238,10 @@ def _work(
             reporter.add_unchanged(job, decision)
         else:
             due.append(job)
-            composes |= decision.work.composes
-            console.detail(f"{job.source.path}: to do, {decision.reason}")
+            if options.limit is None or len(due) <= options.limit:
+                composes |= decision.work.composes
+                console.detail(f"{job.source.path}: to do, {decision.reason}")
     ledger.save()
-    for path in ledger.damaged:
-        console.warn(f"{path}: the sidecar could not be read; it is kept under this name and made anew")
     if due:
         _run(due, ledger, composer, options, console, reporter, composes=composes)
 

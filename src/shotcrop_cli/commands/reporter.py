@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from shotcrop_cli.archive.plan import Decision, Job
 from shotcrop_cli.archive.review import Doubt, doubts_on_record
-from shotcrop_cli.archive.store import NewFile, put_in_place
 from shotcrop_cli.archive.tally import PhotoResult, PhotoStatus, Tally
+from shotcrop_cli.commands.photo_list import PhotoList
 from shotcrop_cli.console import Console, result
-from shotcrop_cli.errors import OutputError
 
 
 class FirstFailure(Exception):
@@ -58,10 +56,9 @@ class Reporter:
         self.tally = Tally(strict=options.strict, reviews=options.min_score is not None)
         self._options, self._console = options, console
         self._stopping = False
-        if options.failed_list is not None:
-            _check_writable(options.failed_list, "--failed-list")
-        if options.review_list is not None:
-            _check_writable(options.review_list, "--review-list")
+        failed, review = options.failed_list, options.review_list
+        self._failed = None if failed is None else PhotoList(failed, "--failed-list", null=options.null)
+        self._review = None if review is None else PhotoList(review, "--review-list", null=options.null)
 
     def add(self, photo: PhotoResult) -> None:
         """Tell of one photo.
@@ -71,6 +68,8 @@ class Reporter:
             OutputError: Nobody can be told any more.
         """
         failure = self.tally.add(photo)
+        if photo.put_aside is not None:
+            self._console.warn(f"{photo.put_aside}: the sidecar could not be read; it is kept under this name")
         self._console.photo(photo.source, str(photo.status), photo.reason or _in_words(photo.doubts))
         if self._options.as_json:
             result(_json_line(photo))
@@ -112,31 +111,13 @@ class Reporter:
             self._console.always(f"failed: {failure.source}: {failure.reason or 'no person found'}")
         for photo in doubtful:
             self._console.info(f"review: {photo.source}: {_in_words(photo.doubts)}")
-        self._write_list(self._options.failed_list, failures)
-        self._write_list(self._options.review_list, doubtful)
-
-    def _write_list(self, path: Path | None, photos: Sequence[PhotoResult]) -> None:
-        if path is not None:
-            path = path.resolve()  # a link is to lead to the list still
-            end = b"\0" if self._options.null else b"\n"
-            names = b"".join(os.fsencode(photo.source) + end for photo in photos)
-            if path.exists() and not path.is_file():  # a pipe or a device
-                path.write_bytes(names)
-            else:
-                put_in_place([NewFile(path, names)], root=path.parent)
+        for written, photos in ((self._failed, failures), (self._review, doubtful)):
+            if written is not None:
+                written.write(photo.source for photo in photos)
 
 
 def _in_words(doubts: Sequence[Doubt]) -> str:
     return ", ".join(map(str, doubts))
-
-
-def _check_writable(path: Path, flag: str) -> None:
-    try:
-        path.open("ab").close()
-    except OSError as error:
-        raise OutputError(
-            f"{path}: the list of photos cannot be written: {error.strerror}", hint=f"choose another {flag}"
-        ) from error
 
 
 def tell_planned(job: Job, decision: Decision, *, as_json: bool) -> None:

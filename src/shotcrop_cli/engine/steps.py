@@ -15,7 +15,7 @@ from shotcrop_cli import __version__
 from shotcrop_cli.archive.names import is_inside
 from shotcrop_cli.archive.plan import XMP_ENDING, Job
 from shotcrop_cli.archive.review import doubts
-from shotcrop_cli.archive.store import NewFile, put_in_place
+from shotcrop_cli.archive.store import NewFile, free_name, put_in_place
 from shotcrop_cli.archive.tally import PhotoResult, PhotoStatus
 from shotcrop_cli.engine.draft import draft, frame_shots, uncut
 from shotcrop_cli.engine.knife import copies_blocks, crop_of
@@ -28,6 +28,9 @@ from shotcrop_cli.shots import SHOT_TYPES
 from shotcrop_cli.sidecar import FileSize, ShotRecord, Sidecar, SidecarStatus, Timing, iso_now
 from shotcrop_cli.xmp import description
 
+DAMAGED_ENDING = ".damaged"
+"""Is appended to the name of a sidecar that cannot be read."""
+
 
 def load(task: Task, thumbnail_size: tuple[int, int] | None) -> LoadedPhoto | PhotoResult:
     """Read, decode and, for a model, shrink a photo; or say why it failed.
@@ -39,7 +42,7 @@ def load(task: Task, thumbnail_size: tuple[int, int] | None) -> LoadedPhoto | Ph
     start = time.perf_counter()
     try:
         source = read_source(task.job.source.path)
-        _check_name(task)
+        _check_name(task, source.fingerprint)
         photo = decode(source)
         if not task.composes:
             _check_record(task, photo, source.fingerprint)
@@ -78,13 +81,21 @@ def failed(job: Job, error: Exception) -> PhotoResult:
     return PhotoResult(job.source.path, PhotoStatus.FAILED, reason=reason.removeprefix(f"{job.source.path}: "))
 
 
-def _check_name(task: Task) -> None:
+def _check_name(task: Task, fingerprint: Fingerprint) -> None:
     """Refuse to replace the crops of another photo that happens to have the same name in another library."""
-    path, formerly = task.job.source.path, task.decision.formerly
-    if formerly is not None and os.path.exists(formerly) and not os.path.samefile(formerly, path):  # noqa: PTH110, PTH121
+    path, other, record = task.job.source.path, task.decision.recorded_path, task.decision.record
+    if other is None or record is None or fingerprint.sha256 == record.source.sha256:
+        return
+    if os.path.exists(other):  # noqa: PTH110 - which raises where a folder may not be entered
+        if not os.path.samefile(other, path):  # noqa: PTH121
+            raise PhotoError(
+                f"{path}: its crops would replace those of {other}",
+                hint=f"crop it to another --output, or move {task.job.sidecar} away",
+            )
+    elif record.edited and not task.composes:
         raise PhotoError(
-            f"{path}: its crops would replace those of {formerly}",
-            hint=f"crop it to another --output, or delete {task.job.sidecar}",
+            f"{path}: boxes were set by hand for {other}, which is gone, and this may be another photo",
+            hint="crop it to another --output or, if it is the same, run `shotcrop apply` with --photos once",
         )
 
 
@@ -135,9 +146,17 @@ def _write(loaded: LoadedPhoto, sidecar: Sidecar, run: RunContext, compose_ms: f
     else:
         files.insert(0, NewFile(job.sidecar, uncut(sidecar, due).to_bytes()))
     run.check_root()
-    put_in_place(files, root=run.root, obsolete=obsolete)
+    kept = _kept(loaded.task)
+    put_in_place(files, root=run.root, obsolete=obsolete, aside=None if kept is None else (job.sidecar, kept))
     cut = tuple(job.folder / shot.file for shot in written if shot.file is not None)
-    return PhotoResult(job.source.path, _STATUS[sidecar.status], job.sidecar, cut, doubts=doubtful)
+    return PhotoResult(job.source.path, _STATUS[sidecar.status], job.sidecar, cut, doubts=doubtful, put_aside=kept)
+
+
+def _kept(task: Task) -> Path | None:
+    """Return a new name for a sidecar that cannot be read: nobody but a person writes half of one."""
+    sidecar = task.job.sidecar
+    written_in = task.decision.damaged and sidecar.is_file() and sidecar.stat().st_size > 0
+    return free_name(sidecar, DAMAGED_ENDING) if written_in else None
 
 
 _STATUS = {SidecarStatus.DONE: PhotoStatus.DONE, SidecarStatus.NO_SUBJECT: PhotoStatus.NO_SUBJECT}

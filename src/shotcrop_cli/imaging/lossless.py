@@ -5,8 +5,10 @@ libjpeg-turbo's own program does it. None of its Python bindings both cuts and t
 
 from __future__ import annotations
 
+import errno
 import io
 import shutil
+import signal
 import subprocess
 
 from PIL import Image
@@ -25,6 +27,10 @@ MISSING = (
 )
 _PATIENCE = 300
 """Seconds that the program may take for a crop; some 0.2 are usual [O]."""
+_SENT = (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", None), getattr(signal, "SIGKILL", None))
+"""Signals that somebody sends: the next run will do better. Those of a crash come back with the photo."""
+_PASSING = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
+"""Want of processes, memory or open files, which passes."""
 _TURNS = {
     2: ("-flip", "horizontal"),
     3: ("-rotate", "180"),
@@ -96,7 +102,7 @@ def cut(photo: Photo, stored: bytes, box: PixelBox, policy: MetadataPolicy) -> E
 
     Raises:
         LossError: The program is missing or cannot do it.
-        PhotoError: The program did not get to its end, which another run may mend.
+        PhotoError: The program was stopped or could not start, which another run may mend.
     """
     program = shutil.which(PROGRAM)
     if program is None:
@@ -110,12 +116,15 @@ def cut(photo: Photo, stored: bytes, box: PixelBox, policy: MetadataPolicy) -> E
             command, input=stored, capture_output=True, timeout=_PATIENCE, check=False, start_new_session=True
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise PhotoError(f"{PROGRAM} did not run: {error}", hint="run shotcrop again") from error
-    if done.returncode < 0:
+        if isinstance(error, OSError) and error.errno in _PASSING:
+            raise PhotoError(f"{PROGRAM} could not start: {error.strerror}", hint="run shotcrop again") from error
+        raise LossError(f"{PROGRAM} did not run: {error}") from error
+    if -done.returncode in _SENT:
         raise PhotoError(f"{PROGRAM} was stopped by signal {-done.returncode}", hint="run shotcrop again")
     if done.returncode != 0 or _size(done.stdout) != (box.width, box.height):
-        reason = done.stderr.decode("utf-8", "replace").strip().splitlines()
-        raise LossError(f"{PROGRAM} failed: {reason[0] if reason else 'it cut something else'}")
+        told = done.stderr.decode("utf-8", "replace").strip().splitlines()
+        reason = "it cut something else" if done.returncode >= 0 else f"signal {-done.returncode}"
+        raise LossError(f"{PROGRAM} failed: {told[0] if told else reason}")
     markers = jpeg_markers(photo, policy, box.width, box.height)
     return EncodedCrop(_with_markers(done.stdout, markers), box.width, box.height)
 

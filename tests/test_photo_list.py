@@ -1,0 +1,105 @@
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from conftest import FakeComposer, write_photo
+from shotcrop_cli.commands.photo_list import PhotoList
+from shotcrop_cli.errors import ExitCode, OutputError
+from shotcrop_cli.main import cli
+
+pytestmark = pytest.mark.usefixtures("composer")
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    return tmp_path / "photos"
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Path:
+    return tmp_path / "shots"
+
+
+@pytest.fixture
+def bad(photos: Path) -> Path:
+    photos.mkdir()
+    path = photos / "a.jpg"
+    path.write_bytes(b"no picture")
+    return path
+
+
+def _crop(*arguments: object, code: ExitCode = ExitCode.OK) -> Result:
+    result = CliRunner().invoke(cli, ["crop", *map(str, arguments)])
+    assert result.exit_code == code, result.output
+    return result
+
+
+def _write(path: str, redirection: str) -> subprocess.CompletedProcess[str]:
+    """Write a list in a process whose output goes where a shell sends it."""
+    body = (
+        "from pathlib import Path; from shotcrop_cli.commands.photo_list import PhotoList; "
+        "from shotcrop_cli.console import keep_stdout_for_results, result; "
+        f"keep_stdout_for_results(); one = PhotoList(Path('{path}'), '--failed-list', null=False); "
+        "result('a result'); one.write([Path('a.jpg')])"
+    )
+    command = f'"{sys.executable}" -c "{body}" {redirection}'
+    return subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=30)
+
+
+@pytest.mark.parametrize("flag", ["--failed-list", "--review-list"])
+def test_a_list_reaches_what_a_link_leads_to(tmp_path: Path, bad: Path, output: Path, flag: str) -> None:
+    target, link = tmp_path / "list.txt", tmp_path / "link.txt"
+    link.symlink_to(target)
+    _crop(bad, "-o", output, flag, link, "--min-score", "0.5", code=ExitCode.SOME_FAILED)
+    assert link.is_symlink()
+    assert target.read_text("utf-8") == (f"{bad}\n" if flag == "--failed-list" else "")
+
+
+def test_who_reads_a_pipe_gets_the_list_and_its_end(tmp_path: Path, bad: Path, output: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    read: list[str] = []
+    reader = threading.Thread(target=lambda: read.append(pipe.read_text("utf-8")))
+    reader.start()
+    _crop(bad, "-o", output, "--failed-list", pipe, code=ExitCode.SOME_FAILED)
+    reader.join(10)
+    assert read == [f"{bad}\n"]
+
+
+@pytest.mark.parametrize("path", ["/dev/stderr", "/dev/fd/2"])
+def test_a_log_goes_on_with_the_list(tmp_path: Path, path: str) -> None:
+    log = tmp_path / "cron.log"
+    log.write_text("earlier\n", "utf-8")
+    assert _write(path, f"2>> '{log}'").returncode == 0
+    assert log.read_text("utf-8") == "earlier\na.jpg\n"
+
+
+@pytest.mark.parametrize("path", ["/dev/stdout", "/dev/fd/1"])
+def test_stdout_gets_the_list_behind_the_results(path: str) -> None:
+    done = _write(path, "")
+    assert (done.stdout, done.stderr, done.returncode) == ("a result\na.jpg\n", "", 0)
+
+
+def test_a_shell_may_read_the_list_with_a_program_of_its_own() -> None:
+    done = _write("/dev/fd/9", "9> >(cat >&2)")
+    assert (done.stdout, done.stderr, done.returncode) == ("a result\n", "a.jpg\n", 0)
+
+
+def test_a_full_device_is_named() -> None:
+    full = PhotoList(Path("/dev/full"), "--failed-list", null=True)
+    with pytest.raises(OutputError, match="/dev/full: the list of photos cannot be written: No space left on device"):
+        full.write([Path("a.jpg")])
+
+
+def test_a_list_that_cannot_be_written_is_known_before_the_work(
+    tmp_path: Path, photos: Path, output: Path, composer: FakeComposer
+) -> None:
+    write_photo(photos / "a.jpg")
+    result = _crop(photos, "-o", output, "--failed-list", tmp_path / "missing" / "list", code=ExitCode.OUTPUT)
+    assert "choose another --failed-list" in result.stderr
+    assert composer.seen == []
