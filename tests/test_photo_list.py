@@ -64,7 +64,7 @@ def test_who_reads_a_pipe_gets_the_list_and_its_end(tmp_path: Path, bad: Path, o
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     read: list[str] = []
-    reader = threading.Thread(target=lambda: read.append(pipe.read_text("utf-8")))
+    reader = threading.Thread(target=lambda: read.append(pipe.read_text("utf-8")), daemon=True)
     reader.start()
     _crop(bad, "-o", output, "--failed-list", pipe, code=ExitCode.SOME_FAILED)
     reader.join(10)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from conftest import FakeComposer, picture, write_photo
+from conftest import picture, write_photo
 from shotcrop_cli.errors import ExitCode
 from shotcrop_cli.main import cli
 from shotcrop_cli.sidecar import read
@@ -89,9 +89,7 @@ def test_a_library_that_was_moved_and_then_changed_is_done_again(old: Path, outp
 
 
 @pytest.mark.parametrize("runs", [1, 2])
-def test_a_copy_takes_the_place_of_the_library_it_was_copied_from(
-    old: Path, output: Path, composer: FakeComposer, runs: int
-) -> None:
+def test_a_copy_takes_the_place_of_the_library_it_was_copied_from(old: Path, output: Path, runs: int) -> None:
     for _ in range(runs):  # the second lets the index know the photo
         _run("crop", old, "-o", output)
     new = old.with_name("new")

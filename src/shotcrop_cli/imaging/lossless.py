@@ -115,10 +115,12 @@ def cut(photo: Photo, stored: bytes, box: PixelBox, policy: MetadataPolicy) -> E
         done = subprocess.run(
             command, input=stored, capture_output=True, timeout=_PATIENCE, check=False, start_new_session=True
         )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        if isinstance(error, OSError) and error.errno in _PASSING:
+    except subprocess.TimeoutExpired as error:
+        raise LossError(f"{PROGRAM} took longer than {_PATIENCE} s") from error
+    except OSError as error:
+        if error.errno in _PASSING:
             raise PhotoError(f"{PROGRAM} could not start: {error.strerror}", hint="run shotcrop again") from error
-        raise LossError(f"{PROGRAM} did not run: {error}") from error
+        raise LossError(f"{PROGRAM} could not start: {error.strerror}") from error
     if -done.returncode in _SENT:
         raise PhotoError(f"{PROGRAM} was stopped by signal {-done.returncode}", hint="run shotcrop again")
     if done.returncode != 0 or _size(done.stdout) != (box.width, box.height):
