@@ -91,6 +91,18 @@ def composer(monkeypatch: pytest.MonkeyPatch) -> FakeComposer:
     return fake
 
 
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Return where the photos of this test lie, once it has written some."""
+    return tmp_path / "photos"
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Path:
+    """Return the output folder of this test, which does not exist yet."""
+    return tmp_path / "shots"
+
+
 def picture(width: int = 120, height: int = 80) -> Image.Image:
     """Return a smooth picture, no two regions of which look alike, so that a wrong turn shows."""
     x = np.linspace(0, 255, width)[None, :].repeat(height, 0)

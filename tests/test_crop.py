@@ -21,16 +21,6 @@ from test_decode import turned
 pytestmark = pytest.mark.usefixtures("composer")
 
 
-@pytest.fixture
-def photos(tmp_path: Path) -> Path:
-    return tmp_path / "photos"
-
-
-@pytest.fixture
-def output(tmp_path: Path) -> Path:
-    return tmp_path / "shots"
-
-
 def _crop(*arguments: object, code: ExitCode = ExitCode.OK) -> Result:
     result = CliRunner().invoke(cli, ["crop", *map(str, arguments)])
     assert result.exit_code == code, result.output

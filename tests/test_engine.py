@@ -36,11 +36,6 @@ from test_sidecar import SCHEMA
 
 
 @pytest.fixture
-def photos(tmp_path: Path) -> Path:
-    return tmp_path / "photos"
-
-
-@pytest.fixture
 def output(tmp_path: Path) -> Path:
     folder = tmp_path / "shots"
     folder.mkdir()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import shutil
@@ -287,6 +288,28 @@ def test_a_model_that_answers_otherwise_is_not_exported(
     with pytest.raises(ModelError, match="differs from torch"):
         export_large(checkpoint, tmp_path / "model", sorted(photos.iterdir()), LargeOptions("other"))
     assert names_in(tmp_path) == ["checkpoint"]
+
+
+def test_half_precision_explains_no_altered_weight(
+    taught: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = onnx.export_graphs
+
+    def with_one_norm_scaled(model: Any, manifest: LargeManifest, folder: Path) -> None:
+        altered = copy.deepcopy(model)
+        weights = dict(altered.named_parameters())
+        norm = next(name for name in weights if "layers.0.input_layernorm" in name)
+        weights[norm].data.mul_(1.05)
+        right(altered, manifest, folder)
+
+    monkeypatch.setattr(onnx, "export_graphs", with_one_norm_scaled)
+    with pytest.raises(ModelError, match="differs from torch"):
+        export_large(
+            taught.parent / "checkpoint",
+            tmp_path / "model",
+            sorted(photos.iterdir())[:1],
+            LargeOptions("taught", Precision.FP16),
+        )
 
 
 @pytest.mark.parametrize("name", [EMBED, f"{DECODER}.data"])

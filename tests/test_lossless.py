@@ -217,11 +217,6 @@ def _sidecar(output: Path) -> Sidecar:
     return read(output / "a.jpg.json")
 
 
-@pytest.fixture
-def output(tmp_path: Path) -> Path:
-    return tmp_path / "shots"
-
-
 @needs_jpegtran
 @pytest.mark.usefixtures("composer")
 def test_crops_lie_where_the_sidecar_says(tmp_path: Path, output: Path) -> None:

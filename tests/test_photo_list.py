@@ -16,16 +16,6 @@ pytestmark = pytest.mark.usefixtures("composer")
 
 
 @pytest.fixture
-def photos(tmp_path: Path) -> Path:
-    return tmp_path / "photos"
-
-
-@pytest.fixture
-def output(tmp_path: Path) -> Path:
-    return tmp_path / "shots"
-
-
-@pytest.fixture
 def bad(photos: Path) -> Path:
     photos.mkdir()
     path = photos / "a.jpg"

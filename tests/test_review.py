@@ -22,11 +22,6 @@ def photos(tmp_path: Path) -> Path:
     return tmp_path / "photos"
 
 
-@pytest.fixture
-def output(tmp_path: Path) -> Path:
-    return tmp_path / "shots"
-
-
 @pytest.fixture(autouse=True)
 def scores(composer: FakeComposer) -> None:
     """Let the model be sure of all but the close-up."""

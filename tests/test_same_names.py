@@ -24,11 +24,6 @@ def _run(*arguments: object, code: ExitCode = ExitCode.OK) -> str:
 
 
 @pytest.fixture
-def output(tmp_path: Path) -> Path:
-    return tmp_path / "shots"
-
-
-@pytest.fixture
 def old(tmp_path: Path, output: Path) -> Path:
     """Return a library that was cropped."""
     folder = tmp_path / "old"
