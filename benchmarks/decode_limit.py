@@ -21,7 +21,7 @@ from jpeg_codecs import Codec, load_codecs
 from PIL import Image
 from sized_photos import add_sources, make_photos, mean_megabytes
 
-from shotcrop_cli.baselines import MEAN_BOXES
+from shotcrop_cli.evaluation.baselines import MEAN_BOXES
 from shotcrop_cli.geometry import to_pixels
 from shotcrop_cli.shots import PixelBox
 

@@ -24,10 +24,10 @@ from figures import Figures, add_markdown, cores, machine, publish
 from peer_croppers import crop_photo, installed
 from sized_photos import add_sources, make_photos, mean_megabytes
 
-from shotcrop_cli.dataset import METADATA, read_dataset
-from shotcrop_cli.evaluation import sidecar_answers
+from shotcrop_cli.evaluation.bootstrap import summarise
+from shotcrop_cli.evaluation.dataset import METADATA, read_dataset
+from shotcrop_cli.evaluation.scoring import sidecar_answers
 from shotcrop_cli.geometry import iou
-from shotcrop_cli.scores import summarise
 from shotcrop_cli.shots import FULL_FRAME, SHOT_TYPES, Answer, Box, Composition, ShotType
 
 VERSIONS = ("shotcrop-cli", "onnxruntime", "pillow", "smartcrop", "autocrop", "pyvips", "pyvips-binary")

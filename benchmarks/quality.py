@@ -31,13 +31,13 @@ from quality_tables import (
 from rivals import expert, rivals
 from score_plot import draw
 
-from shotcrop_cli.baselines import mean_boxes
-from shotcrop_cli.calibration import JudgedShot, by_score, calibration_error, judged_shots
-from shotcrop_cli.dataset import Record, read_dataset
 from shotcrop_cli.errors import AnswerError, ShotcropError
-from shotcrop_cli.evaluation import caption_matcher, model_answers, score
+from shotcrop_cli.evaluation.baselines import mean_boxes
+from shotcrop_cli.evaluation.calibration import JudgedShot, by_score, calibration_error, judged_shots
+from shotcrop_cli.evaluation.dataset import Record, read_dataset
+from shotcrop_cli.evaluation.gallery import gallery_page, worst
+from shotcrop_cli.evaluation.scoring import caption_matcher, model_answers, score
 from shotcrop_cli.model.composer import find_model, load_composer
-from shotcrop_cli.report.gallery import gallery_page, worst
 from shotcrop_cli.shots import Answer, ModelIdentity
 
 WORST = 20

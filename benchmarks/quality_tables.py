@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from figures import Figures
 
-from shotcrop_cli.calibration import JudgedShot, by_score, doubtful
-from shotcrop_cli.dataset import Record
-from shotcrop_cli.evaluation import score
-from shotcrop_cli.scores import HIT, Metric, Scores
+from shotcrop_cli.evaluation.bootstrap import HIT, Metric, Scores
+from shotcrop_cli.evaluation.calibration import JudgedShot, by_score, doubtful
+from shotcrop_cli.evaluation.dataset import Record
+from shotcrop_cli.evaluation.scoring import score
 from shotcrop_cli.shots import Answer, ShotType
 
 

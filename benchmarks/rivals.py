@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from shotcrop_cli.baselines import Baseline, triple
-from shotcrop_cli.dataset import Record
+from shotcrop_cli.evaluation.baselines import Baseline, triple
+from shotcrop_cli.evaluation.dataset import Record
 from shotcrop_cli.shots import SHOT_TYPES, Box, Composition, Shot
 from shotcrop_train import cinematographer
 from shotcrop_train.detections import ground

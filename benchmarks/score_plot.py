@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from shotcrop_cli.calibration import Bin
-from shotcrop_cli.scores import HIT
+from shotcrop_cli.evaluation.bootstrap import HIT
+from shotcrop_cli.evaluation.calibration import Bin
 
 
 def draw(bins: Sequence[Bin], target: Path) -> None:

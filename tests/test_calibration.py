@@ -5,8 +5,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import FIXED_BOXES, fixed_composition
-from shotcrop_cli.calibration import Bin, Doubtful, JudgedShot, by_score, calibration_error, doubtful, judged_shots
 from shotcrop_cli.errors import AnswerError
+from shotcrop_cli.evaluation.calibration import (
+    Bin,
+    Doubtful,
+    JudgedShot,
+    by_score,
+    calibration_error,
+    doubtful,
+    judged_shots,
+)
 from shotcrop_cli.shots import FULL_FRAME, SHOT_TYPES, NoSubject, ShotType
 
 CLOSE_UP = ShotType.CLOSE_UP

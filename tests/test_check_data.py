@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from conftest import picture, write_photo
-from shotcrop_cli.dataset import read_dataset
 from shotcrop_cli.errors import ShotcropError
+from shotcrop_cli.evaluation.dataset import read_dataset
 from shotcrop_train.check_data import Finding, check
 from training import write_dataset
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from shotcrop_cli.detections import Detections, Face, Keypoint, Person, Point
+from shotcrop_cli.evaluation.detections import Detections, Face, Keypoint, Person, Point
 from shotcrop_cli.geometry import flip, ioa, iou
 from shotcrop_cli.shots import Box
 from shotcrop_train.cinematographer import propose

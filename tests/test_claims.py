@@ -1,7 +1,7 @@
 import pytest
 
-from shotcrop_cli.claims import View, look, refuted
-from shotcrop_cli.detections import Detections, Face, Joint, Keypoint, Person, Point
+from shotcrop_cli.evaluation.caption_claims import View, look, refuted
+from shotcrop_cli.evaluation.detections import Detections, Face, Joint, Keypoint, Person, Point
 from shotcrop_cli.shots import FULL_FRAME, Box
 
 HEIGHTS = {

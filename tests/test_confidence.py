@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from conftest import picture
-from shotcrop_cli.dataset import read_dataset
 from shotcrop_cli.errors import ShotcropError
+from shotcrop_cli.evaluation.dataset import read_dataset
 from shotcrop_cli.shots import SHOT_TYPES, Answer, Box, Composition, ModelIdentity, NoSubject, Shot
 from shotcrop_train.confidence import VIEWS, Curve, calibrate, fit, observe
 from shotcrop_train.samples import held_back

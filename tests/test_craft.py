@@ -1,8 +1,8 @@
 import pytest
 
-from shotcrop_cli import craft
-from shotcrop_cli.cuts import BodyLine, Edge, JointCut, cuts_chin, joint_cuts
-from shotcrop_cli.detections import Detections, Face, Joint, Keypoint, Person, Point
+from shotcrop_cli.evaluation import composition_rules
+from shotcrop_cli.evaluation.detections import Detections, Face, Joint, Keypoint, Person, Point
+from shotcrop_cli.evaluation.joint_cuts import BodyLine, Edge, JointCut, cuts_chin, joint_cuts
 from shotcrop_cli.shots import SHOT_TYPES, Box, Composition, Grounding, Shot, ShotType
 
 JOINTS = {
@@ -45,8 +45,10 @@ def composition(*boxes: Box, facing: str | None = None) -> Composition:
     return Composition(shots, grounding=Grounding(facing=facing))
 
 
-@pytest.mark.parametrize("bands", [craft.HEAD_SCALE, craft.HEADROOM, craft.EYE_LINE])
-def test_band_credit_is_full_inside_and_falls_to_the_hard_limits(bands: dict[ShotType, craft.Band]) -> None:
+@pytest.mark.parametrize(
+    "bands", [composition_rules.HEAD_SCALE, composition_rules.HEADROOM, composition_rules.EYE_LINE]
+)
+def test_band_credit_is_full_inside_and_falls_to_the_hard_limits(bands: dict[ShotType, composition_rules.Band]) -> None:
     for band in bands.values():
         assert band.hard_low <= band.low < band.high <= band.hard_high
         assert band.credit(band.low) == band.credit(band.high) == 1.0
@@ -56,33 +58,33 @@ def test_band_credit_is_full_inside_and_falls_to_the_hard_limits(bands: dict[Sho
 
 
 def test_head_scale_bands_are_those_of_the_method() -> None:
-    assert craft.HEAD_SCALE[ShotType.CLOSE_UP] == craft.Band(0.35, 0.65, 0.25, 0.85)
-    assert craft.HEAD_SCALE[ShotType.MEDIUM] == craft.Band(0.16, 0.30, 0.10, 0.36)
-    assert craft.HEAD_SCALE[ShotType.ESTABLISHING] == craft.Band(0.0, 0.12, 0.0, 0.20)
+    assert composition_rules.HEAD_SCALE[ShotType.CLOSE_UP] == composition_rules.Band(0.35, 0.65, 0.25, 0.85)
+    assert composition_rules.HEAD_SCALE[ShotType.MEDIUM] == composition_rules.Band(0.16, 0.30, 0.10, 0.36)
+    assert composition_rules.HEAD_SCALE[ShotType.ESTABLISHING] == composition_rules.Band(0.0, 0.12, 0.0, 0.20)
 
 
 def test_ratios_are_taken_in_crop_heights() -> None:
     crop, lead = Box(0.2, 0.2, 0.8, 0.6), face(Box(0.4, 0.3, 0.6, 0.4))
-    assert craft.head_scale(crop, lead) == pytest.approx(0.25)
-    assert craft.headroom(crop, lead) == pytest.approx((0.1 - craft.HAIR * 0.1) / 0.4)
-    assert craft.eye_line(crop, lead) == pytest.approx(0.14 / 0.4)
+    assert composition_rules.head_scale(crop, lead) == pytest.approx(0.25)
+    assert composition_rules.headroom(crop, lead) == pytest.approx((0.1 - composition_rules.HAIR * 0.1) / 0.4)
+    assert composition_rules.eye_line(crop, lead) == pytest.approx(0.14 / 0.4)
 
 
 def test_cut_hair_is_negative_headroom() -> None:
-    assert craft.headroom(Box(0.2, 0.31, 0.8, 0.6), face(Box(0.4, 0.3, 0.6, 0.4))) < 0.0
+    assert composition_rules.headroom(Box(0.2, 0.31, 0.8, 0.6), face(Box(0.4, 0.3, 0.6, 0.4))) < 0.0
 
 
 @pytest.mark.parametrize(("nose", "expected"), [(-0.15, "left"), (0.15, "right"), (0.02, "camera")])
 def test_gaze_follows_the_nose(nose: float, expected: str) -> None:
-    assert craft.gaze(face(nose=nose)) == expected
+    assert composition_rules.gaze(face(nose=nose)) == expected
 
 
 def test_lead_room_is_the_free_width_in_front_of_the_gaze() -> None:
     crop, lead = Box(0.0, 0.0, 1.0, 1.0), face(Box(0.6, 0.1, 0.7, 0.2))
-    assert craft.lead_room(crop, lead, "left") == pytest.approx(2 / 3)
-    assert craft.lead_room(crop, lead, "right") == pytest.approx(1 / 3)
-    assert craft.lead_room(crop, lead, "camera") is None
-    assert craft.lead_room(Box(0.6, 0.1, 0.7, 0.2), lead, "left") is None
+    assert composition_rules.lead_room(crop, lead, "left") == pytest.approx(2 / 3)
+    assert composition_rules.lead_room(crop, lead, "right") == pytest.approx(1 / 3)
+    assert composition_rules.lead_room(crop, lead, "camera") is None
+    assert composition_rules.lead_room(Box(0.6, 0.1, 0.7, 0.2), lead, "left") is None
 
 
 @pytest.mark.parametrize(
@@ -134,38 +136,38 @@ def test_a_cut_chin_is_found_and_a_cut_hairline_is_not() -> None:
 def test_lead_face_is_the_one_that_the_close_up_holds() -> None:
     small, big = face(Box(0.1, 0.1, 0.2, 0.2)), face(Box(0.5, 0.1, 0.8, 0.5))
     both = Detections(faces=(small, big))
-    assert craft.lead_face(both, Box(0.05, 0.05, 0.3, 0.3)) is small
-    assert craft.lead_face(both, Box(0.0, 0.0, 1.0, 1.0)) is big
-    assert craft.lead_face(both, Box(0.0, 0.8, 0.2, 1.0)) is big
-    assert craft.lead_face(Detections(faces=(face(score=0.2),)), Box(0, 0, 1, 1)) is None
+    assert composition_rules.lead_face(both, Box(0.05, 0.05, 0.3, 0.3)) is small
+    assert composition_rules.lead_face(both, Box(0.0, 0.0, 1.0, 1.0)) is big
+    assert composition_rules.lead_face(both, Box(0.0, 0.8, 0.2, 1.0)) is big
+    assert composition_rules.lead_face(Detections(faces=(face(score=0.2),)), Box(0, 0, 1, 1)) is None
 
 
 def test_lead_person_is_the_one_whose_nose_is_nearest_the_head() -> None:
     lead = standing()
     behind = Person(Box(0.3, 0.05, 0.7, 0.95), 0.9, tuple(Keypoint(0.35, 0.6, 0.9) for _ in Joint))
     detections = Detections(persons=(behind, lead))
-    assert craft.lead_person(detections, face().box) is lead
-    assert craft.lead_person(detections, Box(0.9, 0.0, 1.0, 0.04)) is None
+    assert composition_rules.lead_person(detections, face().box) is lead
+    assert composition_rules.lead_person(detections, Box(0.9, 0.0, 1.0, 0.04)) is None
 
 
 def test_check_passes_a_crafted_triple() -> None:
     good = composition(Box(0, 0, 1, 1), Box(0.25, 0.06, 0.75, 0.44 + 0.17), Box(0.3, 0.09, 0.7, 0.34))
     detections = Detections((standing(),), (face(),))
-    assert craft.check(good, detections, 1.0) == ()
+    assert composition_rules.check(good, detections, 1.0) == ()
 
 
 def test_check_names_each_breach_in_words() -> None:
     bad = composition(Box(0, 0, 1, 1), Box(0.25, 0.06, 0.75, 0.51), Box(0.44, 0.15, 0.95, 0.20), facing="left")
-    findings = craft.check(bad, Detections((standing(),), (face(),)), 1.0)
+    findings = composition_rules.check(bad, Detections((standing(),), (face(),)), 1.0)
     rules = {(finding.shot, finding.rule) for finding in findings}
-    assert (ShotType.MEDIUM, craft.Rule.JOINT_CUT) in rules
-    assert (ShotType.CLOSE_UP, craft.Rule.CHIN_CUT) in rules
-    assert (ShotType.CLOSE_UP, craft.Rule.HEAD_SCALE) in rules
-    assert (ShotType.CLOSE_UP, craft.Rule.LEAD_ROOM) in rules
+    assert (ShotType.MEDIUM, composition_rules.Rule.JOINT_CUT) in rules
+    assert (ShotType.CLOSE_UP, composition_rules.Rule.CHIN_CUT) in rules
+    assert (ShotType.CLOSE_UP, composition_rules.Rule.HEAD_SCALE) in rules
+    assert (ShotType.CLOSE_UP, composition_rules.Rule.LEAD_ROOM) in rules
     assert all("\n" not in finding.message for finding in findings)
     assert any(finding.message == "the bottom edge cuts the lead at the hip" for finding in findings)
 
 
 def test_check_is_silent_without_detections() -> None:
     triple = composition(Box(0, 0, 1, 1), Box(0.2, 0.2, 0.8, 0.8), Box(0.4, 0.4, 0.6, 0.6))
-    assert craft.check(triple, Detections(), 1.5) == ()
+    assert composition_rules.check(triple, Detections(), 1.5) == ()

@@ -14,7 +14,7 @@ from PIL import Image
 from tokenizers import AddedToken
 from trl.trainer.sft_trainer import DataCollatorForVisionLanguageModeling
 
-from shotcrop_cli.dataset import read_dataset
+from shotcrop_cli.evaluation.dataset import read_dataset
 from shotcrop_cli.model import grammar
 from shotcrop_cli.model.answer import CoordSpace
 from shotcrop_cli.shots import SHOT_TYPES, Box, Composition, Grounding, NoSubject, Reasoning

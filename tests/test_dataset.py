@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from shotcrop_cli.dataset import read_dataset
 from shotcrop_cli.errors import ShotcropError
+from shotcrop_cli.evaluation.dataset import read_dataset
 from shotcrop_cli.shots import Box, ShotType
 
 

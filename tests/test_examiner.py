@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from shotcrop_cli.dataset import read_dataset
 from shotcrop_cli.errors import AnswerError, ShotcropError
+from shotcrop_cli.evaluation.dataset import read_dataset
 from shotcrop_cli.shots import FULL_FRAME, Composition, NoSubject, Reasoning
 from shotcrop_train.decision import Calibration
 from shotcrop_train.examiner import Examiner, RewardRecipe, prepare

@@ -11,9 +11,9 @@ from click.testing import CliRunner
 from PIL import Image, ImageOps
 
 from shotcrop_cli.commands.export_onnx import export_onnx_command
-from shotcrop_cli.dataset import Record
-from shotcrop_cli.detections import Detections
 from shotcrop_cli.errors import ModelError, OutputError, ShotcropError
+from shotcrop_cli.evaluation.dataset import Record
+from shotcrop_cli.evaluation.detections import Detections
 from shotcrop_cli.geometry import flip
 from shotcrop_cli.model.bundle import DECODER, EXPORT_RECORD, MANIFEST, Bundle, read_bundle
 from shotcrop_cli.model.composer import find_model, load_composer

@@ -4,12 +4,12 @@ from pathlib import Path
 from lxml import html
 
 from conftest import FIXED_BOXES, fixed_composition, write_photo
-from shotcrop_cli.baselines import Baseline, triple
-from shotcrop_cli.dataset import Record
-from shotcrop_cli.detections import Detections
 from shotcrop_cli.errors import AnswerError
+from shotcrop_cli.evaluation.baselines import Baseline, triple
+from shotcrop_cli.evaluation.dataset import Record
+from shotcrop_cli.evaluation.detections import Detections
+from shotcrop_cli.evaluation.gallery import Exhibit, gallery_page, worst
 from shotcrop_cli.geometry import iou
-from shotcrop_cli.report.gallery import Exhibit, gallery_page, worst
 from shotcrop_cli.shots import FULL_FRAME, SHOT_TYPES, Answer, Composition, NoSubject, ShotType
 
 TRUTH = fixed_composition()

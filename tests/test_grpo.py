@@ -10,8 +10,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from shotcrop_cli.dataset import read_dataset
 from shotcrop_cli.errors import ShotcropError
+from shotcrop_cli.evaluation.dataset import read_dataset
 from shotcrop_cli.shots import Composition
 from shotcrop_train import grpo
 from shotcrop_train.contract import GrammarContract

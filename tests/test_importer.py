@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from conftest import picture, write_photo
-from shotcrop_cli.dataset import read_dataset
 from shotcrop_cli.errors import OutputError, PhotoError, ShotcropError
+from shotcrop_cli.evaluation.dataset import read_dataset
 from shotcrop_cli.geometry import clamp
 from shotcrop_cli.model.answer import CoordSpace, render
 from shotcrop_cli.shots import SHOT_TYPES, Box, Composition, NoSubject, Reasoning, Shot, ShotType

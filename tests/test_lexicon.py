@@ -7,9 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
-from shotcrop_cli.dataset import Record
-from shotcrop_cli.detections import Detections
 from shotcrop_cli.errors import ShotcropError
+from shotcrop_cli.evaluation.dataset import Record
+from shotcrop_cli.evaluation.detections import Detections
 from shotcrop_cli.model.bundle import Manifest, read_bundle
 from shotcrop_cli.model.composer import find_model, load_composer
 from shotcrop_cli.model.network import OnnxNetwork

@@ -2,11 +2,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shotcrop_cli.baselines import CENTRE_BOXES, MEAN_BOXES, Baseline, mean_boxes, triple
-from shotcrop_cli.detections import Detections, Face, Joint, Keypoint, Person, Point
+from shotcrop_cli.evaluation.baselines import CENTRE_BOXES, MEAN_BOXES, Baseline, mean_boxes, triple
+from shotcrop_cli.evaluation.bootstrap import MEASURES, summarise
+from shotcrop_cli.evaluation.detections import Detections, Face, Joint, Keypoint, Person, Point
+from shotcrop_cli.evaluation.metrics import Case, boundary_error, evaluate, no_subject_rates
 from shotcrop_cli.geometry import clamp
-from shotcrop_cli.metrics import Case, boundary_error, evaluate, no_subject_rates
-from shotcrop_cli.scores import MEASURES, summarise
 from shotcrop_cli.shots import FULL_FRAME, SHOT_TYPES, Box, Composition, Grounding, Shot, ShotType
 
 WIDE, MIDDLE, TIGHT = Box(0, 0, 1, 1), Box(0.2, 0.1, 0.8, 0.7), Box(0.4, 0.1, 0.6, 0.3)

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import FIXED_BOXES, FakeComposer, nobody, picture
-from shotcrop_cli.dataset import read_dataset
 from shotcrop_cli.errors import AnswerError, ShotcropError
+from shotcrop_cli.evaluation.dataset import read_dataset
 from shotcrop_cli.geometry import iou
 from shotcrop_cli.shots import SHOT_TYPES, Box, Shot, ShotType
 from shotcrop_train.labeller import open_photo

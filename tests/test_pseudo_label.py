@@ -12,8 +12,8 @@ from PIL import Image
 import shotcrop_train.pseudo_label as stage
 from clip import save_tiny_clip
 from conftest import open_image
-from shotcrop_cli.dataset import read_dataset, read_row
 from shotcrop_cli.errors import ShotcropError
+from shotcrop_cli.evaluation.dataset import read_dataset, read_row
 from shotcrop_cli.shots import FULL_FRAME, SHOT_TYPES, Box, Composition, Grounding, Reasoning, Shot, ShotType
 from shotcrop_train.decision import Rule
 from shotcrop_train.labeller import Labeller

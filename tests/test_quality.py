@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from conftest import FIXED_BOXES, FakeComposer, fixed_composition, write_photo
-from shotcrop_cli.baselines import MEAN_BOXES, Baseline, triple
-from shotcrop_cli.calibration import Bin, JudgedShot
-from shotcrop_cli.dataset import METADATA, Record
-from shotcrop_cli.detections import Detections, Face, Joint, Keypoint, Person, Point
 from shotcrop_cli.errors import AnswerError
+from shotcrop_cli.evaluation.baselines import MEAN_BOXES, Baseline, triple
+from shotcrop_cli.evaluation.calibration import Bin, JudgedShot
+from shotcrop_cli.evaluation.dataset import METADATA, Record
+from shotcrop_cli.evaluation.detections import Detections, Face, Joint, Keypoint, Person, Point
+from shotcrop_cli.evaluation.metrics import Case, evaluate
 from shotcrop_cli.geometry import ioa
-from shotcrop_cli.metrics import Case, evaluate
 from shotcrop_cli.shots import FULL_FRAME, Answer, Box, Composition, Grounding, NoSubject, ShotType
 
 sys.path.append(str(Path(__file__).parent.parent / "benchmarks"))

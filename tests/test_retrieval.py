@@ -3,11 +3,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from shotcrop_cli.detections import Detections
 from shotcrop_cli.errors import ShotcropError
-from shotcrop_cli.evaluation import caption_matcher
-from shotcrop_cli.metrics import Case, evaluate
-from shotcrop_cli.retrieval import Exhibit, Matcher, content_words, fit
+from shotcrop_cli.evaluation.caption_retrieval import Exhibit, Matcher, content_words, fit
+from shotcrop_cli.evaluation.detections import Detections
+from shotcrop_cli.evaluation.metrics import Case, evaluate
+from shotcrop_cli.evaluation.scoring import caption_matcher
 from shotcrop_cli.shots import FULL_FRAME, SHOT_TYPES, Box, Composition, Shot, ShotType
 from test_claims import BOTH, TO_THE_CHEST, TO_THE_THIGHS
 

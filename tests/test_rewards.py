@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shotcrop_cli.detections import Detections, Face, Joint, Keypoint, Landmark, Person, Point
 from shotcrop_cli.errors import AnswerError
+from shotcrop_cli.evaluation.detections import Detections, Face, Joint, Keypoint, Landmark, Person, Point
 from shotcrop_cli.geometry import to_permille
 from shotcrop_cli.model.answer import CoordSpace, render
 from shotcrop_cli.model.prompts import instruction

@@ -13,8 +13,8 @@ from safetensors.torch import save_file
 
 from clip import WIDTH, save_tiny_clip, save_tiny_siglip
 from conftest import picture
-from shotcrop_cli.detections import Detections, Face, Keypoint, Person, Point
 from shotcrop_cli.errors import ExitCode, ShotcropError
+from shotcrop_cli.evaluation.detections import Detections, Face, Keypoint, Person, Point
 from shotcrop_cli.shots import FULL_FRAME, Box, Shot, ShotType
 from shotcrop_train.scorers import SCORERS, Judged, Photo, ScorerRecipe, load_scorers
 from shotcrop_train.scorers.aesthetic import AestheticScorer, load_aesthetic, load_head

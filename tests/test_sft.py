@@ -10,8 +10,8 @@ import torch
 from click.testing import CliRunner
 
 from shotcrop_cli.commands.train import train_command
-from shotcrop_cli.dataset import read_dataset
 from shotcrop_cli.errors import ShotcropError
+from shotcrop_cli.evaluation.dataset import read_dataset
 from shotcrop_cli.model import grammar
 from shotcrop_train.augmentation import Augmentation
 from shotcrop_train.contract import GrammarContract

@@ -13,7 +13,7 @@ from trl import SFTConfig
 
 import vlm
 from shotcrop_cli.errors import ShotcropError
-from shotcrop_cli.scores import MEASURES
+from shotcrop_cli.evaluation.bootstrap import MEASURES
 from shotcrop_train import sft
 from shotcrop_train.data import Mixture, TextCollator
 from shotcrop_train.models import Base, ModelRecipe, load_base, teach

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from shotcrop_cli.dataset import read_dataset
 from shotcrop_cli.errors import AnswerError
+from shotcrop_cli.evaluation.dataset import read_dataset
 from shotcrop_cli.shots import SHOT_TYPES, Answer, Box, Composition, Grounding, NoSubject, Shot
 from shotcrop_train.curves import Panel, draw_curves
 from shotcrop_train.runlog import RunLog, read_log

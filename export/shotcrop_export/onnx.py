@@ -12,8 +12,8 @@ import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from shotcrop_cli.dataset import Record
 from shotcrop_cli.errors import OutputError, ShotcropError
+from shotcrop_cli.evaluation.dataset import Record
 from shotcrop_cli.model.bundle import (
     DECODER,
     FORMAT,

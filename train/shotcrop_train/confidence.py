@@ -14,10 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from shotcrop_cli.dataset import Record
 from shotcrop_cli.errors import ShotcropError
+from shotcrop_cli.evaluation.bootstrap import HIT
+from shotcrop_cli.evaluation.dataset import Record
 from shotcrop_cli.geometry import iou
-from shotcrop_cli.scores import HIT
 from shotcrop_cli.shots import Composer, Composition
 from shotcrop_train.augmentation import Augmentation, augment
 from shotcrop_train.samples import expert_samples, held_back, load_pixels

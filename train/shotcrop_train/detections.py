@@ -10,8 +10,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from shotcrop_cli.craft import yaw
-from shotcrop_cli.detections import Detections, Face, Joint, Person
+from shotcrop_cli.evaluation.composition_rules import yaw
+from shotcrop_cli.evaluation.detections import Detections, Face, Joint, Person
 from shotcrop_cli.geometry import clip, ioa, iou
 from shotcrop_cli.shots import Box, Composition, Grounding, ShotType
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from PIL import Image
 
-from shotcrop_cli.dataset import Record
+from shotcrop_cli.evaluation.dataset import Record
 from shotcrop_cli.shots import FULL_FRAME, SHOT_TYPES, Answer, Composition, Shot, ShotType
 from shotcrop_train import rewards
 from shotcrop_train.captions import word_fit

@@ -31,8 +31,8 @@ from transformers import set_seed
 from transformers.trainer_utils import get_last_checkpoint
 from trl import GRPOConfig, GRPOTrainer
 
-from shotcrop_cli.dataset import read_dataset
 from shotcrop_cli.errors import ShotcropError
+from shotcrop_cli.evaluation.dataset import read_dataset
 from shotcrop_train import provenance
 from shotcrop_train.composer import TorchComposer
 from shotcrop_train.curves import Panel, draw_curves

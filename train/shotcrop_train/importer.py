@@ -16,8 +16,8 @@ from typing import Any, TypeVar
 
 from PIL import Image
 
-from shotcrop_cli.dataset import METADATA
 from shotcrop_cli.errors import AnswerError, OutputError, PhotoError, ShotcropError
+from shotcrop_cli.evaluation.dataset import METADATA
 from shotcrop_cli.geometry import clip, to_permille
 from shotcrop_cli.model.answer import CoordSpace, parse, shot_type
 from shotcrop_cli.shots import SHOT_TYPES, Box, Composition, NoSubject, Shot, ShotType

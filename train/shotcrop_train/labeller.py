@@ -8,8 +8,8 @@ from itertools import chain, islice
 
 from PIL import Image
 
-from shotcrop_cli.dataset import Record
 from shotcrop_cli.errors import PhotoError
+from shotcrop_cli.evaluation.dataset import Record
 from shotcrop_cli.shots import SHOT_TYPES, Composition, Grounding, Reasoning, ShotType
 from shotcrop_train.decision import Accepted, Calibration, Decision, Rule, Scores, best_of, decide
 from shotcrop_train.detections import guess_aspect

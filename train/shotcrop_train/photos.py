@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image
 
-from shotcrop_cli.dataset import METADATA
+from shotcrop_cli.evaluation.dataset import METADATA
 from shotcrop_train.samples import load_photo
 
 Severity = Literal["error", "warning", "note"]

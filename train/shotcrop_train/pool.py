@@ -12,8 +12,8 @@ import numpy as np
 from datasets import Dataset
 from PIL import Image
 
-from shotcrop_cli.dataset import Record, read_row
 from shotcrop_cli.errors import ShotcropError
+from shotcrop_cli.evaluation.dataset import Record, read_row
 from shotcrop_cli.model.preprocess import squash
 from shotcrop_train.detections import guess_aspect
 from shotcrop_train.models import Base

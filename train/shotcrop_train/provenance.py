@@ -20,8 +20,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from shotcrop_cli.dataset import METADATA
 from shotcrop_cli.errors import ShotcropError
+from shotcrop_cli.evaluation.dataset import METADATA
 
 RUN = "run.json"
 PACKAGES = ("shotcrop-cli", "torch", "transformers", "trl", "peft", "accelerate", "datasets", "numpy", "pillow")

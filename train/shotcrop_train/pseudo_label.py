@@ -30,8 +30,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from shotcrop_cli.dataset import METADATA, Record, read_row
 from shotcrop_cli.errors import OutputError, PhotoError, ShotcropError
+from shotcrop_cli.evaluation.dataset import METADATA, Record, read_row
 from shotcrop_cli.geometry import to_permille
 from shotcrop_cli.shots import SHOT_TYPES, ShotType
 from shotcrop_train import provenance

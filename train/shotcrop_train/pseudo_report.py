@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageOps
 
-from shotcrop_cli.dataset import METADATA
+from shotcrop_cli.evaluation.dataset import METADATA
 from shotcrop_cli.geometry import from_permille, to_pixels
 from shotcrop_cli.report.lettering import font_for, legible, line_height, shorten
 from shotcrop_cli.report.sheet import INK, PAPER, PENCIL, SHOT_COLOURS

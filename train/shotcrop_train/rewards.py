@@ -25,12 +25,12 @@ from dataclasses import dataclass
 from itertools import combinations, pairwise
 from statistics import fmean
 
-from shotcrop_cli import craft
-from shotcrop_cli.cuts import cuts_chin, joint_cuts
-from shotcrop_cli.detections import Detections, Face, Person
+from shotcrop_cli.evaluation import composition_rules
+from shotcrop_cli.evaluation.bootstrap import DISTINCT
+from shotcrop_cli.evaluation.detections import Detections, Face, Person
+from shotcrop_cli.evaluation.joint_cuts import cuts_chin, joint_cuts
+from shotcrop_cli.evaluation.metrics import FACE_SHOWN
 from shotcrop_cli.geometry import ioa, iou, pixel_aspect, visible_share
-from shotcrop_cli.metrics import FACE_SHOWN
-from shotcrop_cli.scores import DISTINCT
 from shotcrop_cli.shots import SHOT_TYPES, Answer, Box, Composition, ShotType
 from shotcrop_train.captions import plain, words
 from shotcrop_train.detections import lead_face
@@ -220,15 +220,15 @@ def _lead(evidence: Evidence) -> tuple[Face | None, Person | None]:
     """Return face and body of who leads: the expert says it, else prominence does; never the answer."""
     if evidence.truth is None:
         face = lead_face(evidence.detections.faces, None)
-        return face, craft.lead_person(evidence.detections, face.box) if face else None
+        return face, composition_rules.lead_person(evidence.detections, face.box) if face else None
     close_up = evidence.truth[ShotType.CLOSE_UP].box
-    face = craft.lead_face(evidence.detections, close_up)
-    return face, craft.lead_person(evidence.detections, face.box if face else close_up)
+    face = composition_rules.lead_face(evidence.detections, close_up)
+    return face, composition_rules.lead_person(evidence.detections, face.box if face else close_up)
 
 
 def _facing(evidence: Evidence, face: Face) -> str:
     told = evidence.truth.grounding.facing if evidence.truth and evidence.truth.grounding else None
-    return told or craft.gaze(face)
+    return told or composition_rules.gaze(face)
 
 
 def _shows(crop: Box, face: Face) -> bool:
@@ -238,7 +238,8 @@ def _shows(crop: Box, face: Face) -> bool:
 def _scale(answer: Composition, face: Face) -> float:
     """Return the mean credit of the face's height in the crops; a crop that misses the face earns none."""
     return fmean(
-        craft.HEAD_SCALE[shot.type].credit(craft.head_scale(shot.box, face)) * _shows(shot.box, face)
+        composition_rules.HEAD_SCALE[shot.type].credit(composition_rules.head_scale(shot.box, face))
+        * _shows(shot.box, face)
         for shot in answer.shots
     )
 
@@ -252,12 +253,12 @@ def _head(answer: Composition, face: Face, facing: str) -> float:
             credits.append(0.0)
             continue
         parts = [
-            craft.HEADROOM[kind].credit(craft.headroom(crop, face)),
-            craft.EYE_LINE[kind].credit(craft.eye_line(crop, face)),
+            composition_rules.HEADROOM[kind].credit(composition_rules.headroom(crop, face)),
+            composition_rules.EYE_LINE[kind].credit(composition_rules.eye_line(crop, face)),
         ]
         if facing in ("left", "right"):
-            room = craft.lead_room(crop, face, facing)
-            parts.append(0.0 if room is None else craft.LEAD_ROOM.credit(room))
+            room = composition_rules.lead_room(crop, face, facing)
+            parts.append(0.0 if room is None else composition_rules.LEAD_ROOM.credit(room))
         credits.append(fmean(parts))
     return fmean(credits)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image, ImageOps
 
-from shotcrop_cli.dataset import Record
+from shotcrop_cli.evaluation.dataset import Record
 from shotcrop_cli.shots import SHOT_TYPES, Box, Grounding, Reasoning
 from shotcrop_train import cinematographer
 from shotcrop_train.detections import ground, guess_aspect

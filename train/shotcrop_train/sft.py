@@ -35,8 +35,8 @@ from transformers import set_seed
 from transformers.trainer_utils import get_last_checkpoint
 from trl import SFTConfig, SFTTrainer
 
-from shotcrop_cli.dataset import Record, read_dataset
 from shotcrop_cli.errors import ShotcropError
+from shotcrop_cli.evaluation.dataset import Record, read_dataset
 from shotcrop_train import provenance
 from shotcrop_train.composer import TorchComposer
 from shotcrop_train.contract import GrammarContract

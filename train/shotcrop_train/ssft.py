@@ -19,8 +19,8 @@ from pathlib import Path
 
 from transformers import set_seed
 
-from shotcrop_cli.dataset import read_dataset
 from shotcrop_cli.errors import ShotcropError
+from shotcrop_cli.evaluation.dataset import read_dataset
 from shotcrop_cli.shots import SHOT_TYPES
 from shotcrop_train import provenance
 from shotcrop_train.pseudo_report import SUMMARY

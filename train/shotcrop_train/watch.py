@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from shotcrop_cli.dataset import Record
+from shotcrop_cli.evaluation.dataset import Record
+from shotcrop_cli.evaluation.metrics import Case, evaluate, no_subject_rates
 from shotcrop_cli.geometry import iou
-from shotcrop_cli.metrics import Case, evaluate, no_subject_rates
 from shotcrop_cli.shots import Answer, Composition, NoSubject
 from shotcrop_train.composer import TorchComposer
 from shotcrop_train.detections import ground

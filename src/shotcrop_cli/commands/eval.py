@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from shotcrop_cli.baselines import MEAN_BOXES, Baseline, mean_boxes, triple
 from shotcrop_cli.console import result
 from shotcrop_cli.errors import ShotcropError
+from shotcrop_cli.evaluation.baselines import MEAN_BOXES, Baseline, mean_boxes, triple
 from shotcrop_cli.options import device_option, json_option
 
 if TYPE_CHECKING:
-    from shotcrop_cli.dataset import Record
-    from shotcrop_cli.evaluation import Evaluation
+    from shotcrop_cli.evaluation.dataset import Record
+    from shotcrop_cli.evaluation.scoring import Evaluation
     from shotcrop_cli.shots import Answer, Composer, Composition
 
 SHOWN_FAILURES = 5
@@ -65,8 +65,8 @@ def eval_command(
     Prints localisation, set and craft metrics with bootstrap 95 % intervals. A photo without a readable
     answer counts as IoU 0.
     """
-    from shotcrop_cli.dataset import read_dataset
-    from shotcrop_cli.evaluation import caption_matcher, is_judged, score
+    from shotcrop_cli.evaluation.dataset import read_dataset
+    from shotcrop_cli.evaluation.scoring import caption_matcher, is_judged, score
 
     if sum(source is not None for source in (model, checkpoint, predictions)) > 1:
         raise click.UsageError("--model, --checkpoint and --predictions exclude each other")
@@ -84,7 +84,7 @@ def eval_command(
     matcher = caption_matcher(read_dataset(captions_from)) if captions_from else None
     answers: Sequence[Answer]
     if predictions is not None:
-        from shotcrop_cli.evaluation import sidecar_answers
+        from shotcrop_cli.evaluation.scoring import sidecar_answers
 
         source, answers = str(predictions), sidecar_answers(records, dataset, predictions)
     elif model is None and checkpoint is None and rival is not None:
@@ -99,7 +99,7 @@ def eval_command(
 
 
 def _baseline(baseline: Baseline, mean_from: Path | None) -> Composition:
-    from shotcrop_cli.dataset import read_dataset
+    from shotcrop_cli.evaluation.dataset import read_dataset
 
     if mean_from is None:
         return triple(baseline, MEAN_BOXES)
@@ -130,7 +130,7 @@ def _trained(checkpoint: Path, batch_size: int) -> Composer:
 def _ask(records: Sequence[Record], composer: Composer, batch_size: int) -> list[Answer]:
     from tqdm import tqdm
 
-    from shotcrop_cli.evaluation import model_answers
+    from shotcrop_cli.evaluation.scoring import model_answers
 
     with tqdm(total=len(records), unit="photo", file=sys.stderr, disable=None) as bar:
         return model_answers(records, composer, batch_size, bar.update)
@@ -146,7 +146,7 @@ def _warn(evaluation: Evaluation) -> None:
 
 
 def _print(evaluation: Evaluation, dataset: Path, source: str, baseline: str | None, as_json: bool) -> None:
-    from shotcrop_cli.report.table import score_json, score_table
+    from shotcrop_cli.evaluation.table import score_json, score_table
 
     if as_json:
         result(score_json(evaluation, dataset=str(dataset), answers=source, baseline=baseline))

@@ -124,7 +124,7 @@ def export_onnx_command(
 
     The compact model, and large ones of the classes Qwen3-VL and Qwen2.5-VL; an adapter (LoRA) is merged first.
     """
-    from shotcrop_cli.dataset import read_dataset
+    from shotcrop_cli.evaluation.dataset import read_dataset
 
     try:
         from shotcrop_cli.model.answer import CoordSpace

@@ -53,7 +53,7 @@ def stages(offline: bool) -> Mapping[str, Stage]:
         return Path(grpo.train(recipe, data, output, made(stage.start), hard=hard, offline=offline))
 
     def export(stage: Any, made: Made, data: Path, output: Path) -> Path:
-        from shotcrop_cli.dataset import read_dataset
+        from shotcrop_cli.evaluation.dataset import read_dataset
         from shotcrop_export.onnx import export
         from shotcrop_train import provenance
         from shotcrop_train.samples import held_back

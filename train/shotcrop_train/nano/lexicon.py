@@ -20,8 +20,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from shotcrop_cli.dataset import Record
 from shotcrop_cli.errors import ShotcropError
+from shotcrop_cli.evaluation.dataset import Record
 from shotcrop_cli.model.preprocess import pixel_values, squash
 from shotcrop_cli.model.wording import BIKE, CHILD, GRASS, INDOORS, OUTDOORS, SNOW, WATER
 from shotcrop_train.nano.modelling import NanoForConditionalGeneration

@@ -13,8 +13,8 @@ from typing import Protocol
 
 from PIL import Image
 
-from shotcrop_cli.detections import Detections
 from shotcrop_cli.errors import ShotcropError
+from shotcrop_cli.evaluation.detections import Detections
 from shotcrop_cli.geometry import to_pixels
 from shotcrop_cli.shots import Box, Shot
 

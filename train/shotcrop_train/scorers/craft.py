@@ -1,4 +1,4 @@
-"""Stand-in criterion: film craft, from `shotcrop_cli.craft`'s bands and cuts [O].
+"""Stand-in criterion: film craft, from `shotcrop_cli.evaluation.composition_rules`'s bands and cuts [O].
 
 It needs detections only. The lead is whose face the crop itself shows best, so that a good close-up of somebody else
 is still a good close-up: who leads is a question for another criterion.
@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from statistics import fmean
 
-from shotcrop_cli import craft
-from shotcrop_cli.cuts import cuts_chin, joint_cuts
-from shotcrop_cli.detections import Face, Person
+from shotcrop_cli.evaluation import composition_rules
+from shotcrop_cli.evaluation.detections import Face, Person
+from shotcrop_cli.evaluation.joint_cuts import cuts_chin, joint_cuts
 from shotcrop_cli.geometry import visible_share
 from shotcrop_cli.shots import Box, ShotType
 from shotcrop_train.scorers import Judged
@@ -35,28 +35,28 @@ def breaks_geometry(judged: Judged) -> bool:
     height must keep the hard limits of its band. Without a face nothing is broken.
     """
     box, shot = judged.shot.box, judged.shot.type
-    face = craft.lead_face(judged.photo.detections, box)
+    face = composition_rules.lead_face(judged.photo.detections, box)
     if face is None or shot is ShotType.ESTABLISHING:
         return False
     cut = visible_share(face.box, box) < 0.9 or cuts_chin(box, face)
-    return cut or not craft.HEAD_SCALE[shot].tolerates(craft.head_scale(box, face))
+    return cut or not composition_rules.HEAD_SCALE[shot].tolerates(composition_rules.head_scale(box, face))
 
 
 def _credit(judged: Judged) -> float | None:
     box, photo = judged.shot.box, judged.photo
-    face = craft.lead_face(photo.detections, box)
+    face = composition_rules.lead_face(photo.detections, box)
     if face is None:
         return None
-    person = craft.lead_person(photo.detections, face.box)
+    person = composition_rules.lead_person(photo.detections, face.box)
     return visible_share(face.box, box) * fmean(_credits(judged.shot.type, box, face, person, photo.aspect))
 
 
 def _credits(shot: ShotType, box: Box, face: Face, person: Person | None, aspect: float) -> Iterator[float]:
     measured = (
-        (craft.head_scale(box, face), craft.HEAD_SCALE.get(shot)),
-        (craft.headroom(box, face), craft.HEADROOM.get(shot)),
-        (craft.eye_line(box, face), craft.EYE_LINE.get(shot)),
-        (craft.lead_room(box, face, craft.gaze(face)), craft.LEAD_ROOM),
+        (composition_rules.head_scale(box, face), composition_rules.HEAD_SCALE.get(shot)),
+        (composition_rules.headroom(box, face), composition_rules.HEADROOM.get(shot)),
+        (composition_rules.eye_line(box, face), composition_rules.EYE_LINE.get(shot)),
+        (composition_rules.lead_room(box, face, composition_rules.gaze(face)), composition_rules.LEAD_ROOM),
     )
     for value, band in measured:
         if value is not None and band is not None:

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
-from shotcrop_cli.cuts import cuts_chin, joint_cuts
-from shotcrop_cli.detections import Detections, Face, Joint, Landmark, Person
+from shotcrop_cli.evaluation.detections import Detections, Face, Joint, Landmark, Person
+from shotcrop_cli.evaluation.joint_cuts import cuts_chin, joint_cuts
 from shotcrop_cli.geometry import ioa, visible_share
 from shotcrop_cli.shots import Box, Composition, ShotType
 

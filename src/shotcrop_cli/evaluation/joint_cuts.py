@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
-from shotcrop_cli.detections import Face, Joint, Person, Point
+from shotcrop_cli.evaluation.detections import Face, Joint, Person, Point
 from shotcrop_cli.shots import Box
 
 JOINT_CONFIDENCE = 0.3

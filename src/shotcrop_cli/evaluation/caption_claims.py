@@ -9,9 +9,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from shotcrop_cli import craft
-from shotcrop_cli.cuts import JOINT_CONFIDENCE
-from shotcrop_cli.detections import Detections, Face, Joint, Keypoint, Person, Point
+from shotcrop_cli.evaluation import composition_rules
+from shotcrop_cli.evaluation.detections import Detections, Face, Joint, Keypoint, Person, Point
+from shotcrop_cli.evaluation.joint_cuts import JOINT_CONFIDENCE
 from shotcrop_cli.geometry import visible_share
 from shotcrop_cli.shots import Box
 
@@ -75,14 +75,14 @@ def look(boxes: Sequence[Box], detections: Detections) -> tuple[View, ...]:
         boxes: Sibling crops, the close-up last: it tells who leads.
         detections: Of the photo.
     """
-    face = craft.lead_face(detections, boxes[-1])
-    lead = craft.lead_person(detections, face.box if face else boxes[-1])
+    face = composition_rules.lead_face(detections, boxes[-1])
+    lead = composition_rules.lead_person(detections, face.box if face else boxes[-1])
     return tuple(_view(box, detections, lead, face) for box in boxes)
 
 
 def _view(box: Box, detections: Detections, lead: Person | None, face: Face | None) -> View:
     persons = [person for person in detections.persons if person.score >= PERSON_CONFIDENCE]
-    faces = [face.box for face in detections.faces if face.score >= craft.FACE_CONFIDENCE]
+    faces = [face.box for face in detections.faces if face.score >= composition_rules.FACE_CONFIDENCE]
     shown_faces = sum(visible_share(face, box) >= SHOWN for face in faces)
     heads = [_shown(person, HEAD_JOINTS, box) for person in persons]
     head = True if shown_faces or True in heads else False if faces or False in heads else None
@@ -93,7 +93,9 @@ def _view(box: Box, detections: Detections, lead: Person | None, face: Face | No
     hips, knees, ankles = (_shown(lead, pair, box) if lead is not None else None for pair in (HIPS, KNEES, ANKLES))
     middle = _waist(lead) if lead is not None else None
     waist = _inside(middle, box) if middle is not None else None
-    scale = craft.head_scale(box, face) if face is not None and visible_share(face.box, box) >= SHOWN else 0.0
+    scale = (
+        composition_rules.head_scale(box, face) if face is not None and visible_share(face.box, box) >= SHOWN else 0.0
+    )
     return View(head, scale, max(bodies, shown_faces), max(len(persons), len(faces)), waist, hips, knees, ankles)
 
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
+from shotcrop_cli.evaluation.bootstrap import HIT
 from shotcrop_cli.geometry import iou
-from shotcrop_cli.scores import HIT
 from shotcrop_cli.shots import SHOT_TYPES, Answer, Composition, ShotType
 
 BINS = 5

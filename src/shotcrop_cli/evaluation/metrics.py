@@ -13,12 +13,8 @@ from dataclasses import dataclass
 from itertools import combinations, pairwise
 from statistics import fmean
 
-from shotcrop_cli import craft
-from shotcrop_cli.cuts import cuts_chin, joint_cuts
-from shotcrop_cli.detections import Detections, Face
-from shotcrop_cli.geometry import ioa, iou, visible_share
-from shotcrop_cli.retrieval import Exhibit, Matcher
-from shotcrop_cli.scores import (
+from shotcrop_cli.evaluation import composition_rules
+from shotcrop_cli.evaluation.bootstrap import (
     ACCURACY_THRESHOLDS,
     DISTINCT,
     HIT,
@@ -28,6 +24,10 @@ from shotcrop_cli.scores import (
     Scores,
     summarise,
 )
+from shotcrop_cli.evaluation.caption_retrieval import Exhibit, Matcher
+from shotcrop_cli.evaluation.detections import Detections, Face
+from shotcrop_cli.evaluation.joint_cuts import cuts_chin, joint_cuts
+from shotcrop_cli.geometry import ioa, iou, visible_share
 from shotcrop_cli.shots import SHOT_TYPES, Box, Composition, ShotType
 
 FACE_INSIDE = 0.98
@@ -168,8 +168,8 @@ def _craft(case: Case) -> PhotoValues:
     if case.answer is None:
         return {}
     close_up = case.truth[ShotType.CLOSE_UP].box
-    face = craft.lead_face(case.detections, close_up)
-    person = craft.lead_person(case.detections, face.box if face else close_up)
+    face = composition_rules.lead_face(case.detections, close_up)
+    person = composition_rules.lead_person(case.detections, face.box if face else close_up)
     crops = {shot.type: shot.box for shot in case.answer.shots}
     values: dict[tuple[str, ShotType | None], float] = {}
     if person is not None:
@@ -180,16 +180,16 @@ def _craft(case: Case) -> PhotoValues:
         values["face_inside", ShotType.CLOSE_UP] = float(inside)
         values |= _per_shot("chin_cut", {kind: float(cuts_chin(crop, face)) for kind, crop in crops.items()})
         told = case.truth.grounding.facing if case.truth.grounding else None
-        values |= _bands(crops, face, told or craft.gaze(face))
+        values |= _bands(crops, face, told or composition_rules.gaze(face))
     return values
 
 
 def _bands(crops: Mapping[ShotType, Box], face: Face, facing: str) -> PhotoValues:
     """Say per shot whether each ratio lies in its full-credit band: never, if the shot misses the face."""
     ratios = {
-        "head_scale": (craft.HEAD_SCALE, craft.head_scale),
-        "headroom": (craft.HEADROOM, craft.headroom),
-        "eye_line": (craft.EYE_LINE, craft.eye_line),
+        "head_scale": (composition_rules.HEAD_SCALE, composition_rules.head_scale),
+        "headroom": (composition_rules.HEADROOM, composition_rules.headroom),
+        "eye_line": (composition_rules.EYE_LINE, composition_rules.eye_line),
     }
     shows = {kind: visible_share(face.box, crop) >= FACE_SHOWN for kind, crop in crops.items()}
     values: dict[tuple[str, ShotType | None], float] = {}
@@ -198,9 +198,13 @@ def _bands(crops: Mapping[ShotType, Box], face: Face, facing: str) -> PhotoValue
             name,
             {kind: float(shows[kind] and ratio(crops[kind], face) in band) for kind, band in bands.items()},
         )
-    rooms = {kind: craft.lead_room(crop, face, facing) for kind, crop in crops.items()}
+    rooms = {kind: composition_rules.lead_room(crop, face, facing) for kind, crop in crops.items()}
     values |= _per_shot(
         "lead_room",
-        {kind: float(shows[kind] and room in craft.LEAD_ROOM) for kind, room in rooms.items() if room is not None},
+        {
+            kind: float(shows[kind] and room in composition_rules.LEAD_ROOM)
+            for kind, room in rooms.items()
+            if room is not None
+        },
     )
     return values

@@ -12,8 +12,8 @@ from typing import Any
 from lxml import html
 from lxml.builder import E
 
-from shotcrop_cli.dataset import Record
 from shotcrop_cli.errors import AnswerError
+from shotcrop_cli.evaluation.dataset import Record
 from shotcrop_cli.geometry import iou
 from shotcrop_cli.report.entry import open_scaled
 from shotcrop_cli.report.sheet import SHOT_COLOURS, in_words

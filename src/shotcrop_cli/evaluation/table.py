@@ -6,8 +6,8 @@ import json
 
 from rich.table import Table
 
-from shotcrop_cli.evaluation import Evaluation
-from shotcrop_cli.scores import MEASURES, Metric
+from shotcrop_cli.evaluation.bootstrap import MEASURES, Metric
+from shotcrop_cli.evaluation.scoring import Evaluation
 from shotcrop_cli.shots import SHOT_TYPES
 
 

@@ -19,10 +19,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from shotcrop_cli import craft
-from shotcrop_cli.claims import View, look, refuted
-from shotcrop_cli.dataset import MANY_PEOPLE
-from shotcrop_cli.detections import Detections
+from shotcrop_cli.evaluation import composition_rules
+from shotcrop_cli.evaluation.caption_claims import View, look, refuted
+from shotcrop_cli.evaluation.dataset import MANY_PEOPLE
+from shotcrop_cli.evaluation.detections import Detections
 from shotcrop_cli.shots import SHOT_TYPES, Box, Composition, ShotType
 
 Floats = NDArray[np.float64]
@@ -170,7 +170,7 @@ def _features(box: Box, view: View) -> list[float]:
         math.log(box.area),
         math.log(box.area) ** 2,
         math.log(box.height),
-        *(band.credit(view.face) if view.face else 0.0 for band in craft.HEAD_SCALE.values()),
+        *(band.credit(view.face) if view.face else 0.0 for band in composition_rules.HEAD_SCALE.values()),
         float(min(view.people, MANY_PEOPLE)),
         float(view.people > 1),
         *(

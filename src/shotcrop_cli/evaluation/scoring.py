@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shotcrop_cli import sidecar
-from shotcrop_cli.dataset import Record
 from shotcrop_cli.errors import AnswerError, PhotoError, ShotcropError
-from shotcrop_cli.metrics import Case, evaluate, no_subject_rates
-from shotcrop_cli.retrieval import Exhibit, Matcher, fit
-from shotcrop_cli.scores import Scores
+from shotcrop_cli.evaluation.bootstrap import Scores
+from shotcrop_cli.evaluation.caption_retrieval import Exhibit, Matcher, fit
+from shotcrop_cli.evaluation.dataset import Record
+from shotcrop_cli.evaluation.metrics import Case, evaluate, no_subject_rates
 from shotcrop_cli.shots import SHOT_TYPES, Answer, Composer, Composition, NoSubject, Shot
 from shotcrop_cli.sidecar import SidecarStatus
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from shotcrop_cli.detections import Detections, Face, Keypoint, Person, Point
 from shotcrop_cli.errors import ShotcropError
+from shotcrop_cli.evaluation.detections import Detections, Face, Keypoint, Person, Point
 from shotcrop_cli.geometry import PERMILLE, clip, from_permille
 from shotcrop_cli.shots import (
     FACINGS,

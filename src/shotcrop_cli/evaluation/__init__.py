@@ -1,0 +1,1 @@
+"""Score a model: datasets, metrics with intervals, composition rules, galleries."""
