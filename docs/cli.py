@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import click
 
-from shotcrop_cli.config import CONFIG_VARIABLE, ConfigOption, key_of
+from shotcrop_cli.cli.config import CONFIG_VARIABLE, ConfigOption, key_of
 from shotcrop_cli.main import cli
 
 _HEAD = """# Command line

@@ -14,11 +14,11 @@ import huggingface_hub
 import pytest
 from PIL import Image, features
 
-from shotcrop_cli.archive.lock import LOCK_NAME, output_lock
 from shotcrop_cli.checkup import examination, inference, machine, output, software
 from shotcrop_cli.checkup.examination import examine
 from shotcrop_cli.checkup.finding import Finding, Patient, State, note, ok, problem, worst
 from shotcrop_cli.errors import AnswerError, ExitCode, ModelError
+from shotcrop_cli.library.output_folder import LOCK_NAME, output_lock
 from shotcrop_cli.model import composer, session
 from shotcrop_cli.model.resolve import embedded_models
 from shotcrop_cli.shots import NoSubject

@@ -12,8 +12,8 @@ from pathlib import Path
 import click
 import pytest
 
-from shotcrop_cli.archive.store import NewFile, put_in_place
-from shotcrop_cli.config import ConfigFile, defaults, key_of, read_file
+from shotcrop_cli.cli.config import ConfigFile, defaults, key_of, read_file
+from shotcrop_cli.library.atomic_write import NewFile, put_in_place
 from shotcrop_cli.main import COMMANDS, cli
 
 ROOT = Path(__file__).parent.parent

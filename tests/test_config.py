@@ -11,9 +11,10 @@ from click.testing import CliRunner, Result
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shotcrop_cli import config, main
+from shotcrop_cli import main
+from shotcrop_cli.cli import config
+from shotcrop_cli.cli.options import json_option, model_options, verbosity_options
 from shotcrop_cli.errors import ExitCode, ShotcropError
-from shotcrop_cli.options import json_option, model_options, verbosity_options
 
 
 def _seconds(value: str) -> float:

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shotcrop_cli import console as module
-from shotcrop_cli.console import Console, result
+from shotcrop_cli.cli import console as module
+from shotcrop_cli.cli.console import Console, result
+from shotcrop_cli.cli.log import LOG_FORMATS, formatter, one_line
 from shotcrop_cli.errors import OutputError
-from shotcrop_cli.log import LOG_FORMATS, formatter, one_line
 
 
 class _Terminal(io.StringIO):

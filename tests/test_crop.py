@@ -9,11 +9,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from conftest import FakeComposer, jpeg_bytes, names_in, nobody, open_image, picture, rich_exif, write_photo
-from shotcrop_cli.archive.index import INDEX_NAME
-from shotcrop_cli.archive.lock import LOCK_NAME, output_lock
-from shotcrop_cli.archive.marks import ROOTS_NAME
 from shotcrop_cli.errors import ExitCode
 from shotcrop_cli.imaging import decode
+from shotcrop_cli.library.index import INDEX_NAME
+from shotcrop_cli.library.marks import ROOTS_NAME
+from shotcrop_cli.library.output_folder import LOCK_NAME, output_lock
 from shotcrop_cli.main import cli
 from shotcrop_cli.sidecar import read
 from test_decode import turned
@@ -163,7 +163,7 @@ def test_a_sidecar_that_cannot_be_read_from_the_disk_is_not_replaced(
 
     before = _times(output)
     with monkeypatch.context() as patch:
-        patch.setattr("shotcrop_cli.archive.ledger.os.read", broken)
+        patch.setattr("shotcrop_cli.library.output_state.os.read", broken)
         result = _crop(photos, "-o", output, code=ExitCode.OUTPUT)
     assert "a.jpg.json: the sidecar cannot be read: Input/output error" in result.stderr
     assert {name for name, time in _times(output).items() if before[name] != time} <= {str(output / LOCK_NAME)}

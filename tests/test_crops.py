@@ -1,7 +1,7 @@
 from pathlib import Path
 
-from shotcrop_cli.archive.crops import CropTrees
-from shotcrop_cli.archive.lock import LOCK_NAME
+from shotcrop_cli.library.crops import CropTrees
+from shotcrop_cli.library.output_folder import LOCK_NAME
 
 
 def test_an_output_is_known_by_what_it_is_not_by_its_path(tmp_path: Path) -> None:

@@ -4,10 +4,10 @@ from pathlib import Path, PurePath
 import pytest
 
 from conftest import write_photo
-from shotcrop_cli.archive.discover import Discovery, Passed, discover
-from shotcrop_cli.archive.lock import LOCK_NAME
-from shotcrop_cli.archive.selection import Selection
 from shotcrop_cli.errors import ExitCode, ShotcropError
+from shotcrop_cli.library.discover import Discovery, Passed, discover
+from shotcrop_cli.library.output_folder import LOCK_NAME
+from shotcrop_cli.library.selection import Selection
 
 
 @pytest.fixture

@@ -19,17 +19,17 @@ from conftest import (
     picture,
     write_photo,
 )
-from shotcrop_cli.archive.discover import discover
-from shotcrop_cli.archive.ledger import Ledger
-from shotcrop_cli.archive.plan import Wanted, plan
-from shotcrop_cli.archive.selection import Selection
-from shotcrop_cli.archive.tally import PhotoResult, PhotoStatus
-from shotcrop_cli.engine import local, steps
-from shotcrop_cli.engine.local import run
-from shotcrop_cli.engine.task import LoadedPhoto, RunContext, Task
+from shotcrop_cli.crop_settings import CropSettings
 from shotcrop_cli.errors import AnswerError, OutputError
 from shotcrop_cli.geometry import to_pixels
-from shotcrop_cli.settings import CropSettings
+from shotcrop_cli.library.discover import discover
+from shotcrop_cli.library.output_state import Ledger
+from shotcrop_cli.library.plan import Wanted, plan
+from shotcrop_cli.library.results import PhotoResult, PhotoStatus
+from shotcrop_cli.library.selection import Selection
+from shotcrop_cli.pipeline import runner, steps
+from shotcrop_cli.pipeline.runner import run
+from shotcrop_cli.pipeline.task import LoadedPhoto, RunContext, Task
 from shotcrop_cli.shots import Answer, ShotType
 from shotcrop_cli.sidecar import read
 from test_sidecar import SCHEMA
@@ -256,10 +256,10 @@ def test_a_run_of_many_photos_holds_few_in_memory(photos: Path, output: Path, mo
         most = max(most, len(alive))
         return loaded
 
-    monkeypatch.setattr(local, "load", counted)
+    monkeypatch.setattr(runner, "load", counted)
     # Room for six such photos: three with the model, two in the decoders, one being written. Without a budget, there
     # would be 8 + 8 + 8 in flight.
-    monkeypatch.setattr(local, "_EXPECTED_BYTES", 40_000.0)
+    monkeypatch.setattr(runner, "_EXPECTED_BYTES", 40_000.0)
     composer = FakeComposer()
     results = _run(photos, output, composer, batch_size=8, workers=2, byte_budget=240_000)
     gc.collect()
@@ -273,7 +273,7 @@ def test_a_large_photo_makes_batches_smaller_at_once_and_for_a_while(
 ) -> None:
     for i in range(12):
         write_photo(photos / f"{i:02d}.png", picture(200 if i == 1 else 100, 100))
-    monkeypatch.setattr(local, "_EXPECTED_BYTES", 40_000.0)
+    monkeypatch.setattr(runner, "_EXPECTED_BYTES", 40_000.0)
     composer = FakeComposer()
     _run(photos, output, composer, batch_size=8, workers=1, byte_budget=320_000)
     assert composer.batches == [6, 3, 3]

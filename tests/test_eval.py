@@ -10,10 +10,10 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from shotcrop_cli.commands.eval import eval_command
+from shotcrop_cli.crop_settings import CropSettings
 from shotcrop_cli.errors import AnswerError, ShotcropError
 from shotcrop_cli.evaluation.baselines import Baseline, triple
 from shotcrop_cli.geometry import from_permille, to_pixels
-from shotcrop_cli.settings import CropSettings
 from shotcrop_cli.shots import Answer, ModelIdentity, NoSubject, Reasoning, ShotType
 from shotcrop_cli.sidecar import Lead, ShotRecord, Sidecar, SidecarStatus, SourceRecord
 

@@ -10,8 +10,8 @@ import pytest
 from click.testing import CliRunner
 
 from conftest import FakeComposer, write_photo
-from shotcrop_cli.archive.lock import output_lock
 from shotcrop_cli.errors import ExitCode
+from shotcrop_cli.library.output_folder import output_lock
 from shotcrop_cli.main import cli
 from shotcrop_cli.model import session
 

@@ -6,7 +6,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from shotcrop_cli.flags import AspectsType, PadType, ShotsType
+from shotcrop_cli.cli.param_types import AspectsType, PadType, ShotsType
 from shotcrop_cli.framing import Aspect
 from shotcrop_cli.shots import SHOT_TYPES
 

@@ -177,7 +177,7 @@ def test_the_batch_size_of_a_gpu_is_found_out_and_remembered(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: Path
 ) -> None:
     host = Host(monkeypatch, "Gold")
-    monkeypatch.setattr("shotcrop_cli.engine.pace.LARGEST_BATCH", 4)
+    monkeypatch.setattr("shotcrop_cli.pipeline.batch_size.LARGEST_BATCH", 4)
     crop(tmp_path, 30, "--device", "cuda")
     batches = host.composers["cuda:0"].batches
     assert batches[:3] == [1, 1, 1]
@@ -203,7 +203,7 @@ def test_a_gpu_gets_full_batches_of_large_photos_where_memory_allows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, composer: FakeComposer, provider: str, batches: list[int]
 ) -> None:
     composer.provider = provider
-    monkeypatch.setattr("shotcrop_cli.engine.local.BYTES_PER_WORKER", 1)
+    monkeypatch.setattr("shotcrop_cli.pipeline.runner.BYTES_PER_WORKER", 1)
     monkeypatch.setattr("shotcrop_cli.commands.crop.usable_memory", lambda: 1 << 40)
     assert crop(tmp_path, 6, "-b", "4").exit_code == ExitCode.OK
     assert composer.batches == batches

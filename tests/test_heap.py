@@ -5,12 +5,12 @@ import sys
 
 import pytest
 
-from shotcrop_cli.engine.heap import keep_freed_memory
+from shotcrop_cli.pipeline.malloc import keep_freed_memory
 
 _FAULTS = """
 import resource
 from PIL import Image
-from shotcrop_cli.engine.heap import keep_freed_memory
+from shotcrop_cli.pipeline.malloc import keep_freed_memory
 keep_freed_memory() if {kept} else None
 for _ in range(3):
     Image.new("RGB", (6000, 4000), "white")

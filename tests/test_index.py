@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from shotcrop_cli.archive.index import INDEX_NAME, Index
-from shotcrop_cli.archive.plan import Wanted
-from shotcrop_cli.settings import CropSettings
+from shotcrop_cli.crop_settings import CropSettings
+from shotcrop_cli.library.index import INDEX_NAME, Index
+from shotcrop_cli.library.plan import Wanted
 from shotcrop_cli.shots import ShotType
 
 WANTED = Wanted("m", CropSettings())

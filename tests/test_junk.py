@@ -1,6 +1,6 @@
 import pytest
 
-from shotcrop_cli.archive.junk import is_junk_file, is_junk_folder, is_photo_library
+from shotcrop_cli.library.ignored import is_junk_file, is_junk_folder, is_photo_library
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import click
 import pytest
 
-from shotcrop_cli.console import Console
+from shotcrop_cli.cli.console import Console
 from shotcrop_cli.model.bundle import WEIGHTS, Bundle
 from shotcrop_cli.model.large import memory
 from shotcrop_cli.model.large.manifest import Precision

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from shotcrop_cli.archive.listing import read_list
 from shotcrop_cli.errors import ExitCode, ShotcropError
+from shotcrop_cli.library.listing import read_list
 
 
 def _names(tmp_path: Path, content: bytes, *, null: bool = False) -> list[bytes]:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from shotcrop_cli.archive.lock import LOCK_NAME, output_lock
 from shotcrop_cli.errors import LockedError, OutputError
+from shotcrop_cli.library.output_folder import LOCK_NAME, output_lock
 
 
 def test_the_output_folder_is_made_and_marked(tmp_path: Path) -> None:
@@ -27,7 +27,7 @@ def test_a_second_run_is_refused_and_a_later_one_is_not(tmp_path: Path) -> None:
 def test_a_run_that_waits_goes_on_when_the_other_ends(tmp_path: Path) -> None:
     script = (
         "import pathlib, sys\n"
-        "from shotcrop_cli.archive.lock import output_lock\n"
+        "from shotcrop_cli.library.output_folder import output_lock\n"
         "with output_lock(pathlib.Path(sys.argv[1])):\n"
         "    print('held', flush=True)\n"
         "    sys.stdin.read()\n"
@@ -59,7 +59,7 @@ def test_a_run_that_waited_in_vain_says_how_long(tmp_path: Path) -> None:
 def test_a_lock_ends_with_its_process_however_that_ends(tmp_path: Path) -> None:
     script = (
         "import os, pathlib, sys\n"
-        "from shotcrop_cli.archive.lock import output_lock\n"
+        "from shotcrop_cli.library.output_folder import output_lock\n"
         "with output_lock(pathlib.Path(sys.argv[1])):\n"
         "    os.kill(os.getpid(), 9)\n"
     )

@@ -13,10 +13,10 @@ from click.testing import CliRunner
 
 from conftest import names_in, write_photo
 from shotcrop_cli import __version__, main
-from shotcrop_cli.console import Console
+from shotcrop_cli.cli.console import Console
+from shotcrop_cli.cli.options import verbosity_options
 from shotcrop_cli.errors import DeviceError, ExitCode, ModelError
 from shotcrop_cli.main import COMMANDS, cli
-from shotcrop_cli.options import verbosity_options
 
 _HEAVY = ("torch", "transformers", "onnxruntime", "tokenizers", "numpy", "PIL", "tqdm", "rich")
 
@@ -151,7 +151,7 @@ def _main_script(body: str) -> str:
         "import os, subprocess, sys, time\n"
         "import click\n"
         "from shotcrop_cli import main\n"
-        "from shotcrop_cli.console import Console, result\n"
+        "from shotcrop_cli.cli.console import Console, result\n"
         "@click.command()\n"
         "def command():\n" + textwrap.indent(textwrap.dedent(body), "    ") + "\n"
         "main._load = lambda _name: command\n"

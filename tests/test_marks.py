@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from conftest import names_in
-from shotcrop_cli.archive.marks import ROOTS_NAME, recall_roots, remember_roots, sweep, work_mark
 from shotcrop_cli.errors import OutputError
+from shotcrop_cli.library.marks import ROOTS_NAME, recall_roots, remember_roots, sweep, work_mark
 
 _TEMPORARY = ".shotcrop-0123456789abcdef.tmp"
 

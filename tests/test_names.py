@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shotcrop_cli.archive.names import DEFAULT_TEMPLATE, NameTemplate, RecordedNames, TemplateNames, is_inside
 from shotcrop_cli.errors import ShotcropError
+from shotcrop_cli.library.name_template import DEFAULT_TEMPLATE, NameTemplate, RecordedNames, TemplateNames, is_inside
 from shotcrop_cli.shots import ShotType
 
 

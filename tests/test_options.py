@@ -5,8 +5,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from shotcrop_cli.errors import ExitCode
-from shotcrop_cli.options import (
+from shotcrop_cli.cli.options import (
     batch_size_option,
     device_option,
     devices_option,
@@ -15,6 +14,7 @@ from shotcrop_cli.options import (
     model_options,
     verbosity_options,
 )
+from shotcrop_cli.errors import ExitCode
 
 
 def _flags(*arguments: str, code: ExitCode = ExitCode.OK) -> tuple[dict[str, Any], str]:

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from conftest import FakeComposer, write_photo
-from shotcrop_cli.commands.photo_list import PhotoList
+from shotcrop_cli.cli.photo_list import PhotoList
 from shotcrop_cli.errors import ExitCode, OutputError
 from shotcrop_cli.main import cli
 
@@ -32,8 +32,8 @@ def _crop(*arguments: object, code: ExitCode = ExitCode.OK) -> Result:
 def _write(path: str, redirection: str) -> subprocess.CompletedProcess[str]:
     """Write a list in a process whose output goes where a shell sends it."""
     body = (
-        "from pathlib import Path; from shotcrop_cli.commands.photo_list import PhotoList; "
-        "from shotcrop_cli.console import keep_stdout_for_results, result; "
+        "from pathlib import Path; from shotcrop_cli.cli.photo_list import PhotoList; "
+        "from shotcrop_cli.cli.console import keep_stdout_for_results, result; "
         f"keep_stdout_for_results(); one = PhotoList(Path('{path}'), '--failed-list', null=False); "
         "result('a result'); one.write([Path('a.jpg')])"
     )

@@ -5,14 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shotcrop_cli.archive.names import NameTemplate
-from shotcrop_cli.archive.plan import Decision, Job, Wanted, Work, decide, plan
-from shotcrop_cli.archive.source import Folder, Source
+from shotcrop_cli.crop_settings import CropSettings
 from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.framing import Aspect, Framing
 from shotcrop_cli.imaging.formats import CropFormat
 from shotcrop_cli.imaging.metadata import MetadataPolicy
-from shotcrop_cli.settings import CropSettings
+from shotcrop_cli.library.name_template import NameTemplate
+from shotcrop_cli.library.plan import Decision, Job, Wanted, Work, decide, plan
+from shotcrop_cli.library.source import Folder, Source
 from shotcrop_cli.shots import SHOT_TYPES, ModelIdentity, ShotType
 from shotcrop_cli.sidecar import Sidecar, SidecarStatus, iso_mtime
 from test_sidecar import example

@@ -7,8 +7,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from conftest import FIXED_BOXES, FakeComposer, fixed_composition, nobody, write_photo
-from shotcrop_cli.archive.review import Doubt, doubts, doubts_on_record
 from shotcrop_cli.errors import ExitCode
+from shotcrop_cli.library.review import Doubt, doubts, doubts_on_record
 from shotcrop_cli.main import cli
 from shotcrop_cli.shots import SHOT_TYPES, Composition, PixelBox, ShotType
 from shotcrop_cli.sidecar import ShotRecord, read

@@ -1,7 +1,7 @@
 import pytest
 
-from shotcrop_cli.archive.selection import Filter
 from shotcrop_cli.errors import ExitCode, ShotcropError
+from shotcrop_cli.library.selection import Filter
 
 
 def test_without_patterns_everything_is_taken() -> None:

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from conftest import names_in
-from shotcrop_cli.archive.store import NewFile, is_temporary, put_in_place
 from shotcrop_cli.errors import OutputError, PhotoError
+from shotcrop_cli.library.atomic_write import NewFile, is_temporary, put_in_place
 
 
 def test_files_appear_whole_with_the_time_asked_for(tmp_path: Path) -> None:

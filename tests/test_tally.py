@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from shotcrop_cli.archive.tally import PhotoResult, PhotoStatus, Tally, duration
 from shotcrop_cli.errors import ExitCode
+from shotcrop_cli.library.results import PhotoResult, PhotoStatus, Tally, duration
 
 
 def _tally(**counts: int) -> Tally:

@@ -35,7 +35,7 @@ def test_a_cpu_runs_the_batches_of_crop_and_keeps_nothing(composer: FakeComposer
 
 def test_the_batch_size_that_makes_a_gpu_fastest_is_kept(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
     Host(monkeypatch, "Gold")
-    monkeypatch.setattr("shotcrop_cli.engine.pace.LARGEST_BATCH", 2)
+    monkeypatch.setattr("shotcrop_cli.pipeline.batch_size.LARGEST_BATCH", 2)
     result = warmup("--device", "cuda")
     (size,) = remembered(cache)
     assert f"\n{size} photo" in result.stdout

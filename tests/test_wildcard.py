@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shotcrop_cli.archive.wildcard import Wildcard
+from shotcrop_cli.library.wildcard import Wildcard
 
 
 def _matches(pattern: Wildcard, path: PurePath) -> bool:

@@ -17,10 +17,10 @@ from types import FrameType
 import click
 
 from shotcrop_cli import __version__
-from shotcrop_cli.config import ENVIRONMENT_PREFIX, config_option, make_configurable, variable
-from shotcrop_cli.console import Console, console_of, hang_up, keep_stdout_for_results
+from shotcrop_cli.cli.config import ENVIRONMENT_PREFIX, config_option, make_configurable, variable
+from shotcrop_cli.cli.console import Console, console_of, hang_up, keep_stdout_for_results
+from shotcrop_cli.cli.options import VERBOSE_KEY
 from shotcrop_cli.errors import ExitCode, ShotcropError
-from shotcrop_cli.options import VERBOSE_KEY
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,12 +15,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from shotcrop_cli.crop_settings import CropSettings
 from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.framing import Aspect, Framing
 from shotcrop_cli.geometry import to_pixels
 from shotcrop_cli.imaging.formats import CropFormat
 from shotcrop_cli.imaging.metadata import MetadataPolicy
-from shotcrop_cli.settings import CropSettings
 from shotcrop_cli.shots import SHOT_TYPES, Box, ModelIdentity, PixelBox, Reasoning, ShotType
 
 SCHEMA_ID = "shotcrop/1"

@@ -78,12 +78,12 @@ def one_photo(patient: Patient) -> Iterator[Finding]:
     """Crop a portrait, from the file to three files."""
     from PIL import Image
 
-    from shotcrop_cli.archive.store import NewFile, put_in_place
     from shotcrop_cli.geometry import to_pixels
     from shotcrop_cli.imaging.decode import decode, read_source
     from shotcrop_cli.imaging.encode import encode_crop
     from shotcrop_cli.imaging.metadata import MetadataPolicy
     from shotcrop_cli.imaging.thumbnail import thumbnail
+    from shotcrop_cli.library.atomic_write import NewFile, put_in_place
     from shotcrop_cli.model.composer import find_model, load_composer
     from shotcrop_cli.shots import Composition
 

@@ -66,7 +66,7 @@ def temporary_folder() -> Iterator[Path]:
 
 def configuration(_patient: Patient) -> Iterator[Finding]:
     """Tell where defaults of flags come from."""
-    from shotcrop_cli.config import CONFIG_VARIABLE, LOCAL_FILE, user_file
+    from shotcrop_cli.cli.config import CONFIG_VARIABLE, LOCAL_FILE, user_file
 
     paths = [user_file(), LOCAL_FILE.absolute()]
     if named := os.environ.get(CONFIG_VARIABLE):

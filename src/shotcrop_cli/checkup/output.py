@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from shotcrop_cli.archive.store import NewFile, put_in_place
 from shotcrop_cli.checkup.finding import Finding, Patient, gigabytes, ok, problem
 from shotcrop_cli.errors import ExitCode, OutputError
+from shotcrop_cli.library.atomic_write import NewFile, put_in_place
 
 _LITTLE_SPACE = 1 << 30
 """Free bytes below which a run is likely to end early [O]."""
@@ -21,7 +21,7 @@ _LITTLE_SPACE = 1 << 30
 
 def output(patient: Patient) -> Iterator[Finding]:
     """Do in the output folder, or where it would be made, what a run does there."""
-    from shotcrop_cli.archive.lock import LOCK_NAME, output_lock
+    from shotcrop_cli.library.output_folder import LOCK_NAME, output_lock
 
     if patient.output is None:
         return

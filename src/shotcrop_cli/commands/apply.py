@@ -12,20 +12,20 @@ from typing import Any, NoReturn
 
 import click
 
-from shotcrop_cli.archive.marks import recall_roots
-from shotcrop_cli.archive.recut import is_pending, output_root, recut, sidecars_in
-from shotcrop_cli.archive.tally import PhotoResult, PhotoStatus, Tally
-from shotcrop_cli.commands import crop_flags
-from shotcrop_cli.commands.claim import claim
-from shotcrop_cli.commands.reporter import FirstFailure, Reporter, ReportOptions, tell_planned
-from shotcrop_cli.console import Console
-from shotcrop_cli.engine.heap import keep_freed_memory
-from shotcrop_cli.engine.local import run
-from shotcrop_cli.engine.task import RunContext, Task
+from shotcrop_cli.cli import crop_options
+from shotcrop_cli.cli.console import Console
+from shotcrop_cli.cli.options import json_option, log_options, verbosity_options
+from shotcrop_cli.cli.reporter import FirstFailure, Reporter, ReportOptions, tell_planned
 from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.imaging.lossless import MISSING, is_installed
+from shotcrop_cli.library.claim import claim
+from shotcrop_cli.library.marks import recall_roots
+from shotcrop_cli.library.recut import is_pending, output_root, recut, sidecars_in
+from shotcrop_cli.library.results import PhotoResult, PhotoStatus, Tally
 from shotcrop_cli.model.lazy import LazyComposer
-from shotcrop_cli.options import json_option, log_options, verbosity_options
+from shotcrop_cli.pipeline.malloc import keep_freed_memory
+from shotcrop_cli.pipeline.runner import run
+from shotcrop_cli.pipeline.task import RunContext, Task
 from shotcrop_cli.resources import usable_processors
 
 _IN_FLIGHT = 8
@@ -69,8 +69,8 @@ class ApplyOptions:
 )
 @click.option("-n", "--dry-run", is_flag=True, help="Say what would be done and write nothing.")
 @click.option("--reproducible", is_flag=True, help="Leave times out of sidecars, so that equal runs give equal files.")
-@crop_flags.wait_flag
-@crop_flags.report_flags
+@crop_options.wait_flag
+@crop_options.report_flags
 @json_option
 @verbosity_options
 @log_options
@@ -89,9 +89,9 @@ def apply_command(ctx: click.Context, /, **flags: Any) -> None:
         dry_run=flags["dry_run"],
         reproducible=flags["reproducible"],
         wait=flags["wait"],
-        report=crop_flags.report_options(flags),
+        report=crop_options.report_options(flags),
     )
-    with crop_flags.console(flags) as console:
+    with crop_options.console(flags) as console:
         tally = apply(options, console)
     ctx.exit(tally.exit_code)
 

@@ -14,20 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from shotcrop_cli.archive.discover import Discovery, discover
-from shotcrop_cli.archive.index import Index
-from shotcrop_cli.archive.ledger import Ledger
-from shotcrop_cli.archive.marks import remember_roots
-from shotcrop_cli.archive.names import NameTemplate
-from shotcrop_cli.archive.plan import Decision, Job, Wanted, plan
-from shotcrop_cli.archive.selection import Selection
-from shotcrop_cli.archive.tally import PhotoResult, PhotoStatus, Tally
-from shotcrop_cli.commands import crop_flags
-from shotcrop_cli.commands.claim import claim
-from shotcrop_cli.commands.reporter import FirstFailure, Reporter, ReportOptions, tell_planned
-from shotcrop_cli.console import Console
-from shotcrop_cli.model.lazy import LazyComposer
-from shotcrop_cli.options import (
+from shotcrop_cli.cli import crop_options
+from shotcrop_cli.cli.console import Console
+from shotcrop_cli.cli.options import (
     batch_size_option,
     devices_option,
     json_option,
@@ -35,8 +24,19 @@ from shotcrop_cli.options import (
     model_options,
     verbosity_options,
 )
+from shotcrop_cli.cli.reporter import FirstFailure, Reporter, ReportOptions, tell_planned
+from shotcrop_cli.crop_settings import CropSettings
+from shotcrop_cli.library.claim import claim
+from shotcrop_cli.library.discover import Discovery, discover
+from shotcrop_cli.library.index import Index
+from shotcrop_cli.library.marks import remember_roots
+from shotcrop_cli.library.name_template import NameTemplate
+from shotcrop_cli.library.output_state import Ledger
+from shotcrop_cli.library.plan import Decision, Job, Wanted, plan
+from shotcrop_cli.library.results import PhotoResult, PhotoStatus, Tally
+from shotcrop_cli.library.selection import Selection
+from shotcrop_cli.model.lazy import LazyComposer
 from shotcrop_cli.resources import usable_memory, usable_processors
-from shotcrop_cli.settings import CropSettings
 from shotcrop_cli.shots import SHOT_TYPES, ShotType
 
 if TYPE_CHECKING:
@@ -110,8 +110,8 @@ class CropOptions:
     type=click.Path(path_type=Path),
     help="Folder for the crops; the tree of each PATH is mirrored below it.",
 )
-@crop_flags.selection_flags
-@crop_flags.look_flags
+@crop_options.selection_flags
+@crop_options.look_flags
 @model_options
 @devices_option
 @batch_size_option
@@ -125,9 +125,9 @@ class CropOptions:
 @click.option("--overwrite", is_flag=True, help="Do photos again that are done already.")
 @click.option("-n", "--dry-run", is_flag=True, help="Say what would be done and write nothing.")
 @click.option("--reproducible", is_flag=True, help="Equal runs give equal files: no times in sidecars, batches of 1.")
-@crop_flags.wait_flag
-@crop_flags.review_flags
-@crop_flags.report_flags
+@crop_options.wait_flag
+@crop_options.review_flags
+@crop_options.report_flags
 @json_option
 @verbosity_options
 @log_options
@@ -140,10 +140,10 @@ def crop_command(ctx: click.Context, /, **flags: Any) -> None:
     run just goes on when it is run again.
     """
     options = CropOptions(
-        selection=crop_flags.selection(flags),
+        selection=crop_options.selection(flags),
         output=flags["output"],
         shots=flags["shots"] or SHOT_TYPES,
-        settings=crop_flags.settings(flags),
+        settings=crop_options.settings(flags),
         template=NameTemplate.parse(flags["name_template"]),
         model=ModelOptions(
             name=flags["model"],
@@ -158,9 +158,9 @@ def crop_command(ctx: click.Context, /, **flags: Any) -> None:
         limit=flags["limit"],
         reproducible=flags["reproducible"],
         wait=flags["wait"],
-        report=crop_flags.report_options(flags),
+        report=crop_options.report_options(flags),
     )
-    with crop_flags.console(flags) as console:
+    with crop_options.console(flags) as console:
         tally = crop(options, console)
     ctx.exit(tally.exit_code)
 
@@ -257,11 +257,11 @@ def _run(
     composes: bool,
 ) -> None:
     # With all that reads and writes pictures, which a run may not need.
-    from shotcrop_cli.engine.heap import keep_freed_memory
-    from shotcrop_cli.engine.local import BYTES_PER_WORKER, run
-    from shotcrop_cli.engine.pace import Pace, pace_for
-    from shotcrop_cli.engine.task import RunContext, Task
     from shotcrop_cli.imaging.lossless import MISSING, is_installed
+    from shotcrop_cli.pipeline.batch_size import Pace, pace_for
+    from shotcrop_cli.pipeline.malloc import keep_freed_memory
+    from shotcrop_cli.pipeline.runner import BYTES_PER_WORKER, run
+    from shotcrop_cli.pipeline.task import RunContext, Task
 
     if options.settings.lossless and not is_installed():
         console.warn(MISSING)

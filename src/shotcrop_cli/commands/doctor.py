@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from shotcrop_cli.console import is_plain, result
-from shotcrop_cli.log import one_line
-from shotcrop_cli.options import device_option, json_option, model_option
+from shotcrop_cli.cli.console import is_plain, result
+from shotcrop_cli.cli.log import one_line
+from shotcrop_cli.cli.options import device_option, json_option, model_option
 
 if TYPE_CHECKING:
     from shotcrop_cli.checkup.finding import Finding

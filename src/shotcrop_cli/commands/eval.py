@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from shotcrop_cli.console import result
+from shotcrop_cli.cli.console import result
+from shotcrop_cli.cli.options import device_option, json_option
 from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.evaluation.baselines import MEAN_BOXES, Baseline, mean_boxes, triple
-from shotcrop_cli.options import device_option, json_option
 
 if TYPE_CHECKING:
     from shotcrop_cli.evaluation.dataset import Record

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 from click.core import ParameterSource
 
-from shotcrop_cli.console import result
+from shotcrop_cli.cli.console import result
 from shotcrop_cli.errors import ShotcropError
 
 _COMPACT_ALONE = ("captions", "mirror", "int8", "calibrate_on", "words_from")

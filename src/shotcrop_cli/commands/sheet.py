@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from shotcrop_cli.console import result
+from shotcrop_cli.cli.console import result
 from shotcrop_cli.errors import OutputError, ShotcropError
 
 PICTURES = (".jpg", ".jpeg", ".png")

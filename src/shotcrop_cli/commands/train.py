@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 
 import click
 
-from shotcrop_cli.console import result
+from shotcrop_cli.cli.console import result
+from shotcrop_cli.cli.options import name_or_path
 from shotcrop_cli.errors import ShotcropError
-from shotcrop_cli.options import name_or_path
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from shotcrop_cli.console import Console, result
+from shotcrop_cli.cli.console import Console, result
+from shotcrop_cli.cli.options import batch_size_option, devices_option, model_options, verbosity_options
 from shotcrop_cli.errors import AnswerError
-from shotcrop_cli.options import batch_size_option, devices_option, model_options, verbosity_options
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from shotcrop_cli.engine.pace import Pace
     from shotcrop_cli.model.fleet import Fleet
+    from shotcrop_cli.pipeline.batch_size import Pace
 
 
 @click.command("warmup")
@@ -38,10 +38,10 @@ def warmup_command(
     TensorRT builds its engines meanwhile, and the batch size that makes a GPU fastest is found out. Both are kept for
     later runs; what is new is printed. Use the same --model, --device and --providers as in these runs.
     """
-    from shotcrop_cli.engine.pace import pace_for
     from shotcrop_cli.model.cache import cache_root
     from shotcrop_cli.model.composer import find_model
     from shotcrop_cli.model.fleet import load_fleet
+    from shotcrop_cli.pipeline.batch_size import pace_for
 
     with Console(quiet=quiet, verbose=verbose) as console:
         bundle = find_model(model, offline=offline)

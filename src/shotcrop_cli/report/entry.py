@@ -9,10 +9,10 @@ from pathlib import Path
 from PIL import Image
 
 from shotcrop_cli import sidecar
-from shotcrop_cli.archive.names import is_inside
 from shotcrop_cli.errors import PhotoError, ShotcropError
 from shotcrop_cli.imaging.decode import decode, read_source
 from shotcrop_cli.imaging.thumbnail import thumbnail
+from shotcrop_cli.library.name_template import is_inside
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from shotcrop_cli.console import console_of
+from shotcrop_cli.cli.console import console_of
 from shotcrop_cli.model.bundle import WEIGHTS, Bundle
 from shotcrop_cli.model.large.manifest import LargeManifest, Precision
 from shotcrop_cli.model.large.network import ATTENTION_BYTES, ENGINE_BATCH

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from PIL import Image
 
-from shotcrop_cli.archive.plan import Decision, Job
+from shotcrop_cli.crop_settings import CropSettings
 from shotcrop_cli.errors import OutputError
 from shotcrop_cli.imaging.decode import Fingerprint, Photo
 from shotcrop_cli.imaging.pixels import bytes_held
-from shotcrop_cli.settings import CropSettings
+from shotcrop_cli.library.plan import Decision, Job
 from shotcrop_cli.shots import Answer, ModelIdentity
 
 

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from shotcrop_cli.archive.store import NewFile, is_temporary, put_in_place
 from shotcrop_cli.errors import OutputError
+from shotcrop_cli.library.atomic_write import NewFile, is_temporary, put_in_place
 
 _AT_WORK = ".shotcrop.running"
 ROOTS_NAME = ".shotcrop.sources"

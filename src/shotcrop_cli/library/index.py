@@ -10,8 +10,8 @@ import hashlib
 import json
 from pathlib import Path
 
-from shotcrop_cli.archive.plan import Wanted
-from shotcrop_cli.archive.store import NewFile, put_in_place
+from shotcrop_cli.library.atomic_write import NewFile, put_in_place
+from shotcrop_cli.library.plan import Wanted
 
 INDEX_NAME = ".shotcrop.index"
 _FORMAT = "2"

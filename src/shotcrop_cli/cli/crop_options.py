@@ -9,16 +9,16 @@ from typing import Any, TypeVar
 
 import click
 
-from shotcrop_cli.archive.listing import read_list
-from shotcrop_cli.archive.names import DEFAULT_TEMPLATE, FIELDS
-from shotcrop_cli.archive.selection import Selection
-from shotcrop_cli.commands.reporter import ReportOptions
-from shotcrop_cli.console import Console
-from shotcrop_cli.flags import AspectsType, PadType, ShotsType
+from shotcrop_cli.cli.console import Console
+from shotcrop_cli.cli.param_types import AspectsType, PadType, ShotsType
+from shotcrop_cli.cli.reporter import ReportOptions
+from shotcrop_cli.crop_settings import CropSettings
 from shotcrop_cli.framing import Framing
 from shotcrop_cli.imaging.formats import CropFormat
 from shotcrop_cli.imaging.metadata import MetadataPolicy
-from shotcrop_cli.settings import CropSettings
+from shotcrop_cli.library.listing import read_list
+from shotcrop_cli.library.name_template import DEFAULT_TEMPLATE, FIELDS
+from shotcrop_cli.library.selection import Selection
 from shotcrop_cli.shots import SHOT_TYPES
 
 Command = TypeVar("Command", bound=Callable[..., Any])

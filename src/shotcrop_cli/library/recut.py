@@ -12,12 +12,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePath
 
 from shotcrop_cli import sidecar as sidecars
-from shotcrop_cli.archive.lock import LOCK_NAME
-from shotcrop_cli.archive.names import RecordedNames, is_inside
-from shotcrop_cli.archive.plan import Decision, Job, Work
-from shotcrop_cli.archive.source import Folder, Source
 from shotcrop_cli.errors import PhotoError, ShotcropError
 from shotcrop_cli.imaging.formats import JPEG, format_of, written_as
+from shotcrop_cli.library.name_template import RecordedNames, is_inside
+from shotcrop_cli.library.output_folder import LOCK_NAME
+from shotcrop_cli.library.plan import Decision, Job, Work
+from shotcrop_cli.library.source import Folder, Source
 from shotcrop_cli.shots import SHOT_TYPES
 from shotcrop_cli.sidecar import Sidecar, is_moved
 

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path, PurePath
 
-from shotcrop_cli.archive.names import Names, NameTemplate, TemplateNames
-from shotcrop_cli.archive.source import Source
-from shotcrop_cli.archive.walk import format_of_name
+from shotcrop_cli.crop_settings import CropSettings
 from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.imaging.formats import FORMATS, JPEG, CropFormat, written_as
-from shotcrop_cli.settings import CropSettings
+from shotcrop_cli.library.name_template import Names, NameTemplate, TemplateNames
+from shotcrop_cli.library.source import Source
+from shotcrop_cli.library.walk import format_of_name
 from shotcrop_cli.shots import SHOT_TYPES, ShotType
 from shotcrop_cli.sidecar import ShotRecord, Sidecar, SidecarStatus, iso_mtime
 

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from shotcrop_cli.archive.store import NewFile, put_in_place
 from shotcrop_cli.errors import OutputError
+from shotcrop_cli.library.atomic_write import NewFile, put_in_place
 
 _STANDARD = {"/dev/stdout": 1, "/dev/stderr": 2}
 _DESCRIPTORS = ("/dev/fd", "/proc/self/fd")

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-from shotcrop_cli.log import LOG_FORMATS
+from shotcrop_cli.cli.log import LOG_FORMATS
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from shotcrop_cli.crop_settings import CropSettings
 from shotcrop_cli.imaging.decode import Photo
 from shotcrop_cli.imaging.encode import EncodedCrop, encode_crop
 from shotcrop_cli.imaging.formats import CropFormat
 from shotcrop_cli.imaging.lossless import LossError, can_be_kept, cut
-from shotcrop_cli.settings import CropSettings
 from shotcrop_cli.shots import PixelBox
 
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from shotcrop_cli.archive.lock import output_lock
-from shotcrop_cli.archive.marks import work_mark
-from shotcrop_cli.console import Console
+from shotcrop_cli.cli.console import Console
+from shotcrop_cli.library.marks import work_mark
+from shotcrop_cli.library.output_folder import output_lock
 
 
 @contextmanager

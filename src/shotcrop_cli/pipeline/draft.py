@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from shotcrop_cli.engine.knife import copies_blocks
-from shotcrop_cli.engine.task import LoadedPhoto, Verdict
 from shotcrop_cli.errors import AnswerError
 from shotcrop_cli.framing import frame_shot
 from shotcrop_cli.geometry import clamp, from_pixels, to_pixels
 from shotcrop_cli.imaging.decode import Photo
 from shotcrop_cli.imaging.lossless import on_blocks
+from shotcrop_cli.pipeline.crop import copies_blocks
+from shotcrop_cli.pipeline.task import LoadedPhoto, Verdict
 from shotcrop_cli.shots import Box, Composition, Reasoning, Shot, ShotType
 from shotcrop_cli.sidecar import BOX_DIGITS, Lead, ShotRecord, Sidecar, SidecarStatus, SourceRecord, iso_mtime
 

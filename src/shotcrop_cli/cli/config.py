@@ -18,9 +18,9 @@ from typing import Any
 import click
 from click.types import FloatParamType, IntParamType, StringParamType
 
-from shotcrop_cli.console import Console
+from shotcrop_cli.cli.console import Console
+from shotcrop_cli.cli.options import means_path, name_or_path
 from shotcrop_cli.errors import ShotcropError
-from shotcrop_cli.options import means_path, name_or_path
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from shotcrop_cli.archive.plan import Decision, Job
-from shotcrop_cli.archive.review import Doubt, doubts_on_record
-from shotcrop_cli.archive.tally import PhotoResult, PhotoStatus, Tally
-from shotcrop_cli.commands.photo_list import PhotoList
-from shotcrop_cli.console import Console, result
+from shotcrop_cli.cli.console import Console, result
+from shotcrop_cli.cli.photo_list import PhotoList
+from shotcrop_cli.library.plan import Decision, Job
+from shotcrop_cli.library.results import PhotoResult, PhotoStatus, Tally
+from shotcrop_cli.library.review import Doubt, doubts_on_record
 
 
 class FirstFailure(Exception):

@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from shotcrop_cli.archive.crops import CropTrees, identity
-from shotcrop_cli.archive.junk import NO_MEDIA, is_junk_file, is_junk_folder, is_photo_library
-from shotcrop_cli.archive.lock import LOCK_NAME
-from shotcrop_cli.archive.selection import Filter, Selection
-from shotcrop_cli.archive.source import Folder, Passed, Source
-from shotcrop_cli.archive.wildcard import Wildcard
 from shotcrop_cli.imaging.formats import FORMATS, Format
+from shotcrop_cli.library.crops import CropTrees, identity
+from shotcrop_cli.library.ignored import NO_MEDIA, is_junk_file, is_junk_folder, is_photo_library
+from shotcrop_cli.library.output_folder import LOCK_NAME
+from shotcrop_cli.library.selection import Filter, Selection
+from shotcrop_cli.library.source import Folder, Passed, Source
+from shotcrop_cli.library.wildcard import Wildcard
 
 _NOTHING: frozenset[int] = frozenset()
 _MARKS = frozenset({LOCK_NAME, NO_MEDIA})

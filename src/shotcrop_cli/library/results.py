@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from shotcrop_cli.archive.review import Doubt
 from shotcrop_cli.errors import ExitCode
+from shotcrop_cli.library.review import Doubt
 
 
 class PhotoStatus(str, Enum):

@@ -6,13 +6,13 @@ import os
 import stat
 from pathlib import Path, PurePath
 
-from shotcrop_cli.archive.crops import CropTrees
-from shotcrop_cli.archive.selection import Selection
-from shotcrop_cli.archive.source import Discovery, Folder, Passed, Source
-from shotcrop_cli.archive.walk import Place, Walk, format_of_name
-from shotcrop_cli.archive.wildcard import Wildcard
 from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.imaging.formats import HEIF, JPEG, RAW
+from shotcrop_cli.library.crops import CropTrees
+from shotcrop_cli.library.selection import Selection
+from shotcrop_cli.library.source import Discovery, Folder, Passed, Source
+from shotcrop_cli.library.walk import Place, Walk, format_of_name
+from shotcrop_cli.library.wildcard import Wildcard
 
 __all__ = ["Discovery", "Folder", "Passed", "Source", "discover"]
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from shotcrop_cli.archive.tally import duration
 from shotcrop_cli.errors import LockedError, OutputError
+from shotcrop_cli.library.results import duration
 
 LOCK_NAME = ".shotcrop.lock"
 """Lies in the root of every output folder, which is also how a walk knows one."""

@@ -6,7 +6,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from shotcrop_cli.archive.lock import LOCK_NAME
+from shotcrop_cli.library.output_folder import LOCK_NAME
 
 
 class CropTrees:

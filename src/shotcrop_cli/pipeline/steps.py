@@ -12,18 +12,18 @@ from dataclasses import replace
 from pathlib import Path
 
 from shotcrop_cli import __version__
-from shotcrop_cli.archive.names import is_inside
-from shotcrop_cli.archive.plan import XMP_ENDING, Job
-from shotcrop_cli.archive.review import doubts
-from shotcrop_cli.archive.store import NewFile, free_name, put_in_place
-from shotcrop_cli.archive.tally import PhotoResult, PhotoStatus
-from shotcrop_cli.engine.draft import draft, frame_shots, uncut
-from shotcrop_cli.engine.knife import copies_blocks, crop_of
-from shotcrop_cli.engine.task import LoadedPhoto, RunContext, Task, Verdict
 from shotcrop_cli.errors import AnswerError, OutputError, PhotoError
 from shotcrop_cli.imaging.decode import Fingerprint, Photo, decode, read_source
 from shotcrop_cli.imaging.encode import EncodedCrop
 from shotcrop_cli.imaging.thumbnail import thumbnail
+from shotcrop_cli.library.atomic_write import NewFile, free_name, put_in_place
+from shotcrop_cli.library.name_template import is_inside
+from shotcrop_cli.library.plan import XMP_ENDING, Job
+from shotcrop_cli.library.results import PhotoResult, PhotoStatus
+from shotcrop_cli.library.review import doubts
+from shotcrop_cli.pipeline.crop import copies_blocks, crop_of
+from shotcrop_cli.pipeline.draft import draft, frame_shots, uncut
+from shotcrop_cli.pipeline.task import LoadedPhoto, RunContext, Task, Verdict
 from shotcrop_cli.shots import SHOT_TYPES
 from shotcrop_cli.sidecar import FileSize, ShotRecord, Sidecar, SidecarStatus, Timing, iso_now
 from shotcrop_cli.xmp import description

@@ -14,8 +14,7 @@ from typing import Any, Protocol, TextIO
 
 import click
 
-from shotcrop_cli.errors import OutputError
-from shotcrop_cli.log import (
+from shotcrop_cli.cli.log import (
     DETAIL,
     ERROR,
     FIELDS,
@@ -28,6 +27,7 @@ from shotcrop_cli.log import (
     local_time,
     one_line,
 )
+from shotcrop_cli.errors import OutputError
 
 _PLAIN_PROGRESS_SECONDS = 30.0
 """How often a run without a terminal says how far it got [O]."""

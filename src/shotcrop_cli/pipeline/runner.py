@@ -14,11 +14,11 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ThreadPoolExecutor, wait
 
-from shotcrop_cli.archive.tally import PhotoResult
-from shotcrop_cli.engine.pace import Pace
-from shotcrop_cli.engine.steps import finish, load
-from shotcrop_cli.engine.task import LoadedPhoto, RunContext, Task, Verdict
 from shotcrop_cli.errors import OutputError
+from shotcrop_cli.library.results import PhotoResult
+from shotcrop_cli.pipeline.batch_size import Pace
+from shotcrop_cli.pipeline.steps import finish, load
+from shotcrop_cli.pipeline.task import LoadedPhoto, RunContext, Task, Verdict
 from shotcrop_cli.shots import Composer
 
 BYTES_PER_WORKER = 300_000_000

@@ -11,7 +11,7 @@ import os.path
 from collections.abc import Collection
 from json.encoder import encode_basestring
 
-from shotcrop_cli.archive.plan import XMP_ENDING, Job, Wanted
+from shotcrop_cli.library.plan import XMP_ENDING, Job, Wanted
 from shotcrop_cli.shots import SHOT_TYPES
 from shotcrop_cli.sidecar import SCHEMA_ID, iso_mtime
 
