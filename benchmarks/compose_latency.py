@@ -18,7 +18,7 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from shotcrop_cli.model.composer import find_model, load_composer
+from shotcrop_cli.model.load import find_model, load_composer
 
 PHOTOS = sorted((Path(__file__).parent.parent / "examples" / "photos").glob("*.jpg"))
 TWELVE_MEGAPIXELS = (4000, 3000)

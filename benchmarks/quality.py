@@ -37,7 +37,7 @@ from shotcrop_cli.evaluation.calibration import JudgedShot, by_score, calibratio
 from shotcrop_cli.evaluation.dataset import Record, read_dataset
 from shotcrop_cli.evaluation.gallery import gallery_page, worst
 from shotcrop_cli.evaluation.scoring import caption_matcher, model_answers, score
-from shotcrop_cli.model.composer import find_model, load_composer
+from shotcrop_cli.model.load import find_model, load_composer
 from shotcrop_cli.shots import Answer, ModelIdentity
 
 WORST = 20

@@ -87,7 +87,7 @@ def composer(monkeypatch: pytest.MonkeyPatch) -> FakeComposer:
         find_model=lambda _model, *, offline: SimpleNamespace(sha256=fake.sha256),
         load_composer=lambda _bundle, _device, *, providers: fake,
     )
-    monkeypatch.setitem(sys.modules, "shotcrop_cli.model.composer", module)
+    monkeypatch.setitem(sys.modules, "shotcrop_cli.model.load", module)
     return fake
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from shotcrop_cli.model.answer import CoordSpace, render
-from shotcrop_cli.model.prompts import instruction
+from shotcrop_cli.model.large.answer import CoordSpace, render
+from shotcrop_cli.model.large.prompts import instruction
 from shotcrop_cli.shots import Box, Composition, Shot, ShotType
 from shotcrop_train.models import TAUGHT
 from vlm import photo, tiny_vlm

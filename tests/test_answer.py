@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from shotcrop_cli.errors import AnswerError
 from shotcrop_cli.geometry import clamp
-from shotcrop_cli.model.answer import CoordSpace, parse, render, render_shot
+from shotcrop_cli.model.large.answer import CoordSpace, parse, render, render_shot
 from shotcrop_cli.shots import SHOT_TYPES, Box, Composition, NoSubject, Reasoning, Shot, ShotType
 
 SHOTS = {

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shotcrop_cli.geometry import clamp
-from shotcrop_cli.model.border import NEAR, to_border
+from shotcrop_cli.model.nano.border import NEAR, to_border
 from shotcrop_cli.shots import FULL_FRAME, Box
 
 CLOSE_UP = Box(0.3, 0.01, 0.5, 0.4)

@@ -19,7 +19,7 @@ from shotcrop_cli.checkup.examination import examine
 from shotcrop_cli.checkup.finding import Finding, Patient, State, note, ok, problem, worst
 from shotcrop_cli.errors import AnswerError, ExitCode, ModelError
 from shotcrop_cli.library.output_folder import LOCK_NAME, output_lock
-from shotcrop_cli.model import composer, session
+from shotcrop_cli.model import load, session
 from shotcrop_cli.model.resolve import embedded_models
 from shotcrop_cli.shots import NoSubject
 
@@ -217,7 +217,7 @@ def test_a_model_that_makes_nothing_of_the_portrait_is_a_problem(
     answer: object, found: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     odd = SimpleNamespace(thumbnail_size=(64, 64), identity=SimpleNamespace(id="odd"), compose=lambda *_: [answer])
-    monkeypatch.setattr(composer, "load_composer", lambda _bundle, _device: odd)
+    monkeypatch.setattr(load, "load_composer", lambda _bundle, _device: odd)
     (finding,) = inference.one_photo(Patient())
     assert (finding.state, finding.exit_code) == (State.PROBLEM, ExitCode.MODEL)
     assert finding.found == found

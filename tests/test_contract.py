@@ -10,9 +10,9 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_res
 
 from shotcrop_cli.errors import AnswerError
 from shotcrop_cli.geometry import PERMILLE, clamp
-from shotcrop_cli.model import grammar
-from shotcrop_cli.model.answer import CoordSpace
-from shotcrop_cli.model.prompts import DEFINITIONS, instruction
+from shotcrop_cli.model.large.answer import CoordSpace
+from shotcrop_cli.model.large.prompts import DEFINITIONS, instruction
+from shotcrop_cli.model.nano import grammar
 from shotcrop_cli.shots import SHOT_TYPES, Box, Composition, Grounding, NoSubject, Reasoning
 from shotcrop_train.contract import Contract, GrammarContract, TextContract
 from shotcrop_train.samples import Sample, ShotTarget

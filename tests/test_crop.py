@@ -399,7 +399,7 @@ def test_an_up_to_date_library_loads_no_model(photos: Path, output: Path, monkey
     def loaded(*_args: object, **_options: object) -> None:
         raise AssertionError("the model was loaded")
 
-    monkeypatch.setattr(sys.modules["shotcrop_cli.model.composer"], "load_composer", loaded)
+    monkeypatch.setattr(sys.modules["shotcrop_cli.model.load"], "load_composer", loaded)
     assert _crop(photos, "-o", output).stderr.endswith("(0.0 img/s, no model needed)\n")
     (output / "a.jpg.medium.jpg").unlink()
     assert "1 done" in _crop(photos, "-o", output, "--quality", 80).stderr

@@ -15,8 +15,8 @@ from tokenizers import AddedToken
 from trl.trainer.sft_trainer import DataCollatorForVisionLanguageModeling
 
 from shotcrop_cli.evaluation.dataset import read_dataset
-from shotcrop_cli.model import grammar
-from shotcrop_cli.model.answer import CoordSpace
+from shotcrop_cli.model.large.answer import CoordSpace
+from shotcrop_cli.model.nano import grammar
 from shotcrop_cli.shots import SHOT_TYPES, Box, Composition, Grounding, NoSubject, Reasoning
 from shotcrop_train.augmentation import Augmentation
 from shotcrop_train.contract import Contract, GrammarContract, TextContract

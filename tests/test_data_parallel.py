@@ -13,7 +13,7 @@ import torch.distributed as distributed
 import torch.multiprocessing as multiprocessing
 from torch.nn.parallel import DistributedDataParallel
 
-from shotcrop_cli.model import grammar
+from shotcrop_cli.model.nano import grammar
 from shotcrop_cli.shots import Box, Grounding
 from shotcrop_train.nano.loss import LossWeights, nano_loss
 from shotcrop_train.nano.network import vocabulary_of

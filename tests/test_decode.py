@@ -16,9 +16,9 @@ from shotcrop_cli.errors import PhotoError
 from shotcrop_cli.imaging import decode as decoding
 from shotcrop_cli.imaging.codestream import codestream
 from shotcrop_cli.imaging.decode import Photo, decode, read_source
-from shotcrop_cli.imaging.facts import CaptureFacts
 from shotcrop_cli.imaging.formats import AVIF
-from shotcrop_cli.imaging.metadata import Comment
+from shotcrop_cli.imaging.metadata.capture import CaptureFacts
+from shotcrop_cli.imaging.metadata.policy import Comment
 from test_iptc import KEPT, resources
 from test_xmp import packet
 

@@ -30,7 +30,7 @@ from drawn_photos import (
 from shotcrop_cli.evaluation.bootstrap import NESTED
 from shotcrop_cli.geometry import ioa
 from shotcrop_cli.model.bundle import read_bundle
-from shotcrop_cli.model.composer import find_model, load_composer
+from shotcrop_cli.model.load import find_model, load_composer
 from shotcrop_cli.model.resolve import resolve_model
 from shotcrop_cli.shots import SHOT_TYPES, Answer, Box, Composer, Composition, NoSubject, ShotType
 from shotcrop_cli.sidecar import SCHEMA_PATH

@@ -15,7 +15,7 @@ from shotcrop_cli.errors import PhotoError
 from shotcrop_cli.imaging.decode import Photo, decode, read_source
 from shotcrop_cli.imaging.encode import encode_crop
 from shotcrop_cli.imaging.formats import JPEG, PNG, TIFF, CropFormat, written_as
-from shotcrop_cli.imaging.metadata import Comment, Metadata, MetadataPolicy
+from shotcrop_cli.imaging.metadata.policy import Comment, Metadata, MetadataPolicy
 from shotcrop_cli.imaging.thumbnail import thumbnail
 from shotcrop_cli.shots import PixelBox
 from test_iptc import KEPT, data_set

@@ -12,7 +12,7 @@ from conftest import jpeg_bytes, picture, rich_exif, write_photo
 from shotcrop_cli.imaging.decode import decode, read_source
 from shotcrop_cli.imaging.encode import encode_crop
 from shotcrop_cli.imaging.formats import CropFormat, written_as
-from shotcrop_cli.imaging.metadata import MetadataPolicy
+from shotcrop_cli.imaging.metadata.policy import MetadataPolicy
 from shotcrop_cli.shots import PixelBox
 from test_raw import dng
 from test_thumbnail import PROFILES

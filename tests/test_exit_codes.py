@@ -57,7 +57,7 @@ def _the_program_is_wrong(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list
         raise ZeroDivisionError
 
     module = SimpleNamespace(find_model=lambda _model, *, offline: FakeComposer(), load_composer=broken)
-    monkeypatch.setitem(sys.modules, "shotcrop_cli.model.composer", module)
+    monkeypatch.setitem(sys.modules, "shotcrop_cli.model.load", module)
     monkeypatch.setattr(tempfile, "tempdir", str(folder))  # where the traceback is kept
     return []
 

@@ -16,16 +16,16 @@ from shotcrop_cli.evaluation.dataset import Record
 from shotcrop_cli.evaluation.detections import Detections
 from shotcrop_cli.geometry import flip
 from shotcrop_cli.model.bundle import DECODER, EXPORT_RECORD, MANIFEST, Bundle, read_bundle
-from shotcrop_cli.model.composer import find_model, load_composer
-from shotcrop_cli.model.grammar import LAYOUT, prompt
-from shotcrop_cli.model.network import OnnxNetwork
-from shotcrop_cli.model.past import Caching
+from shotcrop_cli.model.kv_cache import Caching
+from shotcrop_cli.model.load import find_model, load_composer
+from shotcrop_cli.model.nano.grammar import LAYOUT, prompt
+from shotcrop_cli.model.nano.network import OnnxNetwork
 from shotcrop_cli.model.session import Device
 from shotcrop_cli.model.tensorrt import LARGEST_BATCH
 from shotcrop_cli.shots import SHOT_TYPES, Composition, NoSubject
-from shotcrop_export import onnx
-from shotcrop_export import verify as verification
-from shotcrop_export.onnx import export, round_to_half
+from shotcrop_export.nano import export
+from shotcrop_export.nano import verify as verification
+from shotcrop_export.nano.export import export, round_to_half
 from shotcrop_train.confidence import Curve
 from shotcrop_train.models import load_nano
 from shotcrop_train.nano.network import TorchNetwork, decoder_of
@@ -161,10 +161,9 @@ def test_runtime_writes_the_tokens_of_torch(
 
 
 def test_a_decoder_for_tensorrt_has_standard_operators_alone(decoders: dict[Caching, Bundle]) -> None:
-    import onnx
 
     def domains(kind: Caching) -> set[str]:
-        return {node.domain for node in onnx.load(str(decoders[kind].path(DECODER))).graph.node}
+        return {node.domain for node in export.load(str(decoders[kind].path(DECODER))).graph.node}
 
     assert domains(Caching.GROWN) == {""}
     assert domains(Caching.IN_PLACE) == {"", "com.microsoft"}
@@ -177,12 +176,11 @@ def test_a_decoder_for_tensorrt_has_standard_operators_alone(decoders: dict[Cach
 
 
 def test_weights_are_stored_in_half_the_space(exported: Path) -> None:
-    import onnx
 
-    graph = onnx.load(str(exported / DECODER)).graph
+    graph = export.load(str(exported / DECODER)).graph
     large = [one for one in graph.initializer if np.prod(one.dims) >= 4096]
     assert large
-    halves = [one for one in large if one.data_type == onnx.TensorProto.FLOAT16]
+    halves = [one for one in large if one.data_type == export.TensorProto.FLOAT16]
     # Only the rotation tables keep single precision.
     assert {one.name for one in large} - {one.name for one in halves} <= {"cos", "sin"}
 
@@ -255,7 +253,7 @@ def test_calibrated_scores_follow_the_curve_and_the_boxes_stay(
         seen.extend((composer, records))
         return Curve(-2.0, 5.0)
 
-    monkeypatch.setattr(onnx, "calibrate", calibrate)
+    monkeypatch.setattr(export, "calibrate", calibrate)
     records = [Record(photos / "0.png", "", 64, 48, False, (), Detections(), None, True)]
     bundle, _ = export(
         save_tiny_model(tmp_path / "checkpoint"), tmp_path / "model", sorted(photos.iterdir()), calibration=records

@@ -12,7 +12,7 @@ from conftest import FakeComposer, fixed_composition, write_photo
 from shotcrop_cli.errors import AnswerError, DeviceError, ExitCode
 from shotcrop_cli.main import cli
 from shotcrop_cli.model import session
-from shotcrop_cli.model.fleet import Fleet, load_fleet
+from shotcrop_cli.model.multi_device import Fleet, load_fleet
 from shotcrop_cli.model.session import CUDA, Device, MemoryShortage
 from shotcrop_cli.shots import Answer
 from shotcrop_cli.sidecar import read
@@ -36,7 +36,7 @@ class Host:
         module = SimpleNamespace(
             find_model=lambda _model, *, offline: SimpleNamespace(sha256="ab" * 32), load_composer=self.load
         )
-        monkeypatch.setitem(sys.modules, "shotcrop_cli.model.composer", module)
+        monkeypatch.setitem(sys.modules, "shotcrop_cli.model.load", module)
 
     def load(self, _bundle: object, device: str, *, providers: Sequence[str]) -> FakeComposer:
         self.asked.append(tuple(providers))

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shotcrop_cli.errors import AnswerError
-from shotcrop_cli.model import grammar
-from shotcrop_cli.model.generate import MAX_CAPTION_TOKENS, Decoder, Floats, Ids, caption_masks, decode_location
+from shotcrop_cli.model.nano import grammar
+from shotcrop_cli.model.nano.generate import MAX_CAPTION_TOKENS, Decoder, Floats, Ids, caption_masks, decode_location
 from shotcrop_cli.shots import Box, Composition, Grounding, NoSubject
 
 PIECES = [" a", " man", " rides", "ing", "é", " dog", ",", "\n"]

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shotcrop_cli.errors import AnswerError
-from shotcrop_cli.model import grammar
+from shotcrop_cli.model.nano import grammar
 from shotcrop_cli.shots import FACINGS, NATIVE_SCALES, SETTINGS, Box, Composition, Grounding, NoSubject
 
 BIN = 1 / (grammar.LOCATION_BINS - 1)

@@ -15,7 +15,7 @@ from conftest import picture, write_photo
 from shotcrop_cli.errors import OutputError, PhotoError, ShotcropError
 from shotcrop_cli.evaluation.dataset import read_dataset
 from shotcrop_cli.geometry import clamp
-from shotcrop_cli.model.answer import CoordSpace, render
+from shotcrop_cli.model.large.answer import CoordSpace, render
 from shotcrop_cli.shots import SHOT_TYPES, Box, Composition, NoSubject, Reasoning, Shot, ShotType
 from shotcrop_train.check_data import check
 from shotcrop_train.importer import import_answers, import_coco

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from conftest import SWAPPED_PROFILE, jpeg_bytes, picture
-from shotcrop_cli.imaging import iptc
+from shotcrop_cli.imaging.metadata import iptc
 
 
 def data_set(record: int, number: int, value: bytes) -> bytes:

@@ -13,13 +13,13 @@ from click.testing import CliRunner
 from large import save_diverse_vlm, write_noise
 from shotcrop_cli.commands.export_onnx import export_onnx_command
 from shotcrop_cli.errors import ModelError, ShotcropError
-from shotcrop_cli.model.answer import CoordSpace
 from shotcrop_cli.model.bundle import EXPORT_RECORD
-from shotcrop_cli.model.composer import load_composer
+from shotcrop_cli.model.large.answer import CoordSpace
 from shotcrop_cli.model.large.manifest import Precision
-from shotcrop_export.large import onnx
+from shotcrop_cli.model.load import load_composer
+from shotcrop_export.large import export
 from shotcrop_export.large.checkpoint import load_checkpoint
-from shotcrop_export.large.onnx import LargeOptions, describe, export_large
+from shotcrop_export.large.export import LargeOptions, describe, export_large
 from shotcrop_train.models import ModelRecipe, load_base, peft_config
 from training import save_tiny_model
 from vlm import save_tiny_vlm, tiny_vlm
@@ -79,8 +79,8 @@ def test_a_weight_beyond_half_precision_is_refused() -> None:
     with torch.no_grad():
         layer.weight[0, 0] = 1e6
     with pytest.raises(ShotcropError, match="weight is too large for fp16"):
-        onnx.round_to(layer, Precision.FP16)
-    onnx.round_to(layer, Precision.BF16)
+        export.round_to(layer, Precision.FP16)
+    export.round_to(layer, Precision.BF16)
     assert torch.equal(layer.weight, layer.weight.bfloat16().float())
 
 

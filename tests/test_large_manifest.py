@@ -4,10 +4,10 @@ from dataclasses import replace
 import pytest
 
 from shotcrop_cli.errors import DeviceError
-from shotcrop_cli.model.answer import CoordSpace
+from shotcrop_cli.model.kv_cache import Caching
+from shotcrop_cli.model.large.answer import CoordSpace
 from shotcrop_cli.model.large.manifest import FORMAT, Decoder, Family, LargeManifest, Precision, Prompt, Vision
 from shotcrop_cli.model.large.network import ENGINE_BATCH, decoder_shapes, placed
-from shotcrop_cli.model.past import Caching
 from shotcrop_cli.model.session import Device
 
 MEAN = (0.5, 0.5, 0.5)

@@ -23,18 +23,18 @@ from conftest import names_in
 from large import ANSWER, BOXES, save_diverse_vlm, save_taught_vlm, write_noise
 from shotcrop_cli.commands.export_onnx import export_onnx_command
 from shotcrop_cli.errors import AnswerError, ModelError
-from shotcrop_cli.model.answer import CoordSpace
 from shotcrop_cli.model.bundle import DECODER, EMBED, EXPORT_RECORD, LARGE_GRAPHS, MANIFEST, ROWS, WEIGHTS, read_bundle
-from shotcrop_cli.model.composer import find_model, load_composer
+from shotcrop_cli.model.large.answer import CoordSpace
 from shotcrop_cli.model.large.composer import LargeComposer
 from shotcrop_cli.model.large.manifest import LargeManifest, Precision
 from shotcrop_cli.model.large.network import LargeNetwork
 from shotcrop_cli.model.large.patches import cut
+from shotcrop_cli.model.load import find_model, load_composer
 from shotcrop_cli.model.session import Device
 from shotcrop_cli.shots import Composition, ShotType
 from shotcrop_cli.sidecar import SCHEMA_PATH
-from shotcrop_export.large import onnx
-from shotcrop_export.large.onnx import LargeOptions, export_large
+from shotcrop_export.large import export
+from shotcrop_export.large.export import LargeOptions, export_large
 from shotcrop_train.models import load_base
 from vlm import FAMILIES, photo
 
@@ -283,7 +283,7 @@ def test_a_model_that_answers_otherwise_is_not_exported(
         for name in (*LARGE_GRAPHS, ROWS, *WEIGHTS):
             shutil.copy(exported("qwen3-vl") / name, folder / name)
 
-    monkeypatch.setattr(onnx, "export_graphs", graphs_of_another_model)
+    monkeypatch.setattr(export, "export_graphs", graphs_of_another_model)
     checkpoint = save_diverse_vlm(tmp_path / "checkpoint", "qwen3-vl", seed=1)
     with pytest.raises(ModelError, match="differs from torch"):
         export_large(checkpoint, tmp_path / "model", sorted(photos.iterdir()), LargeOptions("other"))
@@ -293,7 +293,7 @@ def test_a_model_that_answers_otherwise_is_not_exported(
 def test_half_precision_explains_no_altered_weight(
     taught: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    right = onnx.export_graphs
+    right = export.export_graphs
 
     def with_one_norm_scaled(model: Any, manifest: LargeManifest, folder: Path) -> None:
         altered = copy.deepcopy(model)
@@ -302,7 +302,7 @@ def test_half_precision_explains_no_altered_weight(
         weights[norm].data.mul_(1.05)
         right(altered, manifest, folder)
 
-    monkeypatch.setattr(onnx, "export_graphs", with_one_norm_scaled)
+    monkeypatch.setattr(export, "export_graphs", with_one_norm_scaled)
     with pytest.raises(ModelError, match="differs from torch"):
         export_large(
             taught.parent / "checkpoint",

@@ -7,16 +7,16 @@ import pytest
 import torch
 from PIL import Image
 
+from shotcrop_cli.captions.rules import INDOORS, OUTDOORS, WATER
 from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.evaluation.dataset import Record
 from shotcrop_cli.evaluation.detections import Detections
 from shotcrop_cli.model.bundle import Manifest, read_bundle
-from shotcrop_cli.model.composer import find_model, load_composer
-from shotcrop_cli.model.network import OnnxNetwork
+from shotcrop_cli.model.load import find_model, load_composer
+from shotcrop_cli.model.nano.network import OnnxNetwork
 from shotcrop_cli.model.session import Device
-from shotcrop_cli.model.wording import INDOORS, OUTDOORS, WATER
 from shotcrop_cli.shots import FULL_FRAME, SHOT_TYPES, Composition, Grounding, Shot
-from shotcrop_export import onnx
+from shotcrop_export.nano import export
 from shotcrop_train.nano.lexicon import LEAST_SAID, Lexicon, fit_lexicon, learn, threshold
 from shotcrop_train.nano.tower import pooled
 from training import save_tiny_model, tiny_model
@@ -87,10 +87,10 @@ def test_the_exported_graph_tells_what_the_lexicon_does(tmp_path: Path, monkeypa
     side = model.config.image_size
     width = pooled(model.model.tower(torch.zeros(1, 3, side, side))).shape[1]
     lexicon = Lexicon((OUTDOORS, INDOORS), (-1e9, 1e9), rng.normal(size=(2, width)), np.array([0.5, -0.5]))
-    monkeypatch.setattr(onnx, "fit_lexicon", lambda _model, _records: lexicon)
+    monkeypatch.setattr(export, "fit_lexicon", lambda _model, _records: lexicon)
     path = tmp_path / "photo.png"
     Image.fromarray(rng.integers(0, 255, (48, 64, 3), dtype=np.uint8)).save(path)
-    bundle, _ = onnx.export(checkpoint, tmp_path / "model", [path], told=[record("photo.png", ("A boy",))])
+    bundle, _ = export.export(checkpoint, tmp_path / "model", [path], told=[record("photo.png", ("A boy",))])
 
     assert isinstance(bundle.manifest, Manifest)
     assert (
@@ -102,8 +102,8 @@ def test_the_exported_graph_tells_what_the_lexicon_does(tmp_path: Path, monkeypa
     pixels = rng.normal(size=(2, 3, side, side)).astype(np.float32)
     ids = np.zeros((2, 4), dtype=np.int64)
     network.start(pixels, ids)
-    loaded, _ = onnx.load_nano(checkpoint)
-    onnx.round_to_half(loaded)
+    loaded, _ = export.load_nano(checkpoint)
+    export.round_to_half(loaded)
     with torch.inference_mode():
         features = pooled(loaded.eval().model.tower(torch.from_numpy(pixels))).numpy().astype(np.float64)
     assert network.words == pytest.approx(lexicon.logits(features), abs=1e-3)

@@ -16,12 +16,12 @@ from PIL import Image
 
 from conftest import names_in, open_image, picture, rich_exif, write_photo
 from shotcrop_cli.errors import ExitCode
-from shotcrop_cli.imaging import iptc
 from shotcrop_cli.imaging.decode import Photo, decode, read_source
 from shotcrop_cli.imaging.encode import encode_crop
 from shotcrop_cli.imaging.formats import JPEG, RAW, CropFormat
 from shotcrop_cli.imaging.lossless import MISSING, PROGRAM, LossError, can_be_kept, cut, on_blocks
-from shotcrop_cli.imaging.metadata import MetadataPolicy
+from shotcrop_cli.imaging.metadata import iptc
+from shotcrop_cli.imaging.metadata.policy import MetadataPolicy
 from shotcrop_cli.main import cli
 from shotcrop_cli.shots import PixelBox
 from shotcrop_cli.sidecar import Sidecar, read

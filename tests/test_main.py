@@ -245,7 +245,7 @@ def slowly(_image, _aspect):
     return fixed_composition()
 
 fake = FakeComposer(slowly)
-sys.modules["shotcrop_cli.model.composer"] = SimpleNamespace(
+sys.modules["shotcrop_cli.model.load"] = SimpleNamespace(
     find_model=lambda _model, *, offline: fake, load_composer=lambda _bundle, _device, *, providers: fake
 )
 sys.argv = ["shotcrop", "crop", sys.argv[2], "-o", sys.argv[3], "-b", "1", *sys.argv[4:]]

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from PIL import ExifTags, Image
 
 from conftest import jpeg_bytes, picture, rich_exif
-from shotcrop_cli.imaging.facts import CaptureFacts
-from shotcrop_cli.imaging.metadata import NO_METADATA, Comment, Metadata, MetadataPolicy
+from shotcrop_cli.imaging.metadata.capture import CaptureFacts
+from shotcrop_cli.imaging.metadata.policy import NO_METADATA, Comment, Metadata, MetadataPolicy
 from test_iptc import CITY, KEPT, data_set
 from test_xmp import packet
 

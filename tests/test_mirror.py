@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from shotcrop_cli.geometry import flip, iou
-from shotcrop_cli.model.generate import Draft
-from shotcrop_cli.model.grammar import Slot
-from shotcrop_cli.model.mirror import merged, turned_back
+from shotcrop_cli.model.nano.generate import Draft
+from shotcrop_cli.model.nano.grammar import Slot
+from shotcrop_cli.model.nano.mirror import merged, turned_back
 from shotcrop_cli.shots import FACINGS, SETTINGS, Box
 
 BOXES = (

@@ -10,8 +10,8 @@ from PIL import Image
 
 import vlm
 from shotcrop_cli.errors import AnswerError, ExitCode, ModelError
-from shotcrop_cli.model import grammar
-from shotcrop_cli.model.answer import CoordSpace, render
+from shotcrop_cli.model.large.answer import CoordSpace, render
+from shotcrop_cli.model.nano import grammar
 from shotcrop_cli.shots import SHOT_TYPES, Box, Composition, NoSubject, Reasoning, Shot
 from shotcrop_train.composer import TorchComposer
 from shotcrop_train.contract import GrammarContract, TextContract

@@ -12,7 +12,7 @@ from PIL import Image
 from transformers import AutoModelForImageTextToText, AutoProcessor
 from trl import GRPOConfig, GRPOTrainer, SFTConfig, SFTTrainer
 
-from shotcrop_cli.model import grammar
+from shotcrop_cli.model.nano import grammar
 from shotcrop_cli.shots import Box, Grounding
 from shotcrop_train.nano import NanoConfig, NanoForConditionalGeneration
 from shotcrop_train.nano.configuration import default_text_config

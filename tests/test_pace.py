@@ -3,7 +3,7 @@ from collections.abc import Callable
 import pytest
 
 from conftest import FakeComposer
-from shotcrop_cli.model.fleet import Fleet
+from shotcrop_cli.model.multi_device import Fleet
 from shotcrop_cli.model.session import Device
 from shotcrop_cli.model.tensorrt import LARGEST_BATCH
 from shotcrop_cli.pipeline.batch_size import Pace, pace_for

@@ -9,7 +9,7 @@ from shotcrop_cli.crop_settings import CropSettings
 from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.framing import Aspect, Framing
 from shotcrop_cli.imaging.formats import CropFormat
-from shotcrop_cli.imaging.metadata import MetadataPolicy
+from shotcrop_cli.imaging.metadata.policy import MetadataPolicy
 from shotcrop_cli.library.name_template import NameTemplate
 from shotcrop_cli.library.plan import Decision, Job, Wanted, Work, decide, plan
 from shotcrop_cli.library.source import Folder, Source

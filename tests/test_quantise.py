@@ -9,10 +9,10 @@ from PIL import Image
 from large import write_noise
 from shotcrop_cli.errors import ModelError
 from shotcrop_cli.model.bundle import DECODER, EXPORT_RECORD, VISION
-from shotcrop_cli.model.composer import load_composer
+from shotcrop_cli.model.load import load_composer
 from shotcrop_cli.shots import SHOT_TYPES, Box, Composition, NoSubject, Reasoning, Shot
-from shotcrop_export.onnx import export
-from shotcrop_export.quantise import compare
+from shotcrop_export.nano.export import export
+from shotcrop_export.nano.quantise import compare
 from training import save_tiny_model
 
 

@@ -10,12 +10,12 @@ from PIL import Image
 
 from conftest import jpeg_bytes, open_image, picture
 from shotcrop_cli.errors import PhotoError
-from shotcrop_cli.imaging import exif
 from shotcrop_cli.imaging.decode import Photo, decode, read_source
 from shotcrop_cli.imaging.encode import encode_crop
-from shotcrop_cli.imaging.facts import CaptureFacts, read_facts
 from shotcrop_cli.imaging.formats import RAW, CropFormat, format_of, written_as
-from shotcrop_cli.imaging.metadata import MetadataPolicy
+from shotcrop_cli.imaging.metadata import exif
+from shotcrop_cli.imaging.metadata.capture import CaptureFacts, read_facts
+from shotcrop_cli.imaging.metadata.policy import MetadataPolicy
 from shotcrop_cli.shots import PixelBox
 from test_decode import turned
 

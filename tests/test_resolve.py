@@ -11,7 +11,7 @@ from huggingface_hub.errors import LocalEntryNotFoundError
 
 from shotcrop_cli.errors import ExitCode, ModelError
 from shotcrop_cli.model.bundle import HASHED_FILES
-from shotcrop_cli.model.composer import find_model
+from shotcrop_cli.model.load import find_model
 from shotcrop_cli.model.resolve import embedded_models, resolve_model
 
 
@@ -143,7 +143,7 @@ def test_a_repository_of_something_else_is_refused(monkeypatch: pytest.MonkeyPat
 
 def test_finding_a_model_loads_none() -> None:
     code = (
-        "import sys; from shotcrop_cli.model.composer import find_model; find_model();"
+        "import sys; from shotcrop_cli.model.load import find_model; find_model();"
         "print([name for name in ('onnxruntime', 'tokenizers', 'huggingface_hub') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ)

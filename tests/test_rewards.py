@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from shotcrop_cli.errors import AnswerError
 from shotcrop_cli.evaluation.detections import Detections, Face, Joint, Keypoint, Landmark, Person, Point
 from shotcrop_cli.geometry import to_permille
-from shotcrop_cli.model.answer import CoordSpace, render
-from shotcrop_cli.model.prompts import instruction
+from shotcrop_cli.model.large.answer import CoordSpace, render
+from shotcrop_cli.model.large.prompts import instruction
 from shotcrop_cli.shots import FULL_FRAME, SHOT_TYPES, Answer, Box, Composition, Grounding, NoSubject, Reasoning, Shot
 from shotcrop_train import rewards
 from shotcrop_train.captions import word_fit

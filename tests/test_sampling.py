@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shotcrop_cli.model.grammar import END
+from shotcrop_cli.model.nano.grammar import END
 from shotcrop_cli.shots import Composition, NoSubject
 from shotcrop_train.contract import GrammarContract
 from shotcrop_train.nano.sampling import GrammarMask, hold_to_grammar

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from shotcrop_cli.commands.train import train_command
 from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.evaluation.dataset import read_dataset
-from shotcrop_cli.model import grammar
+from shotcrop_cli.model.nano import grammar
 from shotcrop_train.augmentation import Augmentation
 from shotcrop_train.contract import GrammarContract
 from shotcrop_train.data import Mixture, NanoCollator

@@ -13,8 +13,8 @@ from shotcrop_cli.commands.sheet import page_paths, sheet_command
 from shotcrop_cli.crop_settings import CropSettings
 from shotcrop_cli.errors import ExitCode, ShotcropError
 from shotcrop_cli.report.entry import gather
-from shotcrop_cli.report.lettering import font_for, legible, shorten, wrap
 from shotcrop_cli.report.sheet import SHOT_COLOURS, SheetLayout, _absence, outline
+from shotcrop_cli.report.text import font_for, legible, shorten, wrap
 from shotcrop_cli.shots import SHOT_TYPES, Box, ModelIdentity, PixelBox, Reasoning, ShotType
 from shotcrop_cli.sidecar import FileSize, Lead, ShotRecord, Sidecar, SidecarStatus, SourceRecord
 

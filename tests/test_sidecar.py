@@ -11,7 +11,7 @@ from shotcrop_cli.crop_settings import CropSettings
 from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.framing import Aspect, Framing
 from shotcrop_cli.imaging.formats import CropFormat
-from shotcrop_cli.imaging.metadata import MetadataPolicy
+from shotcrop_cli.imaging.metadata.policy import MetadataPolicy
 from shotcrop_cli.shots import Box, ModelIdentity, PixelBox, Reasoning, ShotType
 from shotcrop_cli.sidecar import (
     SCHEMA_PATH,

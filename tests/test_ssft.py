@@ -76,7 +76,7 @@ def test_rejected_shots_carry_no_loss_and_accepted_ones_do(pseudo: Path) -> None
 
 
 def test_rejected_shots_are_masked_for_models_that_answer_in_words(pseudo: Path) -> None:
-    from shotcrop_cli.model.answer import CoordSpace
+    from shotcrop_cli.model.large.answer import CoordSpace
 
     _, half = pseudo_samples(pseudo)[:2]
     target = TextContract(CoordSpace.PERMILLE, True, lambda size: size).write(half, ["a", "b", "c"], (96, 72))

@@ -9,7 +9,7 @@ from conftest import SWAPPED_PROFILE, picture, write_photo
 from shotcrop_cli.imaging.decode import Photo, decode, read_source
 from shotcrop_cli.imaging.formats import PNG
 from shotcrop_cli.imaging.thumbnail import ANY_SIZE_LONG_SIDE, thumbnail
-from shotcrop_cli.model.preprocess import squash
+from shotcrop_cli.model.nano.preprocess import squash
 
 _DISPLAY_P3 = ((0.5151, 0.2412, -0.0011), (0.2920, 0.6922, 0.0419), (0.1571, 0.0666, 0.7841))
 _ADOBE_RGB = ((0.6097, 0.3111, 0.0195), (0.2053, 0.6257, 0.0609), (0.1492, 0.0632, 0.7446))

@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shotcrop_cli.geometry import clamp
-from shotcrop_cli.model.wording import (
+from shotcrop_cli.captions.rules import (
     BIKE,
     CHILD,
     INDOORS,
@@ -18,6 +17,7 @@ from shotcrop_cli.model.wording import (
     in_setting,
     verbalise,
 )
+from shotcrop_cli.geometry import clamp
 from shotcrop_cli.shots import FACINGS, FULL_FRAME, NATIVE_SCALES, SETTINGS, Box, Grounding
 
 HEAD = Box(0.45, 0.1, 0.55, 0.2)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
 
-from shotcrop_cli.imaging import xmp
+from shotcrop_cli.imaging.metadata import xmp
 
 _SPACES = {
     "x": "adobe:ns:meta/",

@@ -26,8 +26,8 @@ from transformers import (
 )
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
-from shotcrop_cli.model.answer import CoordSpace
-from shotcrop_cli.model.prompts import instruction
+from shotcrop_cli.model.large.answer import CoordSpace
+from shotcrop_cli.model.large.prompts import instruction
 from shotcrop_train.nano.processing import flatten
 
 PAD, START, END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"

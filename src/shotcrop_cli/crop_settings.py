@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from shotcrop_cli.framing import Framing
 from shotcrop_cli.imaging.formats import CropFormat
-from shotcrop_cli.imaging.metadata import MetadataPolicy
+from shotcrop_cli.imaging.metadata.policy import MetadataPolicy
 from shotcrop_cli.shots import SHOT_TYPES, ShotType
 
 

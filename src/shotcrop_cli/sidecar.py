@@ -20,7 +20,7 @@ from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.framing import Aspect, Framing
 from shotcrop_cli.geometry import to_pixels
 from shotcrop_cli.imaging.formats import CropFormat
-from shotcrop_cli.imaging.metadata import MetadataPolicy
+from shotcrop_cli.imaging.metadata.policy import MetadataPolicy
 from shotcrop_cli.shots import SHOT_TYPES, Box, ModelIdentity, PixelBox, Reasoning, ShotType
 
 SCHEMA_ID = "shotcrop/1"

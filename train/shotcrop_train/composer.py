@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from PIL import Image
 
-from shotcrop_cli.model import grammar
-from shotcrop_cli.model.generate import Draft
-from shotcrop_cli.model.preprocess import pixel_values, squash
-from shotcrop_cli.model.wording import verbalise
+from shotcrop_cli.captions.rules import verbalise
+from shotcrop_cli.model.nano import grammar
+from shotcrop_cli.model.nano.generate import Draft
+from shotcrop_cli.model.nano.preprocess import pixel_values, squash
 from shotcrop_cli.shots import SHOT_TYPES, Answer, Composition, ModelIdentity, NoSubject, Shot
 from shotcrop_train.models import NANO, Base
 from shotcrop_train.nano.network import TorchNetwork, decoder_of

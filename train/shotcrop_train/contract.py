@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Protocol
 
+from shotcrop_cli.captions.rules import verbalise
 from shotcrop_cli.errors import AnswerError
-from shotcrop_cli.model import grammar
-from shotcrop_cli.model.answer import CoordSpace, parse, render, render_shot
-from shotcrop_cli.model.prompts import instruction
-from shotcrop_cli.model.wording import verbalise
+from shotcrop_cli.model.large.answer import CoordSpace, parse, render, render_shot
+from shotcrop_cli.model.large.prompts import instruction
+from shotcrop_cli.model.nano import grammar
 from shotcrop_cli.shots import (
     FACINGS,
     FULL_FRAME,

@@ -16,7 +16,7 @@ from transformers import BatchFeature, ProcessorMixin
 from trl.data_utils import apply_chat_template, prepare_multimodal_messages
 from trl.trainer.sft_trainer import DataCollatorForVisionLanguageModeling
 
-from shotcrop_cli.model import grammar
+from shotcrop_cli.model.nano import grammar
 from shotcrop_train.augmentation import Augmentation, augment
 from shotcrop_train.contract import Contract
 from shotcrop_train.nano.network import vocabulary_of

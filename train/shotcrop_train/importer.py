@@ -19,7 +19,7 @@ from PIL import Image
 from shotcrop_cli.errors import AnswerError, OutputError, PhotoError, ShotcropError
 from shotcrop_cli.evaluation.dataset import METADATA
 from shotcrop_cli.geometry import clip, to_permille
-from shotcrop_cli.model.answer import CoordSpace, parse, shot_type
+from shotcrop_cli.model.large.answer import CoordSpace, parse, shot_type
 from shotcrop_cli.shots import SHOT_TYPES, Box, Composition, NoSubject, Shot, ShotType
 from shotcrop_train.samples import load_photo
 
@@ -123,7 +123,7 @@ def import_answers(source: Path, photos: Path, output: Path, space: CoordSpace =
     """Make a dataset of models' answers, JSON Lines of `{"file_name": ..., "answer": ...}`.
 
     Args:
-        source: The file; an answer is any text that `shotcrop_cli.model.answer.parse` reads, bbox tags included.
+        source: The file; an answer is any text that `shotcrop_cli.model.large.answer.parse` reads, bbox tags included.
         photos: Folder that `file_name` is relative to.
         output: The dataset's folder.
         space: How the boxes are written; absolute ones are in pixels of the upright photo.

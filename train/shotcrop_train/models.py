@@ -23,8 +23,8 @@ from transformers import AutoModelForImageTextToText, AutoProcessor, PreTrainedM
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize
 
 from shotcrop_cli.errors import ModelError
-from shotcrop_cli.model import grammar
-from shotcrop_cli.model.answer import CoordSpace
+from shotcrop_cli.model.large.answer import CoordSpace
+from shotcrop_cli.model.nano import grammar
 from shotcrop_train.contract import Contract, GrammarContract, TextContract
 from shotcrop_train.nano import NanoForConditionalGeneration, NanoProcessor
 

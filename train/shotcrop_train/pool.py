@@ -14,7 +14,7 @@ from PIL import Image
 
 from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.evaluation.dataset import Record, read_row
-from shotcrop_cli.model.preprocess import squash
+from shotcrop_cli.model.nano.preprocess import squash
 from shotcrop_train.detections import guess_aspect
 from shotcrop_train.models import Base
 from shotcrop_train.rewards import Evidence

@@ -10,7 +10,7 @@ from typing import Any
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 from shotcrop_cli.errors import ModelError
-from shotcrop_cli.model.answer import CoordSpace
+from shotcrop_cli.model.large.answer import CoordSpace
 from shotcrop_cli.model.large.manifest import Family
 from shotcrop_train.contract import TextContract
 from shotcrop_train.models import ADAPTER, ModelRecipe, load_base

@@ -67,7 +67,7 @@ def providers(_patient: Patient) -> Iterator[Finding]:
 
 def model(patient: Patient) -> Iterator[Finding]:
     """Compare the model's files with the hashes recorded at its export."""
-    from shotcrop_cli.model.composer import find_model
+    from shotcrop_cli.model.load import find_model
 
     with _own_remedy(patient.model):
         bundle = find_model(patient.model, offline=True)
@@ -81,10 +81,10 @@ def one_photo(patient: Patient) -> Iterator[Finding]:
     from shotcrop_cli.geometry import to_pixels
     from shotcrop_cli.imaging.decode import decode, read_source
     from shotcrop_cli.imaging.encode import encode_crop
-    from shotcrop_cli.imaging.metadata import MetadataPolicy
+    from shotcrop_cli.imaging.metadata.policy import MetadataPolicy
     from shotcrop_cli.imaging.thumbnail import thumbnail
     from shotcrop_cli.library.atomic_write import NewFile, put_in_place
-    from shotcrop_cli.model.composer import find_model, load_composer
+    from shotcrop_cli.model.load import find_model, load_composer
     from shotcrop_cli.shots import Composition
 
     composer = load_composer(find_model(patient.model, offline=True), patient.device)

@@ -40,7 +40,7 @@ from shotcrop_cli.resources import usable_memory, usable_processors
 from shotcrop_cli.shots import SHOT_TYPES, ShotType
 
 if TYPE_CHECKING:
-    from shotcrop_cli.model.fleet import Fleet
+    from shotcrop_cli.model.multi_device import Fleet
 
 _SHARE_FOR_PHOTOS = 4
 """Decoded photos may take a quarter of the memory, and do for the large batches that a GPU wants [O]."""
@@ -204,8 +204,8 @@ def crop(options: CropOptions, console: Console) -> Tally:
 
 def _find_model(options: ModelOptions, console: Console) -> tuple[LazyComposer[Fleet], str]:
     """Return the model, not yet loaded, and its hash."""
-    from shotcrop_cli.model.composer import find_model
-    from shotcrop_cli.model.fleet import load_fleet
+    from shotcrop_cli.model.load import find_model
+    from shotcrop_cli.model.multi_device import load_fleet
 
     bundle = find_model(options.name, offline=options.offline)
 

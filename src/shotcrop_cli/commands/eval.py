@@ -110,7 +110,7 @@ def _baseline(baseline: Baseline, mean_from: Path | None) -> Composition:
 
 
 def _exported(model: str | None, device: str) -> Composer:
-    from shotcrop_cli.model.composer import find_model, load_composer
+    from shotcrop_cli.model.load import find_model, load_composer
 
     return load_composer(find_model(model), device)
 

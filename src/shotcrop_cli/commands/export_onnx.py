@@ -127,14 +127,14 @@ def export_onnx_command(
     from shotcrop_cli.evaluation.dataset import read_dataset
 
     try:
-        from shotcrop_cli.model.answer import CoordSpace
+        from shotcrop_cli.model.kv_cache import Caching
+        from shotcrop_cli.model.large.answer import CoordSpace
         from shotcrop_cli.model.large.manifest import Precision
-        from shotcrop_cli.model.past import Caching
         from shotcrop_export.large.checkpoint import is_large
-        from shotcrop_export.large.onnx import LargeOptions, export_large
+        from shotcrop_export.large.export import LargeOptions, export_large
         from shotcrop_export.large.verify import LargeDifference
-        from shotcrop_export.onnx import export
-        from shotcrop_export.verify import Difference
+        from shotcrop_export.nano.export import export
+        from shotcrop_export.nano.verify import Difference
     except ModuleNotFoundError as error:
         raise ShotcropError(
             f"exporting needs the package '{error.name}'", hint="pip install 'shotcrop-cli[train,export,cpu]'"

@@ -190,7 +190,7 @@ def import_data_command(coco: Path | None, answers: Path | None, photos: Path, o
     if (coco is None) == (answers is None):
         raise click.UsageError("give one of --coco and --answers")
     with _named_remedy():
-        from shotcrop_cli.model.answer import CoordSpace
+        from shotcrop_cli.model.large.answer import CoordSpace
         from shotcrop_train.importer import import_answers, import_coco
 
         if coco is not None:

@@ -54,7 +54,7 @@ def stages(offline: bool) -> Mapping[str, Stage]:
 
     def export(stage: Any, made: Made, data: Path, output: Path) -> Path:
         from shotcrop_cli.evaluation.dataset import read_dataset
-        from shotcrop_export.onnx import export
+        from shotcrop_export.nano.export import export
         from shotcrop_train import provenance
         from shotcrop_train.samples import held_back
 

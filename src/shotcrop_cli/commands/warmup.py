@@ -15,7 +15,7 @@ from shotcrop_cli.errors import AnswerError
 if TYPE_CHECKING:
     from PIL import Image
 
-    from shotcrop_cli.model.fleet import Fleet
+    from shotcrop_cli.model.multi_device import Fleet
     from shotcrop_cli.pipeline.batch_size import Pace
 
 
@@ -39,8 +39,8 @@ def warmup_command(
     later runs; what is new is printed. Use the same --model, --device and --providers as in these runs.
     """
     from shotcrop_cli.model.cache import cache_root
-    from shotcrop_cli.model.composer import find_model
-    from shotcrop_cli.model.fleet import load_fleet
+    from shotcrop_cli.model.load import find_model
+    from shotcrop_cli.model.multi_device import load_fleet
     from shotcrop_cli.pipeline.batch_size import pace_for
 
     with Console(quiet=quiet, verbose=verbose) as console:

@@ -17,15 +17,15 @@ from pathlib import Path
 from PIL import Image, JpegImagePlugin, TiffImagePlugin
 
 from shotcrop_cli.errors import PhotoError
-from shotcrop_cli.imaging import exif
-from shotcrop_cli.imaging.blocks import picture_metadata, tiff_metadata
 from shotcrop_cli.imaging.codestream import Codestream, codestream
 from shotcrop_cli.imaging.formats import BMP, FORMATS, GIF, HEIF, PNG, RAW, TIFF, Format, format_of
-from shotcrop_cli.imaging.metadata import NO_METADATA, Metadata
-from shotcrop_cli.imaging.metered import Metered
+from shotcrop_cli.imaging.metadata import exif
+from shotcrop_cli.imaging.metadata.policy import NO_METADATA, Metadata
+from shotcrop_cli.imaging.metadata.readers import picture_metadata, tiff_metadata
+from shotcrop_cli.imaging.metadata.xmp import is_readable
 from shotcrop_cli.imaging.pixels import DEEP_MODES
 from shotcrop_cli.imaging.raw import embedded_preview
-from shotcrop_cli.imaging.xmp import is_readable
+from shotcrop_cli.imaging.read_limit import Metered
 
 _READ = tuple(dict.fromkeys(name for form in FORMATS.values() for name in form.pillow_names))
 """Pillow's names of all that is read; it knows formats that would run other programs."""

@@ -11,11 +11,11 @@ from typing import IO
 from PIL import Image
 
 from shotcrop_cli.errors import PhotoError
-from shotcrop_cli.imaging import exif, iptc
 from shotcrop_cli.imaging.colour import fits, to_srgb
 from shotcrop_cli.imaging.decode import Photo
 from shotcrop_cli.imaging.formats import AVIF, JPEG, PNG, TIFF, WEBP, CropFormat, Format, written_as
-from shotcrop_cli.imaging.metadata import Metadata, MetadataPolicy
+from shotcrop_cli.imaging.metadata import exif, iptc
+from shotcrop_cli.imaging.metadata.policy import Metadata, MetadataPolicy
 from shotcrop_cli.imaging.pixels import DEEP_MODES, eight_bit, over_white, shrunk, sixteen_bit, white_of, with_alpha
 from shotcrop_cli.shots import PixelBox
 

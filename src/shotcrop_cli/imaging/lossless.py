@@ -17,7 +17,7 @@ from shotcrop_cli.errors import PhotoError
 from shotcrop_cli.imaging.decode import Photo
 from shotcrop_cli.imaging.encode import EncodedCrop, jpeg_markers
 from shotcrop_cli.imaging.formats import JPEG, CropFormat, written_as
-from shotcrop_cli.imaging.metadata import MetadataPolicy
+from shotcrop_cli.imaging.metadata.policy import MetadataPolicy
 from shotcrop_cli.shots import PixelBox
 
 PROGRAM = "jpegtran"

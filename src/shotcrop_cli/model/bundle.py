@@ -24,10 +24,10 @@ from pathlib import Path
 from typing import Any
 
 from shotcrop_cli.errors import ModelError
-from shotcrop_cli.model.grammar import CONTROL_TOKENS
+from shotcrop_cli.model.kv_cache import Caching
 from shotcrop_cli.model.large import manifest as large
 from shotcrop_cli.model.large.manifest import LargeManifest
-from shotcrop_cli.model.past import Caching
+from shotcrop_cli.model.nano.grammar import CONTROL_TOKENS
 
 MANIFEST = "model.json"
 TOKENIZER = "tokenizer.json"
@@ -65,13 +65,13 @@ class Manifest:
         no_subject_threshold: From this probability of "nobody" on, the answer is that.
         captions: `free`, as the model writes them, or `grounded`, put into words from its chain of thought by rule.
         words: Whether the model's own captions are decoded, for the boxes after them or for themselves.
-        mirror: Whether the photo's mirror image is asked about, too; see `shotcrop_cli.model.mirror`.
-        caching: How the decoder graph keeps its cache, `gqa` or `concat`; see `shotcrop_cli.model.past.Caching`.
+        mirror: Whether the photo's mirror image is asked about, too; see `shotcrop_cli.model.nano.mirror`.
+        caching: How the decoder graph keeps its cache, `gqa` or `concat`; see `shotcrop_cli.model.kv_cache.Caching`.
         score_offset: With `score_slope`, what turns the agreement of both looks into the probability that a shot is
             right, 1 / (1 + exp(-(offset + slope * agreement))); None leaves the agreement as the score.
         score_slope: See `score_offset`.
         lexicon: Concepts that the vision graph's output `words` tells, in its order, each with the logit from which on
-            it is said; empty for a graph without that output. See `shotcrop_cli.model.wording`.
+            it is said; empty for a graph without that output. See `shotcrop_cli.captions.rules`.
     """
 
     format: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shotcrop_cli.model.fleet import Fleet
+from shotcrop_cli.model.multi_device import Fleet
 from shotcrop_cli.model.tensorrt import LARGEST_BATCH
 
 _ON_CPU = 8

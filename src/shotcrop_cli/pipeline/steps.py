@@ -15,6 +15,7 @@ from shotcrop_cli import __version__
 from shotcrop_cli.errors import AnswerError, OutputError, PhotoError
 from shotcrop_cli.imaging.decode import Fingerprint, Photo, decode, read_source
 from shotcrop_cli.imaging.encode import EncodedCrop
+from shotcrop_cli.imaging.metadata.caption_xmp import description
 from shotcrop_cli.imaging.thumbnail import thumbnail
 from shotcrop_cli.library.atomic_write import NewFile, free_name, put_in_place
 from shotcrop_cli.library.name_template import is_inside
@@ -26,7 +27,6 @@ from shotcrop_cli.pipeline.draft import draft, frame_shots, uncut
 from shotcrop_cli.pipeline.task import LoadedPhoto, RunContext, Task, Verdict
 from shotcrop_cli.shots import SHOT_TYPES
 from shotcrop_cli.sidecar import FileSize, ShotRecord, Sidecar, SidecarStatus, Timing, iso_now
-from shotcrop_cli.xmp import description
 
 DAMAGED_ENDING = ".damaged"
 """Is appended to the name of a sidecar that cannot be read."""

@@ -14,7 +14,7 @@ from itertools import islice
 from PIL import Image, ImageDraw
 
 from shotcrop_cli.report.entry import Entry
-from shotcrop_cli.report.lettering import Font, font_for, legible, line_height, shorten, wrap
+from shotcrop_cli.report.text import Font, font_for, legible, line_height, shorten, wrap
 from shotcrop_cli.shots import SHOT_TYPES, ShotType
 from shotcrop_cli.sidecar import ShotRecord, Sidecar
 

@@ -20,10 +20,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from shotcrop_cli.captions.rules import BIKE, CHILD, GRASS, INDOORS, OUTDOORS, SNOW, WATER
 from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.evaluation.dataset import Record
-from shotcrop_cli.model.preprocess import pixel_values, squash
-from shotcrop_cli.model.wording import BIKE, CHILD, GRASS, INDOORS, OUTDOORS, SNOW, WATER
+from shotcrop_cli.model.nano.preprocess import pixel_values, squash
 from shotcrop_train.nano.modelling import NanoForConditionalGeneration
 from shotcrop_train.nano.tower import pooled
 from shotcrop_train.samples import held_back, load_pixels

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from shotcrop_cli.model.grammar import HEAD, LEAD, Vocabulary
+from shotcrop_cli.model.nano.grammar import HEAD, LEAD, Vocabulary
 
 Average = Callable[[Tensor], Tensor]
 """Maps a scalar of this process to its mean over all processes."""

@@ -7,7 +7,7 @@ Shapes, for a batch of N photos of 256 x 256 pixels:
     neck            (N, 160, 16, 16), then folded 2 x 2 to (N, 64, 640)     fine detail kept in the channels
     visual tokens   (N, 66, 256)    one for each folded cell, one for the spotted lead, one for the lead's head
     prompt          70 tokens: <|user|> 66 x <image> <aspect_i> <|end|> <|assistant|>; always this long, so no padding
-    answer          about 60 tokens (see `shotcrop_cli.model.grammar`)
+    answer          about 60 tokens (see `shotcrop_cli.model.nano.grammar`)
     decoder         4 Llama layers, width 256, 4 heads, 704 in the MLP; 3.2 M parameters
     vocabulary      4096: 3796 text and 300 control tokens, input and output embeddings tied; 1 M parameters
 

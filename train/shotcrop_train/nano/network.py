@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from transformers import PreTrainedTokenizerFast
 
-from shotcrop_cli.model.generate import Decoder, Floats, Ids, caption_masks
-from shotcrop_cli.model.grammar import Vocabulary
+from shotcrop_cli.model.nano.generate import Decoder, Floats, Ids, caption_masks
+from shotcrop_cli.model.nano.grammar import Vocabulary
 from shotcrop_train.nano.configuration import NanoConfig
 from shotcrop_train.nano.modelling import NanoForConditionalGeneration, cache_of
 
@@ -25,7 +25,7 @@ class TorchNetwork:
 
     @torch.inference_mode()
     def start(self, pixels: Floats, prompt: Ids) -> tuple[Floats, Floats]:
-        """Read photos and prompts; see `shotcrop_cli.model.generate.Network`."""
+        """Read photos and prompts; see `shotcrop_cli.model.nano.generate.Network`."""
         device = self.model.device
         self.cache = {}
         features, spots = self.model.model.ground(torch.from_numpy(pixels).to(device))
@@ -34,7 +34,7 @@ class TorchNetwork:
 
     @torch.inference_mode()
     def step(self, tokens: Ids) -> Floats:
-        """Append tokens to each photo; see `shotcrop_cli.model.generate.Network`."""
+        """Append tokens to each photo; see `shotcrop_cli.model.nano.generate.Network`."""
         return self._run(input_ids=torch.from_numpy(tokens).to(self.model.device))
 
     def _run(self, **inputs: torch.Tensor) -> Floats:
@@ -63,7 +63,7 @@ def vocabulary_of(tokenizer: PreTrainedTokenizerFast) -> Vocabulary:
     Raises:
         ValueError: The tokenizer's control tokens are not those of the grammar, in its order.
     """
-    from shotcrop_cli.model.grammar import CONTROL_TOKENS
+    from shotcrop_cli.model.nano.grammar import CONTROL_TOKENS
 
     first = tokenizer.convert_tokens_to_ids(CONTROL_TOKENS[0])
     ids = tokenizer.convert_tokens_to_ids(list(CONTROL_TOKENS))

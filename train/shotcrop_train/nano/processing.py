@@ -11,8 +11,8 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, 
 from transformers import BatchFeature, PreTrainedTokenizerFast, ProcessorMixin
 from transformers.image_processing_utils import BaseImageProcessor
 
-from shotcrop_cli.model import grammar
-from shotcrop_cli.model.preprocess import pixel_values, squash
+from shotcrop_cli.model.nano import grammar
+from shotcrop_cli.model.nano.preprocess import pixel_values, squash
 from shotcrop_train.nano.configuration import image_tokens
 
 CHAT_TEMPLATE = (

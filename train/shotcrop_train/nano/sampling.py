@@ -1,7 +1,7 @@
 """Sampling of the compact model within its grammar, for the rollouts of stage 3.
 
 Left to itself at temperature 1 the model leaves its grammar in more than half of all answers: a slight chance at each
-token adds up over eighty. At run time a mask prevents that (`shotcrop_cli.model.generate`). The same mask holds here,
+token adds up over eighty. At run time a mask prevents that (`shotcrop_cli.model.nano.generate`). The same mask holds here,
 or the reward would be about slips that can never happen, and the loss reads the masked probabilities too, which are
 those that the answers were sampled from [O].
 """
@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 from transformers import LogitsProcessor, LogitsProcessorList
 
-from shotcrop_cli.model.generate import MAX_CAPTION_TOKENS, caption_masks
-from shotcrop_cli.model.grammar import (
+from shotcrop_cli.model.nano.generate import MAX_CAPTION_TOKENS, caption_masks
+from shotcrop_cli.model.nano.grammar import (
     BOX_SLOTS,
     END,
     LAYOUT,

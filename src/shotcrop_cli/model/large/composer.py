@@ -8,8 +8,8 @@ import numpy as np
 from PIL import Image
 
 from shotcrop_cli.errors import AnswerError
-from shotcrop_cli.model.answer import parse
 from shotcrop_cli.model.bundle import Bundle, read_tokenizer
+from shotcrop_cli.model.large.answer import parse
 from shotcrop_cli.model.large.manifest import LargeManifest
 from shotcrop_cli.model.large.network import LargeNetwork
 from shotcrop_cli.model.large.patches import Patches, cut, fitted_size

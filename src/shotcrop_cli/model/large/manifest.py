@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass, fields
 from enum import Enum
 from typing import Any, TypeVar, get_type_hints
 
-from shotcrop_cli.model.answer import CoordSpace
-from shotcrop_cli.model.past import CacheShape, Caching
+from shotcrop_cli.model.kv_cache import CacheShape, Caching
+from shotcrop_cli.model.large.answer import CoordSpace
 
 FORMAT = "shotcrop-large/1"
 _ROOM = 2.0

@@ -12,9 +12,9 @@ import click
 
 from shotcrop_cli.cli.console import console_of
 from shotcrop_cli.model.bundle import WEIGHTS, Bundle
+from shotcrop_cli.model.kv_cache import Caching
 from shotcrop_cli.model.large.manifest import LargeManifest, Precision
 from shotcrop_cli.model.large.network import ATTENTION_BYTES, ENGINE_BATCH
-from shotcrop_cli.model.past import Caching
 from shotcrop_cli.model.session import CUDA, Device, import_onnxruntime, short_name
 from shotcrop_cli.model.tensorrt import LARGEST_BATCH, TENSORRT
 from shotcrop_cli.resources import memory_limit, physical_memory

@@ -5,7 +5,7 @@
     decoder.onnx   embeddings, places and key-value cache -> logits and likeliest token behind each prompt, and cache
     rows.onnx      a layer's keys or values -> those of some rows of the batch
 
-How the decoder keeps its cache is in the manifest; see `shotcrop_cli.model.past`. A photo's answer stands behind its
+How the decoder keeps its cache is in the manifest; see `shotcrop_cli.model.kv_cache`. A photo's answer stands behind its
 own prompt (in place) or behind what fills it up, which is masked (grown): prompts of any lengths share a batch.
 Photos whose answers have ended leave it. Only visual tokens and token ids cross between a GPU and the host.
 """
@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 
 from shotcrop_cli.errors import DeviceError, ModelError
 from shotcrop_cli.model.bundle import DECODER, EMBED, ROWS, VISION, Bundle
+from shotcrop_cli.model.kv_cache import Caching, past_tokens
 from shotcrop_cli.model.large.manifest import LargeManifest, Precision
 from shotcrop_cli.model.large.patches import Patches
 from shotcrop_cli.model.large.positions import Floats, Ids, PromptBatch, interpolation, patch_positions, segments
-from shotcrop_cli.model.past import Caching, past_tokens
 from shotcrop_cli.model.session import CUDA, Device, Session, import_onnxruntime, open_session, short_name
 from shotcrop_cli.model.tensorrt import TENSORRT, Engine, Shapes
 

@@ -11,7 +11,6 @@ from typing import Any
 import torch
 
 from shotcrop_cli.errors import OutputError, ShotcropError
-from shotcrop_cli.model.answer import CoordSpace
 from shotcrop_cli.model.bundle import (
     DECODER,
     EMBED,
@@ -25,9 +24,10 @@ from shotcrop_cli.model.bundle import (
     file_sha256,
     read_bundle,
 )
+from shotcrop_cli.model.kv_cache import Caching
+from shotcrop_cli.model.large.answer import CoordSpace
 from shotcrop_cli.model.large.manifest import FORMAT, Decoder, LargeManifest, Precision, Prompt, Vision
-from shotcrop_cli.model.past import Caching
-from shotcrop_cli.model.prompts import instruction
+from shotcrop_cli.model.large.prompts import instruction
 from shotcrop_export.large.checkpoint import Checkpoint, load_checkpoint
 from shotcrop_export.large.graphs import EmbedGraph, GrownDecoder, InPlaceDecoder, RowChoice, VisionGraph
 from shotcrop_export.large.verify import LargeDifference, verify

@@ -29,12 +29,12 @@ from shotcrop_cli.model.bundle import (
     file_sha256,
     read_bundle,
 )
-from shotcrop_cli.model.composer import load_composer
-from shotcrop_cli.model.past import CacheShape, Caching
-from shotcrop_export.graphs import GrownDecoder, InPlaceDecoder, VisionGraph
-from shotcrop_export.quantise import Agreement, answers_of, compare, quantise, seen
+from shotcrop_cli.model.kv_cache import CacheShape, Caching
+from shotcrop_cli.model.load import load_composer
+from shotcrop_export.nano.graphs import GrownDecoder, InPlaceDecoder, VisionGraph
+from shotcrop_export.nano.quantise import Agreement, answers_of, compare, quantise, seen
+from shotcrop_export.nano.verify import Difference, verify
 from shotcrop_export.record import OPSET, put_in_place, trace, versions, write_record
-from shotcrop_export.verify import Difference, verify
 from shotcrop_train.confidence import Curve, calibrate
 from shotcrop_train.models import load_nano
 from shotcrop_train.nano import NanoForConditionalGeneration, NanoProcessor

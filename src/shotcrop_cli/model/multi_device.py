@@ -94,7 +94,7 @@ def load_fleet(bundle: Bundle, device: str, providers: Sequence[str], tell: Call
         ModelError: The model cannot be read.
         DeviceError: A device, or the first of the providers, cannot be had.
     """
-    from shotcrop_cli.model.composer import load_composer
+    from shotcrop_cli.model.load import load_composer
 
     devices = parse_devices(device)
     composers = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shotcrop_cli.imaging.pictures import holds_picture
+from shotcrop_cli.imaging.metadata.embedded_images import holds_picture
 
 RESOURCE = 0x0404
 """Where Photoshop keeps the block among its image resources."""

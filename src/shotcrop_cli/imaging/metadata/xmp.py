@@ -6,7 +6,7 @@ import re
 
 from lxml import etree
 
-from shotcrop_cli.imaging.pictures import holds_picture
+from shotcrop_cli.imaging.metadata.embedded_images import holds_picture
 
 _RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}RDF"
 _TIFF = "{http://ns.adobe.com/tiff/1.0/}"

@@ -17,7 +17,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from shotcrop_cli.model.grammar import (
+from shotcrop_cli.model.nano.grammar import (
     BOX_SLOTS,
     LAYOUT,
     LOCATION_BINS,

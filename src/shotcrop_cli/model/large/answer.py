@@ -34,7 +34,7 @@ from typing import NoReturn
 
 from shotcrop_cli.errors import AnswerError
 from shotcrop_cli.geometry import PERMILLE, from_pixels, to_pixels
-from shotcrop_cli.model.grammar import LOCATION_BINS, LOCATION_TOKENS
+from shotcrop_cli.model.nano.grammar import LOCATION_BINS, LOCATION_TOKENS
 from shotcrop_cli.shots import SHOT_TYPES, Box, Composition, NoSubject, PixelBox, Reasoning, Shot, ShotType
 
 NO_SUBJECT = "no_subject"

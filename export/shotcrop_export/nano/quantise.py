@@ -24,10 +24,10 @@ from PIL import Image
 from shotcrop_cli.errors import ModelError
 from shotcrop_cli.geometry import iou
 from shotcrop_cli.model.bundle import VISION, Bundle
-from shotcrop_cli.model.composer import load_composer
-from shotcrop_cli.model.preprocess import pixel_values, squash
+from shotcrop_cli.model.load import load_composer
+from shotcrop_cli.model.nano.preprocess import pixel_values, squash
 from shotcrop_cli.shots import Answer, Composition
-from shotcrop_export.verify import upright
+from shotcrop_export.nano.verify import upright
 
 LEAST_AGREEMENT = 0.95
 """An export is refused whose boxes have a lower mean IoU with those of single precision [O]; 64 photos gave .979."""

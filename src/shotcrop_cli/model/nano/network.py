@@ -1,6 +1,6 @@
 """The compact model's two ONNX graphs behind the decoding loop's `Network` interface.
 
-Which of two decoder graphs a model has is in its manifest; see `shotcrop_cli.model.past`.
+Which of two decoder graphs a model has is in its manifest; see `shotcrop_cli.model.kv_cache`.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from shotcrop_cli.model.bundle import DECODER, VISION, Bundle, Manifest
-from shotcrop_cli.model.generate import MAX_CAPTION_TOKENS, Floats, Ids
-from shotcrop_cli.model.grammar import LAYOUT, SHOT_TOKENS
-from shotcrop_cli.model.past import CacheShape, Caching, past_tokens
+from shotcrop_cli.model.kv_cache import CacheShape, Caching, past_tokens
+from shotcrop_cli.model.nano.generate import MAX_CAPTION_TOKENS, Floats, Ids
+from shotcrop_cli.model.nano.grammar import LAYOUT, SHOT_TOKENS
 from shotcrop_cli.model.session import Device, import_onnxruntime, open_session
 from shotcrop_cli.model.tensorrt import LARGEST_BATCH, USUAL_BATCH, Engine, Shapes
 
@@ -63,7 +63,7 @@ class OnnxNetwork:
         return self.decoder.provider
 
     def start(self, pixels: Floats, prompt: Ids) -> tuple[Floats, Floats]:
-        """Read photos and prompts; see `shotcrop_cli.model.generate.Network`."""
+        """Read photos and prompts; see `shotcrop_cli.model.nano.generate.Network`."""
         features, spots = self._see(pixels)
         self.length = 0
         self.binding = self.decoder.session.io_binding()
@@ -75,7 +75,7 @@ class OnnxNetwork:
         return self.step(prompt), spots
 
     def step(self, tokens: Ids) -> Floats:
-        """Append tokens to each photo; see `shotcrop_cli.model.generate.Network`."""
+        """Append tokens to each photo; see `shotcrop_cli.model.nano.generate.Network`."""
         self.length += tokens.shape[1]
         # The binding does not own what it is given: the arrays must outlive the run.
         inputs: dict[str, Any] = {"input_ids": np.ascontiguousarray(tokens)}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from PIL import Image
 
-from shotcrop_cli.imaging import exif, iptc
-from shotcrop_cli.imaging.metadata import Comment, Metadata
+from shotcrop_cli.imaging.metadata import exif, iptc
+from shotcrop_cli.imaging.metadata.policy import Comment, Metadata
 
 _COMMENT = "Comment"
 _KEYWORDS = (

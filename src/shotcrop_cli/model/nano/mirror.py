@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from shotcrop_cli.geometry import flip, iou
-from shotcrop_cli.model.generate import Draft
-from shotcrop_cli.model.grammar import Slot
+from shotcrop_cli.model.nano.generate import Draft
+from shotcrop_cli.model.nano.grammar import Slot
 from shotcrop_cli.shots import FACINGS, Box
 
 _HEAD = 1

@@ -8,17 +8,17 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from shotcrop_cli.model.border import to_border
+from shotcrop_cli.captions.rules import Company, captions, in_setting, verbalise
 from shotcrop_cli.model.bundle import FREE_CAPTIONS, Bundle, read_bundle, read_tokenizer
-from shotcrop_cli.model.generate import Decoder, Draft, Floats, caption_masks
-from shotcrop_cli.model.grammar import Vocabulary, aspect_token, prompt, sentence
 from shotcrop_cli.model.large.manifest import LargeManifest
-from shotcrop_cli.model.mirror import merged, turned_back
-from shotcrop_cli.model.network import OnnxNetwork
-from shotcrop_cli.model.preprocess import pixel_values, squash
+from shotcrop_cli.model.nano.border import to_border
+from shotcrop_cli.model.nano.generate import Decoder, Draft, Floats, caption_masks
+from shotcrop_cli.model.nano.grammar import Vocabulary, aspect_token, prompt, sentence
+from shotcrop_cli.model.nano.mirror import merged, turned_back
+from shotcrop_cli.model.nano.network import OnnxNetwork
+from shotcrop_cli.model.nano.preprocess import pixel_values, squash
 from shotcrop_cli.model.resolve import resolve_model
 from shotcrop_cli.model.session import parse_device, with_providers
-from shotcrop_cli.model.wording import Company, captions, in_setting, verbalise
 from shotcrop_cli.shots import SHOT_TYPES, Answer, Composer, Composition, ModelIdentity, NoSubject, Shot
 
 

@@ -1,4 +1,4 @@
-"""What a large model is told: the output contract of `shotcrop_cli.model.answer` as an instruction.
+"""What a large model is told: the output contract of `shotcrop_cli.model.large.answer` as an instruction.
 
 Training writes the same text before every target that the runtime sends with every photo. The compact model needs
 none: it knows one task.
@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from shotcrop_cli.model.answer import CoordSpace
-from shotcrop_cli.model.grammar import LOCATION_BINS
+from shotcrop_cli.model.large.answer import CoordSpace
+from shotcrop_cli.model.nano.grammar import LOCATION_BINS
 from shotcrop_cli.shots import ShotType
 
 DEFINITIONS: Mapping[ShotType, str] = {

@@ -9,8 +9,8 @@ from typing import Any
 
 import exifread
 
-from shotcrop_cli.imaging import exif, xmp
-from shotcrop_cli.imaging.metered import Metered
+from shotcrop_cli.imaging.metadata import exif, xmp
+from shotcrop_cli.imaging.read_limit import Metered
 
 _READ_LIMIT = 1 << 20
 """Bytes that facts may cost to read; cameras' blocks need some 10,000 [O]."""

@@ -12,10 +12,10 @@ from PIL import Image, ImageOps
 
 from shotcrop_cli.errors import ModelError
 from shotcrop_cli.model.bundle import Bundle, Manifest
-from shotcrop_cli.model.generate import Floats, Ids, Network
-from shotcrop_cli.model.grammar import aspect_token, prompt
-from shotcrop_cli.model.network import OnnxNetwork
-from shotcrop_cli.model.preprocess import pixel_values, squash
+from shotcrop_cli.model.nano.generate import Floats, Ids, Network
+from shotcrop_cli.model.nano.grammar import aspect_token, prompt
+from shotcrop_cli.model.nano.network import OnnxNetwork
+from shotcrop_cli.model.nano.preprocess import pixel_values, squash
 from shotcrop_cli.model.session import Device
 from shotcrop_train.nano import NanoForConditionalGeneration, NanoProcessor
 from shotcrop_train.nano.network import TorchNetwork, decoder_of

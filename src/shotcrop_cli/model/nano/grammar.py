@@ -18,9 +18,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+from shotcrop_cli.captions.rules import verbalise
 from shotcrop_cli.errors import AnswerError
 from shotcrop_cli.geometry import clamp
-from shotcrop_cli.model.wording import verbalise
 from shotcrop_cli.shots import (
     FACINGS,
     NATIVE_SCALES,

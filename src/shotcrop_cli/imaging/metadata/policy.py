@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from shotcrop_cli.imaging import exif, iptc, xmp
-from shotcrop_cli.imaging.facts import CaptureFacts, read_facts
-from shotcrop_cli.imaging.pictures import holds_picture
+from shotcrop_cli.imaging.metadata import exif, iptc, xmp
+from shotcrop_cli.imaging.metadata.capture import CaptureFacts, read_facts
+from shotcrop_cli.imaging.metadata.embedded_images import holds_picture
 
 
 class MetadataPolicy(str, Enum):

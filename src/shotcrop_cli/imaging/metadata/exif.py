@@ -14,8 +14,8 @@ from typing import Any, Literal
 
 from PIL import ExifTags, Image
 
-from shotcrop_cli.imaging.metered import Metered
-from shotcrop_cli.imaging.pictures import holds_picture
+from shotcrop_cli.imaging.metadata.embedded_images import holds_picture
+from shotcrop_cli.imaging.read_limit import Metered
 
 _HEADER = b"Exif\x00\x00"
 _EXIF, _GPS, _INTEROP = ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo, ExifTags.IFD.Interop

@@ -1,0 +1,1 @@
+"""Captions by rule from what the model saw."""

@@ -1,0 +1,1 @@
+"""EXIF, IPTC and XMP: read from photos, and written for crops."""

@@ -1,0 +1,1 @@
+"""The compact model at run time."""
