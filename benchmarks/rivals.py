@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from shotcrop_cli.evaluation.baselines import Baseline, triple
 from shotcrop_cli.evaluation.dataset import Record
 from shotcrop_cli.shots import SHOT_TYPES, Box, Composition, Shot
-from shotcrop_train import cinematographer
-from shotcrop_train.detections import ground
+from shotcrop_train.data.grounding import ground
+from shotcrop_train.pseudo import rule_based
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ def expert(records: Sequence[Record]) -> Rival:
 
 def by_rule(record: Record) -> Composition | None:
     """Let the rule-based cinematographer cut a photo; None where the detections show no lead or no head of it."""
-    boxes = cinematographer.propose(ground(record.detections, record.aspect), record.detections, record.aspect)
+    boxes = rule_based.propose(ground(record.detections, record.aspect), record.detections, record.aspect)
     if boxes is None:
         return None
     return Composition(tuple(Shot(kind, box) for kind, box in zip(SHOT_TYPES, boxes, strict=True)))

@@ -12,7 +12,7 @@ from PIL import Image
 from shotcrop_cli.model.large.answer import CoordSpace, render
 from shotcrop_cli.model.large.prompts import instruction
 from shotcrop_cli.shots import Box, Composition, Shot, ShotType
-from shotcrop_train.models import TAUGHT
+from shotcrop_train.checkpoints import TAUGHT
 from vlm import photo, tiny_vlm
 
 BOXES = {

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image, ImageDraw
 
 from shotcrop_cli.shots import Box, Grounding, Reasoning
-from shotcrop_train.augmentation import Augmentation, augment, cropped, mirrored, swap_sides
-from shotcrop_train.samples import Sample, ShotTarget
+from shotcrop_train.data.augmentation import Augmentation, augment, cropped, mirrored, swap_sides
+from shotcrop_train.data.samples import Sample, ShotTarget
 from training import NO_AUGMENTATION
 
 HEAD = Box(0.4, 0.2, 0.5, 0.35)

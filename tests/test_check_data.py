@@ -13,7 +13,7 @@ from PIL import Image
 from conftest import picture, write_photo
 from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.evaluation.dataset import read_dataset
-from shotcrop_train.check_data import Finding, check
+from shotcrop_train.data.check_data import Finding, check
 from training import write_dataset
 
 ROOT = Path(__file__).parent.parent
@@ -261,7 +261,7 @@ def test_the_worked_example_of_the_guide_is_sound(tmp_path: Path) -> None:
 
 
 def test_the_guide_explains_every_field() -> None:
-    from shotcrop_train.check_data import ANNOTATION_FIELDS, ROW_FIELDS, SHOT_FIELDS
+    from shotcrop_train.data.check_data import ANNOTATION_FIELDS, ROW_FIELDS, SHOT_FIELDS
 
     guide = (ROOT / "docs" / "annotating.md").read_text("utf-8")
     # What pseudo labels say of their making is no labeller's business.

@@ -5,8 +5,8 @@ import pytest
 from shotcrop_cli.evaluation.detections import Detections, Face, Keypoint, Person, Point
 from shotcrop_cli.geometry import flip, ioa, iou
 from shotcrop_cli.shots import Box
-from shotcrop_train.cinematographer import propose
-from shotcrop_train.detections import ground, guess_aspect
+from shotcrop_train.data.grounding import ground, guess_aspect
+from shotcrop_train.pseudo.rule_based import propose
 
 ASPECT = 1.5
 

@@ -12,8 +12,8 @@ from conftest import picture
 from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.evaluation.dataset import read_dataset
 from shotcrop_cli.shots import SHOT_TYPES, Answer, Box, Composition, ModelIdentity, NoSubject, Shot
-from shotcrop_train.confidence import VIEWS, Curve, calibrate, fit, observe
-from shotcrop_train.samples import held_back
+from shotcrop_train.data.samples import held_back
+from shotcrop_train.nano.confidence import VIEWS, Curve, calibrate, fit, observe
 
 BOXES = ([20, 20, 980, 980], [200, 100, 800, 700], [300, 120, 700, 480])
 

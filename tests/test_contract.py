@@ -14,8 +14,8 @@ from shotcrop_cli.model.large.answer import CoordSpace
 from shotcrop_cli.model.large.prompts import DEFINITIONS, instruction
 from shotcrop_cli.model.nano import grammar
 from shotcrop_cli.shots import SHOT_TYPES, Box, Composition, Grounding, NoSubject, Reasoning
-from shotcrop_train.contract import Contract, GrammarContract, TextContract
-from shotcrop_train.samples import Sample, ShotTarget
+from shotcrop_train.data.contract import Contract, GrammarContract, TextContract
+from shotcrop_train.data.samples import Sample, ShotTarget
 
 CAPTIONS = ("a street in the rain", "a man lifts his hat", "his calm face")
 SIZE = (640, 480)

@@ -18,10 +18,10 @@ from shotcrop_cli.evaluation.dataset import read_dataset
 from shotcrop_cli.model.large.answer import CoordSpace
 from shotcrop_cli.model.nano import grammar
 from shotcrop_cli.shots import SHOT_TYPES, Box, Composition, Grounding, NoSubject, Reasoning
-from shotcrop_train.augmentation import Augmentation
-from shotcrop_train.contract import Contract, GrammarContract, TextContract
-from shotcrop_train.data import IGNORED, Mixture, NanoCollator, TextCollator, row
-from shotcrop_train.samples import Sample, ShotTarget, empty_samples, expert_samples, load_photo, proposal_samples
+from shotcrop_train.data.augmentation import Augmentation
+from shotcrop_train.data.contract import Contract, GrammarContract, TextContract
+from shotcrop_train.data.mixture import IGNORED, Mixture, NanoCollator, TextCollator, row
+from shotcrop_train.data.samples import Sample, ShotTarget, empty_samples, expert_samples, load_photo, proposal_samples
 from training import CAPTIONS, NO_AUGMENTATION, tiny_model, write_dataset
 from vlm import FAMILIES, tiny_vlm
 

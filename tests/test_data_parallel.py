@@ -64,7 +64,7 @@ def run_all(root: Path, output: Path, batch_size: int) -> None:
     """Train the compact model, and a larger one with LoRA, from the checkpoints of these names."""
     # Imported here since the processes of the other test, which need none of it, import this file too.
     import vlm  # noqa: F401 - it registers the processor
-    from shotcrop_train.models import ModelRecipe
+    from shotcrop_train.checkpoints import ModelRecipe
     from shotcrop_train.recipe import DataRecipe, Optimisation, Schedule, SftRecipe
     from shotcrop_train.sft import train
 
@@ -86,7 +86,7 @@ def run_all(root: Path, output: Path, batch_size: int) -> None:
 
 @pytest.mark.slow
 def test_two_processes_train_like_one_that_sees_both_their_batches(tmp_path: Path) -> None:
-    from shotcrop_train.models import load_base
+    from shotcrop_train.checkpoints import load_base
     from vlm import save_tiny_vlm
 
     for kind, photos in (("experts", 12), ("proposals", 8), ("empty", 8)):

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.shots import ShotType
-from shotcrop_train.decision import (
+from shotcrop_train.pseudo.decision import (
     Accepted,
     Calibration,
     Hard,

@@ -10,11 +10,11 @@ import pytest
 from shotcrop_cli.errors import AnswerError, ShotcropError
 from shotcrop_cli.evaluation.dataset import read_dataset
 from shotcrop_cli.shots import FULL_FRAME, Composition, NoSubject, Reasoning
-from shotcrop_train.decision import Calibration
-from shotcrop_train.examiner import Examiner, RewardRecipe, prepare
-from shotcrop_train.models import load_base
-from shotcrop_train.pool import GrpoData, Pool, read_hard_cases
-from shotcrop_train.rewards import Terms
+from shotcrop_train.checkpoints import load_base
+from shotcrop_train.pseudo.decision import Calibration
+from shotcrop_train.rewards.photo_pool import GrpoData, Pool, read_hard_cases
+from shotcrop_train.rewards.reward_function import Examiner, RewardRecipe, prepare
+from shotcrop_train.rewards.terms import Terms
 from shotcrop_train.scorers import Judged
 from training import save_tiny_model, write_dataset
 
@@ -102,7 +102,7 @@ def test_captions_are_held_against_every_crop(pool: Pool) -> None:
 
 def test_every_part_is_logged(pool: Pool) -> None:
     text = pool.contract.write
-    from shotcrop_train.samples import expert_samples
+    from shotcrop_train.data.samples import expert_samples
 
     sample = expert_samples(pool.records[:1])[0]
     written = text(sample, ["a field", "a red figure", "a head"], (64, 64)).text

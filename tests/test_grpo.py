@@ -14,14 +14,14 @@ from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.evaluation.dataset import read_dataset
 from shotcrop_cli.shots import Composition
 from shotcrop_train import grpo
-from shotcrop_train.contract import GrammarContract
-from shotcrop_train.examiner import RewardRecipe
+from shotcrop_train.checkpoints import ModelRecipe
+from shotcrop_train.data.contract import GrammarContract
+from shotcrop_train.data.samples import held_back
 from shotcrop_train.grpo import GrpoRecipe, Policy, VllmRecipe, train
-from shotcrop_train.models import ModelRecipe
-from shotcrop_train.pool import GrpoData
 from shotcrop_train.recipe import Schedule, load_recipe
-from shotcrop_train.runlog import read_log
-from shotcrop_train.samples import held_back
+from shotcrop_train.rewards.photo_pool import GrpoData
+from shotcrop_train.rewards.reward_function import RewardRecipe
+from shotcrop_train.runs.log import read_log
 from training import save_tiny_model, vary_experts, write_dataset
 
 RECIPE = GrpoRecipe(
@@ -225,9 +225,9 @@ def test_low_rank_updates_move_the_chosen_linears_alone_and_end_in_a_whole_model
 
 
 def test_held_back_photos_are_never_drawn(data: Path, nano: Path) -> None:
-    from shotcrop_train.models import load_base
-    from shotcrop_train.pool import Pool
-    from shotcrop_train.samples import split
+    from shotcrop_train.checkpoints import load_base
+    from shotcrop_train.data.samples import split
+    from shotcrop_train.rewards.photo_pool import Pool
 
     experts, held = split(read_dataset(data / "experts"))
     pool = Pool(experts, [], load_base(nano), 0.1, 0)
@@ -265,8 +265,8 @@ def test_a_plan_that_cannot_be_run_is_refused(change: dict[str, int], message: s
 
 
 def test_rows_follow_from_the_seed_alone(data: Path, nano: Path) -> None:
-    from shotcrop_train.models import load_base
-    from shotcrop_train.pool import Pool
+    from shotcrop_train.checkpoints import load_base
+    from shotcrop_train.rewards.photo_pool import Pool
 
     base, records = load_base(nano), read_dataset(data / "experts")
     one, other, third = (Pool(records, [], base, 0.1, seed) for seed in (1, 1, 2))

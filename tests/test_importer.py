@@ -17,8 +17,8 @@ from shotcrop_cli.evaluation.dataset import read_dataset
 from shotcrop_cli.geometry import clamp
 from shotcrop_cli.model.large.answer import CoordSpace, render
 from shotcrop_cli.shots import SHOT_TYPES, Box, Composition, NoSubject, Reasoning, Shot, ShotType
-from shotcrop_train.check_data import check
-from shotcrop_train.importer import import_answers, import_coco
+from shotcrop_train.data.check_data import check
+from shotcrop_train.data.importer import import_answers, import_coco
 
 BOXES = {"establishing": [0, 0, 120, 80], "Close-up": [48, 8, 24, 16], "medium": [24, 8, 72.5, 48]}
 

@@ -20,7 +20,7 @@ from shotcrop_cli.model.load import load_composer
 from shotcrop_export.large import export
 from shotcrop_export.large.checkpoint import load_checkpoint
 from shotcrop_export.large.export import LargeOptions, describe, export_large
-from shotcrop_train.models import ModelRecipe, load_base, peft_config
+from shotcrop_train.checkpoints import ModelRecipe, load_base, peft_config
 from training import save_tiny_model
 from vlm import save_tiny_vlm, tiny_vlm
 

@@ -35,7 +35,7 @@ from shotcrop_cli.shots import Composition, ShotType
 from shotcrop_cli.sidecar import SCHEMA_PATH
 from shotcrop_export.large import export
 from shotcrop_export.large.export import LargeOptions, export_large
-from shotcrop_train.models import load_base
+from shotcrop_train.checkpoints import load_base
 from vlm import FAMILIES, photo
 
 DECODERS = ("gqa", "concat")

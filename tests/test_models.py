@@ -13,9 +13,9 @@ from shotcrop_cli.errors import AnswerError, ExitCode, ModelError
 from shotcrop_cli.model.large.answer import CoordSpace, render
 from shotcrop_cli.model.nano import grammar
 from shotcrop_cli.shots import SHOT_TYPES, Box, Composition, NoSubject, Reasoning, Shot
-from shotcrop_train.composer import TorchComposer
-from shotcrop_train.contract import GrammarContract, TextContract
-from shotcrop_train.models import Base, ModelRecipe, freeze_vision, load_base, load_nano, peft_config, teach
+from shotcrop_train.checkpoints import Base, ModelRecipe, freeze_vision, load_base, load_nano, peft_config, teach
+from shotcrop_train.data.contract import GrammarContract, TextContract
+from shotcrop_train.torch_composer import TorchComposer
 from training import save_tiny_model
 
 KEEP_SIZE = ModelRecipe(max_pixels=0)
@@ -155,7 +155,7 @@ def test_offline_never_asks_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
         asked.append(local_files_only)
         raise OSError("no")
 
-    monkeypatch.setattr("shotcrop_train.models.snapshot_download", snapshot)
+    monkeypatch.setattr("shotcrop_train.checkpoints.snapshot_download", snapshot)
     for offline in (True, False):
         with pytest.raises(ModelError, match="org/name"):
             load_base("org/name", offline=offline)

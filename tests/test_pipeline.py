@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from shotcrop_cli.errors import ShotcropError
-from shotcrop_train import provenance
 from shotcrop_train.pipeline import PIPELINES, PipelineRecipe, StageRecipe, load_pipeline, run, stage_recipe
 from shotcrop_train.recipe import RECIPES, SftRecipe, build
+from shotcrop_train.runs import provenance
 
 STAGES = (
     StageRecipe("grounding", "sft", "nano-grounding"),

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from shotcrop_cli.errors import ShotcropError
-from shotcrop_train import provenance
+from shotcrop_train.runs import provenance
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,11 @@ from conftest import open_image
 from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.evaluation.dataset import read_dataset, read_row
 from shotcrop_cli.shots import FULL_FRAME, SHOT_TYPES, Box, Composition, Grounding, Reasoning, Shot, ShotType
-from shotcrop_train.decision import Rule
-from shotcrop_train.labeller import Labeller
+from shotcrop_train.data.samples import expert_samples
+from shotcrop_train.pseudo.decision import Rule
+from shotcrop_train.pseudo.labeller import Labeller
 from shotcrop_train.pseudo_label import PseudoLabelRecipe, label
 from shotcrop_train.recipe import load_recipe
-from shotcrop_train.samples import expert_samples
 from shotcrop_train.scorers import Judged, Photo, ScorerRecipe
 from training import save_tiny_model, write_dataset
 from vlm import save_tiny_vlm
@@ -327,7 +327,7 @@ def test_a_broken_line_is_named_before_anything_is_labelled_behind_it(
 
 
 def test_the_contact_sheet_shows_the_box_and_the_crop(tmp_path: Path) -> None:
-    from shotcrop_train.pseudo_report import Tally, draw_sheet
+    from shotcrop_train.pseudo.report import Tally, draw_sheet
 
     Image.new("RGB", (100, 100), (0, 160, 0)).save(tmp_path / "green.png")
     shot = {

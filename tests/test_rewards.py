@@ -14,10 +14,10 @@ from shotcrop_cli.geometry import to_permille
 from shotcrop_cli.model.large.answer import CoordSpace, render
 from shotcrop_cli.model.large.prompts import instruction
 from shotcrop_cli.shots import FULL_FRAME, SHOT_TYPES, Answer, Box, Composition, Grounding, NoSubject, Reasoning, Shot
-from shotcrop_train import rewards
-from shotcrop_train.captions import word_fit
-from shotcrop_train.contract import TextContract
-from shotcrop_train.rewards import (
+from shotcrop_train.data.captions import word_fit
+from shotcrop_train.data.contract import TextContract
+from shotcrop_train.rewards import terms
+from shotcrop_train.rewards.terms import (
     CinemaWeights,
     Evidence,
     Opinion,
@@ -86,7 +86,7 @@ def values(terms: Terms) -> dict[str, float | None]:
 
 
 def test_doctests_hold() -> None:
-    assert doctest.testmod(rewards).failed == 0
+    assert doctest.testmod(terms).failed == 0
 
 
 @pytest.mark.parametrize("weights", [PaperWeights(), CinemaWeights()])

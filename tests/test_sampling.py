@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from shotcrop_cli.model.nano.grammar import END
 from shotcrop_cli.shots import Composition, NoSubject
-from shotcrop_train.contract import GrammarContract
+from shotcrop_train.data.contract import GrammarContract
 from shotcrop_train.nano.sampling import GrammarMask, hold_to_grammar
 from training import tiny_model
 

@@ -13,13 +13,13 @@ from shotcrop_cli.commands.train import train_command
 from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.evaluation.dataset import read_dataset
 from shotcrop_cli.model.nano import grammar
-from shotcrop_train.augmentation import Augmentation
-from shotcrop_train.contract import GrammarContract
-from shotcrop_train.data import Mixture, NanoCollator
-from shotcrop_train.models import ModelRecipe, load_base, load_nano
+from shotcrop_train.checkpoints import ModelRecipe, load_base, load_nano
+from shotcrop_train.data.augmentation import Augmentation
+from shotcrop_train.data.contract import GrammarContract
+from shotcrop_train.data.mixture import Mixture, NanoCollator
+from shotcrop_train.data.samples import empty_samples, expert_samples, held_back, proposal_samples, split
 from shotcrop_train.nano.network import vocabulary_of
 from shotcrop_train.recipe import DataRecipe, Optimisation, Schedule, SftRecipe, load_recipe
-from shotcrop_train.samples import empty_samples, expert_samples, held_back, proposal_samples, split
 from shotcrop_train.sft import read_training_set, train
 from training import NO_AUGMENTATION, save_tiny_model, tiny_model, write_dataset
 

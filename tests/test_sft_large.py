@@ -15,10 +15,10 @@ import vlm
 from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.evaluation.bootstrap import MEASURES
 from shotcrop_train import sft
-from shotcrop_train.data import Mixture, TextCollator
-from shotcrop_train.models import Base, ModelRecipe, load_base, teach
+from shotcrop_train.checkpoints import Base, ModelRecipe, load_base, teach
+from shotcrop_train.data.mixture import Mixture, TextCollator
+from shotcrop_train.data.samples import Sample
 from shotcrop_train.recipe import DataRecipe, Optimisation, Schedule, SftRecipe, load_recipe
-from shotcrop_train.samples import Sample
 from training import NO_AUGMENTATION, write_dataset
 
 RECIPE = SftRecipe(

@@ -10,8 +10,9 @@ import pytest
 from click.testing import CliRunner
 
 from shotcrop_cli.commands.train import train_command
-from shotcrop_train import provenance, sft
+from shotcrop_train import sft
 from shotcrop_train.recipe import SftRecipe
+from shotcrop_train.runs import provenance
 
 COMMANDS = ("sft", "pseudo-label", "ssft", "grpo", "run", "check-data", "import-data")
 

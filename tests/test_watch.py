@@ -12,9 +12,9 @@ from PIL import Image
 from shotcrop_cli.errors import AnswerError
 from shotcrop_cli.evaluation.dataset import read_dataset
 from shotcrop_cli.shots import SHOT_TYPES, Answer, Box, Composition, Grounding, NoSubject, Shot
-from shotcrop_train.curves import Panel, draw_curves
-from shotcrop_train.runlog import RunLog, read_log
-from shotcrop_train.watch import answer, watch
+from shotcrop_train.runs.curves import Panel, draw_curves
+from shotcrop_train.runs.log import RunLog, read_log
+from shotcrop_train.runs.validation import answer, watch
 from training import write_dataset
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 from transformers import LlamaConfig
 
-from shotcrop_train.augmentation import Augmentation
+from shotcrop_train.data.augmentation import Augmentation
 from shotcrop_train.nano import NanoConfig, NanoForConditionalGeneration, NanoImageProcessor, NanoProcessor
 from shotcrop_train.nano.network import vocabulary_of
 from shotcrop_train.nano.processing import train_tokenizer

@@ -33,19 +33,19 @@ from trl import GRPOConfig, GRPOTrainer
 
 from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.evaluation.dataset import read_dataset
-from shotcrop_train import provenance
-from shotcrop_train.composer import TorchComposer
-from shotcrop_train.curves import Panel, draw_curves
-from shotcrop_train.examiner import RewardRecipe, prepare
-from shotcrop_train.finals import save_final
-from shotcrop_train.models import NANO, Base, ModelRecipe, complete_head, freeze_vision, load_base, peft_config
+from shotcrop_train.checkpoints import NANO, Base, ModelRecipe, complete_head, freeze_vision, load_base, peft_config
+from shotcrop_train.data.samples import split
 from shotcrop_train.nano.sampling import GrammarMask, hold_to_grammar
-from shotcrop_train.pool import GrpoData, Pool, read_hard_cases
 from shotcrop_train.recipe import Schedule
-from shotcrop_train.runlog import LOG, RunLog
-from shotcrop_train.samples import split
+from shotcrop_train.rewards.photo_pool import GrpoData, Pool, read_hard_cases
+from shotcrop_train.rewards.reward_function import RewardRecipe, prepare
+from shotcrop_train.runs import provenance
+from shotcrop_train.runs.curves import Panel, draw_curves
+from shotcrop_train.runs.final_model import save_final
+from shotcrop_train.runs.log import LOG, RunLog
+from shotcrop_train.runs.validation import watch
 from shotcrop_train.sft import CURVES
-from shotcrop_train.watch import watch
+from shotcrop_train.torch_composer import TorchComposer
 
 WITHOUT_VARIANCE = 1e-2
 """A group whose advantages all stay below has rewards that differ by less than a millionth: rounding [O]."""

@@ -17,8 +17,8 @@ from dataclasses import dataclass, field, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from shotcrop_train import provenance
 from shotcrop_train.recipe import RECIPES, build, load_recipe, read_toml
+from shotcrop_train.runs import provenance
 
 PIPELINES = RECIPES / "pipelines"
 KINDS = ("sft", "pseudo-label", "ssft", "grpo", "export")

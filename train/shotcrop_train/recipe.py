@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from shotcrop_cli.errors import ShotcropError
-from shotcrop_train.augmentation import Augmentation
-from shotcrop_train.models import ModelRecipe
+from shotcrop_train.checkpoints import ModelRecipe
+from shotcrop_train.data.augmentation import Augmentation
 from shotcrop_train.nano.loss import LossWeights
 
 if sys.version_info >= (3, 11):

@@ -37,13 +37,7 @@ from trl import SFTConfig, SFTTrainer
 
 from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.evaluation.dataset import Record, read_dataset
-from shotcrop_train import provenance
-from shotcrop_train.composer import TorchComposer
-from shotcrop_train.contract import GrammarContract
-from shotcrop_train.curves import draw_curves
-from shotcrop_train.data import Mixture, NanoCollator, TextCollator
-from shotcrop_train.finals import save_final
-from shotcrop_train.models import (
+from shotcrop_train.checkpoints import (
     NANO,
     TEXT,
     Base,
@@ -53,15 +47,21 @@ from shotcrop_train.models import (
     peft_config,
     teach,
 )
+from shotcrop_train.data.contract import GrammarContract
+from shotcrop_train.data.mixture import Mixture, NanoCollator, TextCollator
+from shotcrop_train.data.samples import Sample, empty_samples, expert_samples, held_back, proposal_samples, split
 from shotcrop_train.nano import NanoConfig, NanoForConditionalGeneration, NanoImageProcessor, NanoProcessor
 from shotcrop_train.nano.configuration import default_text_config
 from shotcrop_train.nano.network import vocabulary_of
 from shotcrop_train.nano.processing import train_tokenizer
 from shotcrop_train.nano.trainer import GroundedTrainer
 from shotcrop_train.recipe import DataRecipe, SftRecipe
-from shotcrop_train.runlog import LOG, RunLog
-from shotcrop_train.samples import Sample, empty_samples, expert_samples, held_back, proposal_samples, split
-from shotcrop_train.watch import watch
+from shotcrop_train.runs import provenance
+from shotcrop_train.runs.curves import draw_curves
+from shotcrop_train.runs.final_model import save_final
+from shotcrop_train.runs.log import LOG, RunLog
+from shotcrop_train.runs.validation import watch
+from shotcrop_train.torch_composer import TorchComposer
 
 CURVES = "curves.png"
 EXPERT_CAPTION_REPEATS = 4

@@ -22,10 +22,10 @@ from transformers import set_seed
 from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.evaluation.dataset import read_dataset
 from shotcrop_cli.shots import SHOT_TYPES
-from shotcrop_train import provenance
-from shotcrop_train.pseudo_report import SUMMARY
+from shotcrop_train.data.samples import Sample, expert_samples
+from shotcrop_train.pseudo.report import SUMMARY
 from shotcrop_train.recipe import SftRecipe
-from shotcrop_train.samples import Sample, expert_samples
+from shotcrop_train.runs import provenance
 from shotcrop_train.sft import dataset_folders, fit, load_start, read_training_set
 
 EXPERT, PSEUDO = "expert", "pseudo"

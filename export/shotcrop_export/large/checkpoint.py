@@ -12,8 +12,8 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 from shotcrop_cli.errors import ModelError
 from shotcrop_cli.model.large.answer import CoordSpace
 from shotcrop_cli.model.large.manifest import Family
-from shotcrop_train.contract import TextContract
-from shotcrop_train.models import ADAPTER, ModelRecipe, load_base
+from shotcrop_train.checkpoints import ADAPTER, ModelRecipe, load_base
+from shotcrop_train.data.contract import TextContract
 from shotcrop_train.nano.configuration import MODEL_TYPE
 
 _BICUBIC = 3

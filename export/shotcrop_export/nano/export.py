@@ -35,9 +35,9 @@ from shotcrop_export.nano.graphs import GrownDecoder, InPlaceDecoder, VisionGrap
 from shotcrop_export.nano.quantise import Agreement, answers_of, compare, quantise, seen
 from shotcrop_export.nano.verify import Difference, verify
 from shotcrop_export.record import OPSET, put_in_place, trace, versions, write_record
-from shotcrop_train.confidence import Curve, calibrate
-from shotcrop_train.models import load_nano
+from shotcrop_train.checkpoints import load_nano
 from shotcrop_train.nano import NanoForConditionalGeneration, NanoProcessor
+from shotcrop_train.nano.confidence import Curve, calibrate
 from shotcrop_train.nano.lexicon import Lexicon, fit_lexicon
 from shotcrop_train.nano.network import vocabulary_of
 
@@ -48,7 +48,7 @@ HALF_FROM = 1024
 """Weights with at least this many values are stored in half precision; the small rest is not worth a Cast node [O]."""
 
 
-def export(
+def export_nano(
     checkpoint: Path,
     target: Path,
     photos: Sequence[Path],

@@ -117,8 +117,8 @@ def _exported(model: str | None, device: str) -> Composer:
 
 def _trained(checkpoint: Path, batch_size: int) -> Composer:
     try:
-        from shotcrop_train.composer import TorchComposer
-        from shotcrop_train.models import ModelRecipe, load_base
+        from shotcrop_train.checkpoints import ModelRecipe, load_base
+        from shotcrop_train.torch_composer import TorchComposer
     except ModuleNotFoundError as error:
         raise ShotcropError(
             f"checkpoints need the package '{error.name}'", hint="pip install 'shotcrop-cli[train]'"

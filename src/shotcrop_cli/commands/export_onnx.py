@@ -133,7 +133,7 @@ def export_onnx_command(
         from shotcrop_export.large.checkpoint import is_large
         from shotcrop_export.large.export import LargeOptions, export_large
         from shotcrop_export.large.verify import LargeDifference
-        from shotcrop_export.nano.export import export
+        from shotcrop_export.nano.export import export_nano
         from shotcrop_export.nano.verify import Difference
     except ModuleNotFoundError as error:
         raise ShotcropError(
@@ -163,7 +163,7 @@ def export_onnx_command(
             raise ShotcropError("scores are calibrated by two looks", hint="leave --no-mirror or --calibrate-on out")
         held = read_dataset(calibrate_on) if calibrate_on else ()
         told = [record for folder in words_from for record in read_dataset(folder)]
-        bundle, difference = export(
+        bundle, difference = export_nano(
             checkpoint, out, chosen, name or "shotcrop-nano", captions, mirror, held, caching, int8, told
         )
         tied = ""

@@ -163,7 +163,7 @@ def run_command(recipe_name: str, data: Path, output: Path, offline: bool) -> No
 def check_data_command(dataset: Path) -> None:
     """Say what is wrong with DATASET, a folder of photos with a metadata.jsonl."""
     with _named_remedy():
-        from shotcrop_train.check_data import check
+        from shotcrop_train.data.check_data import check
     findings = check(dataset)
     for finding in findings:
         result(str(finding))
@@ -191,7 +191,7 @@ def import_data_command(coco: Path | None, answers: Path | None, photos: Path, o
         raise click.UsageError("give one of --coco and --answers")
     with _named_remedy():
         from shotcrop_cli.model.large.answer import CoordSpace
-        from shotcrop_train.importer import import_answers, import_coco
+        from shotcrop_train.data.importer import import_answers, import_coco
 
         if coco is not None:
             made = import_coco(coco, photos, output)
@@ -215,7 +215,7 @@ def _named_remedy() -> Iterator[None]:
 def _training(output: Path) -> Iterator[Callable[[Path], None]]:
     """Run a stage: mark it finished with what it made, print that, and print it alike when it was complete before."""
     with _named_remedy():
-        from shotcrop_train import provenance
+        from shotcrop_train.runs import provenance
 
         def finish(made: Path) -> None:
             provenance.finish(output, made)

@@ -46,7 +46,7 @@ def stages(offline: bool) -> Mapping[str, Stage]:
     def grpo(stage: Any, made: Made, data: Path, output: Path) -> Path:
         from shotcrop_train import grpo
         from shotcrop_train.pipeline import stage_recipe
-        from shotcrop_train.pseudo_report import HARD
+        from shotcrop_train.pseudo.report import HARD
 
         hard = Path(made(stage.hard)) / HARD if stage.hard else None
         recipe = stage_recipe(stage, grpo.GrpoRecipe)
@@ -54,9 +54,9 @@ def stages(offline: bool) -> Mapping[str, Stage]:
 
     def export(stage: Any, made: Made, data: Path, output: Path) -> Path:
         from shotcrop_cli.evaluation.dataset import read_dataset
-        from shotcrop_export.nano.export import export
-        from shotcrop_train import provenance
-        from shotcrop_train.samples import held_back
+        from shotcrop_export.nano.export import export_nano
+        from shotcrop_train.data.samples import held_back
+        from shotcrop_train.runs import provenance
 
         photos, start = data / stage.photos, made(stage.start)
         captioned = [data / name for name in stage.words]
@@ -66,7 +66,7 @@ def stages(offline: bool) -> Mapping[str, Stage]:
         target = output / "model"
         told = [record for folder in captioned for record in read_dataset(folder)]
         calibration = records if stage.calibrate else ()
-        export(Path(start), target, verified, calibration=calibration, int8=stage.int8, told=told)
+        export_nano(Path(start), target, verified, calibration=calibration, int8=stage.int8, told=told)
         return target
 
     return {"sft": sft, "pseudo-label": pseudo_label, "ssft": ssft, "grpo": grpo, "export": export}

@@ -24,9 +24,9 @@ from shotcrop_cli.captions.rules import BIKE, CHILD, GRASS, INDOORS, OUTDOORS, S
 from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.evaluation.dataset import Record
 from shotcrop_cli.model.nano.preprocess import pixel_values, squash
+from shotcrop_train.data.samples import held_back, load_pixels
 from shotcrop_train.nano.modelling import NanoForConditionalGeneration
 from shotcrop_train.nano.tower import pooled
-from shotcrop_train.samples import held_back, load_pixels
 
 Floats = NDArray[np.float64]
 

@@ -1,8 +1,8 @@
 """Sampling of the compact model within its grammar, for the rollouts of stage 3.
 
 Left to itself at temperature 1 the model leaves its grammar in more than half of all answers: a slight chance at each
-token adds up over eighty. At run time a mask prevents that (`shotcrop_cli.model.nano.generate`). The same mask holds here,
-or the reward would be about slips that can never happen, and the loss reads the masked probabilities too, which are
+token adds up over eighty. At run time a mask prevents that (`shotcrop_cli.model.nano.generate`). The same mask holds
+here, or the reward would be about slips that can never happen, and the loss reads the masked probabilities too, which are
 those that the answers were sampled from [O].
 """
 

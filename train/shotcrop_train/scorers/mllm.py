@@ -15,7 +15,7 @@ from PIL import Image
 
 from shotcrop_cli.errors import ExitCode, ShotcropError
 from shotcrop_cli.shots import Shot, ShotType
-from shotcrop_train.models import TEXT, Base, ModelRecipe, load_base
+from shotcrop_train.checkpoints import TEXT, Base, ModelRecipe, load_base
 from shotcrop_train.scorers import Judged, ScorerRecipe
 
 ITEMS = ("shot_type", "integrity", "composition", "story")

@@ -5,8 +5,8 @@
     decoder.onnx   embeddings, places and key-value cache -> logits and likeliest token behind each prompt, and cache
     rows.onnx      a layer's keys or values -> those of some rows of the batch
 
-How the decoder keeps its cache is in the manifest; see `shotcrop_cli.model.kv_cache`. A photo's answer stands behind its
-own prompt (in place) or behind what fills it up, which is masked (grown): prompts of any lengths share a batch.
+How the decoder keeps its cache is in the manifest; see `shotcrop_cli.model.kv_cache`. A photo's answer stands behind
+its own prompt (in place) or behind what fills it up, which is masked (grown): prompts of any lengths share a batch.
 Photos whose answers have ended leave it. Only visual tokens and token ids cross between a GPU and the host.
 """
 

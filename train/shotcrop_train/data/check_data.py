@@ -22,7 +22,7 @@ from shotcrop_cli.evaluation.joint_cuts import cuts_chin
 from shotcrop_cli.evaluation.metrics import FACE_INSIDE, FACE_SHOWN
 from shotcrop_cli.geometry import PERMILLE, visible_share
 from shotcrop_cli.shots import FACINGS, NATIVE_SCALES, SETTINGS, SHOT_TYPES, Composition, ShotType
-from shotcrop_train.photos import PhotoChecks, Remark, Severity
+from shotcrop_train.data.photo_checks import PhotoChecks, Remark, Severity
 
 ROW_FIELDS = (
     *("file_name", "source", "width", "height", "squashed"),

@@ -11,7 +11,7 @@ from PIL import Image, ImageEnhance
 
 from shotcrop_cli.geometry import clamp, flip, relative_to, to_pixels, union, visible_share
 from shotcrop_cli.shots import FULL_FRAME, Box, Reasoning
-from shotcrop_train.samples import Sample
+from shotcrop_train.data.samples import Sample
 
 MIRRORED = {"left": "right", "right": "left"}
 _SIDES = re.compile(r"\b(left|right)(?=\b|ward|most|hand)", re.IGNORECASE)

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from shotcrop_cli.evaluation.dataset import METADATA
-from shotcrop_train.samples import load_photo
+from shotcrop_train.data.samples import load_photo
 
 Severity = Literal["error", "warning", "note"]
 Remark = tuple[Severity, str]

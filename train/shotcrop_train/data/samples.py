@@ -11,8 +11,8 @@ from PIL import Image, ImageOps
 
 from shotcrop_cli.evaluation.dataset import Record
 from shotcrop_cli.shots import SHOT_TYPES, Box, Grounding, Reasoning
-from shotcrop_train import cinematographer
-from shotcrop_train.detections import ground, guess_aspect
+from shotcrop_train.data.grounding import ground, guess_aspect
+from shotcrop_train.pseudo import rule_based
 
 CACHE_SIDE = 352
 """Photos are kept in memory squashed to at most this many pixels a side: enough to zoom into 256 by a third."""
@@ -76,7 +76,7 @@ def proposal_samples(records: Iterable[Record], shot_weight: float) -> list[Samp
             continue
         aspect = guess_aspect(record.detections.faces) if record.squashed else record.aspect
         grounding = ground(record.detections, aspect)
-        boxes = cinematographer.propose(grounding, record.detections, aspect) or (None,) * len(SHOT_TYPES)
+        boxes = rule_based.propose(grounding, record.detections, aspect) or (None,) * len(SHOT_TYPES)
         captions = (record.captions, (), ())
         shots = tuple(ShotTarget(box, texts, shot_weight) for box, texts in zip(boxes, captions, strict=True))
         samples.append(Sample(record.path, _known_aspect(record), grounding, shots))

@@ -32,8 +32,8 @@ from shotcrop_cli.evaluation.joint_cuts import cuts_chin, joint_cuts
 from shotcrop_cli.evaluation.metrics import FACE_SHOWN
 from shotcrop_cli.geometry import ioa, iou, pixel_aspect, visible_share
 from shotcrop_cli.shots import SHOT_TYPES, Answer, Box, Composition, ShotType
-from shotcrop_train.captions import plain, words
-from shotcrop_train.detections import lead_face
+from shotcrop_train.data.captions import plain, words
+from shotcrop_train.data.grounding import lead_face
 
 
 @dataclass(frozen=True, slots=True)

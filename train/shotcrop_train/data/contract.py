@@ -25,7 +25,7 @@ from shotcrop_cli.shots import (
     Reasoning,
     Shot,
 )
-from shotcrop_train.samples import Sample
+from shotcrop_train.data.samples import Sample
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from shotcrop_cli.evaluation.dataset import METADATA
 from shotcrop_cli.geometry import clip, to_permille
 from shotcrop_cli.model.large.answer import CoordSpace, parse, shot_type
 from shotcrop_cli.shots import SHOT_TYPES, Box, Composition, NoSubject, Shot, ShotType
-from shotcrop_train.samples import load_photo
+from shotcrop_train.data.samples import load_photo
 
 STRAY_PIXELS = 2.0
 """A box may leave the photo by so much, as hand-drawn boxes do, and is cut to it [O]."""

@@ -10,9 +10,9 @@ from typing import Protocol
 from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.geometry import iou
 from shotcrop_cli.shots import SHOT_TYPES, Box, Composer, Composition, Shot
-from shotcrop_train import cinematographer
-from shotcrop_train.detections import ground
-from shotcrop_train.models import ModelRecipe, load_base
+from shotcrop_train.checkpoints import ModelRecipe, load_base
+from shotcrop_train.data.grounding import ground
+from shotcrop_train.pseudo import rule_based
 from shotcrop_train.scorers import Photo
 
 CINEMATOGRAPHER = "cinematographer"
@@ -47,7 +47,7 @@ class Cinematographer:
 
 def _by_rule(photo: Photo) -> Composition | None:
     grounding = ground(photo.detections, photo.aspect)
-    boxes = cinematographer.propose(grounding, photo.detections, photo.aspect)
+    boxes = rule_based.propose(grounding, photo.detections, photo.aspect)
     if boxes is None:
         return None
     return Composition(tuple(map(Shot, SHOT_TYPES, boxes)), grounding=grounding)
@@ -88,7 +88,7 @@ def load_proposers(
 def _load(name: str, recipe: ModelRecipe, batch_size: int, offline: bool) -> Proposer:
     if name == CINEMATOGRAPHER:
         return Cinematographer()
-    from shotcrop_train.composer import TorchComposer
+    from shotcrop_train.torch_composer import TorchComposer
 
     return Model(name, TorchComposer(load_base(name, recipe, offline=offline), batch_size))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from shotcrop_train.models import Base, ModelRecipe, load_base, peft_config
+from shotcrop_train.checkpoints import Base, ModelRecipe, load_base, peft_config
 
 FINAL = "final"
 ADAPTER = "adapter"

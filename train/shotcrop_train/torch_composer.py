@@ -13,7 +13,7 @@ from shotcrop_cli.model.nano import grammar
 from shotcrop_cli.model.nano.generate import Draft
 from shotcrop_cli.model.nano.preprocess import pixel_values, squash
 from shotcrop_cli.shots import SHOT_TYPES, Answer, Composition, ModelIdentity, NoSubject, Shot
-from shotcrop_train.models import NANO, Base
+from shotcrop_train.checkpoints import NANO, Base
 from shotcrop_train.nano.network import TorchNetwork, decoder_of
 
 ANSWER_TOKENS = 512

@@ -19,8 +19,8 @@ from shotcrop_cli.evaluation.bootstrap import HIT
 from shotcrop_cli.evaluation.dataset import Record
 from shotcrop_cli.geometry import iou
 from shotcrop_cli.shots import Composer, Composition
-from shotcrop_train.augmentation import Augmentation, augment
-from shotcrop_train.samples import expert_samples, held_back, load_pixels
+from shotcrop_train.data.augmentation import Augmentation, augment
+from shotcrop_train.data.samples import expert_samples, held_back, load_pixels
 
 VIEWS = 8
 """Variations of each photo; more of 57 photos add little that is new [O]."""

@@ -25,7 +25,7 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_res
 from shotcrop_cli.errors import ModelError
 from shotcrop_cli.model.large.answer import CoordSpace
 from shotcrop_cli.model.nano import grammar
-from shotcrop_train.contract import Contract, GrammarContract, TextContract
+from shotcrop_train.data.contract import Contract, GrammarContract, TextContract
 from shotcrop_train.nano import NanoForConditionalGeneration, NanoProcessor
 
 NANO, TEXT = "nano", "text"

@@ -11,10 +11,10 @@ from PIL import Image
 from shotcrop_cli.errors import PhotoError
 from shotcrop_cli.evaluation.dataset import Record
 from shotcrop_cli.shots import SHOT_TYPES, Composition, Grounding, Reasoning, ShotType
-from shotcrop_train.decision import Accepted, Calibration, Decision, Rule, Scores, best_of, decide
-from shotcrop_train.detections import guess_aspect
-from shotcrop_train.proposers import Proposal, Proposer, merge
-from shotcrop_train.samples import load_photo
+from shotcrop_train.data.grounding import guess_aspect
+from shotcrop_train.data.samples import load_photo
+from shotcrop_train.pseudo.decision import Accepted, Calibration, Decision, Rule, Scores, best_of, decide
+from shotcrop_train.pseudo.proposers import Proposal, Proposer, merge
 from shotcrop_train.scorers import Judged, Photo, Scorer
 from shotcrop_train.scorers.craft import breaks_geometry
 

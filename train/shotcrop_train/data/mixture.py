@@ -17,11 +17,11 @@ from trl.data_utils import apply_chat_template, prepare_multimodal_messages
 from trl.trainer.sft_trainer import DataCollatorForVisionLanguageModeling
 
 from shotcrop_cli.model.nano import grammar
-from shotcrop_train.augmentation import Augmentation, augment
-from shotcrop_train.contract import Contract
+from shotcrop_train.data.augmentation import Augmentation, augment
+from shotcrop_train.data.contract import Contract
+from shotcrop_train.data.samples import Sample, load_photo, load_pixels
 from shotcrop_train.nano.network import vocabulary_of
 from shotcrop_train.nano.processing import NanoProcessor
-from shotcrop_train.samples import Sample, load_photo, load_pixels
 
 IGNORED = -100
 """The label that carries no loss: torch's own `ignore_index`."""

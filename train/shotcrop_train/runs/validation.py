@@ -11,9 +11,9 @@ from shotcrop_cli.evaluation.dataset import Record
 from shotcrop_cli.evaluation.metrics import Case, evaluate, no_subject_rates
 from shotcrop_cli.geometry import iou
 from shotcrop_cli.shots import Answer, Composition, NoSubject
-from shotcrop_train.composer import TorchComposer
-from shotcrop_train.detections import ground
-from shotcrop_train.samples import load_photo, load_pixels
+from shotcrop_train.data.grounding import ground
+from shotcrop_train.data.samples import load_photo, load_pixels
+from shotcrop_train.torch_composer import TorchComposer
 
 PREFIX = "held_"
 

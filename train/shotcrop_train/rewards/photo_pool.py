@@ -15,10 +15,10 @@ from PIL import Image
 from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.evaluation.dataset import Record, read_row
 from shotcrop_cli.model.nano.preprocess import squash
-from shotcrop_train.detections import guess_aspect
-from shotcrop_train.models import Base
-from shotcrop_train.rewards import Evidence
-from shotcrop_train.samples import load_photo, load_pixels
+from shotcrop_train.checkpoints import Base
+from shotcrop_train.data.grounding import guess_aspect
+from shotcrop_train.data.samples import load_photo, load_pixels
+from shotcrop_train.rewards.terms import Evidence
 from shotcrop_train.scorers import Photo
 
 RECENT = 256

@@ -22,8 +22,8 @@ from shotcrop_cli.geometry import from_permille, to_pixels
 from shotcrop_cli.report.sheet import INK, PAPER, PENCIL, SHOT_COLOURS
 from shotcrop_cli.report.text import font_for, legible, line_height, shorten
 from shotcrop_cli.shots import SHOT_TYPES, Box, ShotType
-from shotcrop_train.decision import Rule
-from shotcrop_train.samples import load_photo
+from shotcrop_train.data.samples import load_photo
+from shotcrop_train.pseudo.decision import Rule
 
 HARD = "hard.jsonl"
 SUMMARY = "summary.json"

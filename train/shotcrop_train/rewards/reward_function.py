@@ -12,12 +12,12 @@ from PIL import Image
 
 from shotcrop_cli.evaluation.dataset import Record
 from shotcrop_cli.shots import FULL_FRAME, SHOT_TYPES, Answer, Composition, Shot, ShotType
-from shotcrop_train import rewards
-from shotcrop_train.captions import word_fit
-from shotcrop_train.decision import Calibration, calibrate
-from shotcrop_train.labeller import expert_figures
-from shotcrop_train.pool import Pool
-from shotcrop_train.rewards import CinemaWeights, Opinion, PaperWeights, TargetRatios, Terms
+from shotcrop_train.data.captions import word_fit
+from shotcrop_train.pseudo.decision import Calibration, calibrate
+from shotcrop_train.pseudo.labeller import expert_figures
+from shotcrop_train.rewards import terms
+from shotcrop_train.rewards.photo_pool import Pool
+from shotcrop_train.rewards.terms import CinemaWeights, Opinion, PaperWeights, TargetRatios, Terms
 from shotcrop_train.scorers import Judged, Scorer, ScorerRecipe, load_scorers
 
 SIDE = 1024
@@ -59,11 +59,11 @@ class RewardRecipe:
                 raise ValueError(f"{name} must be {' or '.join(known)}, not '{getattr(self, name)}'")
 
     @property
-    def rule(self) -> rewards.Preset:
+    def rule(self) -> terms.Preset:
         """The preset with its weights and target ratios."""
         if self.preset == "paper":
-            return partial(rewards.paper, weights=self.paper, targets=self.targets)
-        return partial(rewards.cinema, weights=self.cinema, targets=self.targets)
+            return partial(terms.paper, weights=self.paper, targets=self.targets)
+        return partial(terms.cinema, weights=self.cinema, targets=self.targets)
 
 
 Triple = tuple[float, float, float]

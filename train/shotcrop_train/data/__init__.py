@@ -1,0 +1,1 @@
+"""Training data: datasets, samples, augmentation, answer contracts, importers and checks."""

@@ -1,0 +1,1 @@
+"""Pseudo labels: who proposes them, who accepts them, and the report."""

@@ -1,0 +1,1 @@
+"""Rewards of stage 3, and the photos they are given for."""

@@ -1,0 +1,1 @@
+"""What a training run records: settings, log, curves, validation, final model."""
