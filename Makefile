@@ -16,7 +16,7 @@ DEV = $(VENV_TEST)/bin
 TORCH ?= torch==2.13.0
 
 PYTHON_CODE = src train export tests docs $(wildcard benchmarks)
-BENCHMARKS = $(addprefix benchmarks/,compose_latency.py start_up.py decode_limit.py crop_throughput.py peers.py up_to_date.py)
+BENCHMARKS = compose_latency start_up decode_limit crop_throughput peers up_to_date
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -54,14 +54,14 @@ format: $(VENV_TEST)/ready-to-test ## Lay the code out and repair what the linte
 	$(DEV)/ruff format $(PYTHON_CODE)
 
 bench: $(VENV_TEST)/ready-to-bench ## Time it beside its limits, other codecs and other croppers, some 10 minutes
-	@for script in $(BENCHMARKS); do echo "$$script"; $(DEV)/python $$script || exit 1; done
+	@for name in $(BENCHMARKS); do echo "$$name"; $(DEV)/python -m benchmarks.speed.$$name || exit 1; done
 
 reliability: $(VENV_TEST)/ready-to-test ## Kill, starve and feed it as docs/reliability.md says, some 20 minutes
-	$(DEV)/python benchmarks/reliability.py --markdown docs/reliability.md
+	PYTHONPATH=tests $(DEV)/python -m benchmarks.reliability.reliability --markdown docs/reliability.md
 
 bench-quality: $(VENV_TEST)/ready-to-test ## Score the default model beside baselines: DATA=path, other MODEL=, OUT=runs/quality
 	$(call need,DATA)
-	$(DEV)/python benchmarks/quality.py "$(DATA)" $(if $(MODEL),--model "$(MODEL)") $(if $(OUT),--out "$(OUT)")
+	$(DEV)/python -m benchmarks.quality.quality "$(DATA)" $(if $(MODEL),--model "$(MODEL)") $(if $(OUT),--out "$(OUT)")
 
 train-nano: $(VENV_TEST)/ready-to-test ## Train and export the default model into runs/nano, going on where it was cut: DATA=path
 	$(call need,DATA)

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 
 from shotcrop_cli.shots import Box
 
-PHOTOS = Path(__file__).parent.parent / "examples" / "photos"
+PHOTOS = Path(__file__).parents[1] / "examples" / "photos"
 FACES = {
     "astronaut.jpg": Box(0.37, 0.17, 0.52, 0.36),
     "camera.jpg": Box(0.36, 0.24, 0.50, 0.37),

@@ -2,8 +2,8 @@
 
 Left to itself at temperature 1 the model leaves its grammar in more than half of all answers: a slight chance at each
 token adds up over eighty. At run time a mask prevents that (`shotcrop_cli.model.nano.generate`). The same mask holds
-here, or the reward would be about slips that can never happen, and the loss reads the masked probabilities too, which are
-those that the answers were sampled from [O].
+here, or the reward would be about slips that can never happen, and the loss reads the masked probabilities too, which
+are those that the answers were sampled from [O].
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """A rule-based cinematographer: proposes a triple from the lead's head and body.
 
 It frames by `shotcrop_cli.evaluation.composition_rules`: heads and chins stay whole, headroom, waist to mid-thigh for
-the medium shot, head and shoulders for the close-up, near 4:3 or 3:4. All lengths are in heights of the head, measured in
-pixels so that they mean the same in either direction; the constants lie near the medians of the expert triples of the
-training split [O]. On that split the proposals agree with the experts at a mean IoU of .692 where the expert's
+the medium shot, head and shoulders for the close-up, near 4:3 or 3:4. All lengths are in heights of the head, measured
+in pixels so that they mean the same in either direction; the constants lie near the medians of the expert triples of
+the training split [O]. On that split the proposals agree with the experts at a mean IoU of .692 where the expert's
 close-up says who leads, of .665 where the detections alone do.
 """
 

@@ -1,0 +1,1 @@
+"""Measurements: speed, quality and reliability. Run one with `python -m benchmarks.benchmarks.speed.start_up`."""

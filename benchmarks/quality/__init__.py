@@ -1,0 +1,1 @@
+"""How good the crops of a model are, beside baselines."""

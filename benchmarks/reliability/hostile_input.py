@@ -1,0 +1,83 @@
+"""Runs over photos that are hostile, or many."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import shutil
+from collections import Counter
+from pathlib import Path
+
+from PIL import Image
+
+from benchmarks.reliability.crop_runs import CropRun, crop, make_photos, temporaries, tree, unexpected
+from benchmarks.reliability.finding import Finding
+from corpora.hostile_photos import write_corpus
+
+_MEMORY_RATIO = 1.2
+"""How much more memory ten times as many photos may take."""
+_LONGEST_SILENCE = 30.0
+"""Seconds in which a run must tell of at least one photo; the largest that are read take some [O]."""
+
+
+def fuzz(scratch: Path, count: int, keep: Path) -> Finding:
+    """Run once over hostile files; those that a promise was broken on are kept."""
+    photos, output = scratch / "hostile", scratch / "from-hostile"
+    expected = write_corpus(photos, count)
+    ended = CropRun("crop", photos, "-o", output, "--json", "--follow-symlinks", "--log-file", scratch / "log").end()
+    wrong = unexpected(ended, (0, 1))
+    records = {record["source"]: record for record in ended.records}
+    told = Counter(record["source"] for record in ended.records)
+    suspects = {path for path in expected if told[str(path)] != 1}
+    wrong += [f"{path.name}: has {told[str(path)]} records" for path in sorted(suspects)]
+    wrong += [f"{path}: was never asked for" for path in told.keys() - set(map(str, expected))]
+    for source, record in records.items():
+        if "unforeseen" in (record["reason"] or ""):
+            wrong.append(f"{Path(source).name}: {record['reason']}")
+            suspects.add(Path(source))
+        wrong += [f"{crop}: cannot be opened" for crop in record["crops"] if not _opens(Path(crop))]
+    wrong += temporaries(tree(output))
+    if ended.silence[0] > _LONGEST_SILENCE:
+        wrong.append(f"{ended.silence[0]:.0f} s of silence before {ended.silence[1]!r}")
+    for path in filter(Path.is_file, suspects):
+        keep.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, keep)
+    states = Counter(record["status"] for record in records.values())
+    slow = re.search(r'\d{4}-([^/"]+)"', ended.silence[1].decode())
+    found = (
+        f"{', '.join(f'{number} {state}' for state, number in states.most_common())}, one record each, none "
+        f"unforeseen; {ended.seconds:.0f} s, slowest {ended.silence[0]:.1f} s"
+        f"{f' (`{slow[1]}`)' if slow else ''}; peak memory {ended.peak_mb:.0f} MB"
+    )
+    return Finding("Damaged, lying and hostile files in one run", f"{len(expected)} files", found, tuple(wrong))
+
+
+def _opens(path: Path) -> bool:
+    try:
+        with Image.open(io.BytesIO(path.read_bytes())) as image:
+            image.load()
+    except Exception:
+        return False
+    return True
+
+
+def bound_memory(scratch: Path, few: int) -> Finding:
+    """Compare the peak memory of runs over some photos and over ten times as many."""
+    originals = make_photos(scratch / "originals", 20)
+    wrong: list[str] = []
+    peaks = []
+    for count in (few, 10 * few):
+        photos, output = scratch / f"photos{count}", scratch / f"shots{count}"
+        photos.mkdir()
+        for index in range(count):
+            os.link(originals[index % len(originals)], photos / f"{index:05}.jpg")
+        ended = crop(photos, output).end()
+        wrong += unexpected(ended, (0,))
+        peaks.append(ended.peak_mb)
+        shutil.rmtree(output)
+    ratio = peaks[1] / peaks[0]
+    if ratio > _MEMORY_RATIO:
+        wrong.append(f"{peaks[1]:.0f} MB for ten times the photos that took {peaks[0]:.0f} MB")
+    found = f"peak memory {peaks[0]:.0f} MB and {peaks[1]:.0f} MB: {ratio:.2f} times, at most {_MEMORY_RATIO} allowed"
+    return Finding(f"{few} photos, then {10 * few}", "1 run each", found, tuple(wrong))

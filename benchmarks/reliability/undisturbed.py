@@ -1,0 +1,73 @@
+"""Photos, and what a run makes of them that nobody disturbs."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.reliability.crop_runs import (
+    Tree,
+    crop,
+    different,
+    half_done,
+    make_photos,
+    temporaries,
+    torn,
+    tree,
+    unexpected,
+)
+
+OTHER_LOOK = ("--quality", "60")
+
+
+@dataclass(frozen=True, slots=True)
+class Library:
+    """Photos, and what an uninterrupted run makes of them.
+
+    Args:
+        photos: Their folder.
+        reference: The finished tree.
+        other: The finished tree of `OTHER_LOOK`.
+        seconds: How long a run takes.
+        recut_seconds: How long a run takes that only cuts anew.
+        size_bytes: What the finished tree takes.
+    """
+
+    photos: Path
+    reference: Tree
+    other: Tree
+    seconds: float
+    recut_seconds: float
+    size_bytes: int
+
+
+def make_library(scratch: Path, count: int) -> Library:
+    """Make photos in a folder and crop them without any trouble, twice."""
+    photos, output = scratch / "photos", scratch / "reference"
+    make_photos(photos, count)
+    finish(photos, output)  # warms the caches
+    shutil.rmtree(output)
+    reference, seconds = finish(photos, output)
+    size = sum(path.stat().st_size for path in output.rglob("*") if path.is_file())
+    other, _ = finish(photos, scratch / "other", *OTHER_LOOK)
+    _, recut_seconds = finish(photos, output, *OTHER_LOOK)
+    return Library(photos, reference, other, seconds, recut_seconds, size)
+
+
+def finish(photos: Path, output: Path, *flags: str) -> tuple[Tree, float]:
+    """Run; return the tree and the seconds it took."""
+    ended = crop(photos, output, *flags).end()
+    if wrong := unexpected(ended, (0,)):
+        raise RuntimeError(f"a run that nobody disturbed: {wrong}")
+    return tree(output), ended.seconds
+
+
+def completed(library: Library, output: Path) -> list[str]:
+    """Run undisturbed; return what is wrong with the tree then."""
+    return unexpected(crop(library.photos, output).end(), (0,)) + different(tree(output), library.reference)
+
+
+def not_clean(now: Tree, reference: Tree) -> list[str]:
+    """Return what a run that could still tidy up should not have left."""
+    return torn(now, reference) + half_done(now, reference) + temporaries(now)

@@ -1,0 +1,1 @@
+"""How fast shotcrop is, beside named limits and peers."""

@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import configparser
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from shotcrop_cli.cli.config import ConfigFile, defaults, key_of, read_file
+from shotcrop_cli.library.atomic_write import NewFile, put_in_place
+from shotcrop_cli.main import COMMANDS, cli
+
+ROOT = Path(__file__).parents[3]
+DOCS = ROOT / "docs"
+PAGES = sorted([ROOT / "README.md", ROOT / "MODEL_CARD.md", *DOCS.glob("*.md")])
+_SHOTCROP = re.compile(r"(?:^|[\s/(])shotcrop\s+(?=[a-z-])")
+_PLACEHOLDER = re.compile(r"[A-Z_]+|\[[A-Z. ]+\]|\.\.\.")
+
+
+def _blocks(page: Path) -> Iterator[tuple[str, str]]:
+    """Yield the language and the text of each block of code."""
+    for block in re.finditer(r"^```(\w*)\n(.*?)^```", page.read_text("utf-8"), re.MULTILINE | re.DOTALL):
+        yield block[1], block[2]
+
+
+def _command_lines(page: Path) -> Iterator[list[str]]:
+    """Yield the arguments of each `shotcrop` in the code of a page, up to where the shell goes on."""
+    for language, text in _blocks(page):
+        for line in text.replace("\\\n", " ").splitlines() if language in ("bash", "cron", "ini") else ():
+            for match in _SHOTCROP.finditer(line):
+                lexer = shlex.shlex(line[match.end() :], posix=True, punctuation_chars=True)
+                lexer.whitespace_split = True
+                words = list(lexer)
+                ends = (i for i, word in enumerate(words) if set(word) <= set("|&;<>()"))
+                yield words[: next(ends, len(words))]
+
+
+LINES = [pytest.param(line, id=f"{page.name}: {' '.join(line)}") for page in PAGES for line in _command_lines(page)]
+
+
+def _context_of(words: list[str]) -> tuple[click.Context, list[str]]:
+    """Return the context of the command that words name, and the words that are left for it."""
+    context, left = click.Context(cli, info_name="shotcrop"), list(words)
+    while isinstance(group := context.command, click.Group):
+        name = left.pop(0)
+        command = group.get_command(context, name)
+        assert command is not None, f"there is no command {name}"
+        context = click.Context(command, info_name=name, parent=context)
+    return context, left
+
+
+def test_the_pages_have_command_lines() -> None:
+    assert len(LINES) > 10
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_each_command_line_of_the_docs_is_one_that_shotcrop_takes(line: list[str]) -> None:
+    context, words = _context_of(line)
+    given, left, _ = context.command.make_parser(context).parse_args(words)
+    assert left == []
+    for param in context.command.params:
+        value = given.get(str(param.name))
+        if not isinstance(value, (str, list)) or isinstance(param.type, click.Path):
+            continue  # no paths of ours
+        values = value if isinstance(value, list) else [value]
+        if not any(_PLACEHOLDER.fullmatch(each) for each in values):
+            param.type_cast_value(context, value)
+
+
+def test_the_reference_is_what_the_commands_say() -> None:
+    printed = subprocess.run([sys.executable, DOCS / "cli.py"], capture_output=True, check=True).stdout
+    assert (DOCS / "cli.md").read_bytes() == printed, "run: python docs/cli.py > docs/cli.md"
+
+
+def test_each_table_of_the_docs_is_a_configuration_that_shotcrop_takes(tmp_path: Path) -> None:
+    texts = [text for language, text in _blocks(DOCS / "configuration.md") if language == "toml"]
+    assert texts
+    for text in texts:
+        path = tmp_path / "shotcrop.toml"
+        path.write_text(text, "utf-8")
+        file = read_file(path)
+        for words in _tables(file):
+            context, _ = _context_of(words)
+            assert defaults([file], context)
+
+
+def _tables(file: ConfigFile) -> Iterator[list[str]]:
+    for name, table in file.tables.items():
+        if name == "train":
+            yield from ([name, stage] for stage in table)
+        else:
+            yield [name]
+
+
+def test_crontab_lines_have_five_fields_and_a_command() -> None:
+    lines = [
+        line for language, text in _blocks(DOCS / "deployment.md") if language == "cron" for line in text.splitlines()
+    ]
+    jobs = [line.split() for line in lines if not re.match(r"[A-Z]+=", line)]
+    assert jobs
+    for job in jobs:
+        assert all(re.fullmatch(r"[\d*/,-]+", field) for field in job[:5])
+        assert "shotcrop" in job
+        assert not any("%" in word for word in job)
+
+
+def test_units_can_be_read_and_run_shotcrop() -> None:
+    units = []
+    for language, text in _blocks(DOCS / "deployment.md"):
+        if language == "ini":
+            units.append(unit := configparser.ConfigParser(interpolation=None))
+            unit.read_string(text)
+    service, timer = units
+    assert service["Service"]["ExecStart"].startswith("/usr/local/bin/shotcrop crop ")
+    assert "OnCalendar" in timer["Timer"]
+
+
+def test_each_flag_and_argument_has_its_own_key() -> None:
+    for name in COMMANDS:
+        command = cli.get_command(click.Context(cli), name)
+        assert command is not None
+        keys = [key_of(param) for param in command.params]
+        assert len(keys) == len(set(keys))
+
+
+def _complete(**environment: str) -> str:
+    return subprocess.run(
+        [sys.executable, "-c", "from shotcrop_cli.main import main; main()"],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_shell_gets_its_completion(shell: str) -> None:
+    assert "_SHOTCROP_COMPLETE" in _complete(_SHOTCROP_COMPLETE=f"{shell}_source")
+
+
+@pytest.mark.parametrize(
+    ("words", "completed"), [("shotcrop cr", "plain,crop\n"), ("shotcrop crop --qual", "plain,--quality\n")]
+)
+def test_completion_knows_commands_and_flags(words: str, completed: str) -> None:
+    place = str(words.count(" "))
+    assert _complete(_SHOTCROP_COMPLETE="bash_complete", COMP_WORDS=words, COMP_CWORD=place) == completed
+
+
+def test_files_are_made_under_the_umask_of_the_run(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        put_in_place([NewFile(tmp_path / "a" / "b", b"")], root=tmp_path)
+    finally:
+        os.umask(before)
+    assert (tmp_path / "a").stat().st_mode & 0o777 == 0o750
+    assert (tmp_path / "a" / "b").stat().st_mode & 0o777 == 0o640

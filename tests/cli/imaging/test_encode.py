@@ -1,0 +1,473 @@
+import functools
+import io
+import os
+import stat
+from dataclasses import replace
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+import pytest
+from PIL import ExifTags, Image, JpegImagePlugin
+from test_iptc import KEPT, data_set
+from test_raw import dng
+from test_thumbnail import PROFILES
+from test_xmp import packet
+
+from conftest import SWAPPED_PROFILE, jpeg_bytes, open_image, picture, rich_exif, write_photo
+from shotcrop_cli.errors import PhotoError
+from shotcrop_cli.imaging.decode import Photo, decode, read_source
+from shotcrop_cli.imaging.encode import encode_crop
+from shotcrop_cli.imaging.formats import JPEG, PNG, TIFF, CropFormat, written_as
+from shotcrop_cli.imaging.metadata.policy import Comment, Metadata, MetadataPolicy
+from shotcrop_cli.imaging.thumbnail import thumbnail
+from shotcrop_cli.shots import PixelBox
+
+_BOX = PixelBox(10, 20, 60, 40)
+_CORNERS = (10, 20, 70, 60)
+
+
+_FORMATS = [CropFormat.JPEG, CropFormat.PNG, CropFormat.WEBP, CropFormat.AVIF, CropFormat.TIFF]
+
+
+def _cut(
+    photo: Photo,
+    form: CropFormat = CropFormat.SAME,
+    policy: MetadataPolicy = MetadataPolicy.SAFE,
+    max_size: int | None = None,
+) -> Image.Image:
+    """Return a crop as anyone would open it."""
+    crop = encode_crop(photo, _BOX, form=form, quality=95, policy=policy, max_size=max_size)
+    image = Image.open(io.BytesIO(crop.content))
+    image.load()
+    assert image.size == (crop.width, crop.height)
+    return image
+
+
+def _crop(path: Path) -> Image.Image:
+    return _cut(decode(read_source(path)))
+
+
+@pytest.mark.parametrize(
+    ("image", "name", "options"),
+    [
+        (picture(), "a.png", {}),
+        (picture().convert("P"), "a.png", {}),
+        (picture().convert("RGBA"), "a.png", {}),
+        (picture().convert("1"), "a.png", {}),
+        (Image.fromarray(np.arange(120 * 80, dtype=np.uint16).reshape(80, 120) * 6), "a.png", {}),
+        (picture(), "a.webp", {"lossless": True}),
+        (picture(), "a.tif", {"compression": "tiff_lzw"}),
+        (picture().convert("CMYK"), "a.tif", {}),
+        (picture().convert("F"), "a.tif", {}),
+        (picture(), "a.bmp", {}),
+        (picture().convert("P"), "a.gif", {}),
+    ],
+)
+def test_lossless_photos_give_exactly_their_own_pixels(
+    tmp_path: Path, image: Image.Image, name: str, options: dict[str, object]
+) -> None:
+    path = write_photo(tmp_path / name, image, **options)
+    crop = _crop(path)
+    expected = open_image(path).crop(_CORNERS)
+    mode = "RGBA" if expected.mode == "P" else expected.mode
+    assert crop.format == {".bmp": "PNG", ".gif": "PNG"}.get(path.suffix, open_image(path).format)
+    assert np.array_equal(np.asarray(crop.convert(mode)), np.asarray(expected.convert(mode)))
+
+
+@pytest.mark.parametrize("subsampling", [0, 1, 2])
+def test_jpeg_stays_jpeg_with_its_chroma_subsampling(tmp_path: Path, subsampling: int) -> None:
+    path = write_photo(tmp_path / "a.jpg", quality=95, subsampling=subsampling)
+    crop = _crop(path)
+    assert crop.format == "JPEG"
+    assert JpegImagePlugin.get_sampling(crop) == subsampling
+    difference = np.asarray(crop).astype(int) - np.asarray(open_image(path).crop(_CORNERS))
+    assert np.abs(difference).mean() < 2
+
+
+def test_chroma_that_cannot_be_kept_turned_is_kept_whole(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = write_photo(tmp_path / "a.jpg", quality=95, subsampling=1, exif=exif.tobytes())
+    assert JpegImagePlugin.get_sampling(_crop(path)) == 0
+
+
+def test_quality_is_obeyed(tmp_path: Path) -> None:
+    path = write_photo(tmp_path / "a.jpg", Image.effect_noise((120, 80), 90).convert("RGB"), quality=95)
+    photo = decode(read_source(path))
+    sizes = [
+        len(encode_crop(photo, _BOX, quality=quality, policy=MetadataPolicy.SAFE).content) for quality in (30, 60, 95)
+    ]
+    assert sizes == sorted(sizes)
+    assert sizes[0] < sizes[2] / 2
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+def test_jpeg_keeps_its_colour_model(tmp_path: Path, mode: str) -> None:
+    path = write_photo(tmp_path / "a.jpg", picture().convert(mode), quality=95)
+    crop = _crop(path)
+    assert crop.mode == mode
+    difference = np.asarray(crop).astype(int) - np.asarray(open_image(path).crop(_CORNERS))
+    assert np.abs(difference).mean() < 2
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif", ".avif"])
+def test_colour_profile_is_kept(tmp_path: Path, suffix: str) -> None:
+    path = write_photo(tmp_path / f"a{suffix}", icc_profile=SWAPPED_PROFILE)
+    assert _crop(path).info["icc_profile"] == SWAPPED_PROFILE
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif", ".avif"])
+def test_output_removes_embedded_thumbnail_and_place(tmp_path: Path, suffix: str) -> None:
+    thumbnail = jpeg_bytes(picture(16, 12))
+    path = write_photo(tmp_path / f"a{suffix}", exif=rich_exif(thumbnail))
+    crop = _crop(path)
+    exif = crop.getexif()
+    assert exif[0x0110] == "Canon EOS R5"
+    assert exif.get(0x0112, 1) == 1  # AVIF writes it as a property of the picture
+    assert not exif.get_ifd(0x8825)
+    assert not exif.get_ifd(ExifTags.IFD.IFD1)
+    assert exif.get_ifd(0x8769)[0xA002] == 60
+    data = encode_crop(decode(read_source(path)), _BOX, quality=95, policy=MetadataPolicy.SAFE).content
+    assert thumbnail not in data
+    assert b"secret maker note" not in data
+
+
+def test_tiff_crop_does_not_inherit_the_layout_of_its_source(tmp_path: Path) -> None:
+    path = write_photo(tmp_path / "a.tif", compression="tiff_lzw")
+    crop = _crop(path)
+    assert (crop.tag_v2[256], crop.tag_v2[257]) == (60, 40)
+    assert crop.info["compression"] == "tiff_lzw"
+
+
+@pytest.mark.parametrize("compression", ["raw", "tiff_lzw", "tiff_adobe_deflate", "jpeg"])
+def test_tiff_crop_keeps_its_exif_however_the_source_was_compressed(tmp_path: Path, compression: str) -> None:
+    photo = decode(read_source(write_photo(tmp_path / "a.tif", compression=compression)))
+    dated = replace(photo, metadata=Metadata(rich_exif(jpeg_bytes(picture(16, 12)))))
+    crop = Image.open(io.BytesIO(encode_crop(dated, _BOX, quality=95, policy=MetadataPolicy.SAFE).content))
+    assert crop.getexif().get_ifd(0x8769)[0x9003] == "2024:05:06 07:08:09"
+    assert np.array_equal(np.asarray(crop), np.asarray(photo.pixels.crop(_CORNERS)))
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif", ".avif"])
+def test_damaged_exif_does_not_cost_the_crop(tmp_path: Path, suffix: str) -> None:
+    photo = decode(read_source(write_photo(tmp_path / f"a{suffix}")))
+    block = rich_exif(jpeg_bytes(picture(16, 12)))
+    for damage in range(14, 200, 3):
+        damaged = replace(photo, metadata=Metadata(block[:damage] + b"\x05\xff" + block[damage + 2 :]))
+        crop = Image.open(io.BytesIO(encode_crop(damaged, _BOX, quality=95, policy=MetadataPolicy.SAFE).content))
+        assert crop.size == (60, 40)
+
+
+def test_heic_falls_to_jpeg(tmp_path: Path) -> None:
+    heif = pytest.importorskip("pillow_heif")
+    heif.register_heif_opener()
+    crop = _crop(write_photo(tmp_path / "a.heic"))
+    assert (crop.format, crop.size) == ("JPEG", (60, 40))
+
+
+@functools.cache
+def _deep() -> np.ndarray:
+    return np.linspace(0, 65535, 120 * 80).reshape(80, 120)
+
+
+def _sources(folder: Path) -> dict[str, Path]:
+    """Write one photo of every kind."""
+    smooth = picture()
+
+    def two_frames() -> dict[str, object]:
+        return {"save_all": True, "append_images": [Image.new("RGB", (120, 80), "blue")]}
+
+    alpha = smooth.convert("RGBA")
+    alpha.putalpha(Image.linear_gradient("L").resize(alpha.size))
+    kinds: dict[str, tuple[str, Image.Image, dict[str, object]]] = {
+        "jpeg": ("a.jpg", smooth, {"quality": 95}),
+        "progressive jpeg": ("b.jpg", smooth, {"quality": 95, "progressive": True}),
+        "gray jpeg": ("c.jpg", smooth.convert("L"), {"icc_profile": PROFILES["gray"]}),
+        "cmyk jpeg": ("d.jpg", smooth.convert("CMYK"), {"icc_profile": PROFILES["cmyk"]}),
+        "mpo": ("e.jpg", smooth, {"format": "MPO", **two_frames()}),
+        "png": ("a.png", smooth, {}),
+        "palette png": ("b.png", smooth.convert("P", dither=Image.Dither.NONE), {}),
+        "transparent palette png": ("c.png", smooth.convert("P", dither=Image.Dither.NONE), {"transparency": 7}),
+        "alpha png": ("d.png", alpha, {}),
+        "gray alpha png": ("e.png", alpha.convert("LA"), {}),
+        "transparent gray png": ("f.png", smooth.convert("L"), {"transparency": 7}),
+        "bilevel png": ("g.png", smooth.convert("1", dither=Image.Dither.NONE), {}),
+        "16-bit gray png": ("h.png", Image.fromarray(_deep().astype(np.uint16)), {"icc_profile": PROFILES["gray"]}),
+        "apng": ("i.png", smooth, two_frames()),
+        "webp": ("a.webp", smooth, {"quality": 95}),
+        "lossless webp": ("b.webp", alpha, {"lossless": True}),
+        "animated webp": ("c.webp", smooth, two_frames()),
+        "tiff": ("a.tif", smooth, {"compression": "tiff_lzw", "icc_profile": SWAPPED_PROFILE}),
+        "jpeg tiff": ("b.tif", smooth, {"compression": "jpeg"}),
+        "fax tiff": ("c.tif", smooth.convert("1", dither=Image.Dither.NONE), {"compression": "group4"}),
+        "16-bit gray tiff": ("d.tif", Image.fromarray(_deep().astype(np.uint16)), {}),
+        "big-endian gray tiff": ("e.tif", Image.fromarray(_deep().astype(">u2")), {}),
+        "32-bit gray tiff": ("f.tif", Image.fromarray((_deep() * 1000).astype(np.int32)), {}),
+        "float tiff": ("g.tif", Image.fromarray((_deep() / 65535).astype(np.float32)), {}),
+        "lab tiff": ("h.tif", Image.new("LAB", (120, 80), (150, 128, 128)), {}),
+        "cmyk tiff": ("i.tif", smooth.convert("CMYK"), {"icc_profile": PROFILES["cmyk"]}),
+        "ycbcr tiff": ("j.tif", smooth.convert("YCbCr"), {}),
+        "multi-page tiff": ("k.tif", smooth, two_frames()),
+        "avif": ("a.avif", smooth, {"quality": 95}),
+        "alpha avif": ("b.avif", alpha, {"quality": 95}),
+        "gif": ("a.gif", smooth.convert("P", dither=Image.Dither.NONE), two_frames()),
+        "bmp": ("a.bmp", smooth, {}),
+        "heic": ("a.heic", smooth, {"quality": 95}),
+        "dng": ("a.dng", smooth, {}),
+    }
+    paths = {}
+    for kind, (name, image, options) in kinds.items():
+        paths[kind] = folder / name
+        if kind == "dng":
+            paths[kind].write_bytes(dng(image))
+        else:
+            write_photo(folder / name, image.copy(), **options)  # Pillow's writers leave traces in a picture
+    return paths
+
+
+_MODES = {
+    CropFormat.JPEG: {"L", "RGB", "CMYK"},
+    CropFormat.PNG: {"1", "L", "LA", "P", "RGB", "RGBA", "I;16"},
+    CropFormat.WEBP: {"RGB", "RGBA"},
+    CropFormat.AVIF: {"RGB", "RGBA"},
+}
+
+
+def test_every_kind_of_photo_is_written_in_every_format_and_size(tmp_path: Path) -> None:
+    pytest.importorskip("rawpy", reason="needs the extra `raw`")
+    heif = pytest.importorskip("pillow_heif", reason="needs the extra `heif`")
+    heif.register_heif_opener()
+    for kind, path in _sources(tmp_path).items():
+        photo = decode(read_source(path))
+        seen = thumbnail(photo, photo.pixels.size).crop(_CORNERS)
+        for form in CropFormat:
+            for max_size in (None, 30):
+                crop = _cut(photo, form, max_size=max_size)
+                where = f"{kind} as {form}, at most {max_size}"
+                assert crop.format == written_as(photo.format, form).name, where
+                assert crop.size == ((60, 40) if max_size is None else (30, 20)), where
+                assert crop.mode in _MODES.get(form, {crop.mode}), where
+                if crop.mode in ("I", "F"):
+                    continue  # what is white in them depends on the whole photo
+                shown = thumbnail(Photo(crop, PNG, icc_profile=crop.info.get("icc_profile") or b""), crop.size)
+                difference = np.asarray(shown).astype(int) - np.asarray(seen.resize(crop.size, Image.Resampling.BOX))
+                assert np.abs(difference).mean() < 7, where
+
+
+@pytest.mark.parametrize("form", _FORMATS)
+@pytest.mark.parametrize("name", ["display p3", "adobe rgb"])
+def test_rgb_keeps_its_profile_in_every_format(tmp_path: Path, form: CropFormat, name: str) -> None:
+    photo = decode(read_source(write_photo(tmp_path / "a.jpg", icc_profile=PROFILES[name])))
+    assert _cut(photo, form, MetadataPolicy.NONE).info["icc_profile"] == PROFILES[name]
+
+
+@pytest.mark.parametrize("form", _FORMATS)
+def test_gray_keeps_its_profile_where_it_stays_gray(tmp_path: Path, form: CropFormat) -> None:
+    path = write_photo(tmp_path / "a.png", Image.new("L", (120, 80), 55), icc_profile=PROFILES["gray"])
+    crop = _cut(decode(read_source(path)), form)
+    if form in (CropFormat.WEBP, CropFormat.AVIF):
+        assert "icc_profile" not in crop.info
+        assert crop.getpixel((30, 20)) == pytest.approx((127,) * 3, abs=2)  # 55 in linear light
+    else:
+        assert (crop.mode, crop.info["icc_profile"]) == ("L", PROFILES["gray"])
+        assert crop.getpixel((30, 20)) == 55
+
+
+@pytest.mark.parametrize("form", _FORMATS)
+def test_inks_keep_their_profile_or_become_srgb_by_it(tmp_path: Path, form: CropFormat) -> None:
+    path = write_photo(tmp_path / "a.tif", Image.new("CMYK", (120, 80), (255, 0, 0, 0)), icc_profile=PROFILES["cmyk"])
+    crop = _cut(decode(read_source(path)), form)
+    if form in (CropFormat.JPEG, CropFormat.TIFF):
+        assert (crop.mode, crop.info["icc_profile"]) == ("CMYK", PROFILES["cmyk"])
+    else:
+        r, g, b = crop.getpixel((30, 20))
+        assert r > max(g, b) + 60  # the profile's cyan is red
+        assert "icc_profile" not in crop.info
+
+
+def test_a_profile_of_another_colour_space_is_not_written(tmp_path: Path) -> None:
+    path = write_photo(tmp_path / "a.jpg", picture().convert("L"), icc_profile=SWAPPED_PROFILE)
+    assert "icc_profile" not in _crop(path).info
+
+
+@pytest.mark.parametrize("form", [CropFormat.JPEG, CropFormat.WEBP, CropFormat.AVIF])
+@pytest.mark.parametrize(("mode", "top"), [("I;16", 65535), ("I", 65535), ("I", 10_000_000), ("F", 1.0)])
+def test_deep_gray_is_scaled_never_clipped(form: CropFormat, mode: str, top: float) -> None:
+    kind = {"I;16": np.uint16, "I": np.int32, "F": np.float32}[mode]
+    ramp = np.linspace(0, top, 120).astype(kind)[None].repeat(80, 0)
+    crop = np.asarray(_cut(Photo(Image.fromarray(ramp), TIFF, lossless=True), form).convert("L")).astype(int)
+    expected = ramp[0, 10:70] * (255 / top)
+    assert np.abs(crop - expected).max() < 5
+
+
+@pytest.mark.parametrize("form", [CropFormat.PNG, CropFormat.TIFF])
+def test_sixteen_bit_gray_stays_exact_where_it_can(form: CropFormat) -> None:
+    deep = Image.fromarray(_deep().astype(np.uint16))
+    assert np.array_equal(np.asarray(_cut(Photo(deep, TIFF), form)), np.asarray(deep.crop(_CORNERS)))
+
+
+@pytest.mark.parametrize("kind", ["<u2", ">u2", "<i4", "<f4"])
+def test_shrinking_deep_gray_leaves_no_value_beyond_the_photos(tmp_path: Path, kind: str) -> None:
+    edge = np.full((80, 120), 1000)
+    edge[:, 40:] = 65000
+    photo = decode(read_source(write_photo(tmp_path / "a.tif", Image.fromarray(edge.astype(kind)))))
+    values = np.asarray(_cut(photo, max_size=30))
+    assert (values.min(), values.max()) == (1000, 65000)
+    assert values.dtype.itemsize == np.dtype(kind).itemsize
+
+
+def test_transparency_is_shown_over_white_in_jpeg(tmp_path: Path) -> None:
+    clear = Image.new("RGBA", (120, 80), (200, 0, 0, 0))
+    crop = _cut(decode(read_source(write_photo(tmp_path / "a.png", clear))), CropFormat.JPEG)
+    assert crop.getpixel((30, 20)) == (255, 255, 255)
+
+
+@pytest.mark.parametrize("form", [CropFormat.PNG, CropFormat.WEBP, CropFormat.TIFF])
+def test_lossless_stays_lossless(tmp_path: Path, form: CropFormat) -> None:
+    noise = Image.effect_noise((120, 80), 90).convert("RGBA")
+    noise.putalpha(Image.linear_gradient("L").resize(noise.size))
+    crop = _cut(decode(read_source(write_photo(tmp_path / "a.png", noise))), form)
+    assert np.array_equal(np.asarray(crop), np.asarray(noise.crop(_CORNERS)))
+
+
+def test_lossy_photos_become_lossy_webp(tmp_path: Path) -> None:
+    noise = Image.effect_noise((120, 80), 90).convert("RGB")
+    for name, options in {"a.jpg": {"quality": 95}, "a.tif": {"compression": "jpeg"}}.items():
+        photo = decode(read_source(write_photo(tmp_path / name, noise, **options)))
+        content = encode_crop(photo, _BOX, form=CropFormat.WEBP, quality=50, policy=MetadataPolicy.NONE).content
+        assert b"VP8 " in content[:40]
+
+
+def test_avif_keeps_its_chroma_subsampling(tmp_path: Path) -> None:
+    for subsampling in ("4:4:4", "4:2:0"):
+        photo = decode(read_source(write_photo(tmp_path / "a.avif", subsampling=subsampling)))
+        content = encode_crop(photo, _BOX, quality=95, policy=MetadataPolicy.NONE).content
+        (tmp_path / "b.avif").write_bytes(content)
+        assert decode(read_source(tmp_path / "b.avif")).subsampling == photo.subsampling == (subsampling == "4:2:0") * 2
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_pillow_writes_jpeg_into_a_real_file_so_that_other_threads_go_on(
+    monkeypatch: pytest.MonkeyPatch, in_memory: bool
+) -> None:
+    if not in_memory:
+        monkeypatch.delattr(os, "memfd_create", raising=False)
+    photo = Photo(picture(), JPEG)
+    expected, save = _cut(photo), Image.Image.save
+    real: list[bool] = []
+
+    def watched(image: Image.Image, file: IO[bytes], *arguments: object, **options: object) -> None:
+        real.append(stat.S_ISREG(os.fstat(file.fileno()).st_mode))
+        save(image, file, *arguments, **options)
+
+    monkeypatch.setattr(Image.Image, "save", watched)
+    assert np.array_equal(_cut(photo), expected)
+    assert real == [True]
+
+
+@pytest.mark.parametrize(
+    ("box", "max_size", "expected"),
+    [
+        (PixelBox(0, 0, 120, 80), 60, (60, 40)),
+        (PixelBox(0, 0, 40, 80), 60, (30, 60)),
+        (PixelBox(0, 0, 60, 40), 60, (60, 40)),
+        (PixelBox(0, 0, 60, 40), 600, (60, 40)),
+        (PixelBox(0, 0, 120, 1), 10, (10, 1)),
+    ],
+)
+def test_max_size_shrinks_the_longer_side_and_never_enlarges(
+    box: PixelBox, max_size: int, expected: tuple[int, int]
+) -> None:
+    crop = encode_crop(Photo(picture(), PNG), box, quality=95, policy=MetadataPolicy.NONE, max_size=max_size)
+    assert (crop.width, crop.height) == Image.open(io.BytesIO(crop.content)).size == expected
+
+
+def test_shrinking_takes_no_colour_from_transparent_pixels(tmp_path: Path) -> None:
+    image = Image.new("RGBA", (120, 80), (255, 0, 0, 0))
+    image.paste((0, 0, 255, 255), (0, 0, 45, 80))
+    crop = np.asarray(_cut(decode(read_source(write_photo(tmp_path / "a.png", image))), max_size=30))
+    assert crop[crop[:, :, 3] > 10][:, 0].max() < 20
+
+
+def _described(thumbnail: bytes) -> Metadata:
+    return Metadata(
+        exif=rich_exif(thumbnail, orientation=6),
+        xmp=packet("<dc:title>Ana</dc:title>", 'exif:GPSLatitude="47,22N" tiff:Orientation="6"'),
+        iptc=KEPT + data_set(2, 202, thumbnail),
+        comments=(Comment("Comment", "by hand"),),
+    )
+
+
+@pytest.mark.parametrize("form", _FORMATS)
+@pytest.mark.parametrize("policy", list(MetadataPolicy))
+def test_every_format_obeys_every_policy(form: CropFormat, policy: MetadataPolicy) -> None:
+    thumbnail_bytes = jpeg_bytes(picture(16, 12))
+    photo = Photo(picture(), JPEG, metadata=_described(thumbnail_bytes), icc_profile=SWAPPED_PROFILE)
+    content = encode_crop(photo, _BOX, form=form, quality=95, policy=policy, max_size=30).content
+    crop = Image.open(io.BytesIO(content))
+    stored, inside = crop.getexif(), crop.getexif().get_ifd(0x8769)
+    kept = policy is not MetadataPolicy.NONE
+    assert crop.info["icc_profile"] == SWAPPED_PROFILE
+    assert thumbnail_bytes[20:] not in content
+    assert b"secret maker note" not in content
+    assert (stored.get(0x0110), stored.get(0x0112, 1)) == ("Canon EOS R5" if kept else None, 1)
+    assert (inside.get(0xA002), inside.get(0xA003)) == ((30, 20) if kept else (None, None))
+    assert bool(stored.get_ifd(0x8825)) == (b"GPSLatitude" in content) == (policy is MetadataPolicy.ALL)
+    assert not stored.get_ifd(ExifTags.IFD.IFD1)
+    assert (b"Ana" in content) == (KEPT in content) == kept
+    if form in (CropFormat.JPEG, CropFormat.PNG):
+        assert (b"by hand" in content) == kept
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.tif"])
+def test_iptc_survives_in_the_photos_own_format(tmp_path: Path, name: str) -> None:
+    plain = decode(read_source(write_photo(tmp_path / name)))
+    described = replace(plain, metadata=Metadata(iptc=KEPT))
+    (tmp_path / name).write_bytes(encode_crop(described, _BOX, quality=95, policy=MetadataPolicy.SAFE).content)
+    assert decode(read_source(tmp_path / name)).metadata.iptc == KEPT
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif", ".avif"])
+def test_xmp_survives_in_the_photos_own_format(tmp_path: Path, suffix: str) -> None:
+    plain = decode(read_source(write_photo(tmp_path / f"a{suffix}")))
+    described = replace(plain, metadata=Metadata(xmp=packet("<dc:title>Ana in Zürich</dc:title>")))
+    crop = encode_crop(described, _BOX, quality=95, policy=MetadataPolicy.SAFE)
+    (tmp_path / f"a{suffix}").write_bytes(crop.content)
+    assert "Ana in Zürich" in decode(read_source(tmp_path / f"a{suffix}")).metadata.xmp.decode()
+
+
+@pytest.mark.parametrize("form", _FORMATS)
+def test_texts_are_kept_beyond_ascii(form: CropFormat) -> None:
+    stored = Image.Exif()
+    stored[0x8298] = "© José".encode()
+    stored[0x8769] = {0x9003: "2024:05:06 07:08:09", 0xA434: "Größe".encode()}
+    crop = _cut(Photo(picture(), JPEG, metadata=Metadata(stored.tobytes())), form)
+    assert crop.getexif()[0x8298].encode("latin-1").decode() == "© José"
+    assert crop.getexif().get_ifd(0x8769)[0xA434].decode() == "Größe"
+
+
+def test_a_block_that_jpeg_cannot_hold_does_not_cost_the_crop() -> None:
+    large = Metadata(
+        xmp=packet("<rdf:li>" + "far too long " * 6000 + "</rdf:li>"),
+        comments=(Comment("Comment", "far too long " * 6000),),
+        iptc=data_set(2, 120, b"far too long " * 6000),
+    )
+    content = encode_crop(Photo(picture(), JPEG, metadata=large), _BOX, quality=95, policy=MetadataPolicy.SAFE).content
+    assert b"far too long" not in content
+
+
+def test_pixels_that_cannot_be_written_are_a_photo_error() -> None:
+    long = Photo(Image.new("RGB", (17_000, 2)), PNG)  # WebP ends at 16,383
+    with pytest.raises(PhotoError, match="cannot be written as WEBP") as caught:
+        encode_crop(long, PixelBox(0, 0, 17_000, 2), form=CropFormat.WEBP, quality=95, policy=MetadataPolicy.SAFE)
+    assert caught.value.hint
+
+
+def test_a_format_that_this_pillow_lacks_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.init()
+    monkeypatch.delitem(Image.SAVE, "AVIF")
+    with pytest.raises(PhotoError, match="cannot write AVIF") as caught:
+        _cut(Photo(picture(), PNG), CropFormat.AVIF)
+    assert "--upgrade pillow" in caught.value.hint

@@ -1,0 +1,211 @@
+import io
+import random
+import struct
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from test_decode import turned
+
+from conftest import jpeg_bytes, open_image, picture
+from shotcrop_cli.errors import PhotoError
+from shotcrop_cli.imaging.decode import Photo, decode, read_source
+from shotcrop_cli.imaging.encode import encode_crop
+from shotcrop_cli.imaging.formats import RAW, CropFormat, format_of, written_as
+from shotcrop_cli.imaging.metadata import exif
+from shotcrop_cli.imaging.metadata.capture import CaptureFacts, read_facts
+from shotcrop_cli.imaging.metadata.policy import MetadataPolicy
+from shotcrop_cli.shots import PixelBox
+
+_BOX = PixelBox(10, 20, 60, 40)
+Row = tuple[int, int, int, bytes]
+
+
+@pytest.fixture
+def rawpy() -> None:
+    pytest.importorskip("rawpy", reason="needs the extra `raw`")
+
+
+def _short(tag: int, *values: int) -> Row:
+    return tag, 3, len(values), struct.pack(f"<{len(values)}H", *values)
+
+
+def _long(tag: int, value: int) -> Row:
+    return tag, 4, 1, struct.pack("<I", value)
+
+
+def _text(tag: int, text: str) -> Row:
+    return tag, 2, len(text) + 1, text.encode() + b"\x00"
+
+
+def _directory(rows: list[Row], start: int) -> bytes:
+    table, values = struct.pack("<H", len(rows)), b""
+    behind = start + 2 + 12 * len(rows) + 4
+    for tag, kind, count, value in sorted(rows):
+        if len(value) > 4:
+            place = struct.pack("<I", behind + len(values))
+            values += value + b"\x00" * (len(value) % 2)
+            value = place
+        table += struct.pack("<HHI", tag, kind, count) + value.ljust(4, b"\x00")
+    return table + bytes(4) + values
+
+
+def dng(preview: Image.Image, orientation: int = 1, *, compressed: bool = True) -> bytes:
+    """Return the smallest DNG that LibRaw opens: a preview in IFD0, its EXIF, and a tiny mosaic in a SubIFD."""
+    shown = jpeg_bytes(preview, quality=95) if compressed else preview.tobytes()
+    side = 64
+    mosaic = np.arange(side * side, dtype="<u2").tobytes()
+
+    def directories(exif_at: int, mosaic_at: int, shown_at: int, samples_at: int) -> tuple[bytes, bytes, bytes]:
+        first = [
+            *(_long(254, 1), _long(256, preview.width), _long(257, preview.height), _short(258, 8, 8, 8)),
+            *(_short(259, 7 if compressed else 1), _short(262, 6 if compressed else 2)),
+            *(_text(271, "Canon"), _text(272, "Canon EOS R5"), _short(274, orientation), _short(277, 3)),
+            *(_long(273, shown_at), _long(278, preview.height), _long(279, len(shown)), _long(330, mosaic_at)),
+            *(_long(0x8769, exif_at), (50706, 1, 4, b"\x01\x04\x00\x00"), _text(50708, "Canon EOS R5")),
+            (50721, 10, 9, struct.pack("<18i", *(n for value in np.eye(3).ravel() for n in (int(value), 1)))),
+            (50740, 7, 20, b"secret private data!"),
+        ]
+        times = [_text(0x9003, "2024:05:06 07:08:09"), _text(0xA434, "RF85mm F1.2 L USM")]
+        samples = [
+            *(_long(254, 0), _long(256, side), _long(257, side), _short(258, 16), _short(259, 1)),
+            *(_short(262, 32803), _long(273, samples_at), _short(277, 1), _long(278, side)),
+            *(_long(279, len(mosaic)), _short(33421, 2, 2), (33422, 1, 4, b"\x00\x01\x01\x02")),
+        ]
+        return _directory(first, 8), _directory(times, exif_at), _directory(samples, mosaic_at)
+
+    places = [8]
+    for part in (*directories(0, 0, 0, 0), shown):
+        places.append(places[-1] + len(part) + len(part) % 2)
+    parts = (*directories(*places[1:]), shown, mosaic)
+    return b"II*\x00\x08\x00\x00\x00" + b"".join(part + b"\x00" * (len(part) % 2) for part in parts)
+
+
+def _write(path: Path, orientation: int = 1, *, compressed: bool = True) -> Path:
+    path.write_bytes(dng(turned(picture(), orientation), orientation, compressed=compressed))
+    return path
+
+
+def _decode(path: Path) -> Photo:
+    return decode(read_source(path))
+
+
+@pytest.mark.parametrize("name", ["a.CR2", "a.cr3", "a.nef", "a.arw", "a.dng", "a.raf", "a.orf", "a.rw2", "a.pef"])
+def test_camera_extensions_are_raw_and_written_as_jpeg(name: str) -> None:
+    form = format_of(Path(name))
+    assert form is RAW
+    assert written_as(form).suffix == ".jpg"
+    assert written_as(form, CropFormat.WEBP).suffix == ".webp"
+
+
+@pytest.mark.usefixtures("rawpy")
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+@pytest.mark.parametrize("compressed", [True, False])
+def test_raw_is_its_embedded_preview_set_upright(tmp_path: Path, orientation: int, compressed: bool) -> None:
+    photo = _decode(_write(tmp_path / "a.dng", orientation, compressed=compressed))
+    assert (photo.format, photo.orientation) == (RAW, orientation)
+    difference = np.asarray(photo.pixels).astype(int) - np.asarray(picture())
+    assert np.abs(difference).mean() < 2
+    assert photo.warnings == ("cut from the embedded preview of 120 x 80 pixels",)
+
+
+@pytest.mark.usefixtures("rawpy")
+def test_facts_are_those_of_the_raw(tmp_path: Path) -> None:
+    facts = _decode(_write(tmp_path / "a.dng")).metadata.facts()
+    assert facts == CaptureFacts("2024-05-06T07:08:09", "Canon EOS R5", "RF85mm F1.2 L USM")
+
+
+@pytest.mark.usefixtures("rawpy")
+def test_crops_of_raw_are_jpegs_with_its_exif_and_nothing_of_its_development(tmp_path: Path) -> None:
+    photo = _decode(_write(tmp_path / "a.dng", 6))
+    content = encode_crop(photo, _BOX, quality=95, policy=MetadataPolicy.ALL).content
+    crop = Image.open(io.BytesIO(content))
+    assert (crop.format, crop.size) == ("JPEG", (60, 40))
+    stored = crop.getexif()
+    assert (stored[0x0110], stored[0x0112]) == ("Canon EOS R5", 1)
+    assert stored.get_ifd(0x8769)[0x9003] == "2024:05:06 07:08:09"
+    assert max(stored) < 0xC612
+    assert b"secret" not in content
+
+
+def test_raw_without_its_extra_names_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "rawpy", None)
+    with pytest.raises(PhotoError, match="RAW needs an extra") as caught:
+        _decode(_write(tmp_path / "a.dng"))
+    assert caught.value.hint == "pip install 'shotcrop-cli[raw]'"
+
+
+@pytest.mark.usefixtures("rawpy")
+def test_a_raw_without_preview_says_so(tmp_path: Path) -> None:
+    path = _write(tmp_path / "a.dng")
+    size = struct.pack("<HHI", 279, 4, 1)  # of the preview, whose directory is the first
+    path.write_bytes(path.read_bytes().replace(size, struct.pack("<HHI", 65000, 4, 1), 1))
+    with pytest.raises(PhotoError, match="holds no preview") as caught:
+        _decode(path)
+    assert caught.value.hint
+
+
+@pytest.mark.usefixtures("rawpy")
+@pytest.mark.parametrize("content", [b"<html>", b"II*\x00" + bytes(100), jpeg_bytes(picture())])
+def test_what_is_no_raw_is_a_photo_error(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.nef").write_bytes(content)
+    with pytest.raises(PhotoError, match=r"a\.nef: (not a RAW photo|holds no preview)"):
+        _decode(tmp_path / "a.nef")
+
+
+@pytest.mark.usefixtures("rawpy")
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
+def test_damaged_raws_are_decoded_or_refused_and_never_crash(tmp_path: Path) -> None:
+    chance, whole = random.Random(3), dng(picture())
+    outcomes = set()
+    for _ in range(60):
+        data = bytearray(whole[: chance.randrange(8, len(whole))] if chance.random() < 0.3 else whole)
+        for _ in range(chance.randrange(1, 8)):
+            data[chance.randrange(len(data))] = chance.randrange(256)
+        (tmp_path / "a.dng").write_bytes(data)
+        try:
+            outcomes.add(_decode(tmp_path / "a.dng").pixels.mode)
+        except PhotoError:
+            outcomes.add("refused")
+    assert "refused" in outcomes
+    assert "RGB" in outcomes
+
+
+def _cr3(directories: dict[bytes, bytes]) -> bytes:
+    boxes = b"".join(struct.pack(">I", 8 + len(block)) + name + block for name, block in directories.items())
+    return struct.pack(">I", 24) + b"ftypcrx " + bytes(12) + b"moov" + boxes
+
+
+def _block(entries: dict[int, object]) -> bytes:
+    written = Image.Exif()
+    written.update(entries)
+    return written.tobytes().removeprefix(b"Exif\x00\x00")
+
+
+def test_cr3_keeps_its_directories_apart_and_gives_one_block() -> None:
+    data = _cr3(
+        {
+            b"CMT1": _block({0x010F: "Canon", 0x0110: "Canon EOS R6", 0x0112: 8}),
+            b"CMT2": _block({0x9003: "2024:05:06 07:08:09", 0xA434: "RF50mm F1.8 STM"}),
+            b"CMT4": _block({1: "N", 2: (47.0, 22.0, 0.0)}),
+        }
+    )
+    block = exif.of_tiff(data).exif
+    assert exif.orientation(block) == 8
+    assert read_facts(block) == CaptureFacts("2024-05-06T07:08:09", "Canon EOS R6", "RF50mm F1.8 STM", has_gps=True)
+
+
+@pytest.mark.parametrize("magic", [b"IIRO", b"IIRS"])
+def test_olympus_has_its_own_magic_and_is_read_all_the_same(magic: bytes) -> None:
+    little = Image.Exif()
+    little.endian = "<"
+    little[0x0110] = "E-M1"
+    data = little.tobytes().removeprefix(b"Exif\x00\x00")
+    assert read_facts(exif.of_tiff(magic + data[4:]).exif).camera == "E-M1"
+
+
+def test_the_fixture_shows_its_preview_to_anyone(tmp_path: Path) -> None:
+    (tmp_path / "a.tif").write_bytes(dng(picture(), compressed=False))
+    assert np.array_equal(np.asarray(open_image(tmp_path / "a.tif")), np.asarray(picture()))
