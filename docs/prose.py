@@ -1,8 +1,8 @@
 """Measure the sentences of Markdown pages: `python docs/prose.py [--check] [PAGE...]`.
 
-Code blocks, tables, headings, pictures and HTML comments are left out. A link counts as its text, inline code as one
-word. The end of a list item ends a sentence. Without PAGE, the script measures every page of the project but the
-generated docs/cli.md.
+The script leaves out code blocks, tables, headings, pictures and HTML comments. It counts a link as its text and inline
+code as one word. A list item ends a sentence. Without PAGE, it measures every page of the project except docs/cli.md,
+which is generated.
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ from statistics import fmean
 
 ROOT = Path(__file__).resolve().parent.parent
 MOST_ON_AVERAGE = 18
-"""Words per sentence that a page may have on average."""
+"""The highest mean of words per sentence on a page."""
 MOST_IN_ONE = 35
-"""Words that any sentence may have."""
+"""The most words a sentence may have."""
 
 _LEFT_OUT = (
     re.compile(r"<!--.*?-->", re.DOTALL),
     re.compile(r"^( *)(```|~~~).*?^\1\2 *$", re.DOTALL | re.MULTILINE),
+    re.compile(r"(?<=\n\n)(?: {4}.*\n+)+"),  # indented code
     re.compile(r"^ *\|.*$", re.MULTILINE),  # tables
     re.compile(r"^#+ .*$", re.MULTILINE),
     re.compile(r"!\[[^\]]*\]\([^)]*\)"),  # pictures
@@ -34,17 +35,12 @@ _BLOCK_END = re.compile(r"\n\s*\n|\n(?= *(?:[*+-]|\d+\.) )")
 _LIST_MARK = re.compile(r"^\s*(?:[*+-]|\d+\.|>)\s+")
 _SENTENCE_END = re.compile(r"(?<=[.!?])[\"')*_\]]*\s+")
 _NO_END = re.compile(r"(?:\b(?:e\.g|i\.e|cf|vs|approx|etc)|\b[A-Z])\.$")
-"""Abbreviations and initials, whose full stop ends no sentence."""
+"""Abbreviations and initials: their full stop does not end a sentence."""
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """The sentences of one page.
-
-    Args:
-        path: The page.
-        sentences: Its sentences in order.
-    """
+    """A page and its sentences."""
 
     path: Path
     sentences: tuple[str, ...]
@@ -60,7 +56,7 @@ class Page:
         return max(map(words, self.sentences), default=0)
 
     def complaints(self) -> Iterator[str]:
-        """Yield what is too long, in words."""
+        """Yield one line for each figure that is too high."""
         name = _name(self.path)
         if self.mean > MOST_ON_AVERAGE:
             yield f"{name}: {self.mean:.1f} words per sentence on average, more than {MOST_ON_AVERAGE}"
@@ -70,7 +66,7 @@ class Page:
 
 
 def pages() -> list[Path]:
-    """Return every page that people write."""
+    """Return every page that is written by hand."""
     found = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "examples").rglob("*.md")]
     return sorted(path for path in found if path != ROOT / "docs" / "cli.md")
 
@@ -86,7 +82,7 @@ def sentences(text: str) -> Iterator[str]:
         text = pattern.sub("", text)
     code: list[str] = []
 
-    def put_aside(match: re.Match[str]) -> str:  # a full stop in code ends no sentence
+    def put_aside(match: re.Match[str]) -> str:  # a full stop in code does not end a sentence
         code.append(match[0])
         return f"\0{len(code) - 1}\0"
 
@@ -116,7 +112,7 @@ def _name(path: Path) -> str:
 
 
 def main() -> int:
-    """Print the figures of each page; with --check, also what is too long."""
+    """Print the figures of each page and, with --check, what is too long."""
     parser = argparse.ArgumentParser(description="Measure the sentences of Markdown pages.")
     parser.add_argument("pages", nargs="*", type=Path, metavar="PAGE", help="page to measure; default: all")
     parser.add_argument(
