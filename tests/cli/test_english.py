@@ -14,7 +14,7 @@ import pytest
 
 from shotcrop_cli.main import cli
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "docs" / "prose.py"
 
 _spec = importlib.util.spec_from_file_location("prose", SCRIPT)
