@@ -82,7 +82,7 @@ $(VENV_TEST)/ready-to-test: pyproject.toml tests/constraints.txt
 	@echo "Installing shotcrop with torch and the training stack into $(VENV_TEST): this takes minutes, once ..."
 	$(VENV_TEST)/bin/python -m pip install --quiet $(TORCH)
 	$(VENV_TEST)/bin/python -m pip install --quiet --constraint tests/constraints.txt \
-		--editable '.[cpu,train,export,heif,raw,dev]'
+		--editable '.[cpu,train,export,raw,dev]'
 	@touch $@
 
 # Not in the environment of the tests, which need none of it.

@@ -17,6 +17,7 @@ import pytest
 from hypothesis import settings
 from PIL import Image, ImageCms
 
+from shotcrop_cli import install_hint
 from shotcrop_cli.shots import (
     Answer,
     Box,
@@ -89,6 +90,12 @@ def composer(monkeypatch: pytest.MonkeyPatch) -> FakeComposer:
     )
     monkeypatch.setitem(sys.modules, "shotcrop_cli.model.load", module)
     return fake
+
+
+@pytest.fixture(autouse=True)
+def installed_with_pip(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let messages name pip's commands, however shotcrop was installed for the tests."""
+    monkeypatch.setattr(install_hint, "installation", install_hint.Installation)
 
 
 @pytest.fixture

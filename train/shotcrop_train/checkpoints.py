@@ -22,6 +22,7 @@ from safetensors import SafetensorError
 from transformers import AutoModelForImageTextToText, AutoProcessor, PreTrainedModel, ProcessorMixin
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize
 
+from shotcrop_cli import install_hint
 from shotcrop_cli.errors import ModelError
 from shotcrop_cli.model.large.answer import CoordSpace
 from shotcrop_cli.model.nano import grammar
@@ -254,7 +255,9 @@ def _load(start: str | Path, dtype: torch.dtype, offline: bool) -> tuple[PreTrai
             hint="name a folder with a model in safetensors and its processor, such as `shotcrop train` writes",
         ) from error
     except ImportError as error:
-        raise ModelError(f"{start} needs a package: {_first_line(error)}", hint="pip install torchvision") from error
+        raise ModelError(
+            f"{start} needs a package: {_first_line(error)}", hint=install_hint.add_packages("torchvision")
+        ) from error
     if not isinstance(processor, ProcessorMixin):
         # A tokenizer is all that transformers finds where the processor's class is unknown to it.
         raise ModelError(f"{start} has no processor of photos", hint="name a vision-language model")

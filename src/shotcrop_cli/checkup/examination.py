@@ -6,6 +6,7 @@ import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
+from shotcrop_cli import install_hint
 from shotcrop_cli.checkup import inference, machine, output, software
 from shotcrop_cli.checkup.finding import Check, Finding, Patient, State, problem
 from shotcrop_cli.errors import ExitCode, ShotcropError
@@ -49,7 +50,7 @@ def _outcome(subject: str, check: Check, patient: Patient) -> Iterator[Finding]:
     except ShotcropError as error:
         yield problem(subject, error.message, error.hint, error.exit_code)
     except ImportError as error:
-        yield problem(subject, str(error), "pip install --force-reinstall shotcrop-cli", ExitCode.BUG)
+        yield problem(subject, str(error), install_hint.reinstall(), ExitCode.BUG)
     except Exception as error:
         place = traceback.extract_tb(error.__traceback__)[-1]
         found = f"{type(error).__name__}: {error} ({Path(place.filename).name}, line {place.lineno})"

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 
+from shotcrop_cli import install_hint
 from shotcrop_cli.checkup.finding import Finding, Patient, note, ok, problem
 from shotcrop_cli.checkup.machine import temporary_folder
 from shotcrop_cli.checkup.software import version
@@ -22,12 +23,14 @@ _NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
 
 def runtime(_patient: Patient) -> Iterator[Finding]:
     """Look for ONNX Runtime, which exists in variants that overwrite each other."""
-    from shotcrop_cli.model.session import import_onnxruntime, reinstalling
+    from shotcrop_cli.model.session import import_onnxruntime
 
     variants = [name for name in ("onnxruntime", "onnxruntime-gpu") if version(name) is not None]
     if len(variants) > 1:
         found = "onnxruntime and onnxruntime-gpu are both installed and overwrite each other"
-        yield problem("ONNX Runtime", found, reinstalling("gpu" if _has_nvidia_gpu() else "cpu"), ExitCode.DEVICE)
+        yield problem(
+            "ONNX Runtime", found, install_hint.switch_runtime("gpu" if _has_nvidia_gpu() else "cpu"), ExitCode.DEVICE
+        )
     onnxruntime = import_onnxruntime()
     yield ok("ONNX Runtime", f"{onnxruntime.__version__} from {', '.join(variants) or 'an unknown package'}")
 
@@ -38,7 +41,6 @@ def providers(_patient: Patient) -> Iterator[Finding]:
     from shotcrop_cli.model.resolve import DEFAULT_MODEL, embedded_models
     from shotcrop_cli.model.session import (
         CUDA,
-        WITH_CUDA,
         Device,
         import_onnxruntime,
         open_session,
@@ -61,7 +63,9 @@ def providers(_patient: Patient) -> Iterator[Finding]:
             yield ok(subject, "works")
     if CUDA not in listed and _has_nvidia_gpu():
         yield note(
-            f"provider {short_name(CUDA)}", "there is an NVIDIA GPU, and ONNX Runtime runs on the CPU", WITH_CUDA
+            f"provider {short_name(CUDA)}",
+            "there is an NVIDIA GPU, and ONNX Runtime runs on the CPU",
+            install_hint.switch_runtime("gpu"),
         )
 
 
@@ -126,4 +130,4 @@ def _own_remedy(name: str | None) -> Iterator[None]:
     except ModelError as error:
         if name is not None and name not in embedded_models():
             raise
-        raise ModelError(error.message, hint="pip install --force-reinstall --no-deps shotcrop-cli") from error
+        raise ModelError(error.message, hint=install_hint.restore_files("weights")) from error

@@ -11,11 +11,11 @@ from importlib.metadata import version as metadata_version
 from pathlib import Path
 
 import shotcrop_cli
+from shotcrop_cli import install_hint
 from shotcrop_cli.checkup.finding import Finding, Patient, note, ok, problem
 from shotcrop_cli.errors import ExitCode
 
-_DISTRIBUTION = "shotcrop-cli"
-_TELLING = ("click", "numpy", "pillow", "tokenizers", "huggingface-hub")
+_TELLING = ("click", "numpy", "pillow", "pillow-heif", "tokenizers", "huggingface-hub")
 """Libraries whose versions are asked for in reports of trouble [O]."""
 _CODECS = {
     "jpg": "JPEG",
@@ -26,9 +26,8 @@ _CODECS = {
 }
 """What Pillow calls what its build may lack, and what people call it."""
 _EXTRAS = (
-    ("heif", "pillow-heif", "reading HEIC"),
-    ("raw", "rawpy", "reading RAW files"),
-    ("train", "trl", "training"),
+    ("raw", "reading RAW files"),
+    ("train", "training"),
 )
 
 
@@ -50,13 +49,13 @@ def versions(_patient: Patient) -> Iterator[Finding]:
 def libraries(_patient: Patient) -> Iterator[Finding]:
     """Look for the libraries that every run needs."""
     if missing := [name for name in _required() if version(name) is None]:
-        yield problem("libraries", f"missing: {', '.join(missing)}", f"pip install {' '.join(missing)}", ExitCode.BUG)
+        yield problem("libraries", f"missing: {', '.join(missing)}", install_hint.add_packages(*missing), ExitCode.BUG)
     yield ok("libraries", ", ".join(f"{name} {number}" for name in _TELLING if (number := version(name)) is not None))
 
 
 def _required() -> list[str]:
     """Return the names of the libraries that are needed whatever the extras and the version of Python."""
-    named = (re.match(r"[\w.-]+", line) for line in requires(_DISTRIBUTION) or () if ";" not in line)
+    named = (re.match(r"[\w.-]+", line) for line in requires(install_hint.DISTRIBUTION) or () if ";" not in line)
     return [name[0] for name in named if name is not None]
 
 
@@ -66,7 +65,7 @@ def codecs(_patient: Patient) -> Iterator[Finding]:
 
     missing = [words for name, words in _CODECS.items() if not features.check(name)]
     if missing:
-        yield note("codecs", f"Pillow lacks {', '.join(missing)}", "pip install --force-reinstall pillow")
+        yield note("codecs", f"Pillow lacks {', '.join(missing)}", install_hint.reinstall("pillow"))
         return
     turbo = " by libjpeg-turbo" if features.check_feature("libjpeg_turbo") else ""
     yield ok("codecs", ", ".join(_CODECS.values()).replace("JPEG", f"JPEG{turbo}"))
@@ -74,8 +73,9 @@ def codecs(_patient: Patient) -> Iterator[Finding]:
 
 def extras(_patient: Patient) -> Iterator[Finding]:
     """Look for what is optional."""
-    for extra, package, use in _EXTRAS:
+    for extra, use in _EXTRAS:
+        package = install_hint.EXTRAS[extra]
         if (number := version(package)) is not None:
             yield ok(f"extra {extra}", f"{package} {number}, for {use}")
         else:
-            yield note(f"extra {extra}", f"not installed, for {use}", f"pip install 'shotcrop-cli[{extra}]'")
+            yield note(f"extra {extra}", f"not installed, for {use}", install_hint.add_extras(extra))

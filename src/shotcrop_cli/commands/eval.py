@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from shotcrop_cli import install_hint
 from shotcrop_cli.cli.console import result
 from shotcrop_cli.cli.options import device_option, json_option
 from shotcrop_cli.errors import ShotcropError
@@ -121,7 +122,7 @@ def _trained(checkpoint: Path, batch_size: int) -> Composer:
         from shotcrop_train.torch_composer import TorchComposer
     except ModuleNotFoundError as error:
         raise ShotcropError(
-            f"checkpoints need the package '{error.name}'", hint="pip install 'shotcrop-cli[train]'"
+            f"checkpoints need the package '{error.name}'", hint=install_hint.add_extras("train")
         ) from error
     composer: Composer = TorchComposer(load_base(checkpoint, ModelRecipe(), offline=True), batch_size=batch_size)
     return composer

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 from click.core import ParameterSource
 
+from shotcrop_cli import install_hint
 from shotcrop_cli.cli.console import result
 from shotcrop_cli.errors import ShotcropError
 
@@ -137,7 +138,7 @@ def export_onnx_command(
         from shotcrop_export.nano.verify import Difference
     except ModuleNotFoundError as error:
         raise ShotcropError(
-            f"exporting needs the package '{error.name}'", hint="pip install 'shotcrop-cli[train,export,cpu]'"
+            f"exporting needs the package '{error.name}'", hint=install_hint.add_extras("train", "export")
         ) from error
 
     suffixes = {".jpg", ".jpeg", ".png", ".webp"}

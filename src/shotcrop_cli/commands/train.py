@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
+from shotcrop_cli import install_hint
 from shotcrop_cli.cli.console import result
 from shotcrop_cli.cli.options import name_or_path
 from shotcrop_cli.errors import ShotcropError
@@ -207,7 +208,7 @@ def _named_remedy() -> Iterator[None]:
         yield
     except ModuleNotFoundError as error:
         raise ShotcropError(
-            f"training needs the package '{error.name}'", hint="pip install 'shotcrop-cli[train]'"
+            f"training needs the package '{error.name}'", hint=install_hint.add_extras("train")
         ) from error
 
 

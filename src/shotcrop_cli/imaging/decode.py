@@ -16,6 +16,7 @@ from pathlib import Path
 
 from PIL import Image, JpegImagePlugin, TiffImagePlugin
 
+from shotcrop_cli import install_hint
 from shotcrop_cli.errors import PhotoError
 from shotcrop_cli.imaging.codestream import Codestream, codestream
 from shotcrop_cli.imaging.formats import BMP, FORMATS, GIF, HEIF, PNG, RAW, TIFF, Format, format_of
@@ -157,8 +158,13 @@ def decode(source: SourceBytes) -> Photo:
     promised = format_of(source.path)
     if promised is RAW:
         return _developed(source)
-    if promised is HEIF and not _heif_registered():
-        raise PhotoError(f"{source.path}: HEIC needs an extra", hint="pip install 'shotcrop-cli[heif]'")
+    if promised is HEIF:
+        try:
+            _register_heif()
+        except ImportError as error:
+            raise PhotoError(
+                f"{source.path}: pillow-heif cannot be loaded: {error}", hint=install_hint.reinstall("pillow-heif")
+            ) from error
     return _decoded(source.path, source.data, promised)
 
 
@@ -290,10 +296,8 @@ def _block(image: Image.Image, orientation: int) -> tuple[int, int]:
 
 
 @lru_cache(maxsize=1)
-def _heif_registered() -> bool:
-    try:
-        import pillow_heif
-    except ImportError:
-        return False
+def _register_heif() -> None:
+    """Let Pillow read HEIC; a run without HEIC photos does not load libheif."""
+    import pillow_heif
+
     pillow_heif.register_heif_opener()
-    return True

@@ -10,6 +10,7 @@ from typing import IO
 
 from PIL import Image
 
+from shotcrop_cli import install_hint
 from shotcrop_cli.errors import PhotoError
 from shotcrop_cli.imaging.colour import fits, to_srgb
 from shotcrop_cli.imaging.decode import Photo
@@ -79,7 +80,7 @@ def encode_crop(
     if written.name not in Image.SAVE:
         raise PhotoError(
             f"this installation of Pillow cannot write {written.name}",
-            hint="pip install --upgrade pillow, or choose another --format",
+            hint=f"{install_hint.reinstall('pillow')}, or choose another --format",
         )
     crop = photo.pixels.crop(box.corners)
     # Pillow's writers look into `info`, which belongs to the whole photo: only transparency is a crop's own.

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from shotcrop_cli import install_hint
 from shotcrop_cli.errors import PhotoError
 from shotcrop_cli.imaging.formats import BMP, JPEG, Format
 
@@ -43,7 +44,7 @@ def embedded_preview(path: Path, data: bytes) -> Preview:
     try:
         import rawpy
     except ImportError as error:
-        raise PhotoError(f"{path}: RAW needs an extra", hint="pip install 'shotcrop-cli[raw]'") from error
+        raise PhotoError(f"{path}: RAW needs an extra", hint=install_hint.add_extras("raw")) from error
     try:
         with rawpy.imread(io.BytesIO(data)) as raw:
             orientation = _ORIENTATIONS.get(raw.sizes.flip, 1)

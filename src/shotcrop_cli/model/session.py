@@ -15,6 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from shotcrop_cli import install_hint
 from shotcrop_cli.errors import DeviceError, ModelError, ShotcropError
 from shotcrop_cli.model.cache import cache_folder, make_folder
 from shotcrop_cli.model.gpu import gpu_names
@@ -25,7 +26,6 @@ CUDA = "CUDAExecutionProvider"
 _ENDING = "ExecutionProvider"
 _ON_NVIDIA = ("cuda", "tensorrt", "nvtensorrtrtx")
 """Providers that run on the GPU that `--device cuda:N` names."""
-WITH_CUDA = "pip uninstall -y onnxruntime; pip install 'shotcrop-cli[gpu]'"
 _DRIVER = "check the NVIDIA driver, CUDA and cuDNN, or use --device cpu"
 _CUDA_OPTIONS: dict[str, object] = {"arena_extend_strategy": "kSameAsRequested"}
 """The graphs of a model share a GPU, so none may take up to twice the memory that it needs, as by default."""
@@ -119,15 +119,6 @@ def with_providers(device: Device, providers: Sequence[str]) -> Device:
     return Device(device.kind, device.index, names)
 
 
-def reinstalling(extra: str = "cpu") -> str:
-    """Return the command that mends what two variants that overwrote each other left, whichever pip still believes in.
-
-    Args:
-        extra: `cpu` or `gpu`, the one to have afterwards.
-    """
-    return f"pip uninstall -y onnxruntime onnxruntime-gpu; pip install 'shotcrop-cli[{extra}]'"
-
-
 def import_onnxruntime() -> ModuleType:
     """Import ONNX Runtime, and keep it from calling home.
 
@@ -143,11 +134,16 @@ def import_onnxruntime() -> ModuleType:
     except Exception as error:  # whatever a library of another version runs into
         if isinstance(error, ModuleNotFoundError) and error.name == "onnxruntime":
             raise DeviceError(
-                "ONNX Runtime is not installed", hint="pip install 'shotcrop-cli[cpu]', or [gpu] for NVIDIA GPUs"
+                "ONNX Runtime is not installed", hint=f"{install_hint.add_extras('cpu')}, or [gpu] for NVIDIA GPUs"
             ) from error
-        raise DeviceError(f"ONNX Runtime cannot be loaded: {_reason(error)}", hint=reinstalling()) from error
+        raise DeviceError(
+            f"ONNX Runtime cannot be loaded: {_reason(error)}", hint=install_hint.switch_runtime("cpu")
+        ) from error
     if not hasattr(onnxruntime, "InferenceSession"):
-        raise DeviceError("ONNX Runtime is a mere folder, left by a variant that was uninstalled", hint=reinstalling())
+        raise DeviceError(
+            "ONNX Runtime is only a folder that an uninstalled variant left behind",
+            hint=install_hint.switch_runtime("cpu"),
+        )
     module: ModuleType = onnxruntime
     return module
 
@@ -229,7 +225,7 @@ def open_session(path: Path, device: Device, threads: int | None = None, *, engi
     if device.kind == "cuda" and CUDA not in offered:
         raise DeviceError(
             f"device {device} is unavailable: this ONNX Runtime has no CUDA provider",
-            hint=WITH_CUDA,
+            hint=install_hint.switch_runtime("gpu"),
         )
     if device.kind == "cpu" or CUDA not in offered:
         return _open(runtime, path, options, [CPU])

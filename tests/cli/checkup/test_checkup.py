@@ -18,6 +18,7 @@ from shotcrop_cli.checkup import examination, inference, machine, output, softwa
 from shotcrop_cli.checkup.examination import examine
 from shotcrop_cli.checkup.finding import Finding, Patient, State, note, ok, problem, worst
 from shotcrop_cli.errors import AnswerError, ExitCode, ModelError
+from shotcrop_cli.install_hint import Installation
 from shotcrop_cli.library.output_folder import LOCK_NAME, output_lock
 from shotcrop_cli.model import load, session
 from shotcrop_cli.model.resolve import embedded_models
@@ -94,7 +95,7 @@ def test_missing_libraries_are_a_problem_with_the_command_that_installs_them(mon
     monkeypatch.setattr(software, "version", lambda name: None if name in lacking else "1.0")
     missing, present = software.libraries(Patient())
     assert (missing.state, missing.remedy) == (State.PROBLEM, "pip install filelock tokenizers")
-    assert present.found == "click 1.0, numpy 1.0, pillow 1.0, huggingface-hub 1.0"
+    assert present.found == "click 1.0, numpy 1.0, pillow 1.0, pillow-heif 1.0, huggingface-hub 1.0"
 
 
 def test_codecs_that_pillow_lacks_are_noted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,7 +110,7 @@ def test_missing_extras_are_noted_with_the_command_that_installs_them(monkeypatc
     findings = list(software.extras(Patient()))
     assert {finding.state for finding in findings} == {State.NOTE}
     assert [finding.remedy for finding in findings] == [
-        f"pip install 'shotcrop-cli[{extra}]'" for extra in ("heif", "raw", "train")
+        f"pip install 'shotcrop-cli[{extra}]'" for extra in ("raw", "train")
     ]
 
 
@@ -118,7 +119,7 @@ def test_missing_extras_are_noted_with_the_command_that_installs_them(monkeypatc
 
 @pytest.mark.parametrize(
     ("runtime", "found"),
-    [(None, "ONNX Runtime is not installed"), (ModuleType("onnxruntime"), "ONNX Runtime is a mere folder")],
+    [(None, "ONNX Runtime is not installed"), (ModuleType("onnxruntime"), "ONNX Runtime is only a folder")],
 )
 def test_without_a_runtime_all_else_is_looked_at(
     monkeypatch: pytest.MonkeyPatch, runtime: ModuleType | None, found: str
@@ -139,7 +140,7 @@ def test_two_variants_of_the_runtime_are_a_problem(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}" if gpu else None)
     both, runtime = inference.runtime(Patient())
     assert (both.state, both.exit_code) == (State.PROBLEM, ExitCode.DEVICE)
-    assert both.remedy == f"pip uninstall -y onnxruntime onnxruntime-gpu; pip install 'shotcrop-cli[{extra}]'"
+    assert both.remedy == f"pip uninstall -y onnxruntime onnxruntime-gpu && pip install 'shotcrop-cli[{extra}]'"
     assert runtime.found.endswith("from onnxruntime, onnxruntime-gpu")
 
 
@@ -173,7 +174,11 @@ def test_a_gpu_that_lies_idle_is_noted(monkeypatch: pytest.MonkeyPatch, tmp_path
     offering(monkeypatch, CPU)
     monkeypatch.setattr(inference, "_NVIDIA_DRIVER", tmp_path)
     gpu = by_subject(inference.providers(Patient()))["provider cuda"]
-    assert gpu == note("provider cuda", "there is an NVIDIA GPU, and ONNX Runtime runs on the CPU", session.WITH_CUDA)
+    assert gpu == note(
+        "provider cuda",
+        "there is an NVIDIA GPU, and ONNX Runtime runs on the CPU",
+        Installation().switch_runtime("gpu"),
+    )
 
 
 def test_an_altered_model_is_found_out(tmp_path: Path) -> None:
@@ -203,7 +208,7 @@ def test_a_device_that_cannot_be_had_is_a_problem_with_its_remedy(monkeypatch: p
     offering(monkeypatch, CPU)
     with pytest.raises(session.DeviceError, match="device cuda:0 is unavailable") as caught:
         list(inference.one_photo(Patient(device="cuda")))
-    assert caught.value.hint == session.WITH_CUDA
+    assert caught.value.hint == Installation().switch_runtime("gpu")
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from shotcrop_cli.commands import doctor
 from shotcrop_cli.errors import ExitCode
 from shotcrop_cli.main import cli
 
-LONG_REMEDY = "pip uninstall -y onnxruntime onnxruntime-gpu; pip install 'shotcrop-cli[cpu]'"
+LONG_REMEDY = "pip uninstall -y onnxruntime onnxruntime-gpu && pip install 'shotcrop-cli[cpu]'"
 FINDINGS = (
     ok("Python", "3.11"),
     note("extra raw", "not installed, for reading RAW files", "pip install 'shotcrop-cli[raw]'"),

@@ -8,6 +8,7 @@ import zlib
 from pathlib import Path
 
 import numpy as np
+import pillow_heif
 import pytest
 from PIL import Image, ImageOps, TiffImagePlugin, TiffTags
 from test_iptc import KEPT, resources
@@ -152,9 +153,8 @@ def test_sixteen_bit_gray_keeps_every_bit(tmp_path: Path, kind: str) -> None:
 
 
 def test_ten_bit_heic_is_scaled_and_says_so(tmp_path: Path) -> None:
-    heif = pytest.importorskip("pillow_heif", reason="needs the extra `heif`")
     deep = np.linspace(0, 65535, 120 * 80).reshape(80, 120, 1).repeat(3, 2)
-    heif.from_bytes("RGB;16", (120, 80), deep.astype(np.uint16).tobytes()).save(tmp_path / "a.heic", quality=95)
+    pillow_heif.from_bytes("RGB;16", (120, 80), deep.astype(np.uint16).tobytes()).save(tmp_path / "a.heic", quality=95)
     photo = _decode(tmp_path / "a.heic")
     assert np.abs(np.asarray(photo.pixels) - deep / 257).mean() < 3
     assert photo.warnings == ("10 bits per channel were reduced to 8",)
@@ -168,8 +168,7 @@ def test_avif_tells_its_depth_and_chroma(flags: int, bits: int, subsampling: int
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_heic_is_upright(tmp_path: Path, orientation: int) -> None:
-    heif = pytest.importorskip("pillow_heif", reason="needs the extra `heif`")
-    heif.register_heif_opener()
+    pillow_heif.register_heif_opener()
     path = write_photo(tmp_path / "a.heic", turned(picture(), orientation), exif=_exif(orientation), quality=100)
     photo = _decode(path)
     assert (photo.width, photo.height, photo.orientation) == (120, 80, orientation)
@@ -178,8 +177,7 @@ def test_heic_is_upright(tmp_path: Path, orientation: int) -> None:
 
 
 def test_heic_tells_its_capture(tmp_path: Path) -> None:
-    heif = pytest.importorskip("pillow_heif", reason="needs the extra `heif`")
-    heif.register_heif_opener()
+    pillow_heif.register_heif_opener()
     path = write_photo(tmp_path / "a.heic", exif=rich_exif(jpeg_bytes(picture(16, 12))))
     facts = _decode(path).metadata.facts()
     assert facts == CaptureFacts("2024-05-06T07:08:09+02:00", "Canon EOS R5", has_gps=True)

@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import pillow_heif
 import pytest
 from test_raw import dng
 from test_thumbnail import PROFILES
@@ -64,9 +65,8 @@ def _describe(path: Path, thumbnail: Path) -> None:
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Write one photo of each format, richly described."""
-    heif = pytest.importorskip("pillow_heif", reason="needs the extra `heif`")
     pytest.importorskip("rawpy", reason="needs the extra `raw`")
-    heif.register_heif_opener()
+    pillow_heif.register_heif_opener()
     folder = tmp_path_factory.mktemp("photos")
     thumbnail = tmp_path_factory.mktemp("thumbnail") / "t.jpg"
     thumbnail.write_bytes(jpeg_bytes(picture(16, 12)))

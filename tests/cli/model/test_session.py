@@ -7,6 +7,7 @@ from types import ModuleType, SimpleNamespace
 import pytest
 
 from shotcrop_cli.errors import DeviceError, ExitCode, ModelError, OutputError, ShotcropError
+from shotcrop_cli.install_hint import Installation
 from shotcrop_cli.model import session
 from shotcrop_cli.model.session import (
     CPU,
@@ -292,9 +293,9 @@ def test_a_missing_runtime_says_what_to_install(monkeypatch: pytest.MonkeyPatch)
 
 def test_a_folder_that_a_runtime_left_behind_is_no_runtime(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", ModuleType("onnxruntime"))
-    with pytest.raises(DeviceError, match="mere folder") as caught:
+    with pytest.raises(DeviceError, match="only a folder") as caught:
         import_onnxruntime()
-    assert caught.value.hint == session.reinstalling()
+    assert caught.value.hint == Installation().switch_runtime("cpu")
 
 
 @pytest.mark.parametrize("broken", ["import onnxruntime.capi", "raise ImportError('libstdc++ is too old')"])
@@ -307,7 +308,7 @@ def test_a_damaged_runtime_says_how_to_mend_it(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(DeviceError, match="ONNX Runtime cannot be loaded: ") as caught:
         import_onnxruntime()
-    assert caught.value.hint == session.reinstalling()
+    assert caught.value.hint == Installation().switch_runtime("cpu")
 
 
 def test_a_gpu_that_fails_at_work_is_an_error_of_the_device() -> None:
