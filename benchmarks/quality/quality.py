@@ -115,19 +115,21 @@ def tables(exam: Exam, train: Sequence[Record]) -> list[Figures]:
     )
     all_rows = [*baselines, whole, experts]
     return [
-        scores_table(f"Beside the expert's triples of {len(peopled)} photos", all_rows, OVERLAPS),
-        scores_table("Craft and order, on the same photos", all_rows, CRAFT),
-        scores_table(f"Telling {len(exam.empty)} photos of nobody from these", [whole], NOBODY),
+        scores_table(f"Compared with the expert's crops of {len(peopled)} photos", all_rows, OVERLAPS),
+        scores_table("Composition and order, on the same photos", all_rows, CRAFT),
+        scores_table(f"Recognising {len(exam.empty)} photos without people among these", [whole], NOBODY),
         scores_table("By source", groups(peopled, triples, source), OVERLAPS, "source (photos)"),
         scores_table(
-            "By how the photo itself frames the lead",
+            "By how the photo itself frames the main person",
             groups(peopled, triples, native_scale),
             OVERLAPS,
             "scale (photos)",
         ),
-        scores_table("By the expert's word for the lead", groups(peopled, triples, lead), OVERLAPS, "word (photos)"),
-        calibration_table(f"The scores of {len(shots)} shots", shots),
-        review_table("What a least score would send to review", shots),
+        scores_table(
+            "By the expert's word for the main person", groups(peopled, triples, lead), OVERLAPS, "word (photos)"
+        ),
+        calibration_table(f"Scores of {len(shots)} shots", shots),
+        review_table("Shots that `--min-score` would list for review", shots),
     ]
 
 
@@ -135,11 +137,13 @@ def notes(exam: Exam) -> list[str]:
     """Say what a reader of the tables has to know."""
     error = calibration_error(by_score(exam.shots))
     scored = (
-        "The model gives no scores." if error is None else f"The scores' expected calibration error is {error:.3f}."
+        "The model gives no scores."
+        if error is None
+        else f"The expected calibration error of its scores is {error:.3f}."
     )
     unanswered = sum(isinstance(answer, AnswerError) for answer in exam.answers)
     missing = f" {unanswered} photos got no readable answer." if unanswered else ""
-    return [f"Measured with {exam.model.id} ({exam.model.sha256[:12]}). {scored}{missing}"]
+    return [f"Measured with {exam.model.id} (model hash {exam.model.sha256[:12]}). {scored}{missing}"]
 
 
 def main() -> None:

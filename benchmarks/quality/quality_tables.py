@@ -140,7 +140,7 @@ def review_table(title: str, shots: Sequence[JudgedShot]) -> Figures:
         rows.append(
             (f"{threshold:g}", f"{found.n}", _share(found.wrong, found.n), _share(found.wrong, found.all_wrong))
         )
-    headings = ("--min-score", "shots below", "share of them that is wrong", "share of all wrong shots")
+    headings = ("--min-score", "shots below", "share wrong", "share of all wrong shots")
     return Figures(title, headings, tuple(rows))
 
 

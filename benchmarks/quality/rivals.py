@@ -35,9 +35,9 @@ def rivals(records: Sequence[Record], mean: tuple[Box, ...]) -> list[Rival]:
     means = triple(Baseline.MEAN, mean)
     return [
         Rival("full frame", (triple(Baseline.FULL),) * len(records)),
-        Rival("boxes in the middle", (triple(Baseline.CENTRE),) * len(records)),
+        Rival("fixed boxes in the middle", (triple(Baseline.CENTRE),) * len(records)),
         Rival("mean box of train", (means,) * len(records)),
-        Rival("rule on the detections", tuple(by_rule(record) or means for record in records)),
+        Rival("rules over the detections", tuple(by_rule(record) or means for record in records)),
     ]
 
 

@@ -37,7 +37,7 @@ def fill_disk(library: Library, mount_point: Path) -> Finding:
                 wrong.append(f"a full disk is told of in {len(ended.errors)} lines: {ended.stderr}")
             _remount(mount_point, f"size={4 * library.size_bytes}")
             wrong += completed(library, output)
-    found = "exit code 5 and one error line; no half file, no temporary; the next run finished the tree"
+    found = "exit code 5 and one error line; no partial and no temporary file; the next run finished the tree"
     return Finding(what, f"{len(_FULL_AT)} sizes", found, tuple(wrong))
 
 
@@ -76,13 +76,13 @@ def lose_output(library: Library, scratch: Path, times: int, rng: random.Random)
         if output.exists():
             wrong.append(f"the output was made again: {[*tree(output)]}")
             shutil.rmtree(output)
-    found = "exit code 5; the folder was not made again"
-    return Finding("Output deleted or renamed midway", f"{times} times", found, tuple(wrong))
+    found = "exit code 5; the folder was not created again"
+    return Finding("Output folder deleted or renamed during a run", f"{times} times", found, tuple(wrong))
 
 
 def unmount(library: Library, mount_point: Path, times: int, rng: random.Random) -> Finding:
     """Take the disk of the output away while a run works on it."""
-    what = "Disk of the output unmounted midway"
+    what = "Disk of the output unmounted during a run"
     wrong: list[str] = []
     for _ in range(times):
         with _disk(mount_point, 4 * library.size_bytes) as mounted:
@@ -131,8 +131,8 @@ def change_sources(library: Library, scratch: Path, times: int, rng: random.Rand
         fresh, _ = finish(photos, scratch / f"fresh{turn}")
         orphans = tuple(f"{path.relative_to(photos)}." for path in deleted)
         wrong += different({path: is_ for path, is_ in tree(output).items() if not path.startswith(orphans)}, fresh)
-    found = f"{failed} photos failed, which were gone or half written; the next run's tree equals a new one's"
-    return Finding("Photos rewritten, deleted, appended to midway", f"{times} runs", found, tuple(wrong))
+    found = f"{failed} photos failed because they were gone or half written; the next run's tree equals a new run's"
+    return Finding("Photos rewritten, deleted or extended during a run", f"{times} runs", found, tuple(wrong))
 
 
 def run_twice(library: Library, scratch: Path, times: int) -> Finding:
@@ -149,7 +149,7 @@ def run_twice(library: Library, scratch: Path, times: int) -> Finding:
         for run in runs:
             wrong += unexpected(run.end(), (0,))
         wrong += different(tree(output), library.reference)
-    found = "the second ends with exit code 6, or waits with `--wait`; the tree equals a lone run's"
+    found = "the second ends with exit code 6, or waits with `--wait`; the tree equals a single run's"
     return Finding("Two runs on one output", f"{2 * times} pairs", found, tuple(wrong))
 
 

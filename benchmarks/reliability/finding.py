@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from rich.table import Table
 
-HEADINGS = ("What was done", "How often", "What was found", "Verdict")
+HEADINGS = ("Test", "Repeats", "Result", "Promise")
 
 
 @dataclass(frozen=True, slots=True)

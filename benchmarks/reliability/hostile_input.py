@@ -46,11 +46,11 @@ def fuzz(scratch: Path, count: int, keep: Path) -> Finding:
     states = Counter(record["status"] for record in records.values())
     slow = re.search(r'\d{4}-([^/"]+)"', ended.silence[1].decode())
     found = (
-        f"{', '.join(f'{number} {state}' for state, number in states.most_common())}, one record each, none "
-        f"unforeseen; {ended.seconds:.0f} s, slowest {ended.silence[0]:.1f} s"
+        f"{', '.join(f'{number} {state}' for state, number in states.most_common())}, one record each, no "
+        f"unexpected error; {ended.seconds:.0f} s, slowest {ended.silence[0]:.1f} s"
         f"{f' (`{slow[1]}`)' if slow else ''}; peak memory {ended.peak_mb:.0f} MB"
     )
-    return Finding("Damaged, lying and hostile files in one run", f"{len(expected)} files", found, tuple(wrong))
+    return Finding("Damaged, mislabelled and hostile files in one run", f"{len(expected)} files", found, tuple(wrong))
 
 
 def _opens(path: Path) -> bool:
@@ -79,5 +79,5 @@ def bound_memory(scratch: Path, few: int) -> Finding:
     ratio = peaks[1] / peaks[0]
     if ratio > _MEMORY_RATIO:
         wrong.append(f"{peaks[1]:.0f} MB for ten times the photos that took {peaks[0]:.0f} MB")
-    found = f"peak memory {peaks[0]:.0f} MB and {peaks[1]:.0f} MB: {ratio:.2f} times, at most {_MEMORY_RATIO} allowed"
+    found = f"peak memory {peaks[0]:.0f} MB and {peaks[1]:.0f} MB: ratio {ratio:.2f}, at most {_MEMORY_RATIO} allowed"
     return Finding(f"{few} photos, then {10 * few}", "1 run each", found, tuple(wrong))

@@ -28,10 +28,15 @@ def kill(library: Library, output: Path, times: int, rng: random.Random) -> Find
             dirty += bool(temporaries(now))
     wrong += completed(library, output)
     found = (
-        f"{dirty} left temporaries, which the next run swept; no file with a final name was half written; "
+        f"{dirty} left temporary files, which the next run removed; no file with a final name was half written; "
         f"{finished + 1} finished trees equal an undisturbed run's byte for byte"
     )
-    return Finding("`kill -9` at random moments, resumed until done, then anew", f"{killed} kills", found, tuple(wrong))
+    return Finding(
+        "`kill -9` at random moments: each run resumed until done, then a new one",
+        f"{killed} kills",
+        found,
+        tuple(wrong),
+    )
 
 
 def kill_redoing(library: Library, output: Path, times: int, rng: random.Random) -> Finding:
@@ -52,10 +57,10 @@ def kill_redoing(library: Library, output: Path, times: int, rng: random.Random)
             killed += 1
     wrong += completed(library, output)
     found = (
-        "each sidecar was of its crops, said that they are yet to be cut, or was gone; "
+        "each sidecar matched its crops, said that they were still to be written, or was gone; "
         f"{finished + 1} finished trees equal an undisturbed run's byte for byte"
     )
-    what = "`kill -9` while finished crops are replaced by others, there and back"
+    what = "`kill -9` while a run replaces finished crops, back and forth between two settings"
     return Finding(what, f"{killed} kills", found, tuple(wrong))
 
 
@@ -86,5 +91,5 @@ def stop(library: Library, output: Path, number: signal.Signals, times: int, rng
         wrong += unexpected(ended, (128 + number,)) + not_clean(now, library.reference)
         wrong += completed(library, output)
         shutil.rmtree(output)
-    found = f"exit code {128 + number}, {slowest:.1f} s later at most; {photos} photos whole, none in part"
+    found = f"exit code {128 + number}, after {slowest:.1f} s at most; {photos} photos complete, none in part"
     return Finding(f"{number.name} at random moments", f"{stopped} times", found, tuple(wrong))

@@ -51,7 +51,7 @@ def name_oddly(scratch: Path) -> Finding:
     wrong = _cropped(photos, output, good, bad) + _listed(photos, output, scratch, good, bad)
     wrong += _applied(photos, output, good)
     found = "crops, sidecars, `--json`, both logs, `--failed-list -0`, `--files-from -0` and `apply` keep every byte"
-    what = "File names that are no UTF-8, with line breaks, quotes, dashes, emoji, as long as can be"
+    what = "File names that are not UTF-8, with line breaks, quotes, dashes or emoji, or of the maximum length"
     return Finding(what, f"{len(good)} names", found, tuple(wrong))
 
 

@@ -98,8 +98,8 @@ HEADINGS = (
     "decode",
     "compose",
     "write",
-    "of Pillow's limit",
-    "of the fastest",
+    "relative to Pillow",
+    "relative to the fastest",
 )
 
 
@@ -173,8 +173,8 @@ def measure_linearity(sources: Sequence[Path], megapixels: float, counts: Sequen
             shutil.rmtree(shots)
     first = seconds.pop(1)
     return Figures(
-        f"What a photo of {megapixels:g} MP costs in runs of different length; a run over one takes {first:.1f} s",
-        ("photos", "s", "ms/photo", "ratio", "ms/photo beyond the first", "ratio"),
+        f"Time per photo of {megapixels:g} MP in runs of different length; a run over one photo takes {first:.1f} s",
+        ("photos", "s", "ms/photo", "ratio", "ms/photo after the first", "ratio"),
         tuple(per_photo_rows(seconds, first)),
     )
 

@@ -163,7 +163,7 @@ def main() -> None:
     table = Figures(
         f"One decode and three crops per photo, {arguments.count} photos of each size in {cores()} threads, "
         f"best of {arguments.rounds}",
-        ("photos", "codec", "photos/s", "cores busy", "CPU ms/photo", "decode", "encode", "times Pillow"),
+        ("photos", "codec", "photos/s", "cores busy", "CPU ms/photo", "decode", "encode", "relative to Pillow"),
         tuple(found),
         names=2,
     )

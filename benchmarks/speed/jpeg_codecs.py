@@ -113,5 +113,5 @@ def load_codecs() -> tuple[dict[str, Codec], list[str]]:
         try:
             found[name] = offer.load()
         except (ImportError, OSError, RuntimeError):
-            missing.append(f"{name} cannot be had here and is left out: {offer.remedy}")
+            missing.append(f"{name} is not available and was left out: {offer.remedy}.")
     return found, missing

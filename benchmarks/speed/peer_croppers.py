@@ -112,7 +112,7 @@ def installed() -> tuple[list[str], list[str]]:
         try:
             peer.load()
         except (ImportError, OSError):
-            missing.append(f"{name} is not installed and left out: {peer.remedy}")
+            missing.append(f"{name} is not installed and was left out: {peer.remedy}.")
         else:
             names.append(name)
     return names, missing

@@ -72,10 +72,10 @@ def measure_speed(sources: Sequence[Path], megapixels: float, count: int, peers:
             "shotcrop --shots medium": count / crop(photos[0].parent, Path(folder, "one"), "--shots", "medium").seconds,
         }
         rates |= {name: count / run_peer(name, photos, scratch)[1] for name in peers}
-        size = f"{megapixels:g} megapixels, {mean_megabytes(photos):.1f} MB"
+        size = f"{megapixels:g} MP, {mean_megabytes(photos):.1f} MB"
     return Figures(
-        f"{count} photos of {size}, one crop each but three of shotcrop's, {cores()} cores",
-        ("cropper", "photos/s", "times shotcrop"),
+        f"{count} photos of {size}, on {cores()} cores, one crop per photo, but three for shotcrop",
+        ("cropper", "photos/s", "relative to shotcrop"),
         tuple(speed_rows(rates)),
     )
 
@@ -132,7 +132,7 @@ def measure_quality(data: Path, peers: Sequence[str]) -> Figures:
     crops["the whole photo, uncropped"] = [(FULL_FRAME,) * len(SHOT_TYPES)] * len(truths)
     return Figures(
         f"Mean IoU with the expert's crops over {len(truths)} photos, with bootstrap 95 % intervals",
-        ("cropper", "photos cropped", "nearest pair", "establishing", "medium", "close-up", "mean of the three"),
+        ("cropper", "photos cropped", "best pair", "establishing", "medium", "close-up", "mean of the three"),
         tuple(quality_row(name, boxes, truths) for name, boxes in crops.items()),
     )
 

@@ -92,11 +92,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="shotcrop-start-") as folder:
         seconds = medians(actions(Path(folder), arguments.photos), arguments.rounds)
     table = Figures(
-        f"From nothing to the end, median of {arguments.rounds} runs",
-        ("what", "ms", "ms beyond Python", "times Python", "times bare click"),
+        f"From start to exit, median of {arguments.rounds} runs",
+        ("what", "ms", "ms more than Python", "relative to Python", "relative to bare click"),
         tuple(rows(seconds)),
     )
-    note = f"Measured on {machine('shotcrop-cli', 'click', 'onnxruntime')}; the photo has {MEGAPIXELS} megapixels."
+    note = f"Measured on {machine('shotcrop-cli', 'click', 'onnxruntime')}; the photo has {MEGAPIXELS} MP."
     publish("start_up", [table], [note], arguments.markdown)
 
 

@@ -93,10 +93,10 @@ def test_one_command_prints_tables_and_leaves_a_gallery_and_a_diagram(
     assert "| mean box of train | 1.000 (1.000 to 1.000)" in text
     assert rows["attic (2)"] == rows["full (2)"] == ["1.000 (1.000 to 1.000)", *["1.000"] * 4]
     assert rows["0.8 to 1"] == ["6", "0.900", "1.000", "1.000"]
-    assert "The scores' expected calibration error is 0.100." in text
+    assert "The expected calibration error of its scores is 0.100." in text
     assert str(tmp_path) not in text
     printed = capsys.readouterr().out
-    assert "rule on the detections" in printed
+    assert "rules over the detections" in printed
     assert "failures.html" in printed
 
 
@@ -194,7 +194,7 @@ def test_the_expert_is_the_measure_and_the_rule_falls_back_on_the_mean_box() -> 
     seen = replace(record(), detections=Detections((LEAD,), (FACE,)))
     by_name = {rival.name: rival.answers for rival in (*rivals([record(), seen], MEAN_BOXES), expert([record(), seen]))}
     assert by_name["the expert"] == (TRUTH, TRUTH)
-    blind, seeing = by_name["rule on the detections"]
+    blind, seeing = by_name["rules over the detections"]
     assert [shot.box for shot in blind.shots] == [*MEAN_BOXES]
     assert ioa(FACE.box, seeing[ShotType.CLOSE_UP].box) == 1.0
     assert seeing[ShotType.CLOSE_UP].box != MEAN_BOXES[2]

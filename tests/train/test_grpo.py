@@ -23,6 +23,7 @@ from shotcrop_train.rewards.photo_pool import GrpoData
 from shotcrop_train.rewards.reward_function import RewardRecipe
 from shotcrop_train.runs.log import read_log
 from training import save_tiny_model, vary_experts, write_dataset
+from training_page import documented
 
 RECIPE = GrpoRecipe(
     GrpoData(("experts",)),
@@ -114,6 +115,7 @@ def test_a_run_logs_every_term_the_groups_and_the_policy(learnt: Path) -> None:
         assert line["reward"] == pytest.approx(line["format_rate"] * parts, abs=1e-4)
         assert line["group_mean"] == pytest.approx(line["reward"], abs=1e-6)
     assert any("held_iou" in line for line in read_log(learnt / "log.jsonl"))
+    assert {*documented("figure", stage=3)} <= {name for line in read_log(learnt / "log.jsonl") for name in line}
     assert (learnt / "curves.png").read_bytes().startswith(b"\x89PNG")
 
 

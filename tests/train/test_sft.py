@@ -22,6 +22,7 @@ from shotcrop_train.nano.network import vocabulary_of
 from shotcrop_train.recipe import DataRecipe, Optimisation, Schedule, SftRecipe, load_recipe
 from shotcrop_train.sft import read_training_set, train
 from training import NO_AUGMENTATION, save_tiny_model, tiny_model, write_dataset
+from training_page import documented
 
 DATA = DataRecipe(
     experts=("experts",),
@@ -61,6 +62,7 @@ def test_training_lowers_the_loss_and_leaves_log_curves_and_model(data: Path, tm
     losses = [line["loss"] for line in lines if "loss" in line]
     assert losses[-1] < losses[0]
     assert [line["step"] for line in lines if "held_iou" in line] == [3, 6, 9, 12]
+    assert {*documented("figure", stage=1)} <= {name for line in lines for name in line}
     assert (tmp_path / "run" / "curves.png").read_bytes().startswith(b"\x89PNG")
     model, _ = load_nano(final)
     assert model.config.image_size == 64
