@@ -11,7 +11,7 @@ from typing import Any, get_args, get_type_hints
 
 import pytest
 
-from shotcrop_cli.scores import MEASURES
+from shotcrop_cli.evaluation.bootstrap import MEASURES
 from shotcrop_train.grpo import GrpoRecipe
 from shotcrop_train.pipeline import PipelineRecipe
 from shotcrop_train.pseudo_label import PseudoLabelRecipe
