@@ -13,13 +13,13 @@ import pytest
 
 from shotcrop_cli.evaluation.bootstrap import MEASURES
 from shotcrop_train.grpo import GrpoRecipe
-from shotcrop_train.pipeline import PipelineRecipe
+from shotcrop_train.pipeline import PIPELINES, PipelineRecipe
 from shotcrop_train.pseudo_label import PseudoLabelRecipe
-from shotcrop_train.recipe import SftRecipe
+from shotcrop_train.recipe import RECIPES, SftRecipe
 from shotcrop_train.ssft import SsftRecipe
 from training_page import PAGE, documented
 
-RECIPES = (SftRecipe, PseudoLabelRecipe, SsftRecipe, GrpoRecipe, PipelineRecipe)
+STAGES = (SftRecipe, PseudoLabelRecipe, SsftRecipe, GrpoRecipe, PipelineRecipe)
 NAME = re.compile(r"[a-z][a-z0-9]*(?:[._][a-z0-9_]+)+")
 """What looks like a recipe key or a figure, such as `model.micro_batch` or `format_rate`; single words are left out."""
 ELSEWHERE = {"no_person", "shotcrop_cli", "shotcrop_train", "torch.distributed.run"}
@@ -38,7 +38,7 @@ def keys(recipe: Any, prefix: str = "") -> set[str]:
     return found
 
 
-KEYS = set().union(*map(keys, RECIPES))
+KEYS = set().union(*map(keys, STAGES))
 METRICS = {measure.name for measure in MEASURES}
 
 
@@ -53,6 +53,13 @@ def test_each_key_in_the_table_of_keys_exists() -> None:
     named = documented("key")
     assert len(named) > 10
     assert [key for key in named if key not in KEYS] == []
+
+
+def test_each_recipe_of_the_commands_exists() -> None:
+    named = set(re.findall(r"--config ([\w-]+)", PAGE.read_text("utf-8")))
+    shipped = {path.stem for folder in (RECIPES, PIPELINES) for path in folder.glob("*.toml")}
+    assert len(named) > 5
+    assert named <= shipped
 
 
 def test_each_held_back_metric_is_one_of_the_evaluation() -> None:

@@ -267,3 +267,19 @@ def test_the_guide_explains_every_field() -> None:
     # What pseudo labels say of their making is no labeller's business.
     for field in {*ROW_FIELDS, *ANNOTATION_FIELDS, *SHOT_FIELDS} - {"pseudo"}:
         assert f"`{field}`" in guide or f'"{field}"' in guide
+
+
+def shape(line: str) -> str:
+    """Return a line that the check prints without what differs from dataset to dataset."""
+    line = re.sub(r"line \d+, [\w.]+", "line", line)
+    return re.sub(r"\d+", "N", line) if line.startswith("note") else line
+
+
+def test_the_guide_shows_what_the_check_prints(tmp_path: Path) -> None:
+    guide = (ROOT / "docs" / "annotating.md").read_text("utf-8")
+    (block,) = re.findall(r"^```text\n(.*?)^```", guide, re.MULTILINE | re.DOTALL)
+    rows = shot("medium", box=[700, 100, 300, 600]), shot("close_up", caption="")
+    printed = {
+        shape(str(finding)) for place, row in enumerate(rows) for finding in check(write(tmp_path / str(place), row))
+    }
+    assert set(map(shape, block.splitlines())) <= printed
