@@ -23,8 +23,8 @@ from rich.console import Console
 from rich.table import Table
 
 from shotcrop_cli.crop_settings import CropSettings
-from shotcrop_cli.library.index import INDEX_NAME
 from shotcrop_cli.library.output_folder import LOCK_NAME
+from shotcrop_cli.library.up_to_date import INDEX_NAME
 from shotcrop_cli.model.load import find_model
 from shotcrop_cli.shots import SHOT_TYPES, Box, ModelIdentity, PixelBox, Reasoning
 from shotcrop_cli.sidecar import FileSize, Lead, ShotRecord, Sidecar, SidecarStatus, SourceRecord, iso_mtime

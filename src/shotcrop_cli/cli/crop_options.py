@@ -16,9 +16,8 @@ from shotcrop_cli.crop_settings import CropSettings
 from shotcrop_cli.framing import Framing
 from shotcrop_cli.imaging.formats import CropFormat
 from shotcrop_cli.imaging.metadata.policy import MetadataPolicy
-from shotcrop_cli.library.listing import read_list
 from shotcrop_cli.library.name_template import DEFAULT_TEMPLATE, FIELDS
-from shotcrop_cli.library.selection import Selection
+from shotcrop_cli.library.selection import Selection, read_list
 from shotcrop_cli.shots import SHOT_TYPES
 
 Command = TypeVar("Command", bound=Callable[..., Any])

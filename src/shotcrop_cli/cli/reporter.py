@@ -10,8 +10,7 @@ from pathlib import Path
 from shotcrop_cli.cli.console import Console, result
 from shotcrop_cli.cli.photo_list import PhotoList
 from shotcrop_cli.library.plan import Decision, Job
-from shotcrop_cli.library.results import PhotoResult, PhotoStatus, Tally
-from shotcrop_cli.library.review import Doubt, doubts_on_record
+from shotcrop_cli.library.results import Doubt, PhotoResult, PhotoStatus, Tally, doubts_on_record
 
 
 class FirstFailure(Exception):

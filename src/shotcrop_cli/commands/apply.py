@@ -18,8 +18,7 @@ from shotcrop_cli.cli.options import json_option, log_options, verbosity_options
 from shotcrop_cli.cli.reporter import FirstFailure, Reporter, ReportOptions, tell_planned
 from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.imaging.lossless import MISSING, is_installed
-from shotcrop_cli.library.claim import claim
-from shotcrop_cli.library.marks import recall_roots
+from shotcrop_cli.library.output_folder import open_output, read_roots
 from shotcrop_cli.library.recut import is_pending, output_root, recut, sidecars_in
 from shotcrop_cli.library.results import PhotoResult, PhotoStatus, Tally
 from shotcrop_cli.model.lazy import LazyComposer
@@ -138,7 +137,7 @@ def _apply_below(
                 reporter.add(planned)
 
     keep_freed_memory()
-    with claim(root, options.wait, console):
+    with open_output(root, options.wait, lambda: console.info(f"waiting for another run on {root} to end")):
         run(
             tasks(),
             LazyComposer(_no_model),
@@ -159,7 +158,7 @@ def _print_plan(root: Path, paths: Iterable[Path], options: ApplyOptions, report
 
 def _plan(root: Path, paths: Iterable[Path], options: ApplyOptions) -> Iterator[Task | PhotoResult]:
     """Yield what is to be cut, and what cannot be, each sidecar once."""
-    photo_roots = options.photos or recall_roots(root)
+    photo_roots = options.photos or read_roots(root)
     done: set[Path] = set()
     for named in paths:
         for path in sidecars_in(named) if named.is_dir() else (named,):

@@ -26,15 +26,14 @@ from shotcrop_cli.cli.options import (
 )
 from shotcrop_cli.cli.reporter import FirstFailure, Reporter, ReportOptions, tell_planned
 from shotcrop_cli.crop_settings import CropSettings
-from shotcrop_cli.library.claim import claim
 from shotcrop_cli.library.discover import Discovery, discover
-from shotcrop_cli.library.index import Index
-from shotcrop_cli.library.marks import remember_roots
 from shotcrop_cli.library.name_template import NameTemplate
+from shotcrop_cli.library.output_folder import add_roots, open_output
 from shotcrop_cli.library.output_state import Ledger
 from shotcrop_cli.library.plan import Decision, Job, Wanted, plan
 from shotcrop_cli.library.results import PhotoResult, PhotoStatus, Tally
 from shotcrop_cli.library.selection import Selection
+from shotcrop_cli.library.up_to_date import Index
 from shotcrop_cli.model.lazy import LazyComposer
 from shotcrop_cli.resources import usable_memory, usable_processors
 from shotcrop_cli.shots import SHOT_TYPES, ShotType
@@ -189,8 +188,10 @@ def crop(options: CropOptions, console: Console) -> Tally:
         ledger = Ledger(options.output, wanted, overwrite=options.overwrite, read_only=True, index=index)
         _print_plan(((job, ledger.decide(job)) for job in jobs), options, console)
         return Tally()
-    with claim(options.output, options.wait, console):
-        remember_roots(options.output, found.roots)
+    with open_output(
+        options.output, options.wait, lambda: console.info(f"waiting for another run on {options.output} to end")
+    ):
+        add_roots(options.output, found.roots)
         reporter = Reporter(options.report, console)
         ledger = Ledger(options.output, wanted, overwrite=options.overwrite, index=index)
         try:

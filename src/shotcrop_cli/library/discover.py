@@ -8,11 +8,10 @@ from pathlib import Path, PurePath
 
 from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.imaging.formats import HEIF, JPEG, RAW
-from shotcrop_cli.library.crops import CropTrees
-from shotcrop_cli.library.selection import Selection
+from shotcrop_cli.library.output_folder import OutputFolders
+from shotcrop_cli.library.selection import Selection, Wildcard
 from shotcrop_cli.library.source import Discovery, Folder, Passed, Source
 from shotcrop_cli.library.walk import Place, Walk, format_of_name
-from shotcrop_cli.library.wildcard import Wildcard
 
 __all__ = ["Discovery", "Folder", "Passed", "Source", "discover"]
 
@@ -42,7 +41,7 @@ def discover(selection: Selection, output: Path) -> Discovery:
 
 class _Search:
     def __init__(self, selection: Selection, output: Path) -> None:
-        self._crops = CropTrees(output)
+        self._crops = OutputFolders(output)
         self._walk = Walk(selection, self._crops)
         self._roots: dict[str, None] = {}
         self._wildcards: dict[Wildcard, Path] = {}
@@ -62,7 +61,7 @@ class _Search:
             raise ShotcropError(f"{named}: {error.strerror}", hint="check the path") from error
         real = os.path.realpath(path)
         is_folder = stat.S_ISDIR(status.st_mode)
-        if self._crops.hold(real if is_folder else os.path.dirname(real)):  # noqa: PTH120
+        if self._crops.contain(real if is_folder else os.path.dirname(real)):  # noqa: PTH120
             raise ShotcropError(
                 f"{named}: lies in the output folder of this or another run",
                 hint="name the photos themselves, or another --output",
@@ -114,7 +113,7 @@ class _Search:
     def _add_wildcard(self, wildcard: Wildcard, named: Path) -> None:
         path = _absolute(wildcard.base)
         real = os.path.realpath(path)
-        if self._crops.hold(real):
+        if self._crops.contain(real):
             return
         self._wildcards[wildcard] = named
         try:
@@ -133,7 +132,7 @@ class _Search:
             home = self._homes[parent] = (folder, os.path.realpath(parent).rstrip("/"))
         folder, real_folder = home
         real = os.path.realpath(path) if os.path.islink(path) else f"{real_folder}/{name}"  # noqa: PTH114
-        if self._crops.hold(os.path.dirname(real)):  # noqa: PTH120
+        if self._crops.contain(os.path.dirname(real)):  # noqa: PTH120
             return
         if self._walk.file(folder, name, relative, real, status):
             self._roots[root] = None

@@ -1,34 +1,59 @@
-"""One run at a time per output folder."""
+"""The output folder: one run at a time, leftovers of killed runs, where its photos came from, how to recognise it."""
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from shotcrop_cli.errors import LockedError, OutputError
+from shotcrop_cli.library.atomic_write import NewFile, is_temporary, put_in_place
 from shotcrop_cli.library.results import duration
 
 LOCK_NAME = ".shotcrop.lock"
-"""Lies in the root of every output folder, which is also how a walk knows one."""
+"""File in the root of every output folder. A search for photos recognises output folders by it."""
+ROOTS_NAME = ".shotcrop.sources"
+"""File in the root that lists the folders of the photos."""
 
+_RUNNING_NAME = ".shotcrop.running"
+"""File that exists only while a run changes the folder. A killed run leaves it."""
 _POLL_SECONDS = 0.2
-"""How often a waiting run looks whether the other one has ended [O]."""
+"""Seconds between two tries of a run that waits for the lock."""
+
+
+@contextmanager
+def open_output(root: Path, wait: float, on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Hold the lock of an output folder, and first remove what a killed run left there.
+
+    Args:
+        root: The output folder; made if it does not exist.
+        wait: Seconds to wait for another run to end; infinity to wait as long as it takes.
+        on_wait: Called once if the run has to wait.
+
+    Raises:
+        OutputError: The folder cannot be made or written to.
+        LockedError: Another run holds the lock.
+    """
+    with output_lock(root, wait, on_wait), running_marker(root):
+        yield
 
 
 @contextmanager
 def output_lock(root: Path, wait: float = 0.0, on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
     """Make the output folder and hold its lock.
 
-    The lock is advisory and the kernel's: it ends with the process, however that ends.
+    The operating system holds the lock and releases it when the process ends, even if it is killed. The lock is
+    advisory: only shotcrop respects it.
 
     Args:
         root: The output folder.
-        wait: Seconds to wait for another run to end; infinity for as long as it takes.
-        on_wait: Called once before waiting.
+        wait: Seconds to wait for another run to end; infinity to wait as long as it takes.
+        on_wait: Called once if the run has to wait.
 
     Raises:
         OutputError: The folder cannot be made or written to.
@@ -41,7 +66,7 @@ def output_lock(root: Path, wait: float = 0.0, on_wait: Callable[[], None] = lam
     except OSError as error:
         raise OutputError(
             f"{root}: the output folder cannot be written: {error.strerror}",
-            hint="choose another --output or fix its permissions",
+            hint="choose another --output, or give yourself permission to write there",
         ) from error
     lock = FileLock(path)
     try:
@@ -55,8 +80,8 @@ def output_lock(root: Path, wait: float = 0.0, on_wait: Callable[[], None] = lam
     except Timeout:
         after = f" after {duration(wait)}" if wait > 0 else ""
         raise LockedError(
-            f"{root}: another run still works on this output folder{after}",
-            hint="run again when it has ended, or let --wait wait for it",
+            f"{root}: another run is still using this output folder{after}",
+            hint="run again when the other run has ended, or wait for it with --wait",
         ) from None
     except OSError as error:
         raise OutputError(
@@ -66,3 +91,118 @@ def output_lock(root: Path, wait: float = 0.0, on_wait: Callable[[], None] = lam
         yield
     finally:
         lock.release()
+
+
+@contextmanager
+def running_marker(root: Path) -> Iterator[None]:
+    """Mark the output folder while its files change. If the last run left its marker, remove its temporaries first.
+
+    Only a killed run leaves temporaries, so other runs need not search every folder for them.
+
+    Args:
+        root: The output folder, already locked.
+
+    Raises:
+        OutputError: The folder cannot be written to.
+    """
+    marker = root / _RUNNING_NAME
+    try:
+        if marker.exists():
+            remove_temporaries(root)
+        marker.touch()
+    except OSError as error:
+        raise OutputError(
+            f"{error.filename or root}: cannot remove what a killed run left: {error.strerror}",
+            hint="fix the permissions of the output folder",
+        ) from error
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # the next run then searches once more than needed
+            marker.unlink(missing_ok=True)
+
+
+def remove_temporaries(root: Path) -> None:
+    """Remove the temporary files that a killed run left anywhere in the output folder.
+
+    Raises:
+        OSError: One of them cannot be removed.
+    """
+    for folder, _, names in os.walk(root):
+        for name in filter(is_temporary, names):
+            Path(folder, name).unlink(missing_ok=True)
+
+
+def add_roots(root: Path, roots: Iterable[Path]) -> None:
+    """Add to the folders that the photos of this output come from. `shotcrop apply` reads from no other folders.
+
+    Args:
+        root: The output folder, already locked.
+        roots: Absolute folders.
+
+    Raises:
+        OutputError: The folder cannot be written to.
+    """
+    known = read_roots(root)
+    # The root of the file system is not recorded: it would allow `apply` to read everything.
+    merged = tuple(dict.fromkeys((*known, *(folder for folder in roots if folder.parent != folder))))
+    if merged != known:
+        content = json.dumps([str(path) for path in merged], indent=2) + "\n"
+        put_in_place([NewFile(root / ROOTS_NAME, content.encode("ascii"))], root=root)
+
+
+def read_roots(root: Path) -> tuple[Path, ...]:
+    """Return the folders that the photos of this output come from; empty if the list is missing or damaged."""
+    try:
+        folders = json.loads((root / ROOTS_NAME).read_bytes())
+    except (OSError, ValueError):
+        return ()
+    if not isinstance(folders, list) or not all(isinstance(folder, str) for folder in folders):
+        return ()
+    return tuple(Path(folder) for folder in folders if Path(folder).is_absolute())
+
+
+class OutputFolders:
+    """Recognises the output folders of this and other runs, by whatever path, so that crops are never cropped again.
+
+    Args:
+        output: The output folder of this run; it need not exist.
+    """
+
+    def __init__(self, output: Path) -> None:
+        self._output: tuple[int, int] | None = None
+        with suppress(OSError):
+            self._output = file_id(output.stat())
+        self._known: dict[str, bool] = {"": False, "/": False}
+
+    def is_own(self, status: os.stat_result) -> bool:
+        """Say whether a folder is the output of this run, even if a link or mount gives it another path."""
+        return file_id(status) == self._output
+
+    def contain(self, folder: str) -> bool:
+        """Say whether a folder is, or is inside, the output folder of this or another run.
+
+        Args:
+            folder: Its real path.
+        """
+        climbed = []
+        at = folder
+        while at not in self._known:
+            climbed.append(at)
+            if self._is_root(at):
+                self._known[at] = True
+            else:
+                at = os.path.dirname(at)  # noqa: PTH120 - for folders of 100,000 listed photos
+        self._known.update(dict.fromkeys(climbed, self._known[at]))
+        return self._known[folder]
+
+    def _is_root(self, folder: str) -> bool:
+        try:
+            return self.is_own(os.stat(folder)) or os.path.lexists(f"{folder}/{LOCK_NAME}")  # noqa: PTH116
+        except OSError:
+            return False
+
+
+def file_id(status: os.stat_result) -> tuple[int, int]:
+    """Return device and inode, which identify a file or folder whatever path leads to it."""
+    return status.st_dev, status.st_ino

@@ -10,10 +10,9 @@ from pathlib import Path
 from shotcrop_cli import sidecar as sidecars
 from shotcrop_cli.errors import OutputError, ShotcropError
 from shotcrop_cli.library.atomic_write import NewFile, put_in_place
-from shotcrop_cli.library.index import Index, Look
 from shotcrop_cli.library.name_template import is_inside
 from shotcrop_cli.library.plan import XMP_ENDING, Decision, Job, Wanted, Work, decide
-from shotcrop_cli.library.up_to_date import Glance
+from shotcrop_cli.library.up_to_date import Glance, Index, Look
 from shotcrop_cli.shots import SHOT_TYPES
 from shotcrop_cli.sidecar import LARGEST, Sidecar, iso_mtime
 

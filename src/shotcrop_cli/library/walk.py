@@ -10,12 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shotcrop_cli.imaging.formats import FORMATS, Format
-from shotcrop_cli.library.crops import CropTrees, identity
 from shotcrop_cli.library.ignored import NO_MEDIA, is_junk_file, is_junk_folder, is_photo_library
-from shotcrop_cli.library.output_folder import LOCK_NAME
-from shotcrop_cli.library.selection import Filter, Selection
+from shotcrop_cli.library.output_folder import LOCK_NAME, OutputFolders, file_id
+from shotcrop_cli.library.selection import Filter, Selection, Wildcard
 from shotcrop_cli.library.source import Folder, Passed, Source
-from shotcrop_cli.library.wildcard import Wildcard
 
 _NOTHING: frozenset[int] = frozenset()
 _MARKS = frozenset({LOCK_NAME, NO_MEDIA})
@@ -56,7 +54,7 @@ class Walk:
         matched: The patterns that something matched.
     """
 
-    def __init__(self, selection: Selection, crops: CropTrees) -> None:
+    def __init__(self, selection: Selection, crops: OutputFolders) -> None:
         self.found: dict[str, Source] = {}
         self.skipped: list[Passed] = []
         self.unreadable: list[Passed] = []
@@ -171,7 +169,7 @@ class Walk:
             return
         real = os.path.realpath(path)
         is_folder = stat.S_ISDIR(status.st_mode)
-        if self._crops.hold(real if is_folder else os.path.dirname(real)):  # noqa: PTH120
+        if self._crops.contain(real if is_folder else os.path.dirname(real)):  # noqa: PTH120
             self._match(place)
         elif is_folder:
             if (below := self._below(place, name, real.rstrip("/"), status)) is not None:
@@ -209,7 +207,7 @@ class Walk:
             return None
         folder = Folder(path, place.folder.relative / name)
         below = Place(folder, real, f"{place.below}{name}/", whole, wildcard, reached)
-        if self._crops.is_output(status):
+        if self._crops.is_own(status):
             self._match(below)
             return None
         if not self._is_new(below, status):
@@ -224,7 +222,7 @@ class Walk:
         """Guard against loops, which only links make."""
         if not self._follows:
             return True
-        key = (identity(status), place.whole, place.reached)
+        key = (file_id(status), place.whole, place.reached)
         if key in self._entered:
             return False
         self._entered.add(key)

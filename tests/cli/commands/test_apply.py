@@ -9,8 +9,7 @@ from click.testing import CliRunner, Result
 
 from conftest import FakeComposer, names_in, open_image, picture, write_photo
 from shotcrop_cli.errors import ExitCode
-from shotcrop_cli.library.marks import ROOTS_NAME
-from shotcrop_cli.library.output_folder import output_lock
+from shotcrop_cli.library.output_folder import ROOTS_NAME, output_lock
 from shotcrop_cli.main import cli
 from shotcrop_cli.sidecar import read
 

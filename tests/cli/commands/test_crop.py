@@ -12,9 +12,8 @@ from test_decode import turned
 from conftest import FakeComposer, jpeg_bytes, names_in, nobody, open_image, picture, rich_exif, write_photo
 from shotcrop_cli.errors import ExitCode
 from shotcrop_cli.imaging import decode
-from shotcrop_cli.library.index import INDEX_NAME
-from shotcrop_cli.library.marks import ROOTS_NAME
-from shotcrop_cli.library.output_folder import LOCK_NAME, output_lock
+from shotcrop_cli.library.output_folder import LOCK_NAME, ROOTS_NAME, output_lock
+from shotcrop_cli.library.up_to_date import INDEX_NAME
 from shotcrop_cli.main import cli
 from shotcrop_cli.sidecar import read
 
@@ -326,7 +325,7 @@ def test_a_second_run_at_once_is_refused(photos: Path, output: Path) -> None:
     write_photo(photos / "a.jpg")
     with output_lock(output):
         result = _crop(photos, "-o", output, code=ExitCode.LOCKED)
-    assert "another run still works on this output folder" in result.stderr
+    assert "another run is still using this output folder" in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ from pathlib import Path, PurePath
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_sidecar import example
 
 from shotcrop_cli.crop_settings import CropSettings
 from shotcrop_cli.errors import ShotcropError
@@ -16,6 +15,7 @@ from shotcrop_cli.library.plan import Decision, Job, Wanted, Work, decide, plan
 from shotcrop_cli.library.source import Folder, Source
 from shotcrop_cli.shots import SHOT_TYPES, ModelIdentity, ShotType
 from shotcrop_cli.sidecar import Sidecar, SidecarStatus, iso_mtime
+from sidecar_examples import example
 
 _OUT = Path("/shots")
 

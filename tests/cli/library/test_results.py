@@ -2,8 +2,11 @@ from pathlib import Path
 
 import pytest
 
+from conftest import FIXED_BOXES
 from shotcrop_cli.errors import ExitCode
-from shotcrop_cli.library.results import PhotoResult, PhotoStatus, Tally, duration
+from shotcrop_cli.library.results import Doubt, PhotoResult, PhotoStatus, Tally, doubts, doubts_on_record, duration
+from shotcrop_cli.shots import SHOT_TYPES, PixelBox, ShotType
+from shotcrop_cli.sidecar import ShotRecord
 
 
 def _tally(**counts: int) -> Tally:
@@ -62,3 +65,29 @@ def test_failures_are_kept_with_their_reasons() -> None:
 )
 def test_durations_show_two_units(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+def record(shot: ShotType, score: float | None, file: str | None = "a.jpg", *, edited: bool = False) -> ShotRecord:
+    box = FIXED_BOXES[shot]
+    return ShotRecord(shot, PixelBox(0, 0, 1, 1), box, box, file, None, score=score, edited=edited)
+
+
+def test_only_scores_below_the_least_accepted_one_are_doubtful() -> None:
+    shots = [record(shot, score) for shot, score in zip(SHOT_TYPES, (0.5, 0.4999, None), strict=True)]
+    assert doubts(shots, 0.5) == (Doubt(ShotType.MEDIUM, 0.4999),)
+    assert doubts(shots, None) == doubts(shots, 0.0) == ()
+
+
+def test_what_was_not_cut_or_was_set_by_a_person_is_never_doubtful() -> None:
+    assert doubts([record(ShotType.MEDIUM, 0.1, None), record(ShotType.CLOSE_UP, 0.1, edited=True)], 0.5) == ()
+
+
+def test_a_score_is_judged_as_it_is_written() -> None:
+    assert doubts([record(ShotType.MEDIUM, 0.49999)], 0.5) == ()
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"shots": [{"file": "a", "edited": false, "score": "x"}]}', "["])
+def test_a_record_that_cannot_be_read_raises_no_doubt(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "a.jpg.json"
+    path.write_text(content)
+    assert doubts_on_record(path, 0.5) == doubts_on_record(tmp_path / "missing", 0.5) == ()

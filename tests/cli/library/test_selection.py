@@ -1,7 +1,17 @@
+import glob
+import io
+import os
+import sys
+from itertools import product
+from pathlib import Path, PurePath
+from types import SimpleNamespace
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from shotcrop_cli.errors import ExitCode, ShotcropError
-from shotcrop_cli.library.selection import Filter
+from shotcrop_cli.library.selection import Filter, Wildcard, read_list
 
 
 def test_without_patterns_everything_is_taken() -> None:
@@ -61,3 +71,95 @@ def test_a_pattern_that_is_none_is_a_usage_error_that_names_it(flag: str, patter
     assert caught.value.message == f"--{flag} {pattern!r}: not a pattern"
     assert caught.value.exit_code is ExitCode.USAGE
     assert caught.value.hint
+
+
+def _matches(pattern: Wildcard, path: PurePath) -> bool:
+    reached = pattern.start
+    for name in path.parts:
+        reached = pattern.step(reached, name)
+    return pattern.accepts(reached)
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("tree")
+    for first, second in product(("a", "b", "ab"), repeat=2):
+        (root / first / second).mkdir(parents=True)
+        for name in ("a.jpg", "b.jpg", "ab"):
+            (root / first / second / name).touch()
+    return root
+
+
+_PARTS = ["**", "*", "a*", "?", "[!a]*", "*.jpg", "a"]
+
+
+@given(st.sampled_from(_PARTS[:-1]), st.lists(st.sampled_from(_PARTS), max_size=3))
+def test_photos_are_those_that_glob_finds_or_finds_the_folder_of(tree: Path, first: str, others: list[str]) -> None:
+    pattern = Wildcard.parse(Path(first, *others))
+    assert pattern is not None
+    by_glob = {Path(path) for path in glob.glob("/".join([first, *others]), root_dir=tree, recursive=True)}  # noqa: PTH207
+    for folder, _, names in os.walk(tree):
+        for name in names:
+            photo = Path(folder, name).relative_to(tree)
+            ways = (photo, *photo.parents)
+            assert any(_matches(pattern, way) for way in ways) == (not by_glob.isdisjoint(ways))
+
+
+def test_the_fixed_folder_ends_before_the_first_pattern() -> None:
+    assert Wildcard.parse(Path("photos/2026/*/a[12].jpg")) == Wildcard(Path("photos/2026"), ("*", "a[12].jpg"))
+    assert Wildcard.parse(Path("*.jpg")) == Wildcard(Path(), ("*.jpg",))
+    assert Wildcard.parse(Path("photos/**")) == Wildcard(Path("photos"), ("**", "*"))
+    assert Wildcard.parse(Path("/photos/?")) == Wildcard(Path("/photos"), ("?",))
+
+
+def test_a_plain_path_is_no_pattern() -> None:
+    assert Wildcard.parse(Path("photos/a.jpg")) is None
+
+
+def test_folders_that_cannot_hold_a_match_are_known() -> None:
+    pattern = Wildcard(Path(), ("2026", "*.jpg"))
+    assert pattern.step(pattern.start, "2026")
+    assert not pattern.step(pattern.start, "2025")
+    assert not pattern.step(pattern.step(pattern.step(pattern.start, "2026"), "album.jpg"), "a.jpg")
+
+
+def test_case_counts() -> None:
+    assert not _matches(Wildcard(Path(), ("*.jpg",)), PurePath("A.JPG"))
+
+
+def _names(tmp_path: Path, content: bytes, *, null: bool = False) -> list[bytes]:
+    path = tmp_path / "list"
+    path.write_bytes(content)
+    return [os.fsencode(name) for name in read_list(str(path), null=null)]
+
+
+def test_names_are_read_line_by_line(tmp_path: Path) -> None:
+    assert _names(tmp_path, b"a.jpg\r\n\n  \nsub/b c.jpg\n\xff.jpg") == [b"a.jpg", b"sub/b c.jpg", b"\xff.jpg"]
+
+
+def test_names_that_end_with_nul_keep_every_other_byte(tmp_path: Path) -> None:
+    content = b"a\nb.jpg\0c\r\0\0\xfe\xff.jpg\0 d .jpg"
+    assert _names(tmp_path, content, null=True) == [b"a\nb.jpg", b"c\r", b"\xfe\xff.jpg", b" d .jpg"]
+
+
+def test_names_are_read_from_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(b"a.jpg\0b.jpg\0")))
+    assert read_list("-", null=True) == (Path("a.jpg"), Path("b.jpg"))
+
+
+def test_an_empty_list_names_nothing(tmp_path: Path) -> None:
+    assert _names(tmp_path, b"") == []
+
+
+def test_a_list_with_nul_asks_for_the_flag(tmp_path: Path) -> None:
+    with pytest.raises(ShotcropError, match="end with NUL") as caught:
+        _names(tmp_path, b"a.jpg\0b.jpg\0")
+    assert caught.value.hint == "add -0"
+
+
+@pytest.mark.parametrize("name", ["gone", "."])
+def test_a_list_that_cannot_be_read_is_a_usage_error(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ShotcropError, match="the list of photos cannot be read") as caught:
+        read_list(str(tmp_path / name), null=False)
+    assert caught.value.exit_code is ExitCode.USAGE
+    assert "\n" not in caught.value.message

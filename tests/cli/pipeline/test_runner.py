@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from test_sidecar import SCHEMA
 
 from conftest import (
     FIXED_BOXES,
@@ -33,6 +32,7 @@ from shotcrop_cli.pipeline.runner import run
 from shotcrop_cli.pipeline.task import LoadedPhoto, RunContext, Task
 from shotcrop_cli.shots import Answer, ShotType
 from shotcrop_cli.sidecar import read
+from sidecar_examples import SCHEMA
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from shotcrop_cli.crop_settings import CropSettings
-from shotcrop_cli.library.index import INDEX_NAME, Index
 from shotcrop_cli.library.plan import Wanted
+from shotcrop_cli.library.up_to_date import INDEX_NAME, Index
 from shotcrop_cli.shots import ShotType
 
 WANTED = Wanted("m", CropSettings())

@@ -6,12 +6,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from conftest import FIXED_BOXES, FakeComposer, fixed_composition, nobody, write_photo
+from conftest import FakeComposer, fixed_composition, nobody, write_photo
 from shotcrop_cli.errors import ExitCode
-from shotcrop_cli.library.review import Doubt, doubts, doubts_on_record
 from shotcrop_cli.main import cli
-from shotcrop_cli.shots import SHOT_TYPES, Composition, PixelBox, ShotType
-from shotcrop_cli.sidecar import ShotRecord, read
+from shotcrop_cli.shots import Composition
+from shotcrop_cli.sidecar import read
 
 CLOSE_UP_SCORES_LOW = "close_up scores 0.3"
 
@@ -34,11 +33,6 @@ def scored(*scores: float | None) -> Composition:
     return replace(whole, shots=tuple(shots))
 
 
-def record(shot: ShotType, score: float | None, file: str | None = "a.jpg", *, edited: bool = False) -> ShotRecord:
-    box = FIXED_BOXES[shot]
-    return ShotRecord(shot, PixelBox(0, 0, 1, 1), box, box, file, None, score=score, edited=edited)
-
-
 def crop(*arguments: object, code: ExitCode = ExitCode.OK) -> Result:
     result = CliRunner().invoke(cli, ["crop", *map(str, arguments)])
     assert result.exit_code == code, result.output
@@ -48,27 +42,6 @@ def crop(*arguments: object, code: ExitCode = ExitCode.OK) -> Result:
 def files(folder: Path) -> dict[str, int]:
     """Return the inode change times of crops and sidecars, which nobody can set back."""
     return {path.name: path.stat().st_ctime_ns for path in folder.rglob("*") if path.is_file() and path.name[0] != "."}
-
-
-def test_only_scores_below_the_least_accepted_one_are_doubtful() -> None:
-    shots = [record(shot, score) for shot, score in zip(SHOT_TYPES, (0.5, 0.4999, None), strict=True)]
-    assert doubts(shots, 0.5) == (Doubt(ShotType.MEDIUM, 0.4999),)
-    assert doubts(shots, None) == doubts(shots, 0.0) == ()
-
-
-def test_what_was_not_cut_or_was_set_by_a_person_is_never_doubtful() -> None:
-    assert doubts([record(ShotType.MEDIUM, 0.1, None), record(ShotType.CLOSE_UP, 0.1, edited=True)], 0.5) == ()
-
-
-def test_a_score_is_judged_as_it_is_written() -> None:
-    assert doubts([record(ShotType.MEDIUM, 0.49999)], 0.5) == ()
-
-
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"shots": [{"file": "a", "edited": false, "score": "x"}]}', "["])
-def test_a_record_that_cannot_be_read_raises_no_doubt(tmp_path: Path, content: str) -> None:
-    path = tmp_path / "a.jpg.json"
-    path.write_text(content)
-    assert doubts_on_record(path, 0.5) == doubts_on_record(tmp_path / "missing", 0.5) == ()
 
 
 def test_a_doubtful_photo_is_cut_and_named_and_no_failure(photos: Path, output: Path) -> None:
