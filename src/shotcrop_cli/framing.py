@@ -1,8 +1,8 @@
-"""How shots are framed beyond what the model proposed: room around them, aspect ratios and a least size.
+"""Frame shots beyond what the model proposed: padding, aspect ratios and a minimum size.
 
-A shot's size is what its height shows of the body: head and shoulders in a close-up, down to the thigh in a medium
-shot. So a new ratio leaves the height of these two and moves their sides, and an establishing shot grows until it has
-the ratio. Only where the photo ends is a shot cut tighter, and then around the lead's head.
+The height of a crop decides its shot size: head and shoulders in a close-up, down to the thigh in a medium shot. A new
+ratio therefore keeps the height of these two and moves their sides. An establishing shot grows until it has the ratio.
+Only where the photo ends does a shot become tighter, and then it closes in on the main person's head.
 
 Boxes are relative to the upright photo (`shots.Box`); everything else is whole pixels of it.
 """
@@ -15,31 +15,29 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
+from shotcrop_cli.body import HEAD_ASPECT
 from shotcrop_cli.geometry import TINY_SIDE, clamp, intersection, ioa, to_pixels, union
 from shotcrop_cli.shots import SHOT_TYPES, Box, PixelBox, ShotType
 
 EXACT_STEPS = 8
-"""A crop of at least this many times the terms of its ratio has it exactly [O]: so 16:9 from 128x72 pixels on. Getting
-there changes a side by a sixteenth at most; smaller crops are rounded to the nearest pixel instead."""
+"""A crop of at least this many times the terms of its ratio has the ratio exactly: 16:9 from 128x72 pixels on. That
+changes a side by a sixteenth at most. Smaller crops are rounded to the nearest pixel instead."""
 
 HEAD_AIR = 0.15
-"""Air around a head that stays where there was some, as a share of the head's width and height [O]."""
+"""Space around a head that is kept where there was some, as a share of the head's width and height."""
 
-LEAD_AIR = 0.03
-"""The same around the lead's body in an establishing shot [O]."""
+BODY_AIR = 0.03
+"""Space around the main person's body that an establishing shot keeps, as a share of the body's width and height."""
 
 SHOWN = 0.5
-"""A shot that holds less than this share of the head shows something else, such as hands [O]."""
+"""A shot that holds less than this share of the head shows something else, such as hands."""
 
 LIKELY_HEAD = (0.1, 0.65)
-"""Where a head begins and ends in a close-up, in heights of it [O]: for models that do not say where the head is."""
-
-HEAD_ASPECT = 0.78
-"""Width / height of a head in pixels, hair top to chin [O]."""
+"""Where a head begins and ends in a close-up, as shares of the close-up's height, for models that give no head box."""
 
 EYE_LINE = 0.36
-"""Where the eyes, which are half-way down a head, go in a crop too low for the head, as a share of the crop's height:
-the middle of the close-up's band in `craft.EYE_LINE` [O]."""
+"""Where the eyes go in a crop that is too low for the head, as a share of the crop's height. The eyes are half-way down
+a head. The value is the middle of the close-up's band in `composition_rules.EYE_LINE`."""
 
 _TERM = r"(\d{1,5}(?:\.\d{1,3})?)"
 
@@ -67,14 +65,14 @@ class Aspect:
 
     @classmethod
     def parse(cls, text: str) -> Aspect:
-        """Read `16:9` or `1.91:1`, which is 191:100.
+        """Parse `16:9` or `1.91:1`, which is 191:100.
 
         Raises:
-            ValueError: It is no such ratio.
+            ValueError: The text is not such a ratio.
         """
         terms = re.fullmatch(f"{_TERM}:{_TERM}", text, re.ASCII)
         if terms is None:
-            raise ValueError(f"{text!r} is no ratio such as 16:9")
+            raise ValueError(f"{text!r} is not a ratio such as 16:9")
         return cls(*(int(1000 * Fraction(term)) for term in terms.groups()))
 
 
@@ -85,7 +83,7 @@ class ShotFraming:
     Args:
         aspect: Ratio of width to height; None keeps the model's.
         pad: Share of the width added left and right, and of the height above and below, 0..1.
-        min_size: Pixels that the shorter side should have, reached by a wider cut; None for any.
+        min_size: Minimum length of the shorter side in pixels, reached by a wider crop; None for any.
     """
 
     aspect: Aspect | None = None
@@ -126,7 +124,7 @@ class Framing:
 
 @dataclass(frozen=True, slots=True)
 class Framed:
-    """Where a shot is cut, and what could not be had of what was asked for, one line each."""
+    """Where a shot is cropped, and one line for each wish that could not be met."""
 
     box: PixelBox
     notes: tuple[str, ...] = ()
@@ -138,30 +136,30 @@ def frame_shot(
     width: int,
     height: int,
     framing: Framing,
-    lead: Box | None,
+    main_person: Box | None,
     head: Box | None,
     close_up: Box | None = None,
 ) -> Framed:
-    """Pad a shot, give it its ratio, and widen it to its least size, always inside the photo.
+    """Pad a shot, give it its ratio, and widen it to its minimum size, always inside the photo.
 
-    The lead keeps its headroom and its place between left and right, as shares of the crop, where there is room. Of
-    the head nothing is cut that the padded shot did not cut, and in an establishing shot nothing of the lead, unless
-    a note says so. A head too large for its ratio is cut with the eyes at `EYE_LINE`.
+    The main person keeps their headroom and their place between left and right, as shares of the crop, where there is
+    room. The result cuts nothing of the head that the padded shot did not cut, and an establishing shot nothing of the
+    main person, unless a note says so. A head too large for its ratio is cropped with the eyes at `EYE_LINE`.
 
     A crop with a ratio W:H of at least `EXACT_STEPS` times its terms has it exactly (width * H == height * W). Below,
     its shorter side is whole and the longer one is rounded to the nearest pixel, so that |width - height * W / H| is
-    at most 0.5, unless a note says that the photo is too small even for that. With no framing the result is
+    at most 0.5, unless a note says that the photo is too small even for that. Without any framing the result is
     `geometry.to_pixels(box)`.
 
     Args:
         shot: Which of the three.
-        box: Where the model cuts it.
+        box: Where the model places it.
         width: The photo's width in pixels.
         height: The photo's height in pixels.
         framing: What is asked for.
-        lead: The lead's body, None if unknown.
-        head: The lead's head, hair top to chin, None if unknown.
-        close_up: The model's close-up, which tells where the head likely is when `head` is None; by default `box`.
+        main_person: The main person's body, None if unknown.
+        head: The main person's head, hair top to chin, None if unknown.
+        close_up: The model's close-up, which shows where the head likely is when `head` is None; by default `box`.
     """
     wanted = framing.for_shot(shot)
     padded = _pad(box, wanted.pad)
@@ -172,7 +170,7 @@ def frame_shot(
 
     aspect = wanted.aspect or Aspect(before.width, before.height)
     likely_head = head or _likely_head(close_up or box, width / height)
-    parts = [to_pixels(part, width, height) for part in _parts(shot, padded, lead, likely_head)]
+    parts = [to_pixels(part, width, height) for part in _parts(shot, padded, main_person, likely_head)]
     scale = before.height / aspect.height
     if shot is ShotType.ESTABLISHING:
         scale = max(scale, before.width / aspect.width)
@@ -181,7 +179,7 @@ def frame_shot(
     framed = _place(before, parts, size, (width, height))
 
     notes = []
-    for name, part in (("head", head), ("lead", lead if shot is ShotType.ESTABLISHING else None)):
+    for name, part in (("head", head), ("main person", main_person if shot is ShotType.ESTABLISHING else None)):
         if (seen := _seen(part, padded)) is not None and not _holds(framed, to_pixels(seen, width, height)):
             notes.append(f"the {name} does not fit into {aspect}")
             break
@@ -207,25 +205,25 @@ def _likely_head(close_up: Box, photo_aspect: float) -> Box:
 
 
 def _seen(part: Box | None, crop: Box) -> Box | None:
-    """Return what a crop shows of a head or body, None if that is less than `SHOWN`."""
+    """Return the part of a head or body inside a crop, None if it is less than `SHOWN` of it."""
     return intersection(part, crop) if part is not None and ioa(part, crop) >= SHOWN else None
 
 
-def _parts(shot: ShotType, crop: Box, lead: Box | None, head: Box) -> tuple[Box, ...]:
-    """Return what of the lead to keep, as far as the crop shows it: the most first, the bare head last.
+def _parts(shot: ShotType, crop: Box, main_person: Box | None, head: Box) -> tuple[Box, ...]:
+    """Return the parts of the main person to keep, as far as the crop shows them: the largest first, the head last.
 
-    Nothing when the crop shows something other than the head.
+    The result is empty when the crop shows something other than the head.
     """
     bare = _seen(head, crop)
     if bare is None:
         return ()
     airy = intersection(_pad(head, HEAD_AIR), crop) or bare
-    body = None if lead is None or shot is ShotType.CLOSE_UP else intersection(lead, crop)
-    if lead is None or body is None:
+    body = None if main_person is None or shot is ShotType.CLOSE_UP else intersection(main_person, crop)
+    if main_person is None or body is None:
         return airy, bare
     if shot is ShotType.MEDIUM:
         return Box(min(body.x0, airy.x0), airy.y0, max(body.x1, airy.x1), airy.y1), airy, bare
-    return union(intersection(_pad(lead, LEAD_AIR), crop) or body, airy), union(body, bare), airy, bare
+    return union(intersection(_pad(main_person, BODY_AIR), crop) or body, airy), union(body, bare), airy, bare
 
 
 def _size(aspect: Aspect, scale: float, least: tuple[int, int], most: tuple[int, int]) -> tuple[int, int]:
@@ -234,8 +232,8 @@ def _size(aspect: Aspect, scale: float, least: tuple[int, int], most: tuple[int,
     Args:
         aspect: The ratio.
         scale: The multiple of its terms to come near to.
-        least: Width and height to reach where `most` allows.
-        most: Width and height never to exceed, though the ratio suffers.
+        least: Smallest width and height, where `most` allows them.
+        most: Largest width and height, even at the cost of the ratio.
     """
     wide, high = aspect.width, aspect.height
     steps = max(_round(scale), math.ceil(least[0] / wide), math.ceil(least[1] / high))
@@ -250,11 +248,11 @@ def _size(aspect: Aspect, scale: float, least: tuple[int, int], most: tuple[int,
 
 
 def _place(before: PixelBox, parts: Sequence[PixelBox], size: tuple[int, int], photo: tuple[int, int]) -> PixelBox:
-    """Lay a crop of a new size so that the lead is where it was in the old one, and inside the photo.
+    """Place a crop of a new size inside the photo so that the main person stays where they were in the old one.
 
     Args:
         before: The crop as it was.
-        parts: What to keep, the most first: the first one that fits is kept whole. Without any, the middle is kept.
+        parts: Parts to keep, the largest first: the first one that fits stays whole. Without any, the middle stays.
         size: The crop's new width and height.
         photo: The photo's.
     """
@@ -275,7 +273,7 @@ def _start(before: tuple[int, int], part: tuple[int, int], length: int, limit: i
 
     Args:
         before: Where the crop began, and its length.
-        part: Where what to keep begins, and its length.
+        part: Where the part to keep begins, and its length.
         length: The crop's new length.
         limit: The photo's length.
         pivot: The place in the part, as a share of it, that stays where it was as a share of the crop.

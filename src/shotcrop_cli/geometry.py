@@ -1,6 +1,6 @@
-"""Pure arithmetic on boxes. Every function returns a valid `Box` or says that there is none.
+"""Pure arithmetic on boxes. Each function returns a valid `Box`, or None where there is none.
 
-Coordinates are those of `shots.Box`: relative to the upright photo, origin in the upper left corner.
+Coordinates are those of `shots.Box`: relative to the upright photo, with the origin in the upper left corner.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from collections.abc import Sequence
 from shotcrop_cli.shots import Box, PixelBox
 
 PERMILLE = 1000
-"""Steps per side of the integer coordinates in datasets and answers: Qwen3-VL's convention, 0..1000 [N]."""
+"""Steps per side of the integer coordinates in datasets and answers: 0..1000, the convention of Qwen3-VL."""
 
 TINY_SIDE = 1e-9
-"""Smallest side [O] that composing two crops may leave: far below a pixel, far above rounding noise."""
+"""Smallest side that composing two crops may leave: far below a pixel, far above rounding noise."""
 
 
 def clip(x0: float, y0: float, x1: float, y1: float) -> Box | None:
-    """Cut a rectangle down to the frame; None if nothing of it lies inside."""
+    """Clip a rectangle to the frame; None if no part of it is inside."""
     x0, y0, x1, y1 = max(x0, 0.0), max(y0, 0.0), min(x1, 1.0), min(y1, 1.0)
     return Box(x0, y0, x1, y1) if x0 < x1 and y0 < y1 else None
 
@@ -26,8 +26,8 @@ def clip(x0: float, y0: float, x1: float, y1: float) -> Box | None:
 def clamp(x0: float, y0: float, x1: float, y1: float, *, min_side: float = 1e-3) -> Box:
     """Turn any four finite numbers into a valid box.
 
-    Swapped corners are sorted, sides beyond the frame are pulled to its border, and a side shorter than
-    `min_side` grows around its middle, shifted inwards where the border is in the way.
+    The function sorts swapped corners and moves sides beyond the frame to its border. A side shorter than `min_side`
+    grows around its middle, shifted inwards where the border is in the way.
 
     Args:
         x0: Left side, relative to the photo's width; may be any finite number.
@@ -35,7 +35,7 @@ def clamp(x0: float, y0: float, x1: float, y1: float, *, min_side: float = 1e-3)
         x1: Right side.
         y1: Lower side.
         min_side: Shortest width and height of the result, 0 < min_side <= 1. The default is one step of
-            the 0..1000 coordinates [O].
+            the 0..1000 coordinates.
 
     Returns:
         A box inside the frame.
@@ -62,7 +62,7 @@ def _clamp_span(a: float, b: float, shortest: float) -> tuple[float, float]:
 
 
 def intersection(a: Box, b: Box) -> Box | None:
-    """Return what two boxes share; None if they do not overlap."""
+    """Return the intersection of two boxes; None if they do not overlap."""
     return clip(max(a.x0, b.x0), max(a.y0, b.y0), min(a.x1, b.x1), min(a.y1, b.y1))
 
 
@@ -81,7 +81,7 @@ def iou(a: Box, b: Box) -> float:
 
 
 def ioa(inner: Box, outer: Box) -> float:
-    """Return the share of `inner`'s area that lies inside `outer`, 0..1: 1 means nested."""
+    """Return the share of `inner`'s area inside `outer`, 0..1: 1 means nested."""
     shared = intersection(inner, outer)
     if shared is None or inner.area <= 0.0:
         return 0.0
@@ -132,8 +132,8 @@ def pixel_aspect(box: Box, photo_aspect: float) -> float:
 def to_pixels(box: Box, width: int, height: int) -> PixelBox:
     """Round a box to whole pixels of the upright photo.
 
-    Each side goes to the nearest pixel border (halves to the right and down), so no side moves by more
-    than half a pixel. A span that rounds to nothing becomes the one pixel that holds its middle.
+    Each side moves to the nearest pixel border (halves to the right and down), so no side moves by more than half a
+    pixel. A span that rounds to nothing becomes the one pixel that holds its middle.
 
     Args:
         box: Relative to the photo.
@@ -185,10 +185,10 @@ def to_permille(box: Box) -> tuple[int, int, int, int]:
 
 
 def from_permille(sides: Sequence[float]) -> Box:
-    """Read a box in 0..1000 coordinates.
+    """Parse a box in 0..1000 coordinates.
 
     Raises:
-        ValueError: There are not four sides, or they are no box inside the frame.
+        ValueError: There are not four sides, or they do not form a box inside the frame.
     """
     if len(sides) != 4:
         raise ValueError(f"a box has four sides: {list(sides)}")

@@ -1,4 +1,4 @@
-"""The nouns everyone shares: boxes, shots, compositions and what a model may answer.
+"""The types that every part shares: boxes, shots, compositions and the answers of a model.
 
 Every `Box` is relative to the upright photo (EXIF orientation applied): x by its width, y by its height,
 origin in the upper left corner, 0 <= x0 < x1 <= 1 and 0 <= y0 < y1 <= 1.
@@ -37,7 +37,7 @@ class Box:
     """An axis-aligned rectangle, relative to the upright photo.
 
     Raises:
-        ValueError: A side is not finite, lies outside 0..1, or the rectangle is empty.
+        ValueError: A side is not finite or outside 0..1, or the rectangle is empty.
     """
 
     x0: float
@@ -99,9 +99,9 @@ class Shot:
 
     Args:
         type: Which of the three sizes it is.
-        box: Where it is cut.
-        caption: What is seen inside the box; empty when the model does not write captions.
-        score: The model's confidence in the box, 0..1, or None when it gives none.
+        box: Where it is cropped.
+        caption: A description of the crop; empty when the model does not write captions.
+        score: The model's confidence in the box, 0..1, or None when the model has none.
     """
 
     type: ShotType
@@ -117,18 +117,18 @@ NATIVE_SCALES = ("wide", "full", "medium", "close")
 
 @dataclass(frozen=True, slots=True)
 class Grounding:
-    """What the compact model sees before it composes: its chain of thought in figures.
+    """The facts a model found before it composed: its chain of thought in figures.
 
     Args:
-        lead: Box of the person who carries the story.
-        head: Box of the lead's head, hair top to chin.
+        main_person: Box of the person who carries the story.
+        head: Box of the main person's head, hair top to chin.
         people: Number of people, 4 standing for four or more.
         setting: One of `SETTINGS`.
-        facing: Where the lead's face points as the viewer sees it, one of `FACINGS`.
-        native_scale: How the photo itself frames the lead, one of `NATIVE_SCALES`.
+        facing: The direction the main person's face points as the viewer sees it, one of `FACINGS`.
+        native_scale: How the photo itself frames the main person, one of `NATIVE_SCALES`.
     """
 
-    lead: Box | None = None
+    main_person: Box | None = None
     head: Box | None = None
     people: int | None = None
     setting: str | None = None
@@ -138,7 +138,7 @@ class Grounding:
 
 @dataclass(frozen=True, slots=True)
 class Reasoning:
-    """The chain of thought in words, each one short sentence."""
+    """The chain of thought in words, one short sentence each."""
 
     scene: str = ""
     subject: str = ""
@@ -152,10 +152,10 @@ class Composition:
     Args:
         shots: Exactly one shot of each type, in the order of `SHOT_TYPES`.
         reasoning: The chain of thought in words.
-        grounding: The chain of thought in figures, from models that give it.
+        grounding: The chain of thought in figures, None from models without one.
 
     Raises:
-        AnswerError: A shot is missing, doubled or out of order.
+        AnswerError: A shot is missing, repeated or out of order.
     """
 
     shots: tuple[Shot, ...]
@@ -172,18 +172,18 @@ class Composition:
 
 @dataclass(frozen=True, slots=True)
 class NoSubject:
-    """The model sees nobody in the photo; `score` is its confidence, 0..1."""
+    """The model found no people in the photo; `score` is its confidence, 0..1."""
 
     score: float | None = None
 
 
 Answer = Composition | NoSubject | AnswerError
-"""What a model says of one photo. An error is a value, so that one photo cannot end a batch."""
+"""A model's answer for one photo. An error is a value, so that one photo cannot end a batch."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelIdentity:
-    """Which model answered, and where it really ran."""
+    """The model that answered, and the execution provider it really ran on."""
 
     id: str
     sha256: str
@@ -191,7 +191,7 @@ class ModelIdentity:
 
 
 class Composer(Protocol):
-    """The one interface between the crop engine and any model."""
+    """The one interface between the pipeline and any model."""
 
     @property
     def identity(self) -> ModelIdentity:

@@ -17,12 +17,12 @@ SQUARE, WIDE, TALL, PORTRAIT = Aspect(1, 1), Aspect(16, 9), Aspect(9, 16), Aspec
 
 @dataclass(frozen=True)
 class Scene:
-    """A photo's size, a shot of it, and what the model knows of the lead."""
+    """A photo's size, a shot of it, and what the model knows of the main person."""
 
     width: int
     height: int
     box: Box
-    lead: Box | None = None
+    main_person: Box | None = None
     head: Box | None = None
     close_up: Box | None = None
 
@@ -30,7 +30,7 @@ class Scene:
         self, shot: ShotType, aspect: Aspect | None = None, pad: float = 0.0, min_size: int | None = None
     ) -> Framed:
         framing = Framing(() if aspect is None else ((shot, aspect),), pad, min_size)
-        return frame_shot(shot, self.box, self.width, self.height, framing, self.lead, self.head, self.close_up)
+        return frame_shot(shot, self.box, self.width, self.height, framing, self.main_person, self.head, self.close_up)
 
     def pixels(self, box: Box | None) -> PixelBox:
         assert box is not None
@@ -45,19 +45,19 @@ class Scene:
 
         box = flip(self.box)
         assert box is not None
-        return Scene(self.width, self.height, box, flip(self.lead), flip(self.head), flip(self.close_up))
+        return Scene(self.width, self.height, box, flip(self.main_person), flip(self.head), flip(self.close_up))
 
     def box_of(self, x: int, y: int, width: int, height: int) -> Box:
         return geometry.from_pixels(PixelBox(x, y, width, height), self.width, self.height)
 
 
-def scene(size: tuple[int, int], shot: Pixels, lead: Pixels | None = None, head: Pixels | None = None) -> Scene:
+def scene(size: tuple[int, int], shot: Pixels, main_person: Pixels | None = None, head: Pixels | None = None) -> Scene:
     """A scene of boxes in pixels: left, top, width, height."""
     photo = Scene(*size, FULL_FRAME)
     return replace(
         photo,
         box=photo.box_of(*shot),
-        lead=None if lead is None else photo.box_of(*lead),
+        main_person=None if main_person is None else photo.box_of(*main_person),
         head=None if head is None else photo.box_of(*head),
     )
 
@@ -95,7 +95,7 @@ def scenes(draw: st.DrawFn) -> Scene:
     def known() -> Box | None:
         return box() if draw(st.booleans()) else None
 
-    return replace(photo, box=box(), lead=known(), head=known(), close_up=known())
+    return replace(photo, box=box(), main_person=known(), head=known(), close_up=known())
 
 
 @st.composite
@@ -108,11 +108,11 @@ def portraits(draw: st.DrawFn) -> Scene:
     high = min(int(draw(st.floats(0.1, 0.7)) * shot_height), int(shot_width / 0.78))
     wide = int(0.78 * high)
     left, top = draw(st.integers(x, x + shot_width - wide)), draw(st.integers(y, y + shot_height - high))
-    lead = (max(left - wide, 0), top, min(3 * wide, width - max(left - wide, 0)), min(7 * high, height - top))
+    main_person = (max(left - wide, 0), top, min(3 * wide, width - max(left - wide, 0)), min(7 * high, height - top))
     return replace(
         photo,
         box=photo.box_of(x, y, shot_width, shot_height),
-        lead=photo.box_of(*lead),
+        main_person=photo.box_of(*main_person),
         head=photo.box_of(left, top, wide, high),
     )
 
@@ -189,9 +189,9 @@ def test_a_head_that_the_shot_held_is_kept_or_a_note_says_that_it_cannot_be(
 def test_an_establishing_shot_keeps_the_whole_lead_or_a_note_says_that_it_does_not(
     scene: Scene, aspect: Aspect
 ) -> None:
-    assume(scene.lead is not None and geometry.ioa(scene.lead, scene.box) == 1.0)
+    assume(scene.main_person is not None and geometry.ioa(scene.main_person, scene.box) == 1.0)
     framed = scene.frame(ESTABLISHING, aspect)
-    assert holds(framed.box, scene.pixels(scene.lead)) is (framed.notes == ())
+    assert holds(framed.box, scene.pixels(scene.main_person)) is (framed.notes == ())
 
 
 @given(scenes(), usual_aspects)
@@ -219,7 +219,7 @@ def test_medium_shots_and_close_ups_keep_their_height_where_the_photo_is_wide_en
 def test_framing_twice_is_framing_once_where_no_head_is_in_the_way(
     shot: ShotType, scene: Scene, aspect: Aspect, min_size: int | None
 ) -> None:
-    elsewhere = replace(scene, head=scene.box_of(0, 0, 1, 1), lead=None)
+    elsewhere = replace(scene, head=scene.box_of(0, 0, 1, 1), main_person=None)
     assume(scene.pixels(scene.box).x > 0)
     once = elsewhere.frame(shot, aspect, min_size=min_size)
     assume(once.box.x > 0)
@@ -257,21 +257,21 @@ def test_a_lead_in_the_left_third_stays_in_the_left_third() -> None:
 
 
 def test_a_wide_establishing_shot_of_a_portrait_photo_is_as_wide_as_it_and_keeps_the_head() -> None:
-    photo = scene((800, 1200), (0, 0, 800, 1200), lead=(250, 200, 300, 950), head=(350, 200, 100, 130))
+    photo = scene((800, 1200), (0, 0, 800, 1200), main_person=(250, 200, 300, 950), head=(350, 200, 100, 130))
     framed = photo.frame(ESTABLISHING, WIDE)
     assert (framed.box.width, framed.box.height) == (800, 450)
     assert framed.box.y < 200 and framed.box.corners[3] > 330
-    assert framed.notes == ("establishing: the lead does not fit into 16:9",)
+    assert framed.notes == ("establishing: the main person does not fit into 16:9",)
 
 
 def test_feet_do_not_stand_on_the_edge_of_an_establishing_shot_that_had_ground_below() -> None:
-    photo = scene((800, 1200), (0, 0, 800, 1200), lead=(250, 600, 200, 400), head=(320, 600, 60, 80))
+    photo = scene((800, 1200), (0, 0, 800, 1200), main_person=(250, 600, 200, 400), head=(320, 600, 60, 80))
     box = photo.frame(ESTABLISHING, WIDE).box
     assert box.y < 600 and box.corners[3] > 1000
 
 
 def test_a_head_that_does_not_fit_is_one_note_though_the_lead_does_not_fit_either() -> None:
-    photo = scene((334, 500), (0, 0, 334, 500), lead=(46, 0, 288, 494), head=(87, 0, 148, 195))
+    photo = scene((334, 500), (0, 0, 334, 500), main_person=(46, 0, 288, 494), head=(87, 0, 148, 195))
     assert photo.frame(ESTABLISHING, WIDE).notes == ("establishing: the head does not fit into 16:9",)
 
 
@@ -308,7 +308,7 @@ def test_a_head_that_fits_no_crop_of_the_ratio_loses_hair_and_keeps_the_eyes() -
 
 @pytest.mark.parametrize("top", [100, 740])
 def test_a_shot_of_something_else_than_the_head_keeps_its_middle(top: int) -> None:
-    hands = scene((2000, 1500), (800, 900, 400, 300), lead=(700, 100, 600, 1300), head=(800, top, 150, 200))
+    hands = scene((2000, 1500), (800, 900, 400, 300), main_person=(700, 100, 600, 1300), head=(800, top, 150, 200))
     assert hands.frame(CLOSE_UP, SQUARE) == Framed(PixelBox(850, 900, 300, 300))
 
 
@@ -321,7 +321,7 @@ def test_the_close_up_tells_where_the_head_is_when_the_model_does_not() -> None:
 
 
 def test_a_medium_shot_narrows_around_the_body_where_it_fits() -> None:
-    leaning = scene((2000, 1200), (200, 100, 1600, 1000), lead=(900, 150, 500, 900), head=(1300, 150, 100, 130))
+    leaning = scene((2000, 1200), (200, 100, 1600, 1000), main_person=(900, 150, 500, 900), head=(1300, 150, 100, 130))
     box = leaning.frame(MEDIUM, TALL).box
     assert box.x <= 900 and box.corners[2] >= 1400
 

@@ -96,8 +96,8 @@ def verbalise(grounding: Grounding) -> Reasoning:
     count = ("", "One person", "Two people", "Three people", "Four or more people")[min(people, 4)]
     scene = " ".join(part for part in (count, _place(grounding)) if part)
     subject = ""
-    if grounding.lead is not None:
-        x = grounding.lead.centre[0]
+    if grounding.main_person is not None:
+        x = grounding.main_person.centre[0]
         # Thirds of the frame, the photographer's own grid.
         where = "left of centre" if x < 1 / 3 else "right of centre" if x > 2 / 3 else "in the centre"
         facing = {
@@ -151,7 +151,7 @@ def _establishing(grounding: Grounding, company: Company, who: str, told: Set[st
     place = next((words for word, words in PLACES.items() if word in told), _place(grounding))
     text = " ".join(part for part in (who, "with a bike" if BIKE in told else "", place) if part)
     one = company in (Company.UNKNOWN, Company.PERSON)
-    if one and grounding.lead is not None and grounding.lead.height < SMALL * box.height:
+    if one and grounding.main_person is not None and grounding.main_person.height < SMALL * box.height:
         return f"{text}, small in the frame"
     if one and _shows_all(grounding, box):
         return f"{text}, full length"
@@ -163,10 +163,10 @@ def _medium(grounding: Grounding, lead: str, box: Box, steady: bool) -> str:
         return f"a closer view of {lead}"
     if _shows_all(grounding, box):
         return f"a closer view of {lead}, full length"
-    end, edge = _below_crown(grounding.lead, grounding), _below_crown(box, grounding)
+    end, edge = _below_crown(grounding.main_person, grounding), _below_crown(box, grounding)
     if end >= STANDING and _within(edge, THIGHS):
         return f"{lead} from mid-thigh up"
-    cut = grounding.lead is not None and grounding.lead.y1 > 1.0 - CUT
+    cut = grounding.main_person is not None and grounding.main_person.y1 > 1.0 - CUT
     if cut and end < CUT_AT_THE_WAIST and _within(edge, WAIST):
         return f"{lead} from the waist up"
     return f"a closer view of {lead}"
@@ -175,7 +175,7 @@ def _medium(grounding: Grounding, lead: str, box: Box, steady: bool) -> str:
 def _close(grounding: Grounding, lead: str, box: Box, steady: bool) -> str:
     if grounding.head is None or visible_share(grounding.head, box) < HEAD_SHOWN:
         return f"a detail of {lead}"
-    standing = _below_crown(grounding.lead, grounding) >= STANDING
+    standing = _below_crown(grounding.main_person, grounding) >= STANDING
     if steady and _within(_below_crown(box, grounding), SHOULDERS_STANDING if standing else SHOULDERS):
         return f"head and shoulders of {lead}"
     return f"a close-up of {lead}"
@@ -187,7 +187,7 @@ def _place(grounding: Grounding) -> str:
 
 def _shows_all(grounding: Grounding, box: Box) -> bool:
     """Whether a crop shows the lead from the crown to the feet, as far as that is sure."""
-    lead, head = grounding.lead, grounding.head
+    lead, head = grounding.main_person, grounding.head
     if lead is None or head is None or lead.y1 > 1.0 - CUT or _below_crown(lead, grounding) < SEEN_TO_THE_FEET:
         return False
     return box.y0 <= head.y0 + SLACK and lead.y1 - SLACK <= box.y1

@@ -9,9 +9,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from shotcrop_cli.body import WAIST_ABOVE_HIPS
 from shotcrop_cli.evaluation import composition_rules
 from shotcrop_cli.evaluation.detections import Detections, Face, Joint, Keypoint, Person, Point
 from shotcrop_cli.evaluation.joint_cuts import JOINT_CONFIDENCE
+from shotcrop_cli.evaluation.main_person import FACE_CONFIDENCE, main_face, main_person
 from shotcrop_cli.geometry import visible_share
 from shotcrop_cli.shots import Box
 
@@ -29,10 +31,6 @@ HEAD_JOINTS = (Joint.NOSE, Joint.LEFT_EYE, Joint.RIGHT_EYE, Joint.LEFT_EAR, Join
 HIPS = (Joint.LEFT_HIP, Joint.RIGHT_HIP)
 KNEES = (Joint.LEFT_KNEE, Joint.RIGHT_KNEE)
 ANKLES = (Joint.LEFT_ANKLE, Joint.RIGHT_ANKLE)
-
-WAIST = 0.4
-"""Where the waist is on the way from the hip line to the shoulder line [O], from the 7.5-head figure: three heads below
-the crown, where these lie at four and at one and a half."""
 
 _NUMBERS = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6}
 _FOLK = "people|persons|men|women|boys|girls|children|kids|friends|toddlers|babies|players|heads|faces"
@@ -75,14 +73,14 @@ def look(boxes: Sequence[Box], detections: Detections) -> tuple[View, ...]:
         boxes: Sibling crops, the close-up last: it tells who leads.
         detections: Of the photo.
     """
-    face = composition_rules.lead_face(detections, boxes[-1])
-    lead = composition_rules.lead_person(detections, face.box if face else boxes[-1])
+    face = main_face(detections, boxes[-1])
+    lead = main_person(detections, face.box if face else boxes[-1])
     return tuple(_view(box, detections, lead, face) for box in boxes)
 
 
 def _view(box: Box, detections: Detections, lead: Person | None, face: Face | None) -> View:
     persons = [person for person in detections.persons if person.score >= PERSON_CONFIDENCE]
-    faces = [face.box for face in detections.faces if face.score >= composition_rules.FACE_CONFIDENCE]
+    faces = [face.box for face in detections.faces if face.score >= FACE_CONFIDENCE]
     shown_faces = sum(visible_share(face, box) >= SHOWN for face in faces)
     heads = [_shown(person, HEAD_JOINTS, box) for person in persons]
     head = True if shown_faces or True in heads else False if faces or False in heads else None
@@ -130,8 +128,8 @@ def _waist(person: Person) -> Point | None:
         return None
     left, right, left_hip, right_hip = torso
     return Point(
-        (WAIST * (left.x + right.x) + (1.0 - WAIST) * (left_hip.x + right_hip.x)) / 2,
-        (WAIST * (left.y + right.y) + (1.0 - WAIST) * (left_hip.y + right_hip.y)) / 2,
+        (WAIST_ABOVE_HIPS * (left.x + right.x) + (1.0 - WAIST_ABOVE_HIPS) * (left_hip.x + right_hip.x)) / 2,
+        (WAIST_ABOVE_HIPS * (left.y + right.y) + (1.0 - WAIST_ABOVE_HIPS) * (left_hip.y + right_hip.y)) / 2,
     )
 
 

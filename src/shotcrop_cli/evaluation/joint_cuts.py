@@ -11,14 +11,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
+from shotcrop_cli.body import NECK_ABOVE_SHOULDERS
 from shotcrop_cli.evaluation.detections import Face, Joint, Person, Point
 from shotcrop_cli.shots import Box
 
 JOINT_CONFIDENCE = 0.3
 """Joints below are ignored [O]: pose models place joints that they do not see with less."""
-
-NECK = 0.3
-"""Where the neck is on the way from the shoulder line to the nose [O], from the 7.5-head figure."""
 
 JOINT_MARGIN = 0.04
 """An edge this close to a joint cuts it, as a share of the person's height [O]."""
@@ -105,7 +103,7 @@ def _body_points(person: Person, min_confidence: float) -> Iterator[tuple[BodyLi
     nose, left, right = (person.keypoints[joint] for joint in (Joint.NOSE, Joint.LEFT_SHOULDER, Joint.RIGHT_SHOULDER))
     if min(nose.confidence, left.confidence, right.confidence) >= min_confidence:
         x, y = (left.x + right.x) / 2, (left.y + right.y) / 2
-        yield BodyLine.NECK, Point(x + NECK * (nose.x - x), y + NECK * (nose.y - y))
+        yield BodyLine.NECK, Point(x + NECK_ABOVE_SHOULDERS * (nose.x - x), y + NECK_ABOVE_SHOULDERS * (nose.y - y))
     for line, joints in _JOINTS.items():
         for joint in joints:
             point = person.keypoints[joint]

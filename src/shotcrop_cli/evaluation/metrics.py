@@ -27,6 +27,7 @@ from shotcrop_cli.evaluation.bootstrap import (
 from shotcrop_cli.evaluation.caption_retrieval import Exhibit, Matcher
 from shotcrop_cli.evaluation.detections import Detections, Face
 from shotcrop_cli.evaluation.joint_cuts import cuts_chin, joint_cuts
+from shotcrop_cli.evaluation.main_person import main_face, main_person
 from shotcrop_cli.geometry import ioa, iou, visible_share
 from shotcrop_cli.shots import SHOT_TYPES, Box, Composition, ShotType
 
@@ -168,8 +169,8 @@ def _craft(case: Case) -> PhotoValues:
     if case.answer is None:
         return {}
     close_up = case.truth[ShotType.CLOSE_UP].box
-    face = composition_rules.lead_face(case.detections, close_up)
-    person = composition_rules.lead_person(case.detections, face.box if face else close_up)
+    face = main_face(case.detections, close_up)
+    person = main_person(case.detections, face.box if face else close_up)
     crops = {shot.type: shot.box for shot in case.answer.shots}
     values: dict[tuple[str, ShotType | None], float] = {}
     if person is not None:

@@ -239,7 +239,7 @@ def _from_verdict(loaded: LoadedPhoto, verdict: Verdict) -> Sidecar:
     shots: tuple[ShotRecord, ...] = ()
     if isinstance(answer, Composition):
         if answer.grounding is not None:
-            body, head = answer.grounding.lead, answer.grounding.head
+            body, head = answer.grounding.main_person, answer.grounding.head
             lead = Lead(body and _rounded(body), head and _rounded(head))
         reasoning, shots = answer.reasoning, tuple(map(_proposed, answer.shots))
     return Sidecar(

@@ -28,7 +28,7 @@ STEADY = (0.9, 0.9, 0.9)
 boxes = st.tuples(*(st.floats(0.0, 1.0) for _ in range(4))).map(lambda sides: clamp(*sides, min_side=0.02))
 groundings = st.builds(
     Grounding,
-    lead=boxes,
+    main_person=boxes,
     head=boxes,
     people=st.sampled_from([None, 1, 2, 3, 4]),
     setting=st.sampled_from([None, *SETTINGS]),

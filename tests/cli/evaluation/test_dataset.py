@@ -45,7 +45,7 @@ def test_expert_row_becomes_a_composition_with_grounding(tmp_path: Path) -> None
     assert record.composition.reasoning.story == "A walk."
     grounding = record.composition.grounding
     assert (grounding.people, grounding.setting, grounding.facing) == (4, "outdoor", "left")
-    assert grounding.lead is None and grounding.head is None
+    assert grounding.main_person is None and grounding.head is None
 
 
 def test_detections_are_clipped_and_empty_ones_dropped(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def test_the_biggest_central_person_leads() -> None:
     big, big_face = standing(0.5)
     small, small_face = standing(0.9, size=0.5)
     detections = Detections((small, big), (small_face, big_face))
-    assert ground(detections, ASPECT).lead == big.box
+    assert ground(detections, ASPECT).main_person == big.box
 
 
 def test_a_mirrored_photo_gets_the_mirrored_proposal() -> None:

@@ -122,7 +122,7 @@ def cropped(sample: Sample, frame: Box) -> Sample:
         aspect=_aspect(sample, frame),
         grounding=replace(
             grounding,
-            lead=seen(grounding.lead, 0.25),
+            main_person=seen(grounding.main_person, 0.25),
             head=seen(grounding.head, 0.95),
             people=grounding.people if keep > 0.8 or grounding.people == 1 else None,
             native_scale=grounding.native_scale if frame.height > 0.85 else None,
@@ -147,7 +147,7 @@ def mirrored(sample: Sample) -> Sample:
         sample,
         grounding=replace(
             grounding,
-            lead=box(grounding.lead),
+            main_person=box(grounding.main_person),
             head=box(grounding.head),
             facing=MIRRORED.get(grounding.facing or "", grounding.facing),
         ),

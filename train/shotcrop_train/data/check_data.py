@@ -16,9 +16,9 @@ from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Any
 
-from shotcrop_cli.evaluation import composition_rules
 from shotcrop_cli.evaluation.dataset import Record, read_lines, read_row
 from shotcrop_cli.evaluation.joint_cuts import cuts_chin
+from shotcrop_cli.evaluation.main_person import main_face
 from shotcrop_cli.evaluation.metrics import FACE_INSIDE, FACE_SHOWN
 from shotcrop_cli.geometry import PERMILLE, visible_share
 from shotcrop_cli.shots import FACINGS, NATIVE_SCALES, SETTINGS, SHOT_TYPES, Composition, ShotType
@@ -205,7 +205,7 @@ def _set(record: Record) -> Iterator[Remark]:
 
 def _face(record: Record, composition: Composition) -> Iterator[Remark]:
     close_up = composition[ShotType.CLOSE_UP].box
-    face = composition_rules.lead_face(record.detections, close_up)
+    face = main_face(record.detections, close_up)
     shown = 0.0 if face is None else visible_share(face.box, close_up)
     if face is None or shown < FACE_SHOWN:
         return

@@ -139,7 +139,7 @@ def ground(detections: Detections, aspect: float, composition: Composition | Non
         )
     persons = sum(one.score >= MIN_PERSON_SCORE for one in detections.persons)
     return Grounding(
-        lead=person.box if person is not None else None,
+        main_person=person.box if person is not None else None,
         head=head,
         people=min(persons, 4) or None,
         facing=facing(face),

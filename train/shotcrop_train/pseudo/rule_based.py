@@ -35,7 +35,7 @@ def propose(grounding: Grounding, detections: Detections, aspect: float) -> tupl
         detections: All persons; somebody close to the lead and of like size joins the medium shot.
         aspect: Width / height of the upright photo.
     """
-    head, lead = grounding.head, grounding.lead
+    head, lead = grounding.head, grounding.main_person
     if head is None or lead is None:
         return None
     unit = head.height

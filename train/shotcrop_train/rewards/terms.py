@@ -29,6 +29,7 @@ from shotcrop_cli.evaluation import composition_rules
 from shotcrop_cli.evaluation.bootstrap import DISTINCT
 from shotcrop_cli.evaluation.detections import Detections, Face, Person
 from shotcrop_cli.evaluation.joint_cuts import cuts_chin, joint_cuts
+from shotcrop_cli.evaluation.main_person import main_face, main_person
 from shotcrop_cli.evaluation.metrics import FACE_SHOWN
 from shotcrop_cli.geometry import ioa, iou, pixel_aspect, visible_share
 from shotcrop_cli.shots import SHOT_TYPES, Answer, Box, Composition, ShotType
@@ -220,10 +221,10 @@ def _lead(evidence: Evidence) -> tuple[Face | None, Person | None]:
     """Return face and body of who leads: the expert says it, else prominence does; never the answer."""
     if evidence.truth is None:
         face = lead_face(evidence.detections.faces, None)
-        return face, composition_rules.lead_person(evidence.detections, face.box) if face else None
+        return face, main_person(evidence.detections, face.box) if face else None
     close_up = evidence.truth[ShotType.CLOSE_UP].box
-    face = composition_rules.lead_face(evidence.detections, close_up)
-    return face, composition_rules.lead_person(evidence.detections, face.box if face else close_up)
+    face = main_face(evidence.detections, close_up)
+    return face, main_person(evidence.detections, face.box if face else close_up)
 
 
 def _facing(evidence: Evidence, face: Face) -> str:

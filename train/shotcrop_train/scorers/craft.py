@@ -12,6 +12,7 @@ from statistics import fmean
 from shotcrop_cli.evaluation import composition_rules
 from shotcrop_cli.evaluation.detections import Face, Person
 from shotcrop_cli.evaluation.joint_cuts import cuts_chin, joint_cuts
+from shotcrop_cli.evaluation.main_person import main_face, main_person
 from shotcrop_cli.geometry import visible_share
 from shotcrop_cli.shots import Box, ShotType
 from shotcrop_train.scorers import Judged
@@ -35,7 +36,7 @@ def breaks_geometry(judged: Judged) -> bool:
     height must keep the hard limits of its band. Without a face nothing is broken.
     """
     box, shot = judged.shot.box, judged.shot.type
-    face = composition_rules.lead_face(judged.photo.detections, box)
+    face = main_face(judged.photo.detections, box)
     if face is None or shot is ShotType.ESTABLISHING:
         return False
     cut = visible_share(face.box, box) < 0.9 or cuts_chin(box, face)
@@ -44,10 +45,10 @@ def breaks_geometry(judged: Judged) -> bool:
 
 def _credit(judged: Judged) -> float | None:
     box, photo = judged.shot.box, judged.photo
-    face = composition_rules.lead_face(photo.detections, box)
+    face = main_face(photo.detections, box)
     if face is None:
         return None
-    person = composition_rules.lead_person(photo.detections, face.box)
+    person = main_person(photo.detections, face.box)
     return visible_share(face.box, box) * fmean(_credits(judged.shot.type, box, face, person, photo.aspect))
 
 

@@ -90,7 +90,7 @@ class Draft:
         """Return the chain of thought in figures."""
         lead, head, *_ = self.boxes
         return Grounding(
-            lead=lead,
+            main_person=lead,
             head=head,
             people=self.attributes.get(Slot.PEOPLE),
             setting=self._named(Slot.SETTING, SETTINGS),

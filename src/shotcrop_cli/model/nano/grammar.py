@@ -185,7 +185,7 @@ def write(grounding: Grounding, shots: Sequence[tuple[Box | None, str]], *, end:
         attribute("", grounding.setting),
         attribute("facing_", grounding.facing),
         attribute("scale_", grounding.native_scale),
-        LEAD + box_text(grounding.lead),
+        LEAD + box_text(grounding.main_person),
         HEAD + box_text(grounding.head),
     ]
     for token, (box, caption) in zip(SHOT_TOKENS, shots, strict=True):

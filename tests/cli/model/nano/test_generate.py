@@ -84,7 +84,7 @@ def test_a_model_without_chain_of_thought_reads_what_it_read_in_training() -> No
         assert not draft.empty and len(draft.boxes) == 5 and len(draft.captions[:3]) == 3
         grounding = draft.sure_grounding()
         assert (grounding.people, grounding.setting, grounding.facing) == (None, None, None)
-        assert grounding.lead is not None and grounding.head is not None
+        assert grounding.main_person is not None and grounding.head is not None
 
 
 def test_captions_use_plain_text_only_and_begin_with_a_word() -> None:
@@ -194,8 +194,8 @@ def test_lead_and_head_are_where_the_spotter_saw_them() -> None:
     pixels, prompt = np.zeros((1, 3, 2, 2), np.float32), np.zeros((1, 3), np.int64)
     (draft,) = decoder(2.0).decode(Spotting(1), pixels, prompt)
     grounding = draft.grounding()
-    assert grounding.lead is not None and grounding.head is not None
-    assert tuple(grounding.lead) == pytest.approx(tuple(spots[0, 0]))
+    assert grounding.main_person is not None and grounding.head is not None
+    assert tuple(grounding.main_person) == pytest.approx(tuple(spots[0, 0]))
     assert tuple(grounding.head) == pytest.approx(tuple(spots[0, 1]))
 
 

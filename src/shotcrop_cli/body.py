@@ -1,0 +1,28 @@
+"""Proportions of the human body: what framing, scoring and training assume where nothing was measured.
+
+Lengths are in heads, from the crown down, of an upright figure of 7.5 heads, the one that drawing manuals use.
+"""
+
+from __future__ import annotations
+
+HEADS_TALL = 7.5
+"""Height of an upright figure."""
+
+NECK, SHOULDER_LINE, WAIST, HIP_LINE = 1.25, 1.5, 3.0, 4.0
+"""Lines across the figure, in heads below the crown."""
+
+NOSE = 0.65
+"""The tip of the nose, in heads below the crown."""
+
+NECK_ABOVE_SHOULDERS = (SHOULDER_LINE - NECK) / (SHOULDER_LINE - NOSE)
+"""Where the neck is on the way from the shoulder line to the nose, 0..1."""
+
+WAIST_ABOVE_HIPS = (HIP_LINE - WAIST) / (HIP_LINE - SHOULDER_LINE)
+"""Where the waist is on the way from the hip line to the shoulder line, 0..1."""
+
+HEAD_ASPECT = 0.78
+"""Width / height of a head in pixels, hair top to chin. Our own estimate."""
+
+HAIR_ABOVE_FACE = 0.3
+"""Hair above a face detector's box, as a share of the box's height. Source: with this value the experts' median
+headroom in medium shots is .10 of the crop's height, the middle of the range that film schools teach."""
