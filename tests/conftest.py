@@ -86,7 +86,7 @@ def composer(monkeypatch: pytest.MonkeyPatch) -> FakeComposer:
     fake = FakeComposer()
     module = SimpleNamespace(
         find_model=lambda _model, *, offline: SimpleNamespace(sha256=fake.sha256),
-        load_composer=lambda _bundle, _device, *, providers: fake,
+        load_composer=lambda _bundle, _device, **_options: fake,
     )
     monkeypatch.setitem(sys.modules, "shotcrop_cli.model.load", module)
     return fake

@@ -82,6 +82,7 @@ def one_photo(patient: Patient) -> Iterator[Finding]:
     """Crop a portrait, from the file to three files."""
     from PIL import Image
 
+    from shotcrop_cli.cli.console import Console
     from shotcrop_cli.geometry import to_pixels
     from shotcrop_cli.imaging.decode import decode, read_source
     from shotcrop_cli.imaging.encode import encode_crop
@@ -91,7 +92,7 @@ def one_photo(patient: Patient) -> Iterator[Finding]:
     from shotcrop_cli.model.load import find_model, load_composer
     from shotcrop_cli.shots import Composition
 
-    composer = load_composer(find_model(patient.model, offline=True), patient.device)
+    composer = load_composer(find_model(patient.model, offline=True), patient.device, notices=Console())
     start = time.perf_counter()
     photo = decode(read_source(PORTRAIT))
     (answer,) = composer.compose([thumbnail(photo, composer.thumbnail_size)], [photo.width / photo.height])

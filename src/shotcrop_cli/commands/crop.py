@@ -39,7 +39,7 @@ from shotcrop_cli.resources import usable_memory, usable_processors
 from shotcrop_cli.shots import SHOT_TYPES, ShotType
 
 if TYPE_CHECKING:
-    from shotcrop_cli.model.multi_device import Fleet
+    from shotcrop_cli.model.multi_device import MultiDeviceComposer
 
 _SHARE_FOR_PHOTOS = 4
 """Decoded photos may take a quarter of the memory, and do for the large batches that a GPU wants [O]."""
@@ -203,17 +203,17 @@ def crop(options: CropOptions, console: Console) -> Tally:
     return reporter.tally
 
 
-def _find_model(options: ModelOptions, console: Console) -> tuple[LazyComposer[Fleet], str]:
+def _find_model(options: ModelOptions, console: Console) -> tuple[LazyComposer[MultiDeviceComposer], str]:
     """Return the model, not yet loaded, and its hash."""
     from shotcrop_cli.model.load import find_model
-    from shotcrop_cli.model.multi_device import load_fleet
+    from shotcrop_cli.model.multi_device import load_on_devices
 
     bundle = find_model(options.name, offline=options.offline)
 
-    def load() -> Fleet:
-        fleet = load_fleet(bundle, options.device, options.providers, console.info)
-        console.info(f"model {fleet}")
-        return fleet
+    def load() -> MultiDeviceComposer:
+        model = load_on_devices(bundle, options.device, options.providers, console)
+        console.info(f"model {model}")
+        return model
 
     return LazyComposer(load), bundle.sha256
 
@@ -222,7 +222,7 @@ def _work(
     jobs: Iterable[Job],
     found: Discovery,
     ledger: Ledger,
-    composer: LazyComposer[Fleet],
+    composer: LazyComposer[MultiDeviceComposer],
     options: CropOptions,
     console: Console,
     reporter: Reporter,
@@ -250,7 +250,7 @@ def _work(
 def _run(
     due: Sequence[Job],
     ledger: Ledger,
-    composer: LazyComposer[Fleet],
+    composer: LazyComposer[MultiDeviceComposer],
     options: CropOptions,
     console: Console,
     reporter: Reporter,
@@ -267,14 +267,14 @@ def _run(
     if options.settings.lossless and not is_installed():
         console.warn(MISSING)
     keep_freed_memory()  # before the model starts threads
-    fleet = composer.composer if composes else None
+    model = composer.composer if composes else None
     wanted = options.model.batch_size
-    if wanted is None and fleet is not None:
-        wanted = fleet.recall_batch_size()
+    if wanted is None and model is not None:
+        wanted = model.recall_batch_size()
     # Sums of floats depend in their last digits on what else is in a batch.
-    pace = Pace(1) if options.reproducible else pace_for(fleet, wanted)
+    pace = Pace(1) if options.reproducible else pace_for(model, wanted)
     byte_budget = usable_memory() // _SHARE_FOR_PHOTOS
-    if fleet is None or fleet.on_cpu:
+    if model is None or model.on_cpu:
         byte_budget = min(byte_budget, options.workers * BYTES_PER_WORKER)
     waiting, share = iter(due), len(due) if options.limit is None else options.limit
     with console.progress(min(share, len(due))) as progress:
@@ -300,8 +300,8 @@ def _run(
                 report=report,
                 byte_budget=byte_budget,
             )
-    if fleet is not None and pace.learns and pace.settled:
-        fleet.remember_batch_size(pace.size // len(fleet.devices))
+    if model is not None and pace.learns and pace.settled:
+        model.remember_batch_size(pace.size // len(model.devices))
 
 
 def _print_plan(decisions: Iterable[tuple[Job, Decision]], options: CropOptions, console: Console) -> None:

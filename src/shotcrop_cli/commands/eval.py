@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from shotcrop_cli import install_hint
-from shotcrop_cli.cli.console import result
+from shotcrop_cli.cli.console import Console, result
 from shotcrop_cli.cli.options import device_option, json_option
 from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.evaluation.baselines import MEAN_BOXES, Baseline, mean_boxes, triple
@@ -113,7 +113,7 @@ def _baseline(baseline: Baseline, mean_from: Path | None) -> Composition:
 def _exported(model: str | None, device: str) -> Composer:
     from shotcrop_cli.model.load import find_model, load_composer
 
-    return load_composer(find_model(model), device)
+    return load_composer(find_model(model), device, notices=Console())
 
 
 def _trained(checkpoint: Path, batch_size: int) -> Composer:

@@ -15,7 +15,7 @@ from shotcrop_cli.errors import AnswerError
 if TYPE_CHECKING:
     from PIL import Image
 
-    from shotcrop_cli.model.multi_device import Fleet
+    from shotcrop_cli.model.multi_device import MultiDeviceComposer
     from shotcrop_cli.pipeline.batch_size import Pace
 
 
@@ -40,18 +40,18 @@ def warmup_command(
     """
     from shotcrop_cli.model.cache import cache_root
     from shotcrop_cli.model.load import find_model
-    from shotcrop_cli.model.multi_device import load_fleet
+    from shotcrop_cli.model.multi_device import load_on_devices
     from shotcrop_cli.pipeline.batch_size import pace_for
 
     with Console(quiet=quiet, verbose=verbose) as console:
         bundle = find_model(model, offline=offline)
         kept, start = _times(cache_root()), time.perf_counter()
-        fleet = load_fleet(bundle, device, providers, console.info)
-        result(f"model {fleet}, loaded in {time.perf_counter() - start:.1f} s")
-        pace = pace_for(fleet, batch_size)
-        _run_batches(fleet, pace, console)
+        composer = load_on_devices(bundle, device, providers, console)
+        result(f"model {composer}, loaded in {time.perf_counter() - start:.1f} s")
+        pace = pace_for(composer, batch_size)
+        _run_batches(composer, pace, console)
         if pace.learns:
-            fleet.remember_batch_size(pace.size // len(fleet.devices))
+            composer.remember_batch_size(pace.size // len(composer.devices))
     built = [path for path, changed in sorted(_times(cache_root()).items()) if kept.get(path) != changed]
     for path in built:
         result(f"built {path}")
@@ -59,13 +59,13 @@ def warmup_command(
         result(f"nothing new in {cache_root()}")
 
 
-def _run_batches(fleet: Fleet, pace: Pace, console: Console) -> None:
+def _run_batches(composer: MultiDeviceComposer, pace: Pace, console: Console) -> None:
     """Run batches until their size is final, then some of that size and of one photo, as at the end of a run."""
-    thumbnail, aspect = _portrait(fleet)
+    thumbnail, aspect = _portrait(composer)
 
     def seconds(size: int) -> float:
         start = time.perf_counter()
-        answers = fleet.compose([thumbnail] * size, [aspect] * size)
+        answers = composer.compose([thumbnail] * size, [aspect] * size)
         taken = time.perf_counter() - start
         for error in {str(answer) for answer in answers if isinstance(answer, AnswerError)}:
             console.warn(f"no answer to a portrait: {error}")
@@ -79,14 +79,14 @@ def _run_batches(fleet: Fleet, pace: Pace, console: Console) -> None:
         result(f"{size} photo{'' if size == 1 else 's'} at once: {rate:.1f} photos/s")
 
 
-def _portrait(fleet: Fleet) -> tuple[Image.Image, float]:
+def _portrait(composer: MultiDeviceComposer) -> tuple[Image.Image, float]:
     """Return a portrait as the model sees it, and its width / height."""
     from shotcrop_cli.checkup.inference import PORTRAIT
     from shotcrop_cli.imaging.decode import decode, read_source
     from shotcrop_cli.imaging.thumbnail import thumbnail
 
     photo = decode(read_source(PORTRAIT))
-    return thumbnail(photo, fleet.thumbnail_size), photo.width / photo.height
+    return thumbnail(photo, composer.thumbnail_size), photo.width / photo.height
 
 
 def _times(folder: Path) -> dict[Path, int]:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from shotcrop_cli.model.bundle import Bundle, read_bundle
+from shotcrop_cli.model.bundle import Bundle, Manifest, read_bundle
+from shotcrop_cli.model.large.composer import LargeComposer
 from shotcrop_cli.model.large.manifest import LargeManifest
 from shotcrop_cli.model.nano.composer import NanoComposer
-from shotcrop_cli.model.nano.network import OnnxNetwork
+from shotcrop_cli.model.notices import NO_NOTICES, Notices
 from shotcrop_cli.model.resolve import resolve_model
 from shotcrop_cli.model.session import parse_device, with_providers
 from shotcrop_cli.shots import Composer
+
+_COMPOSERS: Mapping[type, type[NanoComposer] | type[LargeComposer]] = {
+    Manifest: NanoComposer,
+    LargeManifest: LargeComposer,
+}
+"""The composer for each kind of model, by the class of its manifest."""
 
 
 def find_model(model: str | None = None, *, offline: bool = False) -> Bundle:
@@ -27,27 +34,25 @@ def find_model(model: str | None = None, *, offline: bool = False) -> Bundle:
 
 
 def load_composer(
-    bundle: Bundle, device: str = "auto", *, providers: Sequence[str] = (), threads: int | None = None
+    bundle: Bundle,
+    device: str = "auto",
+    *,
+    providers: Sequence[str] = (),
+    threads: int | None = None,
+    notices: Notices = NO_NOTICES,
 ) -> Composer:
-    """Load a model. How much memory a large one takes is said before.
+    """Load a model on one device.
 
     Args:
-        bundle: Its folder.
+        bundle: The model folder.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
-        providers: Execution providers by preference, empty to choose by device.
+        providers: Execution providers in order of preference; empty to choose by device.
         threads: Threads within an operator; None for one per physical core.
+        notices: Receives what the user should know, such as how much memory a large model takes.
 
     Raises:
-        ModelError: It cannot be read.
-        DeviceError: The device, or the first of the providers, cannot be had.
+        ModelError: The model cannot be read.
+        DeviceError: The device, or the first of the providers, is not available.
     """
     wanted = with_providers(parse_device(device), providers)
-    if isinstance(bundle.manifest, LargeManifest):
-        from shotcrop_cli.model.large.composer import LargeComposer
-        from shotcrop_cli.model.large.memory import weigh
-        from shotcrop_cli.model.large.network import LargeNetwork, placed
-
-        wanted = placed(wanted, bundle.manifest)
-        most = weigh(bundle, bundle.manifest, wanted)
-        return LargeComposer(bundle, bundle.manifest, LargeNetwork(bundle, bundle.manifest, wanted, threads), most)
-    return NanoComposer(bundle, OnnxNetwork(bundle, wanted, threads))
+    return _COMPOSERS[type(bundle.manifest)].load(bundle, wanted, threads, notices)

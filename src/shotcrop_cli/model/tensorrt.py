@@ -6,9 +6,11 @@ comes, in the middle of a run. Told the shapes beforehand, it builds one engine 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from shotcrop_cli.model.notices import Notices
 
 TENSORRT = "TensorrtExecutionProvider"
 LARGEST_BATCH = 256
@@ -74,12 +76,12 @@ def _written(shapes: Sequence[tuple[str, tuple[int, ...]]]) -> str:
     return ",".join(f"{name}:{'x'.join(map(str, shape))}" for name, shape in shapes)
 
 
-def announce_building(folder: Path, tell: Callable[[str], None]) -> None:
-    """Say what takes so long when no engine is kept yet.
+def announce_building(folder: Path, notices: Notices) -> None:
+    """Say that building engines takes minutes, unless the folder has some already.
 
     Args:
         folder: Where engines are kept.
-        tell: Says it.
+        notices: Receives the line.
     """
     if not any(folder.glob("*.engine")):
-        tell(f"building TensorRT engines, this takes minutes once; they are kept in {folder}")
+        notices.info(f"building TensorRT engines, this takes minutes once; they are kept in {folder}")

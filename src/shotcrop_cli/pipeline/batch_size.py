@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shotcrop_cli.model.multi_device import Fleet
+from shotcrop_cli.model.multi_device import MultiDeviceComposer
 from shotcrop_cli.model.tensorrt import LARGEST_BATCH
 
 _ON_CPU = 8
@@ -59,14 +59,14 @@ class Pace:
             self.size *= 2
 
 
-def pace_for(fleet: Fleet | None, batch_size: int | None) -> Pace:
+def pace_for(composer: MultiDeviceComposer | None, batch_size: int | None) -> Pace:
     """Return how many photos a model is handed at once.
 
     Args:
-        fleet: The model; None when no photo needs one, and the size only says how many are in flight.
+        composer: The model; None when no photo needs one, and the size only says how many are in flight.
         batch_size: Photos per device; None for what suits it: few on a CPU, and on a GPU as many as make it faster.
     """
-    devices = 1 if fleet is None else len(fleet.devices)
+    devices = 1 if composer is None else len(composer.devices)
     if batch_size is not None:
         return Pace(batch_size * devices)
-    return Pace(_ON_CPU) if fleet is None or fleet.on_cpu else Pace(devices, LARGEST_BATCH * devices)
+    return Pace(_ON_CPU) if composer is None or composer.on_cpu else Pace(devices, LARGEST_BATCH * devices)

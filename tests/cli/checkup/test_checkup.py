@@ -222,7 +222,7 @@ def test_a_model_that_makes_nothing_of_the_portrait_is_a_problem(
     answer: object, found: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     odd = SimpleNamespace(thumbnail_size=(64, 64), identity=SimpleNamespace(id="odd"), compose=lambda *_: [answer])
-    monkeypatch.setattr(load, "load_composer", lambda _bundle, _device: odd)
+    monkeypatch.setattr(load, "load_composer", lambda _bundle, _device, **_options: odd)
     (finding,) = inference.one_photo(Patient())
     assert (finding.state, finding.exit_code) == (State.PROBLEM, ExitCode.MODEL)
     assert finding.found == found

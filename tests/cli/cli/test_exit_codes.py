@@ -53,7 +53,7 @@ def _another_run_is_at_work(folder: Path, _monkeypatch: pytest.MonkeyPatch) -> l
 
 
 def _the_program_is_wrong(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    def broken(_bundle: object, _device: str, *, providers: object) -> FakeComposer:
+    def broken(_bundle: object, _device: str, **_options: object) -> FakeComposer:
         raise ZeroDivisionError
 
     module = SimpleNamespace(find_model=lambda _model, *, offline: FakeComposer(), load_composer=broken)

@@ -246,7 +246,7 @@ def slowly(_image, _aspect):
 
 fake = FakeComposer(slowly)
 sys.modules["shotcrop_cli.model.load"] = SimpleNamespace(
-    find_model=lambda _model, *, offline: fake, load_composer=lambda _bundle, _device, *, providers: fake
+    find_model=lambda _model, *, offline: fake, load_composer=lambda _bundle, _device, **_options: fake
 )
 sys.argv = ["shotcrop", "crop", sys.argv[2], "-o", sys.argv[3], "-b", "1", *sys.argv[4:]]
 from shotcrop_cli.main import main

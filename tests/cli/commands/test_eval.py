@@ -93,7 +93,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Fake:
     composer = Fake()
     module = ModuleType("shotcrop_cli.model.load")
     module.find_model = lambda model: model  # type: ignore[attr-defined]
-    module.load_composer = lambda bundle, device="auto": composer  # type: ignore[attr-defined]
+    module.load_composer = lambda bundle, device="auto", **options: composer  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "shotcrop_cli.model.load", module)
     return composer
 

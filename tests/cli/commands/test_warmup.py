@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from test_multi_device import Host, remembered
 
 from conftest import FakeComposer
+from gpu_host import Host, remembered_batch_sizes
 from shotcrop_cli.errors import ExitCode
 from shotcrop_cli.main import cli
 from shotcrop_cli.model import session
@@ -37,7 +37,7 @@ def test_the_batch_size_that_makes_a_gpu_fastest_is_kept(monkeypatch: pytest.Mon
     Host(monkeypatch, "Gold")
     monkeypatch.setattr("shotcrop_cli.pipeline.batch_size.LARGEST_BATCH", 2)
     result = warmup("--device", "cuda")
-    (size,) = remembered(cache)
+    (size,) = remembered_batch_sizes(cache)
     assert f"\n{size} photo" in result.stdout
     (path,) = cache.glob("*/batch-size")
     assert result.stdout.splitlines()[-1] == f"built {path}"
@@ -47,7 +47,7 @@ def test_each_of_several_gpus_is_warmed_up(monkeypatch: pytest.MonkeyPatch, cach
     host = Host(monkeypatch, "Gold", "Silver")
     assert warmup("--device", "cuda:all", "-b", "4").exit_code == ExitCode.OK
     assert [composer.batches[0] for composer in host.composers.values()] == [4, 4]
-    assert remembered(cache) == []
+    assert remembered_batch_sizes(cache) == []
 
 
 def test_engines_that_were_built_are_named(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:

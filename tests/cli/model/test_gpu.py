@@ -1,12 +1,13 @@
 import ctypes
 from collections.abc import Sequence
+from types import SimpleNamespace
 
 import pytest
 
 from shotcrop_cli.checkup import machine
 from shotcrop_cli.checkup.finding import Patient
 from shotcrop_cli.model import gpu
-from shotcrop_cli.model.gpu import gpu_names
+from shotcrop_cli.model.gpu import free_gpu_memory, gpu_names
 
 
 class FakeDriver:
@@ -59,3 +60,29 @@ def test_the_doctor_numbers_gpus_as_the_flag_does(monkeypatch: pytest.MonkeyPatc
     assert finding.found == "cuda:0 Gold, cuda:1 Silver"
     install(monkeypatch, FakeDriver([]))
     assert list(machine.gpus(Patient())) == []
+
+
+def test_without_a_gpu_nothing_is_known_of_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(_name: str) -> None:
+        raise OSError
+
+    monkeypatch.setattr(gpu.ctypes, "CDLL", missing)
+    assert free_gpu_memory(0) is None
+
+
+def test_a_gpus_free_memory_is_asked_for_by_its_place_on_the_bus(monkeypatch: pytest.MonkeyPatch) -> None:
+    def bus(buffer: object, _length: int, _device: object) -> int:
+        buffer.value = b"0000:0A:00.0"  # type: ignore[attr-defined]
+        return 0
+
+    driver = SimpleNamespace(cuInit=lambda _: 0, cuDeviceGet=lambda *_: 0, cuDeviceGetPCIBusId=bus)
+    asked: list[str] = []
+
+    def answer(command: list[str], **_options: object) -> SimpleNamespace:
+        asked.extend(command)
+        return SimpleNamespace(stdout="81000\n")
+
+    monkeypatch.setattr(gpu.ctypes, "CDLL", lambda _name: driver)
+    monkeypatch.setattr(gpu.subprocess, "run", answer)
+    assert free_gpu_memory(1) == 81000 * 2**20
+    assert "--id=0000:0A:00.0" in asked

@@ -3,24 +3,12 @@ from dataclasses import replace
 
 import pytest
 
+from large_manifests import MANIFEST
 from shotcrop_cli.errors import DeviceError
 from shotcrop_cli.model.kv_cache import Caching
-from shotcrop_cli.model.large.answer import CoordSpace
-from shotcrop_cli.model.large.manifest import FORMAT, Decoder, Family, LargeManifest, Precision, Prompt, Vision
+from shotcrop_cli.model.large.manifest import LargeManifest, Precision
 from shotcrop_cli.model.large.network import ENGINE_BATCH, decoder_shapes, placed
 from shotcrop_cli.model.session import Device
-
-MEAN = (0.5, 0.5, 0.5)
-MANIFEST = LargeManifest(
-    FORMAT,
-    Family.QWEN3_VL,
-    "qwen3-vl-4b",
-    Precision.FP16,
-    Caching.IN_PLACE,
-    Prompt("", "", 400, 151655, (151645,), 512, CoordSpace.PERMILLE, True),
-    Vision(16, 2, 2, 65536, 1 << 20, MEAN, MEAN, 48, 0, 16, 1024, 3),
-    Decoder(36, 32, 8, 128, 2560, 9728, 262144, 151936),
-)
 
 
 def test_a_manifest_survives_its_file() -> None:

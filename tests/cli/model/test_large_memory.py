@@ -1,17 +1,18 @@
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
-import click
 import pytest
-from test_large_manifest import MANIFEST
 
-from shotcrop_cli.cli.console import Console
+from gpu_host import RecordedNotices
+from large_manifests import MANIFEST
+from shotcrop_cli.errors import ModelError
 from shotcrop_cli.model.bundle import WEIGHTS, Bundle
-from shotcrop_cli.model.large import memory
+from shotcrop_cli.model.large import composer, memory
 from shotcrop_cli.model.large.manifest import Precision
-from shotcrop_cli.model.large.memory import estimate, free_gpu_memory, free_memory, weigh
+from shotcrop_cli.model.large.memory import MemoryCheck, check_memory, estimate, free_memory
+from shotcrop_cli.model.load import load_composer
 from shotcrop_cli.model.session import Device
+from shotcrop_cli.model.tensorrt import LARGEST_BATCH
 from shotcrop_cli.resources import physical_memory
 
 
@@ -37,73 +38,53 @@ def test_as_many_photos_as_fit_but_at_least_one() -> None:
     assert needed.most(0) == 1
 
 
-class Told(Console):
-    def __init__(self) -> None:
-        super().__init__()
-        self.said: list[tuple[str, str]] = []
-
-    def info(self, text: str) -> None:
-        self.said.append(("info", text))
-
-    def warn(self, text: str) -> None:
-        self.said.append(("warn", text))
-
-
-def tell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int) -> tuple[int, list[tuple[str, str]]]:
+def check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int) -> MemoryCheck:
     for name in WEIGHTS:
         (tmp_path / name).write_bytes(bytes(100))
     monkeypatch.setattr(memory, "free_memory", lambda: free)
-    with click.Context(click.Command("crop")), Told() as console:
-        return weigh(Bundle(tmp_path, MANIFEST, {}), MANIFEST, Device("cpu")), console.said
+    return check_memory(Bundle(tmp_path, MANIFEST, {}), MANIFEST, Device("cpu"))
 
 
-def test_what_a_model_takes_and_what_is_free_is_said_before_it_is_loaded(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_it_says_what_a_model_takes_and_what_is_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     needed = estimate(MANIFEST, 300, on_gpu=False)
-    most, said = tell(tmp_path, monkeypatch, needed.total(3))
-    assert most == 3
-    ((level, text),) = said
-    assert level == "info"
-    assert text.startswith("model qwen3-vl-4b takes about ")
-    assert text.endswith(f"{needed.total(3) / 1e9:.1f} GB are free, enough for 3 at once")
+    found = check(tmp_path, monkeypatch, needed.total(3))
+    assert (found.batch_size, found.fits) == (3, True)
+    assert found.text.startswith("model qwen3-vl-4b takes about ")
+    assert found.text.endswith(f"{needed.total(3) / 1e9:.1f} GB are free, enough for 3 at once")
 
 
-def test_a_model_that_hardly_fits_is_warned_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    most, said = tell(tmp_path, monkeypatch, 1_000_000)
-    assert most == 1
-    ((level, text),) = said
-    assert level == "warn"
-    assert "only 1 MB are free" in text
+def test_a_model_that_hardly_fits_is_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = check(tmp_path, monkeypatch, 1_000_000)
+    assert (found.batch_size, found.fits) == (1, False)
+    assert "only 1 MB are free" in found.text
+
+
+def test_free_memory_that_is_unknown_is_no_obstacle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "free_gpu_memory", lambda _index: None)
+    for name in WEIGHTS:
+        (tmp_path / name).write_bytes(bytes(100))
+    found = check_memory(Bundle(tmp_path, MANIFEST, {}), MANIFEST, Device("cuda"))
+    assert (found.batch_size, found.fits) == (LARGEST_BATCH, True)
+    assert found.text.endswith("; how much is free is not known")
+
+
+@pytest.mark.parametrize("fits", [True, False])
+def test_the_user_is_told_before_the_model_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fits: bool
+) -> None:
+    notices = RecordedNotices()
+    monkeypatch.setattr(composer, "check_memory", lambda *_: MemoryCheck(1, fits, "it takes 9 GB"))
+
+    def load(*_args: object) -> None:
+        assert (notices.infos, notices.warnings) == ((["it takes 9 GB"], []) if fits else ([], ["it takes 9 GB"]))
+        raise ModelError("loaded")
+
+    monkeypatch.setattr(composer, "LargeNetwork", load)
+    with pytest.raises(ModelError, match="loaded"):
+        load_composer(Bundle(tmp_path, MANIFEST, {}), "cpu", notices=notices)
 
 
 def test_free_memory_is_some_and_less_than_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
     assert 0 < free_memory() < physical_memory()
     monkeypatch.setattr(memory, "memory_limit", lambda: 1)
     assert free_memory() == 0
-
-
-def test_without_a_gpu_nothing_is_known_of_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(_name: str) -> None:
-        raise OSError
-
-    monkeypatch.setattr(memory.ctypes, "CDLL", missing)
-    assert free_gpu_memory(0) is None
-
-
-def test_a_gpus_free_memory_is_asked_for_by_its_place_on_the_bus(monkeypatch: pytest.MonkeyPatch) -> None:
-    def bus(buffer: object, _length: int, _device: object) -> int:
-        buffer.value = b"0000:0A:00.0"  # type: ignore[attr-defined]
-        return 0
-
-    driver = SimpleNamespace(cuInit=lambda _: 0, cuDeviceGet=lambda *_: 0, cuDeviceGetPCIBusId=bus)
-    asked: list[str] = []
-
-    def answer(command: list[str], **_options: object) -> SimpleNamespace:
-        asked.extend(command)
-        return SimpleNamespace(stdout="81000\n")
-
-    monkeypatch.setattr(memory.ctypes, "CDLL", lambda _name: driver)
-    monkeypatch.setattr(memory.subprocess, "run", answer)
-    assert free_gpu_memory(1) == 81000 * 2**20
-    assert "--id=0000:0A:00.0" in asked

@@ -7,15 +7,13 @@ from hypothesis import strategies as st
 from PIL import Image
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil, smart_resize
 
+from large_manifests import QWEN2_5, QWEN3
 from shotcrop_cli.imaging.decode import Photo
 from shotcrop_cli.imaging.formats import PNG
 from shotcrop_cli.imaging.thumbnail import thumbnail
 from shotcrop_cli.model.large.manifest import Vision
 from shotcrop_cli.model.large.patches import MOST_ELONGATED, cut, fitted_size
 
-MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
-QWEN3 = Vision(16, 2, 2, 4 * 32**2, 64 * 32**2, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), 48, 0, 16, 1024, 3)
-QWEN2_5 = Vision(14, 2, 2, 4 * 28**2, 64 * 28**2, MEAN, STD, 0, 4, 16, 1280, 0)
 SIDES = st.integers(1, 4000)
 
 

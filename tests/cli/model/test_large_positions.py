@@ -5,9 +5,9 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from test_large_patches import QWEN2_5, QWEN3
 from transformers.models.qwen3_vl.modeling_qwen3_vl import Qwen3VLModel
 
+from large_manifests import QWEN2_5, QWEN3
 from shotcrop_cli.model.large.patches import Grid
 from shotcrop_cli.model.large.positions import PromptBatch, interpolation, patch_positions, prompt_row, segments
 

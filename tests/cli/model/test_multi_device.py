@@ -1,6 +1,4 @@
-import sys
 import threading
-from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,11 +7,11 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from conftest import FakeComposer, fixed_composition, write_photo
+from gpu_host import Host, RecordedNotices, remembered_batch_sizes
 from shotcrop_cli.errors import AnswerError, DeviceError, ExitCode
 from shotcrop_cli.main import cli
-from shotcrop_cli.model import session
-from shotcrop_cli.model.multi_device import Fleet, load_fleet
-from shotcrop_cli.model.session import CUDA, Device, MemoryShortage
+from shotcrop_cli.model.multi_device import MultiDeviceComposer, load_on_devices
+from shotcrop_cli.model.session import CUDA, Device
 from shotcrop_cli.shots import Answer
 from shotcrop_cli.sidecar import read
 
@@ -22,41 +20,6 @@ from shotcrop_cli.sidecar import read
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return tmp_path / "cache" / "shotcrop"
-
-
-class Host:
-    """A machine with GPUs on each of which a model can be loaded."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, *gpus: str, largest: int = 10_000) -> None:
-        self.composers: dict[str, FakeComposer] = {}
-        self.largest = largest
-        self.asked: list[tuple[str, ...]] = []
-        self.builds: Path | None = None
-        monkeypatch.setattr(session, "gpu_names", lambda: gpus)
-        module = SimpleNamespace(
-            find_model=lambda _model, *, offline: SimpleNamespace(sha256="ab" * 32), load_composer=self.load
-        )
-        monkeypatch.setitem(sys.modules, "shotcrop_cli.model.load", module)
-
-    def load(self, _bundle: object, device: str, *, providers: Sequence[str]) -> FakeComposer:
-        self.asked.append(tuple(providers))
-        if self.builds is not None:
-            self.builds.touch()
-        self.composers[device] = Limited(provider=CUDA, largest=self.largest)
-        return self.composers[device]
-
-
-class Limited(FakeComposer):
-    """Runs out of memory with more photos than it is told."""
-
-    def __init__(self, *, provider: str, largest: int) -> None:
-        super().__init__(provider=provider)
-        self.largest = largest
-
-    def compose(self, thumbnails: Sequence[Image.Image], aspects: Sequence[float]) -> list[Answer]:
-        if len(thumbnails) > self.largest:
-            raise MemoryShortage("out of memory")
-        return super().compose(thumbnails, aspects)
 
 
 def images(count: int) -> list[Image.Image]:
@@ -70,15 +33,11 @@ def crop(tmp_path: Path, count: int, *flags: str) -> Result:
     return CliRunner().invoke(cli, arguments, catch_exceptions=False)
 
 
-def remembered(cache: Path) -> list[str]:
-    return [path.read_text().strip() for path in sorted(cache.glob("*/batch-size"))]
-
-
 def test_one_model_answers_in_the_thread_of_its_caller() -> None:
-    fleet = Fleet([composer := FakeComposer()], [Device("auto")])
-    assert fleet.compose(images(3), [1.0] * 3) == [fixed_composition()] * 3
+    model = MultiDeviceComposer([composer := FakeComposer()], [Device("auto")])
+    assert model.compose(images(3), [1.0] * 3) == [fixed_composition()] * 3
     assert composer.threads == {threading.current_thread().name}
-    assert (fleet.identity, fleet.thumbnail_size) == (composer.identity, composer.thumbnail_size)
+    assert (model.identity, model.thumbnail_size) == (composer.identity, composer.thumbnail_size)
 
 
 @pytest.mark.parametrize(("photos", "parts"), [(9, [3, 3, 3]), (10, [4, 4, 2]), (2, [1, 1]), (1, [1]), (0, [])])
@@ -87,8 +46,8 @@ def test_each_of_several_gpus_gets_an_equal_part_and_answers_come_in_order(photo
         return AnswerError(str(image.getpixel((0, 0))[0]))
 
     composers = [FakeComposer(number) for _ in range(3)]
-    fleet = Fleet(composers, [Device("cuda", index) for index in range(3)])
-    answers = fleet.compose(images(photos), [1.0] * photos)
+    model = MultiDeviceComposer(composers, [Device("cuda", index) for index in range(3)])
+    answers = model.compose(images(photos), [1.0] * photos)
     assert [str(answer) for answer in answers] == [str(index) for index in range(photos)]
     assert [size for composer in composers for size in composer.batches] == parts
 
@@ -100,26 +59,26 @@ def test_gpus_work_at_the_same_time() -> None:
         meeting.wait()
         return fixed_composition()
 
-    fleet = Fleet([FakeComposer(meet), FakeComposer(meet)], [Device("cuda", 0), Device("cuda", 1)])
-    assert fleet.compose(images(2), [1.0] * 2) == [fixed_composition()] * 2
+    model = MultiDeviceComposer([FakeComposer(meet), FakeComposer(meet)], [Device("cuda", 0), Device("cuda", 1)])
+    assert model.compose(images(2), [1.0] * 2) == [fixed_composition()] * 2
 
 
 def test_a_gpu_that_fails_fails_the_batch() -> None:
     def fail(_image: Image.Image, _aspect: float) -> Answer:
         raise DeviceError("the GPU fell off the bus")
 
-    fleet = Fleet([FakeComposer(), FakeComposer(fail)], [Device("cuda", 0), Device("cuda", 1)])
+    model = MultiDeviceComposer([FakeComposer(), FakeComposer(fail)], [Device("cuda", 0), Device("cuda", 1)])
     with pytest.raises(DeviceError, match="fell off the bus"):
-        fleet.compose(images(4), [1.0] * 4)
+        model.compose(images(4), [1.0] * 4)
 
 
 def test_a_model_is_loaded_on_every_gpu_that_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     host = Host(monkeypatch, "Gold", "Gold", "Silver")
-    fleet = load_fleet(SimpleNamespace(sha256="ab" * 32), "cuda:all", ["cuda"], print)  # type: ignore[arg-type]
+    model = load_on_devices(SimpleNamespace(sha256="ab" * 32), "cuda:all", ["cuda"])  # type: ignore[arg-type]
     assert list(host.composers) == ["cuda:0", "cuda:1", "cuda:2"]
     assert host.asked == [("cuda",)] * 3
-    assert str(fleet) == f"fake (abababababab) runs on {CUDA} of cuda:0, cuda:1, cuda:2"
-    assert [folder.name.rsplit("-", 1)[1] for folder in fleet.folders] == ["gold", "silver"]
+    assert str(model) == f"fake (abababababab) runs on {CUDA} of cuda:0, cuda:1, cuda:2"
+    assert [folder.name.rsplit("-", 1)[1] for folder in model.cache_folders] == ["gold", "silver"]
 
 
 @pytest.mark.parametrize(("provider", "said"), [("tensorrt", 1), ("TensorrtExecutionProvider", 1), ("cuda", 0)])
@@ -127,16 +86,16 @@ def test_who_waits_for_an_engine_is_told_why_and_only_once(
     monkeypatch: pytest.MonkeyPatch, cache: Path, provider: str, said: int
 ) -> None:
     Host(monkeypatch, "Gold")
-    told: list[str] = []
+    notices = RecordedNotices()
     bundle = SimpleNamespace(sha256="ab" * 32)
-    fleet = load_fleet(bundle, "cuda", [provider], told.append)  # type: ignore[arg-type]
-    assert len(told) == said
-    (folder,) = fleet.folders
-    assert all(f"takes minutes once; they are kept in {folder}" in line for line in told)
+    model = load_on_devices(bundle, "cuda", [provider], notices)  # type: ignore[arg-type]
+    assert len(notices.infos) == said
+    (folder,) = model.cache_folders
+    assert all(f"takes minutes once; they are kept in {folder}" in line for line in notices.infos)
     folder.mkdir(parents=True)
     (folder / "graph_sm90.engine").touch()
-    load_fleet(bundle, "cuda", [provider], told.append)  # type: ignore[arg-type]
-    assert len(told) == said
+    load_on_devices(bundle, "cuda", [provider], notices)  # type: ignore[arg-type]
+    assert len(notices.infos) == said
 
 
 def test_crop_uses_several_gpus_with_results_as_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,7 +141,7 @@ def test_the_batch_size_of_a_gpu_is_found_out_and_remembered(
     batches = host.composers["cuda:0"].batches
     assert batches[:3] == [1, 1, 1]
     assert sum(batches) == 30
-    (size,) = remembered(cache)
+    (size,) = remembered_batch_sizes(cache)
     crop(tmp_path, 30, "--device", "cuda")
     assert set(host.composers["cuda:0"].batches[:-1]) == {int(size)}
 
@@ -195,7 +154,7 @@ def test_a_batch_size_that_is_given_is_neither_changed_nor_remembered(
     assert host.composers["cuda:0"].batches == [5, 5, 2]
     crop(tmp_path, 3, "--device", "cuda", "--reproducible")
     assert host.composers["cuda:0"].batches == [1] * 12
-    assert remembered(cache) == []
+    assert remembered_batch_sizes(cache) == []
 
 
 @pytest.mark.parametrize(("provider", "batches"), [(CUDA, [4, 2]), ("CPUExecutionProvider", [1] * 6)])

@@ -3,7 +3,7 @@ from collections.abc import Callable
 import pytest
 
 from conftest import FakeComposer
-from shotcrop_cli.model.multi_device import Fleet
+from shotcrop_cli.model.multi_device import MultiDeviceComposer
 from shotcrop_cli.model.session import Device
 from shotcrop_cli.model.tensorrt import LARGEST_BATCH
 from shotcrop_cli.pipeline.batch_size import Pace, pace_for
@@ -66,13 +66,14 @@ def test_a_batch_that_is_not_full_tells_nothing() -> None:
     assert (pace.size, pace.settled) == (4, False)
 
 
-def fleet(provider: str, devices: int = 1) -> Fleet:
-    return Fleet([FakeComposer(provider=provider)] * devices, [Device("cuda", index) for index in range(devices)])
+def model_on(provider: str, devices: int = 1) -> MultiDeviceComposer:
+    composers = [FakeComposer(provider=provider)] * devices
+    return MultiDeviceComposer(composers, [Device("cuda", index) for index in range(devices)])
 
 
 @pytest.mark.parametrize("provider", ["cpu", "CPUExecutionProvider"])
 def test_a_cpu_gets_few_photos_at_once(provider: str) -> None:
-    pace = pace_for(fleet(provider), None)
+    pace = pace_for(model_on(provider), None)
     assert (pace.size, pace.learns) == (8, False)
 
 
@@ -82,12 +83,12 @@ def test_a_run_that_needs_no_model_asks_none() -> None:
 
 
 def test_a_gpu_gets_as_many_as_make_it_faster() -> None:
-    pace = pace_for(fleet("CUDAExecutionProvider"), None)
+    pace = pace_for(model_on("CUDAExecutionProvider"), None)
     assert (pace.size, pace.learns) == (1, True)
     settle(pace, lambda _size: 1.0)
     assert pace.size == LARGEST_BATCH
 
 
 def test_each_of_several_gpus_gets_the_size_that_is_asked_for() -> None:
-    assert pace_for(fleet("CUDAExecutionProvider", 3), 10).size == 30
-    assert pace_for(fleet("CUDAExecutionProvider", 3), None).size == 3
+    assert pace_for(model_on("CUDAExecutionProvider", 3), 10).size == 30
+    assert pace_for(model_on("CUDAExecutionProvider", 3), None).size == 3

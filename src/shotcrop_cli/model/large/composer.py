@@ -11,9 +11,12 @@ from shotcrop_cli.errors import AnswerError
 from shotcrop_cli.model.bundle import Bundle, read_tokenizer
 from shotcrop_cli.model.large.answer import parse
 from shotcrop_cli.model.large.manifest import LargeManifest
-from shotcrop_cli.model.large.network import LargeNetwork
+from shotcrop_cli.model.large.memory import check_memory
+from shotcrop_cli.model.large.network import LargeNetwork, placed
 from shotcrop_cli.model.large.patches import Patches, cut, fitted_size
 from shotcrop_cli.model.large.positions import Ids, PromptBatch, Row, prompt_row
+from shotcrop_cli.model.notices import Notices
+from shotcrop_cli.model.session import Device
 from shotcrop_cli.shots import Answer, ModelIdentity
 
 
@@ -36,6 +39,16 @@ class LargeComposer:
         self.prefix, self.suffix = self._ids(manifest.prompt.prefix), self._ids(manifest.prompt.suffix)
         self.thumbnail_size = (0, manifest.vision.long_side)
         self.identity = ModelIdentity(manifest.name, bundle.sha256, network.provider)
+
+    @classmethod
+    def load(cls, bundle: Bundle, device: Device, threads: int | None, notices: Notices) -> LargeComposer:
+        """Load the model after saying how much memory it takes; see `shotcrop_cli.model.load.load_composer`."""
+        manifest = bundle.manifest
+        assert isinstance(manifest, LargeManifest)
+        device = placed(device, manifest)
+        check = check_memory(bundle, manifest, device)
+        (notices.info if check.fits else notices.warn)(check.text)
+        return cls(bundle, manifest, LargeNetwork(bundle, manifest, device, threads), check.batch_size)
 
     def _ids(self, text: str) -> Ids:
         return np.array(self.tokenizer.encode(text, add_special_tokens=False).ids, dtype=np.int64)

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-import click
-
-from shotcrop_cli.cli.console import console_of
 from shotcrop_cli.model.bundle import WEIGHTS, Bundle
+from shotcrop_cli.model.gpu import free_gpu_memory
 from shotcrop_cli.model.kv_cache import Caching
 from shotcrop_cli.model.large.manifest import LargeManifest, Precision
 from shotcrop_cli.model.large.network import ATTENTION_BYTES, ENGINE_BATCH
@@ -76,13 +72,28 @@ def estimate(manifest: LargeManifest, weights: int, *, on_gpu: bool) -> Estimate
     return Estimate(weights * (2 if widened else 1), (vision.heads + 1) * patches**2 * number, photo)
 
 
-def weigh(bundle: Bundle, manifest: LargeManifest, device: Device) -> int:
-    """Tell what a model will take and what is free, and return how many photos fit at once.
+@dataclass(frozen=True, slots=True)
+class MemoryCheck:
+    """Whether a model fits into the free memory of its device.
+
+    Args:
+        batch_size: Number of photos that fit at once, at least one.
+        fits: Whether one photo fits; True if the free memory is unknown.
+        text: One line for the user: what the model takes and what is free.
+    """
+
+    batch_size: int
+    fits: bool
+    text: str
+
+
+def check_memory(bundle: Bundle, manifest: LargeManifest, device: Device) -> MemoryCheck:
+    """Compare the memory that a model takes with the free memory of its device.
 
     Args:
         bundle: The model folder.
-        manifest: Its figures.
-        device: Where it is to run.
+        manifest: The model's sizes.
+        device: Where the model will run.
     """
     first = device.providers[0] if device.providers else device.kind
     named = first in (short_name(CUDA), short_name(TENSORRT))
@@ -93,22 +104,17 @@ def weigh(bundle: Bundle, manifest: LargeManifest, device: Device) -> int:
     weights = sum(bundle.path(name).stat().st_size for name in WEIGHTS)
     needed = estimate(manifest, weights, on_gpu=on_gpu)
     largest = ENGINE_BATCH if first == short_name(TENSORRT) else LARGEST_BATCH
-    most = largest if free is None else min(largest, needed.most(free))
+    batch_size = largest if free is None else min(largest, needed.most(free))
     text = (
         f"model {manifest.name} takes about {_gigabytes(needed.total(1))} of {'GPU ' if on_gpu else ''}memory, "
         f"{_gigabytes(needed.photo)} of it for each photo of a batch"
     )
-    context = click.get_current_context(silent=True)
-    if context is None:
-        return most
-    console = console_of(context)
     if free is None:
-        console.info(f"{text}; how much is free is not known")
-    elif needed.total(1) > free:
-        console.warn(f"{text}, and only {_gigabytes(free)} are free; if it fails, export it with fewer pixels or fp16")
-    else:
-        console.info(f"{text}; {_gigabytes(free)} are free, enough for {most} at once")
-    return most
+        return MemoryCheck(batch_size, True, f"{text}; how much is free is not known")
+    if needed.total(1) > free:
+        advice = "if it fails, export it with fewer pixels or fp16"
+        return MemoryCheck(batch_size, False, f"{text}, and only {_gigabytes(free)} are free; {advice}")
+    return MemoryCheck(batch_size, True, f"{text}; {_gigabytes(free)} are free, enough for {batch_size} at once")
 
 
 def free_memory() -> int:
@@ -122,29 +128,6 @@ def free_memory() -> int:
         return free
     held = int(_STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     return min(free, max(0, limit - held))
-
-
-def free_gpu_memory(index: int) -> int | None:
-    """Return the free bytes of a GPU's memory, None when NVIDIA's own tool does not tell.
-
-    Args:
-        index: Number of the GPU in CUDA's order, which is not that of the tool.
-    """
-    try:
-        driver, device, bus = ctypes.CDLL("libcuda.so.1"), ctypes.c_int(), ctypes.create_string_buffer(32)
-        if driver.cuInit(0) or driver.cuDeviceGet(ctypes.byref(device), index):
-            return None
-        driver.cuDeviceGetPCIBusId(bus, len(bus), device)
-        command = [
-            "nvidia-smi",
-            f"--id={bus.value.decode()}",
-            "--query-gpu=memory.free",
-            "--format=csv,noheader,nounits",
-        ]
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout
-        return int(answer.splitlines()[0]) << 20
-    except (OSError, subprocess.SubprocessError, ValueError, IndexError):
-        return None
 
 
 def _gigabytes(size: int) -> str:

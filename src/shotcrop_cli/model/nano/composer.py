@@ -16,6 +16,8 @@ from shotcrop_cli.model.nano.grammar import Vocabulary, aspect_token, prompt, se
 from shotcrop_cli.model.nano.mirror import merged, turned_back
 from shotcrop_cli.model.nano.network import OnnxNetwork
 from shotcrop_cli.model.nano.preprocess import pixel_values, squash
+from shotcrop_cli.model.notices import Notices
+from shotcrop_cli.model.session import Device
 from shotcrop_cli.shots import SHOT_TYPES, Answer, Composition, ModelIdentity, NoSubject, Shot
 
 
@@ -43,6 +45,11 @@ class NanoComposer:
         )
         self.identity = ModelIdentity(self.manifest.name, bundle.sha256, network.provider)
         self.thumbnail_size = (self.manifest.image_size, self.manifest.image_size)
+
+    @classmethod
+    def load(cls, bundle: Bundle, device: Device, threads: int | None, _notices: Notices) -> NanoComposer:
+        """Load the model; see `shotcrop_cli.model.load.load_composer`."""
+        return cls(bundle, OnnxNetwork(bundle, device, threads))
 
     def compose(self, thumbnails: Sequence[Image.Image], aspects: Sequence[float]) -> list[Answer]:
         """Answer a batch; see `shots.Composer`."""
