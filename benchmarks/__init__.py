@@ -1,1 +1,1 @@
-"""Measurements: speed, quality and reliability. Run one with `python -m benchmarks.benchmarks.speed.start_up`."""
+"""Measure speed, quality and reliability. Run a script with, for example, `python -m benchmarks.speed.start_up`."""

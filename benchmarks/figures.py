@@ -1,4 +1,4 @@
-"""Figures as tables: in the terminal, and between their marks in a document."""
+"""Show measured figures as tables, in the terminal and between two marks in a Markdown file."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class Figures:
     """A table.
 
     Args:
-        title: What it shows, one line.
-        headings: Of its columns.
+        title: One line above it.
+        headings: The names of its columns.
         rows: Its cells.
-        names: How many columns on the left are words; the others are numbers.
+        names: How many columns on the left hold words; the others hold numbers.
     """
 
     title: str
@@ -32,7 +32,7 @@ class Figures:
     names: int = 1
 
     def as_table(self) -> Table:
-        """Return what a terminal shows."""
+        """Return the table for the terminal."""
         table = Table(title=self.title)
         for place, heading in enumerate(self.headings):
             table.add_column(heading, justify="left" if place < self.names else "right")
@@ -41,14 +41,14 @@ class Figures:
         return table
 
     def as_markdown(self) -> str:
-        """Return what a document shows."""
+        """Return the table as Markdown."""
         rules = tuple("---" if place < self.names else "---:" for place in range(len(self.headings)))
         rows = "".join(f"| {' | '.join(row)} |\n" for row in (self.headings, rules, *self.rows))
         return f"{self.title}:\n\n{rows}"
 
 
 def machine(*packages: str) -> str:
-    """Say what was measured on: processors, memory, system and the versions of those packages that are installed."""
+    """Describe the machine: processors, memory, system, and the versions of the installed packages."""
     gigabytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
     versions = [f"{package} {number}" for package in packages if (number := _version(package))]
     return ", ".join(
@@ -63,7 +63,7 @@ def machine(*packages: str) -> str:
 
 
 def cores() -> int:
-    """Return how many processors this process may use; `taskset` gives it fewer."""
+    """Return how many processors this process may use. `taskset` limits them."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -82,21 +82,21 @@ def _version(package: str) -> str | None:
 
 
 def add_markdown(parser: argparse.ArgumentParser) -> None:
-    """Add the flag that `publish` takes."""
-    parser.add_argument("--markdown", type=Path, metavar="FILE", help="a document whose table is written anew")
+    """Add the option that `publish` takes."""
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="replace the table in this Markdown file")
 
 
 def publish(mark: str, tables: Sequence[Figures], notes: Sequence[str], document: Path | None) -> None:
-    """Print tables and, where a document is named, put them between its marks.
+    """Print tables and write them between the marks of a document, if one is given.
 
     Args:
-        mark: The name that the marks `<!-- measured: NAME -->` and `<!-- end: NAME -->` bear.
-        tables: What was measured.
-        notes: What else to say, a sentence each.
-        document: A Markdown file, None for none.
+        mark: NAME in the marks `<!-- measured: NAME -->` and `<!-- end: NAME -->`.
+        tables: The measured figures.
+        notes: Sentences above the tables.
+        document: A Markdown file, or None to print only.
     """
     console = Console(highlight=False, markup=False)
-    console.width = max(console.width, 120)  # a pipe has no width of its own: let no figure be cut off there
+    console.width = max(console.width, 120)  # a pipe has no width: keep figures from being cut off
     for table in tables:
         console.print(table.as_table())
     for note in notes:
@@ -107,15 +107,17 @@ def publish(mark: str, tables: Sequence[Figures], notes: Sequence[str], document
 
 
 def replaced(text: str, mark: str, content: str) -> str:
-    """Return a document with other content between two marks.
+    """Return a document with new content between two marks.
 
     Raises:
-        SystemExit: The document has no such marks.
+        SystemExit: The document does not have the marks exactly once.
     """
     between = re.compile(
         rf"(?<=<!-- measured: {re.escape(mark)} -->\n).*(?=<!-- end: {re.escape(mark)} -->)", re.DOTALL
     )
     new, count = between.subn(lambda _: f"\n{content}\n", text)
     if count != 1:
-        raise SystemExit(f"the document needs <!-- measured: {mark} --> and, below it, <!-- end: {mark} -->, once")
+        raise SystemExit(
+            f"the document needs exactly one <!-- measured: {mark} --> and, below it, one <!-- end: {mark} -->"
+        )
     return new

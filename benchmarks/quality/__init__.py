@@ -1,1 +1,1 @@
-"""How good the crops of a model are, beside baselines."""
+"""Measure how good the crops of a model are, next to baselines."""

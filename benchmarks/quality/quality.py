@@ -1,10 +1,10 @@
-"""How good the default model's crops are, beside baselines and the expert, and where they are worst.
+"""Compare the default model's crops with baselines and the expert's crops, and show where they are worst.
 
     python -m benchmarks.quality.quality DATA [--model NAME|PATH] [--out DIR] [--markdown FILE] [--plot FILE]
 
-DATA holds `train`, for the mean boxes and the judge of captions, `dev`, annotated photos that nothing was trained on,
-and `no_person/dev`, photos of nobody. It prints the tables, and writes into DIR a page with the worst photos,
-`failures.html`, and the diagram of the scores. The page holds the photos: it is not meant to be passed on.
+DATA holds `train` (for the mean boxes and the judge of captions), `dev` (annotated photos that no model was trained
+on) and `no_person/dev` (photos without people). The script prints the tables. It writes into DIR a page with the worst
+photos, `failures.html`, and the diagram of the scores. The page contains the photos, so do not publish it.
 """
 
 from __future__ import annotations
@@ -48,13 +48,13 @@ PAGE, PLOT = "failures.html", "score-calibration.svg"
 
 @dataclass(frozen=True, slots=True)
 class Exam:
-    """The photos, and what the model made of them.
+    """The photos and the model's answers.
 
     Args:
-        peopled: Photos with an expert's triple.
-        empty: Photos of nobody.
-        answers: To the former, then to the latter.
-        model: Which model answered.
+        peopled: Photos with an expert's crops.
+        empty: Photos without people.
+        answers: First to `peopled`, then to `empty`.
+        model: The model that answered.
     """
 
     peopled: tuple[Record, ...]
@@ -69,18 +69,18 @@ class Exam:
 
     @property
     def triples(self) -> tuple[Answer, ...]:
-        """The answers to the photos with an expert's triple."""
+        """The answers to the photos with an expert's crops."""
         return self.answers[: len(self.peopled)]
 
     @property
     def shots(self) -> list[JudgedShot]:
-        """The shots that say how sure the model is."""
+        """The shots that have a score."""
         pairs = zip(self.peopled, self.triples, strict=True)
         return judged_shots((record.composition, answer) for record, answer in pairs if record.composition)
 
 
 def annotated(folder: Path) -> tuple[Record, ...]:
-    """Return the photos of a dataset that have an expert's triple."""
+    """Return the photos of a dataset that have an expert's crops."""
     found = tuple(record for record in read_dataset(folder) if record.composition is not None)
     if not found:
         raise ShotcropError(f"{folder} has no annotated photo", hint="name a folder with train, dev and no_person/dev")
@@ -88,7 +88,7 @@ def annotated(folder: Path) -> tuple[Record, ...]:
 
 
 def examine(data: Path, model: str | None) -> Exam:
-    """Let a model answer the photos that nothing was trained on."""
+    """Let a model answer the evaluation photos."""
     peopled = annotated(data / "dev")
     empty = tuple(record for record in read_dataset(data / "no_person" / "dev") if record.no_subject)
     composer = load_composer(find_model(model))
@@ -97,11 +97,11 @@ def examine(data: Path, model: str | None) -> Exam:
 
 
 def tables(exam: Exam, train: Sequence[Record]) -> list[Figures]:
-    """Set the model beside baselines and the expert, and take its figures apart.
+    """Compare the model with baselines and the expert, overall and by group.
 
     Args:
         exam: The model's answers.
-        train: Photos with an expert's triple, for the mean boxes and for the judge of captions.
+        train: Photos with an expert's crops, for the mean boxes and the judge of captions.
     """
     triples_to_learn = [record.composition for record in train if record.composition is not None]
     mean = mean_boxes(triples_to_learn)
@@ -134,7 +134,7 @@ def tables(exam: Exam, train: Sequence[Record]) -> list[Figures]:
 
 
 def notes(exam: Exam) -> list[str]:
-    """Say what a reader of the tables has to know."""
+    """Return what a reader of the tables must know."""
     error = calibration_error(by_score(exam.shots))
     scored = (
         "The model gives no scores."
@@ -149,9 +149,9 @@ def notes(exam: Exam) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path, metavar="DATA", help="a folder with train, dev and no_person/dev")
-    parser.add_argument("--model", metavar="NAME|PATH", help="another model than the default one")
-    parser.add_argument("--out", type=Path, default=OUT, metavar="DIR", help=f"for gallery and diagram; default: {OUT}")
-    parser.add_argument("--plot", type=Path, metavar="FILE", help=f"the diagram, an .svg; default: {PLOT} in DIR")
+    parser.add_argument("--model", metavar="NAME|PATH", help="model to measure; default: the default model")
+    parser.add_argument("--out", type=Path, default=OUT, metavar="DIR", help=f"output folder; default: {OUT}")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help=f"SVG file for the diagram; default: {PLOT} in DIR")
     add_markdown(parser)
     arguments = parser.parse_args()
     out, plot = arguments.out, arguments.plot or arguments.out / PLOT
@@ -165,7 +165,7 @@ def main() -> None:
     (out / PAGE).write_text(worst_photos, "utf-8")
     draw(by_score(exam.shots), plot)
     publish("quality", tables(exam, train), notes(exam), arguments.markdown)
-    print(f"{out / PAGE} shows the worst photos, {plot} the scores.")
+    print(f"Worst photos: {out / PAGE}. Scores: {plot}.")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The tables of quality.py: scores of many answers, groups and thresholds side by side."""
+"""Make the tables of quality.py: scores by model, group and threshold."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class Column:
     """A metric as a column.
 
     Args:
-        heading: What stands above it.
-        metric: Its name.
-        shot: The shot it is of, None for the mean over the shots.
-        interval: Whether its interval is shown.
+        heading: Its name in the table.
+        metric: The name of the metric.
+        shot: The shot, or None for the mean over the shots.
+        interval: Whether to show the interval.
     """
 
     heading: str
@@ -56,9 +56,9 @@ _LEADS = {
     **dict.fromkeys(("woman", "women", "lady", "bride", "mother"), "woman"),
     **dict.fromkeys(("child", "children", "boy", "boys", "girl", "girls", "baby", "toddler", "kid", "kids"), "child"),
 }
-"""Words by which experts say whom they see, and the group of each."""
+"""Words for people in experts' captions, and the group of each."""
 THRESHOLDS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
-"""Least accepted scores that the table of `--min-score` shows [O]."""
+"""Values of `--min-score` in the table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +70,13 @@ class Row:
 
 
 def scores_table(title: str, rows: Sequence[Row], columns: Sequence[Column], heading: str = "") -> Figures:
-    """Set scores below one another; a column that nobody has a value for is left out.
+    """Put scores into a table. Columns without any value are left out.
 
     Args:
-        title: What the table shows.
-        rows: Whose scores.
-        columns: What of them.
-        heading: Of the rows' names.
+        title: The title of the table.
+        rows: The scores.
+        columns: The metrics to show.
+        heading: The heading above the rows' names.
     """
     measured = [one for one in columns if any(row.scores.get(one.metric, one.shot) for row in rows)]
     cells = tuple((row.name, *(_cell(row.scores.get(one.metric, one.shot), one) for one in measured)) for row in rows)
@@ -93,9 +93,9 @@ def groups(records: Sequence[Record], answers: Sequence[Answer], key: Callable[[
     """Score photos group by group, the largest group first.
 
     Args:
-        records: Judged photos.
+        records: Annotated photos.
         answers: One per record.
-        key: The name of a photo's group.
+        key: Returns the name of a photo's group.
     """
     held: dict[str, list[tuple[Record, Answer]]] = {}
     for record, answer in zip(records, answers, strict=True):
@@ -107,24 +107,24 @@ def groups(records: Sequence[Record], answers: Sequence[Answer], key: Callable[[
 
 
 def source(record: Record) -> str:
-    """Name the collection that a photo comes from."""
+    """Return the collection that a photo comes from."""
     return record.source or "unknown"
 
 
 def native_scale(record: Record) -> str:
-    """Name how the photo itself frames its lead, as the expert sees it."""
+    """Return how the photo itself frames its main person, as the expert sees it."""
     known = record.composition.grounding if record.composition else None
     return (known.native_scale if known else None) or "unknown"
 
 
 def lead(record: Record) -> str:
-    """Name whom the expert's captions speak of, by their first word for a person; a group by words, not by people."""
+    """Return the group of the first word for a person in the expert's captions. It groups words, not people."""
     captions = " ".join(shot.caption for shot in record.composition.shots) if record.composition else ""
     return next((_LEADS[word] for word in re.findall(r"[a-z]+", captions.lower()) if word in _LEADS), "other words")
 
 
 def calibration_table(title: str, shots: Sequence[JudgedShot]) -> Figures:
-    """Set shots of like score beside the share of them that is right."""
+    """Show, for each range of scores, the share of shots that are right."""
     rows = (
         (f"{one.low:g} to {one.high:g}", f"{one.n}", f"{one.score:.3f}", f"{one.right:.3f}", f"{one.iou:.3f}")
         for one in by_score(shots)
@@ -133,7 +133,7 @@ def calibration_table(title: str, shots: Sequence[JudgedShot]) -> Figures:
 
 
 def review_table(title: str, shots: Sequence[JudgedShot]) -> Figures:
-    """Say for a range of thresholds what a least accepted score would find."""
+    """Show what `--min-score` would list for review, by threshold."""
     rows = []
     for threshold in THRESHOLDS:
         found = doubtful(shots, threshold)

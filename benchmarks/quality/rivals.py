@@ -1,4 +1,4 @@
-"""Answers to annotated photos that no model gives: what a model has to beat, and the expert it is held against."""
+"""Answers to annotated photos that need no model: the baselines, and the expert's own crops."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from shotcrop_train.pseudo import rule_based
 
 @dataclass(frozen=True, slots=True)
 class Rival:
-    """Somebody's triples.
+    """One set of answers.
 
     Args:
-        name: Whose.
+        name: Its name in the tables.
         answers: One per annotated photo.
     """
 
@@ -42,7 +42,7 @@ def rivals(records: Sequence[Record], mean: tuple[Box, ...]) -> list[Rival]:
 
 
 def expert(records: Sequence[Record]) -> Rival:
-    """Return the triples that all others are held against.
+    """Return the expert's crops, with which all others are compared.
 
     Args:
         records: The annotated photos.
@@ -51,7 +51,7 @@ def expert(records: Sequence[Record]) -> Rival:
 
 
 def by_rule(record: Record) -> Composition | None:
-    """Let the rule-based cinematographer cut a photo; None where the detections show no lead or no head of it."""
+    """Let the rules crop a photo. Returns None if the detections show no main person, or no head of theirs."""
     boxes = rule_based.propose(ground(record.detections, record.aspect), record.detections, record.aspect)
     if boxes is None:
         return None

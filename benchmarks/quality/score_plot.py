@@ -1,4 +1,4 @@
-"""Scores beside the share of shots that are right, as a picture."""
+"""Draw scores against the share of shots that are right."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from shotcrop_cli.evaluation.calibration import Bin
 
 
 def draw(bins: Sequence[Bin], target: Path) -> None:
-    """Draw the reliability diagram into an SVG; equal bins give equal files.
+    """Draw the reliability diagram into an SVG file. Equal bins give equal files.
 
     Args:
-        bins: Shots of like score.
+        bins: The shots, grouped by score.
         target: The file to write.
     """
     import matplotlib

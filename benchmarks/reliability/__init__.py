@@ -1,1 +1,1 @@
-"""What a run survives: kills, full disks, hostile files, odd names."""
+"""Test what a run survives: kills, full disks, hostile files, unusual names."""

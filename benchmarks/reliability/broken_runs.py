@@ -1,4 +1,4 @@
-"""Runs that are starved of disk, robbed of their output, or that share their photos or output with others."""
+"""Test runs with a full, read-only or lost output, with changing photos, and two runs on one output."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from benchmarks.reliability.finding import Finding, cannot_mount
 from benchmarks.reliability.undisturbed import Library, completed, finish, not_clean
 
 _SHORT_SIGHTED = ("--jobs", "1", "--batch-size", "2")
-"""Lets a run read only a few photos ahead."""
+"""Let a run read only a few photos ahead."""
 _FULL_AT = (0.0, 0.2, 0.5, 0.9)
-"""Sizes of the small disk, as parts of what a run needs [O]."""
+"""Sizes of the small disk, as shares of what a run needs."""
 
 
 def fill_disk(library: Library, mount_point: Path) -> Finding:
-    """Let runs fill a small disk, then give it room."""
+    """Fill a small disk, then give it more room and resume."""
     what = "Disk full; then resumed with more room"
     wrong: list[str] = []
     for part in _FULL_AT:
@@ -34,7 +34,7 @@ def fill_disk(library: Library, mount_point: Path) -> Finding:
             ended, now = crop(library.photos, output).end(), tree(output)
             wrong += unexpected(ended, (5,)) + not_clean(now, library.reference)
             if len(ended.errors) != 1:
-                wrong.append(f"a full disk is told of in {len(ended.errors)} lines: {ended.stderr}")
+                wrong.append(f"a full disk gives {len(ended.errors)} error lines instead of 1: {ended.stderr}")
             _remount(mount_point, f"size={4 * library.size_bytes}")
             wrong += completed(library, output)
     found = "exit code 5 and one error line; no partial and no temporary file; the next run finished the tree"
@@ -42,7 +42,7 @@ def fill_disk(library: Library, mount_point: Path) -> Finding:
 
 
 def forbid_writing(library: Library, mount_point: Path) -> Finding:
-    """Run on an output that is read-only, once new and once begun."""
+    """Run on a read-only output, once new and once partly finished."""
     what = "Read-only output"
     wrong: list[str] = []
     with _disk(mount_point, 4 * library.size_bytes) as mounted:
@@ -56,7 +56,7 @@ def forbid_writing(library: Library, mount_point: Path) -> Finding:
             ended = crop(library.photos, output).end()
             wrong += unexpected(ended, (5,))
             if len(ended.errors) != 1:
-                wrong.append(f"a read-only disk is told of in {len(ended.errors)} lines: {ended.stderr}")
+                wrong.append(f"a read-only disk gives {len(ended.errors)} error lines instead of 1: {ended.stderr}")
         wrong += different(tree(mount_point), before)
     return Finding(what, "2 runs", "exit code 5 and one error line; nothing changed", tuple(wrong))
 
@@ -74,14 +74,14 @@ def lose_output(library: Library, scratch: Path, times: int, rng: random.Random)
                 pass  # a file was written meanwhile
         wrong += unexpected(run.end(), (5,)) + torn(tree(elsewhere), library.reference)
         if output.exists():
-            wrong.append(f"the output was made again: {[*tree(output)]}")
+            wrong.append(f"the output was created again: {[*tree(output)]}")
             shutil.rmtree(output)
     found = "exit code 5; the folder was not created again"
     return Finding("Output folder deleted or renamed during a run", f"{times} times", found, tuple(wrong))
 
 
 def unmount(library: Library, mount_point: Path, times: int, rng: random.Random) -> Finding:
-    """Take the disk of the output away while a run works on it."""
+    """Unmount the disk of the output while a run works on it."""
     what = "Disk of the output unmounted during a run"
     wrong: list[str] = []
     for _ in range(times):
@@ -98,7 +98,7 @@ def unmount(library: Library, mount_point: Path, times: int, rng: random.Random)
 
 
 def change_sources(library: Library, scratch: Path, times: int, rng: random.Random) -> Finding:
-    """Rewrite, delete and prolong photos while a run works on them."""
+    """Rewrite, delete and extend photos while a run works on them."""
     wrong: list[str] = []
     failed = 0
     for turn in range(times):
@@ -111,7 +111,7 @@ def change_sources(library: Library, scratch: Path, times: int, rng: random.Rand
         for path in deleted:
             path.unlink()
         for path in (*rng.sample(every[: len(every) // 2], 4), late[0], late[-1]):
-            Image.new("RGB", (900, 700), (rng.randrange(256), 90, 30)).save(path)  # in place, as a careless editor
+            Image.new("RGB", (900, 700), (rng.randrange(256), 90, 30)).save(path)  # in place, as a careless editor does
         with growing.open("ab") as file:
             for _ in range(50):
                 file.write(bytes(100))
@@ -124,9 +124,9 @@ def change_sources(library: Library, scratch: Path, times: int, rng: random.Rand
         wrong += [f"{path}: has no record" for path in every if str(path) not in status]
         for path in deleted:
             if status.get(str(path)) == "done" and not (output / f"{path.relative_to(photos)}.json").exists():
-                wrong.append(f"{path}: done, and has no sidecar")
+                wrong.append(f"{path}: is done but has no sidecar")
             elif status.get(str(path)) not in ("done", "failed"):
-                wrong.append(f"{path}: is gone, and its record says {status.get(str(path))}")
+                wrong.append(f"{path}: is gone, but its record says {status.get(str(path))}")
         wrong += unexpected(crop(photos, output).end(), (0,))
         fresh, _ = finish(photos, scratch / f"fresh{turn}")
         orphans = tuple(f"{path.relative_to(photos)}." for path in deleted)
@@ -136,7 +136,7 @@ def change_sources(library: Library, scratch: Path, times: int, rng: random.Rand
 
 
 def run_twice(library: Library, scratch: Path, times: int) -> Finding:
-    """Let two runs share an output, once impatiently and once with patience."""
+    """Start two runs on one output, once without and once with `--wait`."""
     wrong: list[str] = []
     for turn in range(times):
         output = scratch / f"shared{turn}"
@@ -154,7 +154,7 @@ def run_twice(library: Library, scratch: Path, times: int) -> Finding:
 
 
 def _begun(library: Library, output: Path, rng: random.Random, photos: Path | None = None, *flags: str) -> CropRun:
-    """Start a run and return when it has written some photos, and far from all."""
+    """Start a run and return when it has written some of its photos."""
     run = crop(photos or library.photos, output, *flags)
     _wait(lambda: any(output.rglob("*.json")))
     time.sleep(rng.uniform(0, library.seconds / 8))
@@ -165,13 +165,13 @@ def _wait(condition: Callable[[], bool], seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
-            raise RuntimeError(f"nothing was seen of a run in {seconds} s")
+            raise RuntimeError(f"a run did not begin within {seconds} s")
         time.sleep(0.005)
 
 
 @contextmanager
 def _disk(mount_point: Path, size_bytes: int) -> Iterator[bool]:
-    """Mount a small disk; False where that is not allowed."""
+    """Mount a small disk. Yields False if that is not allowed."""
     mount_point.mkdir(exist_ok=True)
     command = ["mount", "-t", "tmpfs", "-o", f"size={size_bytes}", "tmpfs", str(mount_point)]
     try:

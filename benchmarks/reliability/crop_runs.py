@@ -1,4 +1,4 @@
-"""Real `shotcrop` processes over photos made from the examples, and what can be said of the trees they leave."""
+"""Start real `shotcrop` processes on photos made from the examples, and check the trees that they leave."""
 
 from __future__ import annotations
 
@@ -19,17 +19,16 @@ from PIL import Image
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples" / "photos").glob("*.jpg"))
 SHOTCROP = Path(sys.executable).with_name("shotcrop")
-UNCUT = "uncut"
-"""Stands for sidecars that say themselves that their crops are yet to be cut again."""
+PENDING = "pending"
+"""Stands for a sidecar that says that its crops are still to be written."""
 _CACHE = ".shotcrop.index"
-_UNCUT = "uncut"
-"""What only a resumed run leaves: when it found which sidecar up to date."""
+"""Holds times, so it differs from run to run."""
 _POLL_SECONDS = 0.01
 _HANGS_AFTER = 900.0
-"""Seconds after which a run of these measurements is taken to hang [O]."""
+"""Seconds after which a run counts as hanging."""
 
 Tree = Mapping[str, str]
-"""Hashes of the files of a folder, or `UNCUT`, by relative path."""
+"""Hashes of the files of a folder, or `PENDING`, by relative path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +36,11 @@ class Ended:
     """How a process ended.
 
     Args:
-        code: What a shell would see, 128 + the signal when one ended it.
-        stdout: What it printed.
-        stderr: What it said.
+        code: The exit code that a shell sees: 128 + the signal, if a signal ended it.
+        stdout: Its standard output.
+        stderr: Its standard error.
         seconds: How long it ran.
-        peak_mb: The most memory that it held, in 10^6 bytes.
+        peak_mb: Its peak memory, in 10^6 bytes.
         silence: The longest time in seconds without a line on stdout after the first, and the line that ended it.
     """
 
@@ -59,7 +58,7 @@ class Ended:
 
     @property
     def complaints(self) -> list[str]:
-        """What nobody should ever see: tracebacks and errors that were not foreseen."""
+        """Lines that must never appear: tracebacks and unexpected errors."""
         return [line for line in self.stderr.splitlines() if "Traceback" in line or "unforeseen" in line]
 
     @property
@@ -69,19 +68,19 @@ class Ended:
 
 
 class CropRun:
-    """A `shotcrop` that runs, its output caught in files so that it never waits for a reader.
+    """A running `shotcrop`. Its output goes into files, so it never waits for a reader.
 
     Args:
-        arguments: The command line behind `shotcrop`.
-        stdin: What it reads.
-        folder: Where it runs, None for here.
+        arguments: The command line after `shotcrop`.
+        stdin: Its standard input.
+        folder: Its working folder, or None for this one.
     """
 
     def __init__(self, *arguments: str | bytes | Path, stdin: bytes = b"", folder: Path | None = None) -> None:
         self._stdout, self._stderr, given = (tempfile.TemporaryFile() for _ in range(3))  # noqa: SIM115 - `end` closes them
         given.write(stdin)
         given.seek(0)
-        # No settings of whoever measures.
+        # Ignore the settings of this machine's user.
         environment = {key: value for key, value in os.environ.items() if not key.startswith("SHOTCROP_")}
         environment["XDG_CONFIG_HOME"] = os.devnull
         self._start = time.monotonic()
@@ -96,15 +95,15 @@ class CropRun:
         given.close()
 
     def send(self, number: signal.Signals) -> None:
-        """Send a signal, unless it has ended."""
+        """Send a signal, unless the process has ended."""
         os.kill(self._process.pid, number)
 
     def sleep_until(self, seconds: float) -> None:
-        """Sleep until it has run for so long."""
+        """Sleep until the process has run for this long."""
         time.sleep(max(0.0, self._start + seconds - time.monotonic()))
 
     def end(self) -> Ended:
-        """Wait for its end."""
+        """Wait until the process ends."""
         size, last, silence = 0, time.monotonic(), (0.0, 0)
         while True:
             pid, status, usage = os.wait4(self._process.pid, os.WNOHANG)
@@ -131,12 +130,12 @@ class CropRun:
 
 
 def crop(photos: Path, output: Path, *flags: str | Path) -> CropRun:
-    """Start a run that leaves equal files when it is run again."""
+    """Start a reproducible run: it leaves equal files every time."""
     return CropRun("crop", photos, "-o", output, "--reproducible", *flags)
 
 
 def make_photos(folder: Path, count: int) -> list[Path]:
-    """Make photos of 1 to 2 megapixels, no two alike, in two folders."""
+    """Make photos of 1 to 2 MP, all different, in two folders."""
     paths = []
     opened = [Image.open(path).convert("RGB") for path in EXAMPLES]
     for index in range(count):
@@ -150,7 +149,7 @@ def make_photos(folder: Path, count: int) -> list[Path]:
 
 
 def tree(folder: Path) -> Tree:
-    """Hash all files below a folder but the cache; a folder that is not there has none."""
+    """Hash all files below a folder except the cache. A missing folder has none."""
     return {
         path.relative_to(folder).as_posix(): _state(path.read_bytes())
         for path in sorted(folder.rglob("*"))
@@ -159,52 +158,43 @@ def tree(folder: Path) -> Tree:
 
 
 def _state(content: bytes) -> str:
-    """Hash a file, but for a sidecar that says that shots are still to be cut."""
-    return _UNCUT if b'"file": null' in content else hashlib.sha256(content).hexdigest()
-
-
-def _content(path: Path) -> str:
-    content = path.read_bytes()
-    if path.suffix == ".json" and b'"file": null' in content:
-        return UNCUT
-    return hashlib.sha256(content).hexdigest()
+    """Hash a file, except a sidecar that says that its crops are still to be written."""
+    return PENDING if b'"file": null' in content else hashlib.sha256(content).hexdigest()
 
 
 def temporaries(now: Tree) -> list[str]:
-    """Return what is left of files that were being written."""
-    return [f"{path}: a temporary was left" for path in now if Path(path).suffix == ".tmp"]
+    """Return the temporary files that were left."""
+    return [f"{path}: a temporary file was left" for path in now if Path(path).suffix == ".tmp"]
 
 
 def torn(now: Tree, *references: Tree) -> list[str]:
-    """Return the files with a final name that hold anything but the whole content of a finished run.
+    """Return the files with a final name whose content is not that of a finished run.
 
     Args:
         now: A tree at any moment.
-        references: The trees that finished runs left; a sidecar stands for crops that all are of its own tree.
+        references: The trees of finished runs. A sidecar and its crops must be of the same tree.
     """
     wrong = []
     for path, content in now.items():
-        if Path(path).name.startswith(".shotcrop") or content == UNCUT:
+        if Path(path).name.startswith(".shotcrop") or content == PENDING:
             continue
         agreeing = [reference for reference in references if reference.get(path) == content]
-        if content == _UNCUT:  # it claims no crops
-            continue
         if not agreeing:
-            wrong.append(f"{path}: is not what a finished run leaves")
+            wrong.append(f"{path}: differs from what a finished run leaves")
         elif path.endswith(".json"):
             crops = [name for name in agreeing[0] if name.startswith(path.removesuffix("json"))]
             if not any(all(now.get(crop) == reference[crop] for crop in crops) for reference in agreeing):
-                wrong.append(f"{path}: says that its crops are complete, and they are not")
+                wrong.append(f"{path}: says that its crops are complete, but they are not")
     return wrong
 
 
 def half_done(now: Tree, reference: Tree) -> list[str]:
-    """Return the photos of which some files are there and others are not."""
+    """Return the photos that have some of their files, but not all."""
     wrong = []
     for sidecar in (path for path in reference if path.endswith(".json")):
         files = {path for path in reference if path.startswith(sidecar.removesuffix("json"))}
         if files & now.keys() and not files <= now.keys():
-            wrong.append(f"{sidecar}: only {len(files & now.keys())} of the photo's {len(files)} files are there")
+            wrong.append(f"{sidecar}: only {len(files & now.keys())} of the photo's {len(files)} files exist")
     return wrong
 
 

@@ -1,4 +1,4 @@
-"""What a measurement of reliability has found, as a row of a table."""
+"""The result of one reliability test, as a row of a table."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ HEADINGS = ("Test", "Repeats", "Result", "Promise")
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A promise that was put to the test.
+    """The test of a promise.
 
     Args:
         what: What was done.
         how_often: In words.
         found: What was seen.
-        violations: Where the promise was broken, a line each.
+        violations: Where the promise was broken, one line each.
         skipped: Whether it could not be tested here.
     """
 
@@ -36,12 +36,12 @@ class Finding:
 
 
 def cannot_mount(what: str) -> Finding:
-    """Say that something needs the rights of root."""
-    return Finding(what, "0", "a file system cannot be mounted here: it takes root", skipped=True)
+    """Return the result of a test that needs root."""
+    return Finding(what, "0", "this test mounts a file system and needs root", skipped=True)
 
 
 def as_table(findings: Sequence[Finding]) -> Table:
-    """Return what a terminal shows."""
+    """Return the table for the terminal."""
     table = Table(show_lines=True)
     for heading in HEADINGS:
         table.add_column(heading)
@@ -51,6 +51,6 @@ def as_table(findings: Sequence[Finding]) -> Table:
 
 
 def as_markdown(findings: Sequence[Finding]) -> str:
-    """Return what a document shows."""
+    """Return the table as Markdown."""
     rows = [HEADINGS, ("---",) * len(HEADINGS), *(finding.row for finding in findings)]
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)

@@ -1,4 +1,4 @@
-"""Runs over photos that are hostile, or many."""
+"""Test runs over hostile files and over many photos."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from benchmarks.reliability.finding import Finding
 from corpora.hostile_photos import write_corpus
 
 _MEMORY_RATIO = 1.2
-"""How much more memory ten times as many photos may take."""
+"""Memory that ten times as many photos may take, as a multiple."""
 _LONGEST_SILENCE = 30.0
-"""Seconds in which a run must tell of at least one photo; the largest that are read take some [O]."""
+"""Seconds within which a run must report at least one photo. The largest photos take a few."""
 
 
 def fuzz(scratch: Path, count: int, keep: Path) -> Finding:
-    """Run once over hostile files; those that a promise was broken on are kept."""
+    """Run once over hostile files. Keep those on which a promise was broken."""
     photos, output = scratch / "hostile", scratch / "from-hostile"
     expected = write_corpus(photos, count)
     ended = CropRun("crop", photos, "-o", output, "--json", "--follow-symlinks", "--log-file", scratch / "log").end()
@@ -31,7 +31,7 @@ def fuzz(scratch: Path, count: int, keep: Path) -> Finding:
     told = Counter(record["source"] for record in ended.records)
     suspects = {path for path in expected if told[str(path)] != 1}
     wrong += [f"{path.name}: has {told[str(path)]} records" for path in sorted(suspects)]
-    wrong += [f"{path}: was never asked for" for path in told.keys() - set(map(str, expected))]
+    wrong += [f"{path}: has a record but is not one of the files" for path in told.keys() - set(map(str, expected))]
     for source, record in records.items():
         if "unforeseen" in (record["reason"] or ""):
             wrong.append(f"{Path(source).name}: {record['reason']}")
@@ -39,7 +39,7 @@ def fuzz(scratch: Path, count: int, keep: Path) -> Finding:
         wrong += [f"{crop}: cannot be opened" for crop in record["crops"] if not _opens(Path(crop))]
     wrong += temporaries(tree(output))
     if ended.silence[0] > _LONGEST_SILENCE:
-        wrong.append(f"{ended.silence[0]:.0f} s of silence before {ended.silence[1]!r}")
+        wrong.append(f"{ended.silence[0]:.0f} s without a record before {ended.silence[1]!r}")
     for path in filter(Path.is_file, suspects):
         keep.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, keep)

@@ -1,4 +1,4 @@
-"""Runs that are killed or asked to stop, and what they leave behind."""
+"""Kill and stop runs, and check what they leave."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from benchmarks.reliability.undisturbed import OTHER_LOOK, Library, completed, n
 
 
 def kill(library: Library, output: Path, times: int, rng: random.Random) -> Finding:
-    """Kill new runs, and the runs that resume them, and look at every tree."""
+    """Kill new runs and the runs that resume them, and check every tree."""
     wrong: list[str] = []
     killed = finished = dirty = 0
     while killed < times:
@@ -40,7 +40,7 @@ def kill(library: Library, output: Path, times: int, rng: random.Random) -> Find
 
 
 def kill_redoing(library: Library, output: Path, times: int, rng: random.Random) -> Finding:
-    """Kill runs that replace finished crops by others of the same names, there and back."""
+    """Kill runs that replace finished crops with others of the same names, back and forth."""
     wrong: list[str] = []
     killed = finished = 0
     trees, looks = (library.reference, library.other), ((), OTHER_LOOK)
@@ -71,7 +71,7 @@ def _killed(run: CropRun, moment: float) -> Ended:
 
 
 def stop(library: Library, output: Path, number: signal.Signals, times: int, rng: random.Random) -> Finding:
-    """Ask runs to end; what they leave must be clean at once."""
+    """Stop runs with a signal. What they leave must be clean at once."""
     if signal.getsignal(number) == signal.SIG_IGN:  # as in the background of a shell, which the runs would inherit
         signal.signal(number, signal.SIG_DFL)
     wrong: list[str] = []

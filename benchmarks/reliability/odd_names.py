@@ -1,4 +1,4 @@
-"""Photos with names that have broken other programs, through all that reads or writes names."""
+"""Test file names that have broken other programs in everything that reads or writes names."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from benchmarks.reliability.finding import Finding
 from corpora.sound_photos import picture, saved
 
 _LONGEST_NAME = 255 - len(".establishing.jpg")
-"""Bytes of a photo's name that leaves room for its crops' on the usual file systems."""
+"""Bytes of the longest name of a photo whose crops still have valid names on common file systems."""
 
 ODD_NAMES = (
     b"caf\xe9 latin-1.jpg",
@@ -36,7 +36,7 @@ ODD_FOLDER = b"folder\n\xff 'odd'"
 
 
 def name_oddly(scratch: Path) -> Finding:
-    """Take odd names through `crop`, its lists, its JSON and its logs, and through `apply`."""
+    """Take unusual names through `crop`, its lists, JSON and logs, and through `apply`."""
     photos, output = scratch / "photos", scratch / "shots"
     folder = photos / os.fsdecode(ODD_FOLDER)
     folder.mkdir(parents=True)

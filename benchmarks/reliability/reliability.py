@@ -1,10 +1,10 @@
-"""Put what docs/reliability.md promises to the test, with the default model and real processes.
+"""Test what docs/reliability.md promises, with the default model and real processes.
 
     python -m benchmarks.reliability.reliability [--quick] [--only NAME] [--markdown FILE]
 
-kills, stops, starves and feeds `shotcrop crop`, compares what it leaves with what an undisturbed run leaves, and prints
-one table. As root it mounts small disks in a temporary folder. It ends with 1 when a promise was broken. With
-`--markdown` the table replaces the one in FILE.
+The script kills `shotcrop crop`, stops it, fills its disk and gives it hostile files. It compares what is left with
+what an undisturbed run leaves, and prints one table. As root, it mounts small disks in a temporary folder. It exits
+with 1 if a promise was broken. With `--markdown`, the table replaces the one in FILE.
 """
 
 from __future__ import annotations
@@ -31,21 +31,21 @@ from benchmarks.reliability.undisturbed import Library, make_library
 
 SEED = 20260301
 KEPT = Path(tempfile.gettempdir(), "shotcrop-hostile")
-"""Where files on which a promise was broken are kept."""
+"""Folder for files on which a promise was broken."""
 _TABLE = re.compile("(?<=<!-- measured -->\n).*(?=<!-- end -->)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How much is done.
+    """How thorough the tests are.
 
     Args:
-        photos: Photos of 1 to 2 megapixels per run.
+        photos: Photos of 1 to 2 MP per run.
         kills: Kills of each kind.
         signals: Signals of each kind.
-        losses: Turns of what is neither.
+        losses: Repeats of the other tests.
         hostile: Hostile files.
-        few: Photos of the smaller of the two runs whose memory is compared.
+        few: Photos of the smaller of the two runs that compare memory.
     """
 
     photos: int = 48
@@ -79,7 +79,7 @@ CHECKS: dict[str, Check] = {
     "memory": lambda library, scratch, effort: hostile_input.bound_memory(scratch, effort.few),
     "names": lambda library, scratch, effort: odd_names.name_oddly(scratch),
 }
-"""What is measured, by the name that `--only` knows it by."""
+"""The tests, by the name that `--only` takes."""
 
 
 def _rng() -> random.Random:
@@ -87,7 +87,7 @@ def _rng() -> random.Random:
 
 
 def machine() -> str:
-    """Say what was measured on."""
+    """Describe the machine."""
     versions = ", ".join(f"{name} {version(package)}" for name, package in _LIBRARIES.items())
     system = f"{platform.system()} {platform.machine()}"
     return f"{len(os.sched_getaffinity(0))} cores, {system}, Python {platform.python_version()}, {versions}"
@@ -115,11 +115,9 @@ def measure(names: list[str], effort: Effort, console: Console) -> list[Finding]
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="a tenth of the effort, to see that the script works")
-    parser.add_argument(
-        "--only", action="append", choices=[*CHECKS], help="only this check; may be given several times"
-    )
-    parser.add_argument("--markdown", type=Path, metavar="FILE", help="a document whose table is written anew")
+    parser.add_argument("--quick", action="store_true", help="do a tenth of the work, to see that the script runs")
+    parser.add_argument("--only", action="append", choices=[*CHECKS], help="run only this test; repeat for several")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="replace the table in this Markdown file")
     arguments = parser.parse_args()
     start = time.monotonic()
     findings = measure(arguments.only or [*CHECKS], QUICK if arguments.quick else Effort(), Console(stderr=True))

@@ -1,4 +1,4 @@
-"""Photos, and what a run makes of them that nobody disturbs."""
+"""Make photos, and the tree that an undisturbed run leaves."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ OTHER_LOOK = ("--quality", "60")
 
 @dataclass(frozen=True, slots=True)
 class Library:
-    """Photos, and what an uninterrupted run makes of them.
+    """Photos, and the results of undisturbed runs.
 
     Args:
         photos: Their folder.
         reference: The finished tree.
         other: The finished tree of `OTHER_LOOK`.
         seconds: How long a run takes.
-        recut_seconds: How long a run takes that only cuts anew.
-        size_bytes: What the finished tree takes.
+        recut_seconds: How long a run takes that only writes the crops again.
+        size_bytes: The size of the finished tree.
     """
 
     photos: Path
@@ -43,7 +43,7 @@ class Library:
 
 
 def make_library(scratch: Path, count: int) -> Library:
-    """Make photos in a folder and crop them without any trouble, twice."""
+    """Make photos in a folder and crop them undisturbed, with two settings."""
     photos, output = scratch / "photos", scratch / "reference"
     make_photos(photos, count)
     finish(photos, output)  # warms the caches
@@ -59,15 +59,15 @@ def finish(photos: Path, output: Path, *flags: str) -> tuple[Tree, float]:
     """Run; return the tree and the seconds it took."""
     ended = crop(photos, output, *flags).end()
     if wrong := unexpected(ended, (0,)):
-        raise RuntimeError(f"a run that nobody disturbed: {wrong}")
+        raise RuntimeError(f"an undisturbed run failed: {wrong}")
     return tree(output), ended.seconds
 
 
 def completed(library: Library, output: Path) -> list[str]:
-    """Run undisturbed; return what is wrong with the tree then."""
+    """Complete a run; return what is wrong with the tree."""
     return unexpected(crop(library.photos, output).end(), (0,)) + different(tree(output), library.reference)
 
 
 def not_clean(now: Tree, reference: Tree) -> list[str]:
-    """Return what a run that could still tidy up should not have left."""
+    """Return what a run that ended by itself or by a signal must not leave."""
     return torn(now, reference) + half_done(now, reference) + temporaries(now)

@@ -1,1 +1,1 @@
-"""How fast shotcrop is, beside named limits and peers."""
+"""Measure how fast shotcrop is, next to the limit without a model and to other tools."""

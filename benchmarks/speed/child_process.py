@@ -1,4 +1,4 @@
-"""Processes whose time and memory are measured from outside."""
+"""Measure the time and memory of a process from outside."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss
 print(json.dumps({"code": os.waitstatus_to_exitcode(status), "seconds": seconds,
                   "cpu_seconds": usage.ru_utime + usage.ru_stime, "peak_mb": usage.ru_maxrss * unit / 1e6}))
 """
-"""A little process starts the measured one, because Linux counts the memory of whoever starts a process as its peak."""
+"""A small process starts the measured one, because on Linux a process inherits the peak memory of its parent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Measured:
     Args:
         seconds: From its start to its end.
         cpu_seconds: Of all its threads.
-        peak_mb: The most memory that it held, in 10^6 bytes.
+        peak_mb: Peak memory, in 10^6 bytes.
     """
 
     seconds: float
@@ -40,10 +40,10 @@ class Measured:
 
 
 def measure(*command: str | Path) -> Measured:
-    """Run a command to its end, away from the settings of whoever measures; its output is dropped.
+    """Run a command without the user's settings, and drop its output.
 
     Raises:
-        RuntimeError: It did not end well; the message holds what it said.
+        RuntimeError: It failed; the message holds its output.
     """
     environment = {key: value for key, value in os.environ.items() if not key.startswith("SHOTCROP_")}
     environment["XDG_CONFIG_HOME"] = os.devnull

@@ -1,6 +1,6 @@
-"""How long the default model takes per photo, beside one full Pillow decode of a 12-megapixel JPEG.
+"""Measure how long the default model takes per photo, next to one full Pillow decode of a 12 MP JPEG.
 
-A tool that cuts crops has to decode every photo whole; what the model adds to that is what its user waits for.
+Any tool that crops has to decode every photo. The model's time comes on top of that.
 
     python -m benchmarks.speed.compose_latency [MODEL]
 """
@@ -27,7 +27,7 @@ BATCHES = (1, 4, 16)
 
 
 def median_ms(action: Callable[[], object]) -> float:
-    """Return the median wall time of an action in milliseconds, after one round of warming up."""
+    """Return the median wall time of an action in milliseconds, after one warm-up round."""
     action()
     times = []
     for _ in range(ROUNDS):

@@ -1,12 +1,12 @@
-"""`shotcrop crop` from end to end, beside the least that any such tool must do with the same photos.
+"""Measure the whole `shotcrop crop`, next to the least that any such tool must do with the same photos.
 
     python -m benchmarks.speed.crop_throughput [--sizes MP,...] [--count N] [--rounds N] [--photos DIR]
         [--markdown FILE]
     python -m benchmarks.speed.crop_throughput --linear [--counts N,N] [--sizes MP] [--photos DIR] [--markdown FILE]
 
-makes photos of each size, crops them with the command, start-up and syncing to the disk included, then cuts them at
-the same boxes with each JPEG codec and no model (see decode_limit.py), and prints the ratio. With `--linear` it
-compares instead what a photo costs in a small and in a large run.
+The script makes photos of each size and crops them with the command, including start-up and sync to disk. Then it
+crops them at the same boxes with each JPEG codec and no model (see decode_limit.py), and prints the ratio. With
+`--linear` it compares the time per photo in a short and in a long run instead.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ SHOTCROP = "shotcrop crop"
 
 @dataclass(frozen=True, slots=True)
 class Shares:
-    """How the time that photos spent in the stages of a run is shared among these."""
+    """The shares of the stages in the time that photos spent in a run."""
 
     decode: float
     compose: float
@@ -46,9 +46,9 @@ class Sized:
     Args:
         label: The size.
         photos: How many there were.
-        run: What `shotcrop crop` took.
-        shares: Where it spent that.
-        limits: What the codecs alone took, by name, Pillow first.
+        run: Time and memory of `shotcrop crop`.
+        shares: Where the time went.
+        limits: The speed of the codecs alone, by name, Pillow first.
     """
 
     label: str
@@ -64,7 +64,7 @@ class Sized:
 
     @property
     def rows(self) -> list[tuple[str, ...]]:
-        """The run, and each limit beside it."""
+        """The row of the run, then one row per codec."""
         pillow, fastest = self.limits["Pillow"].rate, best([*self.limits.values()]).rate
         told = [self.label, SHOTCROP, f"{self.rate:.1f}", f"{self.run.cpu_seconds / self.run.seconds:.2f}"]
         told += [f"{self.run.cpu_seconds / self.photos * 1000:.0f}", f"{self.run.peak_mb:.0f}"]
@@ -104,20 +104,20 @@ HEADINGS = (
 
 
 def shares(timings: Sequence[Timing]) -> Shares:
-    """Return how the time in the stages is shared, over all photos."""
+    """Return the share of each stage, over all photos."""
     spent = [sum(getattr(timing, stage) for timing in timings) for stage in ("decode", "compose", "write")]
     return Shares(*(seconds / sum(spent) for seconds in spent))
 
 
 def read_run(photos: Sequence[Path], shots: Path) -> tuple[list[Cut], Shares]:
-    """Return where a run cut the photos, and where it spent its time."""
+    """Return the boxes of a run, and where it spent its time."""
     records = [sidecar.read(shots / f"{photo.name}.json") for photo in photos]
     cuts = [Cut(photo, tuple(shot.box for shot in record.shots)) for photo, record in zip(photos, records, strict=True)]
     return cuts, shares([record.timing_ms for record in records if record.timing_ms is not None])
 
 
 def measure_size(sources: Sequence[Path], megapixels: float, count: int, rounds: int) -> Sized:
-    """Crop photos of one size, and cut them without a model, in turn; the best of the rounds counts."""
+    """Crop photos of one size with and without the model, in turn. The best round counts."""
     codecs, _ = load_codecs()
     runs: list[tuple[Measured, Shares]] = []
     limits: dict[str, list[Speed]] = {name: [] for name in codecs}
@@ -138,11 +138,11 @@ def measure_size(sources: Sequence[Path], megapixels: float, count: int, rounds:
 
 
 def per_photo_rows(seconds: dict[int, float], first: float) -> list[tuple[str, ...]]:
-    """Return a row per run, whose photos' costs are compared with those of the smallest.
+    """Return one row per run, compared with the shortest run.
 
     Args:
-        seconds: What a run took, by how many photos it had, the smallest first.
-        first: What a run over one photo took, start-up included.
+        seconds: The time of each run, by its number of photos, the shortest first.
+        first: The time of a run over one photo, start-up included.
     """
     found = []
     base = beyond_base = 0.0
@@ -163,7 +163,7 @@ def per_photo_rows(seconds: dict[int, float], first: float) -> list[tuple[str, .
 
 
 def measure_linearity(sources: Sequence[Path], megapixels: float, counts: Sequence[int]) -> Figures:
-    """Compare what a photo costs in runs of different length."""
+    """Compare the time per photo in runs of different length."""
     with tempfile.TemporaryDirectory(prefix="shotcrop-linear-") as folder:
         seconds = {}
         for count in sorted({1, *counts}):
@@ -183,7 +183,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", type=sizes, metavar="MP,...", help="default: 2,12,24; with --linear: 2")
     parser.add_argument("--count", type=int, default=200, metavar="N", help="photos of each size; default: 200")
-    parser.add_argument("--rounds", type=int, default=1, metavar="N", help="the best of which counts; default: 1")
+    parser.add_argument("--rounds", type=int, default=1, metavar="N", help="rounds; the best one counts; default: 1")
     parser.add_argument("--linear", action="store_true", help="compare runs of different length instead")
     parser.add_argument(
         "--counts",

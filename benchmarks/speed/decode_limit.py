@@ -1,9 +1,9 @@
-"""What cutting three crops out of a photo costs without a model: the limit of any tool that does it.
+"""Measure what three crops of a photo cost without a model: the limit of any tool that crops.
 
     python -m benchmarks.speed.decode_limit [--sizes MP,...] [--count N] [--rounds N] [--photos DIR] [--markdown FILE]
 
-makes photos of each size, then reads, decodes, cuts, encodes and writes them with each JPEG codec that is installed,
-in as many threads as there are processors, and prints the best of some rounds, in which the codecs take turns.
+The script makes photos of each size. Then it reads, decodes, crops, encodes and writes them with each installed JPEG
+codec, in as many threads as there are processors. The codecs take turns, and the best round counts.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ LIBRARIES = ("pillow", "simplejpeg", "PyTurboJPEG", "pyvips", "pyvips-binary")
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """A photo and the boxes to cut it at; none where nobody is seen in it."""
+    """A photo and the boxes of its crops. A photo without people has none."""
 
     photo: Path
     boxes: tuple[PixelBox, ...]
@@ -38,14 +38,14 @@ class Cut:
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """What some photos took.
+    """The time that some photos took.
 
     Args:
-        photos: How many there were.
+        photos: The number of photos.
         seconds: From the first to the last.
-        cpu_seconds: Of all threads.
-        decode_seconds: Spent in reading and decoding, summed over the threads.
-        write_seconds: Spent in cutting, encoding and writing, summed over the threads.
+        cpu_seconds: Processor time of all threads.
+        decode_seconds: Reading and decoding, summed over the threads.
+        write_seconds: Cropping, encoding and writing, summed over the threads.
     """
 
     photos: int
@@ -66,26 +66,26 @@ class Speed:
 
     @property
     def cpu_ms(self) -> float:
-        """Milliseconds of processor time a photo, which other work on the machine disturbs least."""
+        """Milliseconds of processor time per photo. Other work on the machine disturbs it least."""
         return self.cpu_seconds / self.photos * 1000
 
     @property
     def decode_share(self) -> float:
-        """Share of the threads' time that went into reading and decoding."""
+        """Share of reading and decoding in the threads' time."""
         return self.decode_seconds / (self.decode_seconds + self.write_seconds)
 
 
 def usual_cut(photo: Path) -> Cut:
-    """Return a photo with boxes of the usual size and place."""
+    """Return a photo with boxes of typical size and place."""
     with Image.open(photo) as image:
         return Cut(photo, tuple(to_pixels(box, image.width, image.height) for box in MEAN_BOXES))
 
 
 def time_codec(codec: Codec, cuts: Sequence[Cut], scratch: Path) -> Speed:
-    """Cut photos in one thread per processor; the crops are overwritten by the next codec's.
+    """Crop photos in one thread per processor. The next codec overwrites the crops.
 
     Args:
-        codec: What to read and write with.
+        codec: Reads and writes the JPEGs.
         cuts: The photos.
         scratch: A folder for the crops.
     """
@@ -97,7 +97,7 @@ def time_codec(codec: Codec, cuts: Sequence[Cut], scratch: Path) -> Speed:
 
 
 def _cut(codec: Codec, cut: Cut, scratch: Path) -> tuple[float, float]:
-    """Cut one photo; return the seconds until it was decoded and those from then on."""
+    """Crop one photo. Return the seconds for decoding and those for the rest."""
     start = time.perf_counter()
     pixels = codec.decode(cut.photo.read_bytes())
     decoded = time.perf_counter()
@@ -107,12 +107,12 @@ def _cut(codec: Codec, cut: Cut, scratch: Path) -> tuple[float, float]:
 
 
 def best(speeds: Sequence[Speed]) -> Speed:
-    """Return the fastest round, the least disturbed one."""
+    """Return the fastest round: other work disturbed it least."""
     return max(speeds, key=lambda speed: speed.rate)
 
 
 def rows(label: str, speeds: Mapping[str, Speed]) -> list[tuple[str, ...]]:
-    """Return a row per codec, the first of which the others are compared with."""
+    """Return one row per codec, compared with the first."""
     first = next(iter(speeds.values()))
     return [
         (
@@ -151,7 +151,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", type=sizes, default=[2.0, 12.0, 24.0], metavar="MP,...", help="default: 2,12,24")
     parser.add_argument("--count", type=int, default=40, metavar="N", help="photos of each size; default: 40")
-    parser.add_argument("--rounds", type=int, default=3, metavar="N", help="the best of which counts; default: 3")
+    parser.add_argument("--rounds", type=int, default=3, metavar="N", help="rounds; the best one counts; default: 3")
     add_sources(parser)
     add_markdown(parser)
     arguments = parser.parse_args()

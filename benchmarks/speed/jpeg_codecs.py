@@ -1,4 +1,4 @@
-"""JPEG codecs as a Python program reaches them: decode a whole photo, encode a part of it."""
+"""JPEG codecs for Python: decode a whole photo, encode a part of it."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from PIL import Image
 from shotcrop_cli.shots import PixelBox
 
 QUALITY = 95
-"""Of the crops, with chroma halved both ways as in the photos: what `shotcrop crop` writes."""
+"""JPEG quality of the crops, as in `shotcrop crop`. Chroma is halved both ways, as in the photos."""
 
 
 @dataclass(frozen=True, slots=True)
 class Codec:
     """A way to read and write JPEGs, as programs usually do it.
 
-    All leave other threads running, but for Pillow, which keeps them waiting while it encodes into memory.
+    Pillow makes other threads wait while it encodes into memory. The other codecs do not.
 
     Args:
-        decode: Turns a JPEG into pixels, of whatever kind.
+        decode: Turns a JPEG into pixels of any type.
         encode: Turns a part of such pixels into a JPEG.
     """
 
@@ -64,7 +64,7 @@ def _pyturbojpeg() -> Codec:
 
 
 def _part(pixels: Any, box: PixelBox) -> Any:
-    """Return a part of an array of height x width x 3, in one piece as libjpeg-turbo's bindings want it."""
+    """Return a part of a height x width x 3 array as one block of memory, which libjpeg-turbo's bindings need."""
     import numpy as np
 
     return np.ascontiguousarray(pixels[box.y : box.y + box.height, box.x : box.x + box.width])
@@ -73,10 +73,10 @@ def _part(pixels: Any, box: PixelBox) -> Any:
 def _libvips() -> Codec:
     import pyvips
 
-    pyvips.concurrency_set(1)  # the threads are those of whoever calls
+    pyvips.concurrency_set(1)  # the caller has its own threads
     pyvips.cache_set_max(0)
     return Codec(
-        # Decoded once and for all: otherwise libvips would decode anew for each part.
+        # Decode once: otherwise libvips decodes again for each part.
         lambda jpeg: pyvips.Image.new_from_buffer(jpeg, "").copy_memory(),
         lambda image, box: image.crop(box.x, box.y, box.width, box.height).jpegsave_buffer(
             Q=QUALITY, subsample_mode="on"
@@ -89,7 +89,7 @@ class Offer:
     """A codec that may be installed.
 
     Args:
-        load: Imports it; raises ImportError, OSError or RuntimeError where it is not there.
+        load: Imports it. Raises ImportError, OSError or RuntimeError if it is missing.
         remedy: How to install it.
     """
 
@@ -103,11 +103,11 @@ OFFERS: Mapping[str, Offer] = {
     "PyTurboJPEG": Offer(_pyturbojpeg, "pip install PyTurboJPEG, and libjpeg-turbo 3 from its own site"),
     "libvips": Offer(_libvips, "pip install 'pyvips[binary]'"),
 }
-"""What is measured, by name; Pillow first."""
+"""The codecs by name, Pillow first."""
 
 
 def load_codecs() -> tuple[dict[str, Codec], list[str]]:
-    """Return the codecs that are installed, and a line about each that is not."""
+    """Return the installed codecs, and one line about each missing one."""
     found, missing = {}, []
     for name, offer in OFFERS.items():
         try:

@@ -1,4 +1,4 @@
-"""Other croppers, each through its own interface: one photo in, one crop out."""
+"""Other croppers through their own interfaces: one photo in, one crop out."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from PIL import Image, ImageOps
 from shotcrop_cli.shots import Box
 
 QUALITY = 95
-"""Of the crops, as `shotcrop crop` writes them."""
+"""JPEG quality of the crops, as in `shotcrop crop`."""
 
 Cropper = Callable[[Path, Path], "Box | None"]
-"""Crops a photo into a file and says where, relative to the photo; None when it finds nothing to crop."""
+"""Crops a photo into a file and returns the box relative to the photo, or None if it finds nothing to crop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Peer:
     """A cropper that may be installed.
 
     Args:
-        load: Imports it; raises ImportError or OSError where it is not there.
+        load: Imports it. Raises ImportError or OSError if it is missing.
         remedy: How to install it.
     """
 
@@ -39,7 +39,7 @@ def _smartcrop() -> Cropper:
     def crop(photo: Path, target: Path) -> Box:
         with Image.open(photo) as opened:
             image = ImageOps.exif_transpose(opened).convert("RGB")
-        best = cropper.crop(image, 100, 100)["top_crop"]  # what its own command asks for unless told otherwise
+        best = cropper.crop(image, 100, 100)["top_crop"]  # the default of its own command
         corners = (best["x"], best["y"], best["x"] + best["width"], best["y"] + best["height"])
         image.crop(corners).save(target, "JPEG", quality=QUALITY)
         return _box(*corners, image.width, image.height)
@@ -51,7 +51,7 @@ def _autocrop() -> Cropper:
     import cv2
     from autocrop import Cropper as FaceCropper
 
-    cv2.setNumThreads(1)  # the processes are those of whoever calls
+    cv2.setNumThreads(1)  # the caller has its own processes
     cropper = FaceCropper(resize=False)
 
     def crop(photo: Path, target: Path) -> Box | None:
@@ -69,21 +69,21 @@ def _libvips() -> Cropper:
     import pyvips
 
     pyvips.concurrency_set(1)
-    pyvips.cache_set_max(0)  # no photo is seen twice but those that warm it up
+    pyvips.cache_set_max(0)  # only the warm-up photos come twice
 
     def crop(photo: Path, target: Path) -> Box:
         image = pyvips.Image.new_from_file(str(photo)).autorot()
         side = min(image.width, image.height)
         part = image.smartcrop(side, side, interesting="attention")
         part.jpegsave(str(target), Q=QUALITY)
-        left, upper = -part.xoffset, -part.yoffset  # libvips tells where a part was by how far it has moved
+        left, upper = -part.xoffset, -part.yoffset  # libvips reports the place of a part as an offset
         return _box(left, upper, left + part.width, upper + part.height, image.width, image.height)
 
     return crop
 
 
 def _box(left: float, upper: float, right: float, lower: float, width: int, height: int) -> Box:
-    """Return pixels relative to the photo; a cropper may be a pixel off its border."""
+    """Return a box relative to the photo. A cropper may be one pixel outside of it."""
     return Box(max(0, left) / width, max(0, upper) / height, min(right, width) / width, min(lower, height) / height)
 
 
@@ -92,7 +92,7 @@ PEERS: Mapping[str, Peer] = {
     "autocrop": Peer(_autocrop, "pip install 'autocrop>=2'"),
     "libvips smartcrop": Peer(_libvips, "pip install 'pyvips[binary]'"),
 }
-"""What is measured, by name."""
+"""The other croppers by name."""
 
 
 @lru_cache(maxsize=1)
@@ -101,12 +101,12 @@ def _loaded(name: str) -> Cropper:
 
 
 def crop_photo(name: str, photo: Path, target: Path) -> Box | None:
-    """Crop a photo with a peer, which is loaded once per process."""
+    """Crop a photo with a peer. It is loaded once per process."""
     return _loaded(name)(photo, target)
 
 
 def installed() -> tuple[list[str], list[str]]:
-    """Return the names of the peers that are installed, and a line about each that is not."""
+    """Return the names of the installed peers, and one line about each missing one."""
     names, missing = [], []
     for name, peer in PEERS.items():
         try:

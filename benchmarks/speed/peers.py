@@ -1,10 +1,10 @@
-"""Other croppers on the same photos, through their own interfaces: how fast they are, and how near the expert's crops.
+"""Compare shotcrop with other croppers: how fast they are, and how close to the expert's crops.
 
     python -m benchmarks.speed.peers [--size MP] [--count N] [--photos DIR] [--data DIR] [--markdown FILE]
 
-makes photos, crops them with each peer that is installed, in one process per processor, and with `shotcrop crop`; with
-`--data`, the folder of an annotated dataset, it crops those photos, too, and says which IoU the crops reach with the
-expert's.
+The script makes photos and crops them with `shotcrop crop` and with each installed peer, in one process per processor.
+With `--data`, the folder of an annotated dataset, it also crops those photos and computes the IoU with the expert's
+crops.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ def run_peer(name: str, photos: Sequence[Path], scratch: Path) -> tuple[list[Box
     """Crop photos with a peer in one process per processor.
 
     Args:
-        name: The peer's.
+        name: The name of the peer.
         photos: The photos.
         scratch: A folder for the crops.
 
     Returns:
-        Where it cropped each, and the seconds that it took, without its own start-up.
+        The box of each photo, and the time in seconds without start-up.
     """
     one = partial(crop_photo, name)
     targets = [scratch / f"{place}.jpg" for place in range(len(photos))]
@@ -57,12 +57,12 @@ def run_peer(name: str, photos: Sequence[Path], scratch: Path) -> tuple[list[Box
 
 
 def speed_rows(rates: Mapping[str, float]) -> list[tuple[str, ...]]:
-    """Return a row per cropper, whose photos per second are compared with those of `SHOTCROP`."""
+    """Return one row per cropper, with its speed relative to `SHOTCROP`."""
     return [(name, f"{rate:.1f}", f"{rate / rates[SHOTCROP]:.2f}") for name, rate in rates.items()]
 
 
 def measure_speed(sources: Sequence[Path], megapixels: float, count: int, peers: Sequence[str]) -> Figures:
-    """Crop photos of one size with each."""
+    """Crop photos of one size with every cropper."""
     with tempfile.TemporaryDirectory(prefix="shotcrop-peers-") as folder:
         scratch, shots = Path(folder, "crops"), Path(folder, "shots")
         scratch.mkdir()
@@ -81,23 +81,23 @@ def measure_speed(sources: Sequence[Path], megapixels: float, count: int, peers:
 
 
 Triple = Sequence[Box]
-"""A cropper's crops in the order of `SHOT_TYPES`, a peer's one crop three times; empty where it made none."""
+"""Crops in the order of `SHOT_TYPES`: a peer's one crop three times, empty if it made none."""
 
 
 def nearest(crops: Triple, truth: Composition) -> float:
-    """Return the best IoU that any of the crops reaches with any of the expert's three; 0 where there are no crops."""
+    """Return the best IoU of any crop with any of the expert's three, or 0 without crops."""
     return max((iou(ours, shot.box) for ours in crops for shot in truth.shots), default=0.0)
 
 
 def overlaps(crops: Triple, truth: Composition) -> dict[ShotType, float]:
-    """Return the IoU with each of the expert's three, shotcrop's of the same name; 0 where there are no crops."""
+    """Return the IoU of each crop with the expert's crop of the same shot, or 0 without crops."""
     if not crops:
         return dict.fromkeys(SHOT_TYPES, 0.0)
     return {shot.type: iou(ours, shot.box) for ours, shot in zip(crops, truth.shots, strict=True)}
 
 
 def quality_row(name: str, crops: Sequence[Triple], truths: Sequence[Composition]) -> tuple[str, ...]:
-    """Return means over the photos, with bootstrap 95 % intervals of those that matter."""
+    """Return the means over the photos, two of them with bootstrap 95 % intervals."""
     each = [overlaps(*pair) for pair in zip(crops, truths, strict=True)]
     best = [nearest(*pair) for pair in zip(crops, truths, strict=True)]
     return (
@@ -115,7 +115,7 @@ def _with_interval(values: Sequence[float]) -> str:
 
 
 def measure_quality(data: Path, peers: Sequence[str]) -> Figures:
-    """Crop the annotated photos of a dataset with each, and compare with the expert's crops."""
+    """Crop the annotated photos of a dataset with every cropper, and compare with the expert's crops."""
     annotated = [(record, record.composition) for record in read_dataset(data) if record.composition is not None]
     if not annotated:
         raise SystemExit(f"{data / METADATA} has no expert's crops: name an annotated dataset")
@@ -144,7 +144,7 @@ def _boxes(answer: Answer) -> Triple:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--size", type=float, default=12.0, metavar="MP", help="megapixels of the photos; default: 12")
-    parser.add_argument("--count", type=int, default=40, metavar="N", help="how many are timed; default: 40")
+    parser.add_argument("--count", type=int, default=40, metavar="N", help="number of timed photos; default: 40")
     parser.add_argument("--data", type=Path, metavar="DIR", help="an annotated dataset to compare the crops with")
     add_sources(parser)
     add_markdown(parser)

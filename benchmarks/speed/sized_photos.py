@@ -1,4 +1,4 @@
-"""Photos of a wanted size, made from real ones by resampling."""
+"""Make photos of a given size by resampling real ones."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from PIL import Image, ImageOps
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "photos"
 QUALITY = 92
-"""Of the photos, with chroma halved both ways: what cameras and phones write, about [O]."""
+"""JPEG quality of the photos, with chroma halved both ways: about what cameras and phones write."""
 
 
 def add_sources(parser: argparse.ArgumentParser) -> None:
-    """Add the flag that names the photos to make others from."""
+    """Add the option for the folder of real photos."""
     parser.add_argument(
         "--photos",
         type=jpegs,
         default=jpegs(EXAMPLES),
         metavar="DIR",
-        help="make the photos from the JPEGs of this folder; by default from the example photos",
+        help="folder of JPEGs to make the photos from; default: the example photos",
     )
 
 
 def jpegs(folder: str | Path) -> list[Path]:
-    """Return the JPEGs that lie in a folder, in order.
+    """Return the JPEGs in a folder, sorted by name.
 
     Raises:
         ArgumentTypeError: There are none.
@@ -40,13 +40,13 @@ def jpegs(folder: str | Path) -> list[Path]:
 def make_photos(folder: Path, sources: Sequence[Path], megapixels: float, count: int) -> list[Path]:
     """Write JPEGs of one size.
 
-    Where more are wanted than there are sources, the same ones come again, as links, which no reader can tell.
+    If there are fewer sources than photos, the sources repeat as hard links. Readers see no difference.
 
     Args:
-        folder: Where to; it is made.
-        sources: What from.
-        megapixels: Millions of pixels of each, whatever its shape.
-        count: How many.
+        folder: The folder to create.
+        sources: The real photos.
+        megapixels: Millions of pixels of each photo.
+        count: The number of photos.
     """
     folder.mkdir(parents=True)
     photos = [folder / f"{place:05}.jpg" for place in range(count)]
@@ -59,7 +59,7 @@ def make_photos(folder: Path, sources: Sequence[Path], megapixels: float, count:
 
 
 def resampled(source: Path, megapixels: float) -> Image.Image:
-    """Return a photo, upright, with so many pixels."""
+    """Return a photo, upright, resampled to this many megapixels."""
     with Image.open(source) as opened:
         image = ImageOps.exif_transpose(opened).convert("RGB")
     scale = (megapixels * 1e6 / (image.width * image.height)) ** 0.5

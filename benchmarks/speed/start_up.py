@@ -1,9 +1,9 @@
-"""How long a user waits before anything happens, beside what Python and a bare program of click take.
+"""Measure how long a user waits for shotcrop to start, next to Python alone and a bare click program.
 
     python -m benchmarks.speed.start_up [--rounds N] [--markdown FILE]
 
-runs, in turn and many times: Python alone, a program of one command made with click, `shotcrop --help`, and
-`shotcrop crop` over one photo of 12 megapixels, up to the finished crops; and prints the medians and their ratios.
+The script runs these in turn, many times: Python alone, a click program with one command, `shotcrop --help`, and
+`shotcrop crop` on one photo of 12 MP up to the finished crops. It prints the medians and their ratios.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ PYTHON, CLICK, HELP, FIRST = "Python alone", "bare click program, --help", "shot
 
 
 def actions(folder: Path, sources: Sequence[Path]) -> dict[str, Callable[[], float]]:
-    """Return what is timed, by name; each call returns seconds.
+    """Return the timed actions by name. Each call returns seconds.
 
     Args:
-        folder: An empty one.
-        sources: Photos, of which one is made larger.
+        folder: An empty folder.
+        sources: Real photos; the first one is enlarged.
     """
     bare = folder / "bare.py"
     bare.write_text(BARE, "utf-8")
@@ -61,7 +61,7 @@ def actions(folder: Path, sources: Sequence[Path]) -> dict[str, Callable[[], flo
 
 
 def medians(timed: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, float]:
-    """Return the median seconds of each, after one round that fills the caches; they take turns."""
+    """Return the median seconds of each action. They take turns, after one warm-up round."""
     for action in timed.values():
         action()
     turns = [{name: action() for name, action in timed.items()} for _ in range(rounds)]
@@ -69,7 +69,7 @@ def medians(timed: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, 
 
 
 def rows(seconds: Mapping[str, float]) -> list[tuple[str, ...]]:
-    """Return a row per program: its time, what it takes beyond Python's own start, and both ratios."""
+    """Return one row per program: its time, the time beyond Python's own start, and both ratios."""
     python, bare = seconds[PYTHON], seconds[CLICK]
     return [
         (
@@ -85,7 +85,7 @@ def rows(seconds: Mapping[str, float]) -> list[tuple[str, ...]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=21, metavar="N", help="how often each is run; default: 21")
+    parser.add_argument("--rounds", type=int, default=21, metavar="N", help="runs of each program; default: 21")
     add_sources(parser)
     add_markdown(parser)
     arguments = parser.parse_args()

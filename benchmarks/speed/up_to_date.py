@@ -1,11 +1,11 @@
-"""How long `shotcrop crop` takes to see that a library is up to date, beside the least that must be looked at.
+"""Measure how long `shotcrop crop` takes to find that a library is up to date, next to a minimal script.
 
     python -m benchmarks.speed.up_to_date [PHOTOS]
 
-makes a library of PHOTOS (default 100,000) tiny files in a temporary folder, together with the sidecars and crops that
-a run would have left, then times fresh processes, in turn: a script that walks the photos with `os.walk`, stats each
-and reads its sidecar; the first `shotcrop crop` that sees these sidecars, which has to read them, too; and later ones,
-which stat them. It prints the ratio of the best of each.
+The script makes a library of PHOTOS (default 100,000) tiny files in a temporary folder, with the sidecars and crops
+that a run would have left. Then it times new processes in turn: a script that walks the photos with `os.walk`, stats
+each and reads its sidecar; the first `shotcrop crop`, which has to read the sidecars too; and later ones, which stat
+them. It prints the ratios of the best times.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ print(count)
 
 
 def record() -> Sidecar:
-    """Return a sidecar of the usual length, made by the default model."""
+    """Return a sidecar of typical length, as the default model writes it."""
     bundle, box = find_model(None), Box(0.1, 0.2, 0.4, 0.6)
     return Sidecar(
         status=SidecarStatus.DONE,
@@ -65,7 +65,7 @@ def record() -> Sidecar:
 
 
 def make_library(photos: Path, shots: Path, count: int) -> None:
-    """Write photos of one byte each, and what a run over them would have left."""
+    """Write photos of one byte each, and the files that a run would have left."""
     template = record()
     for path in paths(count):
         photo, folder = photos / path, (shots / path).parent

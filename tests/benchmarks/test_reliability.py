@@ -28,7 +28,7 @@ def test_a_tree_is_read_with_all_its_folders(tmp_path: Path) -> None:
 def test_a_file_with_another_content_is_torn() -> None:
     assert torn(ONE, ONE) == []
     assert torn({**ONE, "a.jpg.medium.jpg": "med"}, ONE)[0].startswith("a.jpg.json: says that its crops are complete")
-    assert torn({"a.jpg.medium.jpg": "med"}, ONE) == ["a.jpg.medium.jpg: is not what a finished run leaves"]
+    assert torn({"a.jpg.medium.jpg": "med"}, ONE) == ["a.jpg.medium.jpg: differs from what a finished run leaves"]
 
 
 def test_a_sidecar_without_its_crops_is_torn() -> None:
@@ -50,7 +50,7 @@ def test_a_sidecar_that_says_that_nothing_is_cut_is_not_torn_but_not_finished_ei
 
 def test_a_photo_that_is_there_in_part_is_half_done() -> None:
     assert half_done({}, ONE) == half_done(ONE, ONE) == []
-    assert half_done({"a.jpg.medium.jpg": "medium"}, ONE) == ["a.jpg.json: only 1 of the photo's 3 files are there"]
+    assert half_done({"a.jpg.medium.jpg": "medium"}, ONE) == ["a.jpg.json: only 1 of the photo's 3 files exist"]
 
 
 def test_trees_differ_by_missing_changed_and_surplus_files() -> None:
@@ -60,7 +60,7 @@ def test_trees_differ_by_missing_changed_and_surplus_files() -> None:
         "a.jpg.close_up.jpg",
         "a.jpg.medium.jpg",
     ]
-    assert temporaries(now) == [".shotcrop-0123.tmp: a temporary was left"]
+    assert temporaries(now) == [".shotcrop-0123.tmp: a temporary file was left"]
 
 
 def test_a_broken_promise_is_told_in_the_table() -> None:
