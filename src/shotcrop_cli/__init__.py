@@ -1,3 +1,59 @@
-"""Turn one photo of people into an establishing, a medium and a close-up shot."""
+"""Turn one photo of people into an establishing, a medium and a close-up shot.
+
+The public Python API is what `__all__` lists. Each name is imported when it is first used, so that the command line
+starts without loading numpy, Pillow or ONNX Runtime.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from shotcrop_cli.cropper import Crop, Cropper, CropResult, Person
+    from shotcrop_cli.errors import (
+        AnswerError,
+        DeviceError,
+        InputError,
+        ModelError,
+        NoPeopleError,
+        PhotoError,
+        ShotcropError,
+    )
+    from shotcrop_cli.shots import PixelBox, Reasoning, ShotType
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "AnswerError",
+    "Crop",
+    "CropResult",
+    "Cropper",
+    "DeviceError",
+    "InputError",
+    "ModelError",
+    "NoPeopleError",
+    "Person",
+    "PhotoError",
+    "PixelBox",
+    "Reasoning",
+    "ShotType",
+    "ShotcropError",
+    "__version__",
+]
+
+_MODULES = {
+    **dict.fromkeys(("Crop", "CropResult", "Cropper", "Person"), "cropper"),
+    **dict.fromkeys(("PixelBox", "Reasoning", "ShotType"), "shots"),
+    **dict.fromkeys([name for name in __all__ if name.endswith("Error")], "errors"),
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -88,3 +88,13 @@ class AnswerError(ShotcropError):
     """A model's answer cannot be read as a triple of shots."""
 
     exit_code = ExitCode.SOME_FAILED
+
+
+class InputError(ShotcropError, ValueError):
+    """An argument of the Python API has a value that it cannot have."""
+
+
+class NoPeopleError(ShotcropError):
+    """A crop was asked for of a photo in which the model found no people."""
+
+    exit_code = ExitCode.SOME_FAILED

@@ -160,7 +160,7 @@ def decode(source: SourceBytes) -> Photo:
         return _developed(source)
     if promised is HEIF:
         try:
-            _register_heif()
+            register_heif()
         except ImportError as error:
             raise PhotoError(
                 f"{source.path}: pillow-heif cannot be loaded: {error}", hint=install_hint.reinstall("pillow-heif")
@@ -296,7 +296,7 @@ def _block(image: Image.Image, orientation: int) -> tuple[int, int]:
 
 
 @lru_cache(maxsize=1)
-def _register_heif() -> None:
+def register_heif() -> None:
     """Let Pillow read HEIC; a run without HEIC photos does not load libheif."""
     import pillow_heif
 

@@ -1,0 +1,85 @@
+"""Photos that are not files: encoded bytes, Pillow images and numpy arrays."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from shotcrop_cli.errors import InputError, PhotoError
+from shotcrop_cli.imaging.decode import Fingerprint, Photo, SourceBytes, decode, register_heif
+from shotcrop_cli.imaging.formats import FORMATS, PNG
+
+
+def photo_of_bytes(data: bytes, name: str = "photo") -> Photo:
+    """Decode an encoded photo whose format is known from its content alone.
+
+    Args:
+        data: The content of a photo file, of any format that `shotcrop crop` reads except RAW.
+        name: What error messages call it.
+
+    Raises:
+        PhotoError: The content is damaged, too large or not a photo.
+    """
+    register_heif()
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            stored = image.format
+    except Exception as error:  # a parser that reads arbitrary bytes may raise anything
+        raise PhotoError(
+            f"{name}: not a picture that shotcrop can read", hint="for a RAW photo, pass its path"
+        ) from error
+    suffix = next((suffix for suffix, form in FORMATS.items() if stored in form.pillow_names), "")
+    fingerprint = Fingerprint(len(data), 0, hashlib.sha256(data).hexdigest())
+    return decode(SourceBytes(Path(name).with_suffix(suffix), data, fingerprint))
+
+
+def photo_of_image(image: Image.Image) -> Photo:
+    """Take a Pillow image as a photo: turned upright by its EXIF orientation, with its colour profile.
+
+    Args:
+        image: In any mode; the image itself stays as it is.
+
+    Raises:
+        InputError: The image has no pixels.
+    """
+    if 0 in image.size:
+        raise InputError(f"image: {image.width} x {image.height} pixels", hint="pass an image with at least one pixel")
+    profile = image.info.get("icc_profile")
+    return Photo(
+        pixels=ImageOps.exif_transpose(image),
+        format=PNG,
+        orientation=int(image.getexif().get(0x0112, 1) or 1),
+        icc_profile=profile if isinstance(profile, bytes) else b"",
+        lossless=True,
+    )
+
+
+def photo_of_array(array: Any) -> Photo:
+    """Take a numpy array as an upright sRGB photo.
+
+    Args:
+        array: Grey (H, W) or (H, W, 1), RGB (H, W, 3) or RGBA (H, W, 4), dtype uint8; grey also uint16.
+
+    Raises:
+        InputError: The array has another shape or dtype.
+    """
+    pixels: Any = np.asarray(array)
+    if pixels.ndim == 3 and pixels.shape[2] == 1:
+        pixels = pixels[..., 0]
+    grey = pixels.ndim == 2
+    colour = pixels.ndim == 3 and pixels.shape[2] in (3, 4)
+    if (
+        not (grey or colour)
+        or 0 in pixels.shape
+        or pixels.dtype not in ((np.uint8, np.uint16) if grey else (np.uint8,))
+    ):
+        raise InputError(
+            f"array: shape {pixels.shape} and dtype {pixels.dtype}",
+            hint="pass (H, W), (H, W, 3) or (H, W, 4) of uint8, or (H, W) of uint16",
+        )
+    return photo_of_image(Image.fromarray(np.ascontiguousarray(pixels)))

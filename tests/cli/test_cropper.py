@@ -1,0 +1,279 @@
+import io
+import re
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+
+import shotcrop_cli
+from conftest import FIXED_BOXES, FakeComposer, jpeg_bytes, nobody, open_image, picture, rich_exif, write_photo
+from shotcrop_cli import Cropper, CropResult, InputError, NoPeopleError, PhotoError
+from shotcrop_cli.shots import FULL_FRAME, SHOT_TYPES, Composition, Grounding, Shot, ShotType
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = re.findall(
+    r"<!-- example: (\w+) -->\n```python\n(.*?)```", (ROOT / "docs" / "python.md").read_text("utf-8"), re.DOTALL
+)
+
+
+@pytest.fixture
+def cropper(composer: FakeComposer, monkeypatch: pytest.MonkeyPatch) -> Cropper:
+    monkeypatch.setattr("shotcrop_cli.cropper.find_model", lambda _model, *, offline: None)
+    monkeypatch.setattr("shotcrop_cli.cropper.load_on_devices", lambda *_: composer)
+    return Cropper()
+
+
+@pytest.mark.parametrize("name", shotcrop_cli.__all__)
+def test_every_public_name_can_be_imported(name: str) -> None:
+    assert getattr(shotcrop_cli, name) is not None
+    assert name in dir(shotcrop_cli)
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'Croper'"):
+        shotcrop_cli.Croper  # noqa: B018
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    heavy = ("numpy", "PIL", "onnxruntime", "torch", "transformers", "click")
+    script = f"import sys, shotcrop_cli; print([name for name in {heavy!r} if name in sys.modules])"
+    assert subprocess.check_output([sys.executable, "-c", script], text=True).strip() == "[]"
+
+
+@pytest.mark.parametrize(("name", "code"), EXAMPLES, ids=[name for name, _ in EXAMPLES])
+def test_the_examples_of_the_docs_run(
+    name: str, code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    portrait = (ROOT / "examples" / "photos" / "astronaut.jpg").read_bytes()
+    (tmp_path / "photos").mkdir()
+    for path in ("photo.jpg", "photos/a.jpg", "photos/b.jpg"):
+        (tmp_path / path).write_bytes(portrait)
+    (tmp_path / "photos" / "c.jpg").write_bytes(b"no photo")
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, f"docs/python.md:{name}", "exec"), {"__name__": "__main__"})
+    printed = capsys.readouterr().out
+    if name == "one":
+        assert "PixelBox(" in printed
+        assert open_image(tmp_path / "close-up.jpg").format == "JPEG"
+    elif name == "many":
+        assert printed.count("PixelBox(") == 2
+        assert "c.jpg" in printed
+
+
+def test_a_crop_is_where_its_box_says(cropper: Cropper) -> None:
+    image = picture(400, 300)
+    result = cropper.crop(image)
+    assert (result.width, result.height) == (400, 300)
+    for crop, box in zip(result.crops, FIXED_BOXES.values(), strict=True):
+        assert crop.box.corners == tuple(
+            round(side * size) for side, size in zip(box, (400, 300, 400, 300), strict=True)
+        )
+        assert np.array_equal(np.asarray(crop.image), np.asarray(image.crop(crop.box.corners)))
+    assert result["medium"] is result.medium
+    assert result.has_people
+
+
+def test_every_kind_of_input_gives_the_same_crop(cropper: Cropper, tmp_path: Path) -> None:
+    path = tmp_path / "photo.png"
+    picture(320, 240).save(path)
+    data = path.read_bytes()
+    with path.open("rb") as file:
+        results = [
+            cropper.crop(photo)
+            for photo in (
+                path,
+                str(path),
+                data,
+                file,
+                io.BytesIO(data),
+                Image.open(path),
+                np.asarray(picture(320, 240)),
+            )
+        ]
+    first = np.asarray(results[0].close_up.image)
+    assert all(np.array_equal(np.asarray(result.close_up.image), first) for result in results)
+
+
+def test_orientation_is_applied_to_files_and_images(cropper: Cropper) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = jpeg_bytes(picture(400, 300), exif=exif.tobytes())
+    for photo in (data, Image.open(io.BytesIO(data))):
+        result = cropper.crop(photo)
+        assert (result.width, result.height) == (300, 400)
+
+
+def test_the_colour_profile_stays_with_the_crop(cropper: Cropper, tmp_path: Path) -> None:
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    data = jpeg_bytes(picture(400, 300), icc_profile=profile)
+    crop = cropper.crop(data).medium
+    assert crop.image.info["icc_profile"] == profile
+    for suffix in (".jpg", ".png", ".webp", ".tif"):
+        crop.save(tmp_path / f"crop{suffix}")
+        assert open_image(tmp_path / f"crop{suffix}").info["icc_profile"] == profile
+
+
+def test_saving_keeps_metadata_by_the_policy(cropper: Cropper, tmp_path: Path) -> None:
+    crop = cropper.crop(jpeg_bytes(picture(400, 300), exif=rich_exif(jpeg_bytes(picture(16, 12))))).medium
+    kept = {}
+    for policy in ("safe", "all", "none"):
+        crop.save(tmp_path / "crop.jpg", metadata=policy)
+        kept[policy] = open_image(tmp_path / "crop.jpg").getexif()
+    assert dict(kept["none"]) == {}
+    assert not kept["safe"].get_ifd(0x8825)
+    assert kept["all"].get_ifd(0x8825)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("crop.gif",), "crop.gif"),
+        (("crop",), "crop"),
+        (("crop.jpg", 0), "quality=0"),
+        (("crop.jpg", 95, "some"), "metadata='some'"),
+    ],
+)
+def test_saving_with_a_wrong_argument_names_it(
+    cropper: Cropper, tmp_path: Path, arguments: tuple[object, ...], message: str
+) -> None:
+    name, *rest = arguments
+    with pytest.raises(InputError, match=message):
+        cropper.crop(picture(100, 100)).medium.save(
+            tmp_path / str(name),
+            **dict(zip(("quality", "metadata"), rest, strict=False)),  # type: ignore[arg-type]
+        )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_photo_without_people_has_no_crops(cropper: Cropper, composer: FakeComposer) -> None:
+    composer.answer = nobody
+    result = cropper.crop(picture(100, 100))
+    assert not result.has_people
+    assert result.crops == result.people == ()
+    with pytest.raises(NoPeopleError, match="no people"):
+        _ = result.close_up
+
+
+def test_ratios_hold_for_all_shots_or_by_shot(cropper: Cropper) -> None:
+    square = cropper.crop(picture(400, 300), aspect="1:1")
+    assert all(crop.box.width == crop.box.height for crop in square.crops)
+    one = cropper.crop(picture(400, 300), aspect={"close_up": "1:1"})
+    assert one.close_up.box.width == one.close_up.box.height
+    assert one.medium.box == cropper.crop(picture(400, 300)).medium.box
+
+
+def test_a_wish_that_the_photo_cannot_meet_is_a_warning(cropper: Cropper) -> None:
+    result = cropper.crop(picture(100, 80), min_size=500)
+    assert any("not 500" in warning for warning in result.warnings)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{"aspect": "wide"}, {"aspect": {"closeup": "1:1"}}, {"pad": 2.0}, {"min_size": 0}, {"aspect": "0:1"}],
+)
+def test_wrong_framing_is_an_input_error(cropper: Cropper, arguments: dict[str, object]) -> None:
+    with pytest.raises(InputError):
+        cropper.crop(picture(100, 100), **arguments)  # type: ignore[arg-type]
+    with pytest.raises(InputError):
+        cropper.crop_many([], **arguments)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "array",
+    [np.zeros((4, 4, 2), np.uint8), np.zeros((4, 4, 3)), np.zeros((0, 4, 3), np.uint8), np.zeros((4, 4, 3), np.uint16)],
+)
+def test_an_array_that_is_no_photo_says_its_shape_and_type(cropper: Cropper, array: "np.ndarray") -> None:  # type: ignore[type-arg]
+    with pytest.raises(InputError, match="array: shape"):
+        cropper.crop(array)
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.zeros((40, 60), np.uint8),
+        np.zeros((40, 60, 1), np.uint8),
+        np.zeros((40, 60), np.uint16),
+        np.zeros((40, 60, 4), np.uint8),
+    ],
+)
+def test_grey_deep_and_transparent_arrays_are_photos(cropper: Cropper, array: "np.ndarray") -> None:  # type: ignore[type-arg]
+    assert (cropper.crop(array).width, cropper.crop(array).height) == (60, 40)
+
+
+def test_wrong_types_are_type_errors(cropper: Cropper) -> None:
+    with pytest.raises(TypeError, match="not int"):
+        cropper.crop(3)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="binary mode"):
+        cropper.crop(io.StringIO("text"))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("data", [b"", b"no photo", jpeg_bytes(picture(64, 64))[:200]])
+def test_broken_bytes_are_a_photo_error(cropper: Cropper, data: bytes) -> None:
+    with pytest.raises(PhotoError):
+        cropper.crop(data)
+
+
+def test_a_missing_file_is_a_photo_error_that_names_it(cropper: Cropper, tmp_path: Path) -> None:
+    with pytest.raises(PhotoError, match=r"missing\.jpg"):
+        cropper.crop(tmp_path / "missing.jpg")
+
+
+def test_a_stream_keeps_its_order_and_yields_errors(cropper: Cropper, tmp_path: Path) -> None:
+    paths = [write_photo(tmp_path / f"{index}.jpg", picture(100 + index, 80)) for index in range(5)]
+    paths[2].write_bytes(b"broken")
+    results = list(cropper.crop_many(paths, batch_size=2))
+    assert isinstance(results[2], PhotoError)
+    widths = [result.width for result in results if isinstance(result, CropResult)]
+    assert widths == [100, 101, 103, 104]
+
+
+def test_a_stream_takes_only_what_it_needs(cropper: Cropper) -> None:
+    taken: list[int] = []
+
+    def photos() -> object:
+        for index in range(100):
+            taken.append(index)
+            yield picture(40, 40)
+
+    stream = cropper.crop_many(photos(), batch_size=4)  # type: ignore[arg-type]
+    next(stream)
+    assert len(taken) == 4
+
+
+def test_people_are_in_pixels_of_the_upright_photo(cropper: Cropper, composer: FakeComposer) -> None:
+    grounding = Grounding(main_person=FIXED_BOXES[ShotType.MEDIUM], head=FIXED_BOXES[ShotType.CLOSE_UP])
+    shots = tuple(Shot(kind, FULL_FRAME) for kind in SHOT_TYPES)
+    composer.answer = lambda *_: Composition(shots, grounding=grounding)
+    (person,) = cropper.crop(picture(200, 100)).people
+    assert person.body is not None and person.head is not None
+    assert person.body.corners == tuple(
+        round(a * b) for a, b in zip(FIXED_BOXES[ShotType.MEDIUM], (200, 100, 200, 100), strict=True)
+    )
+
+
+def test_threads_share_a_cropper(cropper: Cropper, composer: FakeComposer) -> None:
+    inside, most = 0, 0
+    answer = composer.compose
+
+    def compose(*arguments: object) -> object:
+        nonlocal inside, most
+        inside += 1
+        most = max(most, inside)
+        try:
+            return answer(*arguments)  # type: ignore[arg-type]
+        finally:
+            inside -= 1
+
+    composer.compose = compose  # type: ignore[method-assign, assignment]
+    results: list[CropResult] = []
+    threads = [threading.Thread(target=lambda: results.append(cropper.crop(picture(80, 60)))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(results) == 8
+    assert most == 1
