@@ -179,7 +179,7 @@ class Cropper:
         providers: Iterable[str] = (),
     ) -> None:
         bundle = find_model(None if model is None else os.fspath(model), offline=offline)
-        self._composer = load_on_devices(bundle, device, tuple(providers), lambda _message: None)
+        self._composer = load_on_devices(bundle, device, tuple(providers))
         self._lock = threading.Lock()
 
     @property
