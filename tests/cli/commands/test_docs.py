@@ -12,7 +12,7 @@ from shotcrop_cli.errors import ExitCode
 from shotcrop_cli.sidecar import SCHEMA_PATH
 
 ROOT = Path(__file__).parents[3]
-PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/*.md"), *ROOT.glob("examples/**/*.md")])
+PAGES = sorted([ROOT / "README.md", ROOT / "MODEL_CARD.md", *ROOT.glob("docs/*.md"), *ROOT.glob("examples/**/*.md")])
 
 
 def test_exit_code_table_lists_each_code_with_its_number() -> None:
@@ -75,6 +75,21 @@ def test_every_phony_target_explains_itself() -> None:
 def test_relative_links_of_the_docs_lead_somewhere(page: Path) -> None:
     links = re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text("utf-8"))
     missing = [link for link in links if not (page.parent / link).exists()]
+    assert missing == []
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text("utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_to_headings_of_the_docs_lead_to_one(page: Path) -> None:
+    links = re.findall(r"\]\((?!https?:)([^)#]*\.md)?#([^)]+)\)", page.read_text("utf-8"))
+    missing = [
+        (name, heading) for name, heading in links if heading not in anchors(page.parent / name if name else page)
+    ]
     assert missing == []
 
 
