@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
-from test_decode import turned
 
+from camera_files import turned
 from conftest import FakeComposer, jpeg_bytes, names_in, nobody, open_image, picture, rich_exif, write_photo
 from shotcrop_cli.errors import ExitCode
 from shotcrop_cli.imaging import decode

@@ -1,4 +1,3 @@
-import io
 import os
 import struct
 import threading
@@ -10,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pillow_heif
 import pytest
-from PIL import Image, ImageOps, TiffImagePlugin, TiffTags
-from test_iptc import KEPT, resources
-from test_xmp import packet
+from PIL import Image, TiffImagePlugin, TiffTags
 
+from camera_files import orientation_exif, turned
 from conftest import jpeg_bytes, open_image, picture, rich_exif, write_photo
+from metadata_samples import KEPT, packet, resources
 from shotcrop_cli.errors import PhotoError
 from shotcrop_cli.imaging import decode as decoding
 from shotcrop_cli.imaging.codestream import codestream
@@ -28,24 +27,6 @@ def _decode(path: Path) -> Photo:
     return decode(read_source(path))
 
 
-def _exif(orientation: int) -> bytes:
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    return exif.tobytes()
-
-
-def turned(image: Image.Image, orientation: int) -> Image.Image:
-    """Store an upright image as a camera held that way would, by undoing Pillow's own idea of upright."""
-    for turn in (None, *Image.Transpose):
-        stored = image if turn is None else image.transpose(turn)
-        buffer = io.BytesIO()
-        stored.save(buffer, "PNG", exif=_exif(orientation))
-        upright = ImageOps.exif_transpose(Image.open(buffer))
-        if upright.size == image.size and np.array_equal(np.asarray(upright), np.asarray(image)):
-            return stored
-    raise AssertionError(f"no way to store orientation {orientation}")
-
-
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("suffix", [".png", ".tif", ".webp", ".jpg", ".avif"])
 def test_every_orientation_is_set_upright_once(tmp_path: Path, orientation: int, suffix: str) -> None:
@@ -55,7 +36,7 @@ def test_every_orientation_is_set_upright_once(tmp_path: Path, orientation: int,
         ".avif": {"quality": 100, "subsampling": "4:4:4"},
         ".webp": {"lossless": True},
     }.get(suffix, {})
-    path = write_photo(tmp_path / f"a{suffix}", stored, exif=_exif(orientation), **options)
+    path = write_photo(tmp_path / f"a{suffix}", stored, exif=orientation_exif(orientation), **options)
     photo = _decode(path)
     assert (photo.width, photo.height, photo.orientation) == (120, 80, orientation)
     difference = np.asarray(photo.pixels).astype(int) - np.asarray(picture())
@@ -169,7 +150,9 @@ def test_avif_tells_its_depth_and_chroma(flags: int, bits: int, subsampling: int
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_heic_is_upright(tmp_path: Path, orientation: int) -> None:
     pillow_heif.register_heif_opener()
-    path = write_photo(tmp_path / "a.heic", turned(picture(), orientation), exif=_exif(orientation), quality=100)
+    path = write_photo(
+        tmp_path / "a.heic", turned(picture(), orientation), exif=orientation_exif(orientation), quality=100
+    )
     photo = _decode(path)
     assert (photo.width, photo.height, photo.orientation) == (120, 80, orientation)
     difference = np.asarray(photo.pixels).astype(int) - np.asarray(picture())

@@ -10,12 +10,11 @@ import numpy as np
 import pillow_heif
 import pytest
 from PIL import ExifTags, Image, JpegImagePlugin
-from test_iptc import KEPT, data_set
-from test_raw import dng
-from test_thumbnail import PROFILES
-from test_xmp import packet
 
+from camera_files import dng
+from colour_profiles import PROFILES
 from conftest import SWAPPED_PROFILE, jpeg_bytes, open_image, picture, rich_exif, write_photo
+from metadata_samples import KEPT, data_set, packet
 from shotcrop_cli.errors import PhotoError
 from shotcrop_cli.imaging.decode import Photo, decode, read_source
 from shotcrop_cli.imaging.encode import encode_crop

@@ -8,9 +8,9 @@ from typing import Any
 
 import pillow_heif
 import pytest
-from test_raw import dng
-from test_thumbnail import PROFILES
 
+from camera_files import dng
+from colour_profiles import PROFILES
 from conftest import jpeg_bytes, picture, rich_exif, write_photo
 from shotcrop_cli.imaging.decode import decode, read_source
 from shotcrop_cli.imaging.encode import encode_crop

@@ -6,28 +6,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from conftest import SWAPPED_PROFILE, jpeg_bytes, picture
+from metadata_samples import CAPTION, CITY, KEPT, UTF8, data_set, resources
 from shotcrop_cli.imaging.metadata import iptc
-
-
-def data_set(record: int, number: int, value: bytes) -> bytes:
-    """Return one IPTC-IIM data set, its size in the extended form where it has to be."""
-    size = len(value).to_bytes(2, "big") if len(value) < 0x8000 else b"\x80\x04" + len(value).to_bytes(4, "big")
-    return bytes((0x1C, record, number)) + size + value
-
-
-CITY = data_set(2, 90, b"Zurich")
-CAPTION = data_set(2, 120, "Ana am Fluss, ein Gruß".encode())
-UTF8 = data_set(1, 90, b"\x1b%G")
-KEPT = UTF8 + CITY + CAPTION
-
-
-def resources(*blocks: tuple[int, bytes]) -> bytes:
-    """Return Photoshop image resources as they lie in a JPEG's APP13."""
-    stored = b"Photoshop 3.0\x00"
-    for code, block in blocks:
-        stored += b"8BIM" + code.to_bytes(2, "big") + b"\x00\x00" + len(block).to_bytes(4, "big")
-        stored += block + b"\x00" * (len(block) % 2)
-    return stored
 
 
 def test_texts_are_kept_byte_for_byte() -> None:

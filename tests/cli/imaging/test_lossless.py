@@ -13,10 +13,10 @@ from click.testing import CliRunner, Result
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from test_iptc import data_set
-from test_thumbnail import PROFILES
 
+from colour_profiles import PROFILES
 from conftest import names_in, open_image, picture, rich_exif, write_photo
+from metadata_samples import data_set
 from shotcrop_cli.errors import ExitCode
 from shotcrop_cli.imaging.decode import Photo, decode, read_source
 from shotcrop_cli.imaging.encode import encode_crop

@@ -7,10 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import ExifTags, Image
-from test_iptc import CITY, KEPT, data_set
-from test_xmp import packet
 
 from conftest import jpeg_bytes, picture, rich_exif
+from metadata_samples import CITY, KEPT, data_set, packet
 from shotcrop_cli.imaging.metadata.capture import CaptureFacts
 from shotcrop_cli.imaging.metadata.policy import NO_METADATA, Comment, Metadata, MetadataPolicy
 

@@ -6,37 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
 
+from metadata_samples import NAMESPACES, packet
 from shotcrop_cli.imaging.metadata import xmp
 
-_SPACES = {
-    "x": "adobe:ns:meta/",
-    "rdf": "http://www.w3.org/1999/02/22-rdf-syntax-ns#",
-    "dc": "http://purl.org/dc/elements/1.1/",
-    "xmp": "http://ns.adobe.com/xap/1.0/",
-    "xmpGImg": "http://ns.adobe.com/xap/1.0/g/img/",
-    "xmpNote": "http://ns.adobe.com/xmp/note/",
-    "tiff": "http://ns.adobe.com/tiff/1.0/",
-    "exif": "http://ns.adobe.com/exif/1.0/",
-    "photoshop": "http://ns.adobe.com/photoshop/1.0/",
-    "crs": "http://ns.adobe.com/camera-raw-settings/1.0/",
-    "GDepth": "http://ns.google.com/photos/1.0/depthmap/",
-    "GImage": "http://ns.google.com/photos/1.0/image/",
-    "Container": "http://ns.google.com/photos/1.0/container/",
-    "mwg-rs": "http://www.metadataworkinggroup.com/schemas/regions/",
-    "drone-dji": "http://www.dji.com/drone-dji/1.0/",
-    "Iptc4xmpExt": "http://iptc.org/std/Iptc4xmpExt/2008-02-29/",
-}
 _PICTURE = "/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDAAgGBgcGBQgHBwcJCQgKDBQNDAsLDBkSEw8UHRofHh0a"
-
-
-def packet(body: str = "", attributes: str = "") -> bytes:
-    """Return a packet as cameras and editors write it, padding included."""
-    spaces = " ".join(f'xmlns:{prefix}="{name}"' for prefix, name in _SPACES.items())
-    return (
-        '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>\n'
-        f'<x:xmpmeta {spaces}><rdf:RDF><rdf:Description rdf:about="" {attributes}>'
-        f"{body}</rdf:Description></rdf:RDF></x:xmpmeta>\n" + 40 * " " + '\n<?xpacket end="w"?>\x00\x00'
-    ).encode()
 
 
 def _edited(stored: bytes, *, places: bool = False) -> bytes:
@@ -47,12 +20,12 @@ def test_texts_and_names_are_kept_in_every_script() -> None:
     body = "<dc:title><rdf:Alt><rdf:li xml:lang='x-default'>Ana in Zürich 写真</rdf:li></rdf:Alt></dc:title>"
     kept = _edited(packet(body, 'photoshop:City="Zürich" photoshop:Country="Schweiz" xmp:Rating="5"'))
     root = etree.fromstring(kept)
-    described = root.find(".//rdf:Description", _SPACES)
+    described = root.find(".//rdf:Description", NAMESPACES)
     assert described is not None
-    assert root.findtext(".//rdf:li", namespaces=_SPACES) == "Ana in Zürich 写真"
-    assert described.get(f"{{{_SPACES['photoshop']}}}City") == "Zürich"
-    assert described.get(f"{{{_SPACES['photoshop']}}}Country") == "Schweiz"
-    assert described.get(f"{{{_SPACES['xmp']}}}Rating") == "5"
+    assert root.findtext(".//rdf:li", namespaces=NAMESPACES) == "Ana in Zürich 写真"
+    assert described.get(f"{{{NAMESPACES['photoshop']}}}City") == "Zürich"
+    assert described.get(f"{{{NAMESPACES['photoshop']}}}Country") == "Schweiz"
+    assert described.get(f"{{{NAMESPACES['xmp']}}}Rating") == "5"
 
 
 def test_the_wrapper_is_kept_and_the_padding_is_not() -> None:
@@ -123,12 +96,12 @@ def test_what_holds_for_the_whole_photo_only_is_gone(attribute: str) -> None:
 def test_orientation_and_size_are_those_of_the_crop() -> None:
     body = "<tiff:ImageWidth>6000</tiff:ImageWidth><tiff:Orientation>8</tiff:Orientation>"
     root = etree.fromstring(_edited(packet(body, 'exif:PixelXDimension="6000" exif:PixelYDimension="4000"')))
-    described = root.find(".//rdf:Description", _SPACES)
+    described = root.find(".//rdf:Description", NAMESPACES)
     assert described is not None
-    exif = f"{{{_SPACES['exif']}}}"
+    exif = f"{{{NAMESPACES['exif']}}}"
     assert (described.get(f"{exif}PixelXDimension"), described.get(f"{exif}PixelYDimension")) == ("300", "200")
-    assert root.findtext(".//tiff:ImageWidth", namespaces=_SPACES) == "300"
-    assert root.findtext(".//tiff:Orientation", namespaces=_SPACES) == "1"
+    assert root.findtext(".//tiff:ImageWidth", namespaces=NAMESPACES) == "300"
+    assert root.findtext(".//tiff:Orientation", namespaces=NAMESPACES) == "1"
 
 
 _BOMB = (
