@@ -21,7 +21,7 @@ BENCHMARKS = compose_latency start_up decode_limit crop_throughput peers up_to_d
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help install demo sheet docs test lint type format bench reliability bench-quality train-nano clean
+.PHONY: help install demo sheet docs test lint type format bench reliability bench-quality train-nano clean jpegtran
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -39,7 +39,7 @@ docs: $(VENV_TEST)/ready-to-test ## Write docs/cli.md anew from the command line
 	$(DEV)/python docs/cli.py > docs/cli.md.new
 	mv docs/cli.md.new docs/cli.md
 
-test: lint type ## Run the linter, the type checker and the tests
+test: jpegtran lint type ## Run the linter, the type checker and the tests
 	OMP_NUM_THREADS=1 $(DEV)/python -m pytest  # torch's threads stall one another on a busy machine
 
 lint: $(VENV_TEST)/ready-to-test ## Check style and layout of the code
@@ -69,6 +69,16 @@ train-nano: $(VENV_TEST)/ready-to-test ## Train and export the default model int
 
 clean: ## Remove the environments, caches and crops that make has made
 	rm -rf $(VENV) $(VENV_TEST) shots build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+# The tests of `--lossless` run the real jpegtran. No Python package brings it.
+jpegtran:
+	@command -v jpegtran >/dev/null || { \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+			apt-get update --quiet=2 && apt-get install --yes --quiet=2 libjpeg-turbo-progs; \
+		else \
+			echo "The tests need jpegtran. Fix: sudo apt install libjpeg-turbo-progs, or brew install jpeg-turbo" >&2; \
+			exit 1; \
+		fi; }
 
 # A `ready` file marks a complete environment: it is written last and is renewed when pyproject.toml changes.
 $(VENV)/ready: pyproject.toml

@@ -28,13 +28,20 @@ from shotcrop_cli.main import cli
 from shotcrop_cli.shots import PixelBox
 from shotcrop_cli.sidecar import Sidecar, read
 
-needs_jpegtran = pytest.mark.skipif(shutil.which(PROGRAM) is None, reason=f"{PROGRAM} is not on PATH")
 ORIENTATIONS = range(1, 9)
 ANYWHERE = PixelBox(37, 21, 70, 50)
 ROUNDING = 4
 """Of 255: decoders round rows and columns one after the other, which differs once they have changed places. To encode
 such noise anew with quality 95 costs 9 and more."""
 MODES = ["L", "RGB", "CMYK"]
+
+
+@pytest.fixture
+def jpegtran() -> None:
+    """Fail where the program is missing: to skip the test would hide that nothing was cropped without loss."""
+    if shutil.which(PROGRAM) is None:
+        remedy = "apt install libjpeg-turbo-progs, or brew install jpeg-turbo"
+        pytest.fail(f"{PROGRAM} is not installed. Fix: {remedy}", pytrace=False)
 
 
 def _noise(width: int = 150, height: int = 110) -> Image.Image:
@@ -62,7 +69,7 @@ def _inside(image: Image.Image, margin: int) -> Any:
 
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
 @pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:2", "4:2:0"])
-@needs_jpegtran
+@pytest.mark.usefixtures("jpegtran")
 def test_every_pixel_inside_is_the_photos_own(tmp_path: Path, subsampling: str, orientation: int) -> None:
     path = _stored(tmp_path / "a.jpg", orientation=orientation, subsampling=subsampling)
     photo, box, content = _cut(path, ANYWHERE)
@@ -74,7 +81,7 @@ def test_every_pixel_inside_is_the_photos_own(tmp_path: Path, subsampling: str, 
 
 
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
-@needs_jpegtran
+@pytest.mark.usefixtures("jpegtran")
 def test_gray_is_kept_to_the_edge(tmp_path: Path, orientation: int) -> None:
     photo, box, content = _cut(_stored(tmp_path / "a.jpg", _noise().convert("L"), orientation), ANYWHERE)
     crop = Image.open(io.BytesIO(content))
@@ -82,14 +89,14 @@ def test_gray_is_kept_to_the_edge(tmp_path: Path, orientation: int) -> None:
     assert np.abs(np.asarray(crop, int) - np.asarray(photo.pixels.crop(box.corners), int)).max() <= ROUNDING
 
 
-@needs_jpegtran
+@pytest.mark.usefixtures("jpegtran")
 def test_coefficients_are_coded_as_finely_as_the_photos(tmp_path: Path) -> None:
     path = _stored(tmp_path / "a.jpg")
     _, _, content = _cut(path, ANYWHERE)
     assert Image.open(io.BytesIO(content)).quantization == open_image(path).quantization
 
 
-@needs_jpegtran
+@pytest.mark.usefixtures("jpegtran")
 def test_a_progressive_photo_is_cut(tmp_path: Path) -> None:
     photo, box, content = _cut(_stored(tmp_path / "a.jpg", progressive=True), ANYWHERE)
     expected = photo.pixels.crop(box.corners)
@@ -97,7 +104,7 @@ def test_a_progressive_photo_is_cut(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
-@needs_jpegtran
+@pytest.mark.usefixtures("jpegtran")
 def test_the_whole_photo_loses_at_most_what_cannot_be_turned(tmp_path: Path, orientation: int) -> None:
     photo = decode(read_source(_stored(tmp_path / "a.jpg", orientation=orientation, subsampling="4:4:4")))
     photo, box, content = _cut(tmp_path / "a.jpg", PixelBox(0, 0, photo.width, photo.height))
@@ -108,7 +115,7 @@ def test_the_whole_photo_loses_at_most_what_cannot_be_turned(tmp_path: Path, ori
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("policy", MetadataPolicy)
-@needs_jpegtran
+@pytest.mark.usefixtures("jpegtran")
 def test_a_copied_crop_says_what_an_encoded_one_says(tmp_path: Path, policy: MetadataPolicy, mode: str) -> None:
     profile = PROFILES["adobe rgb"] if mode == "RGB" else None
     exif = rich_exif(b"\xff\xd8thumbnail\xff\xd9", orientation=6)
@@ -124,7 +131,7 @@ def test_a_copied_crop_says_what_an_encoded_one_says(tmp_path: Path, policy: Met
     assert b"thumbnail" not in content
 
 
-@needs_jpegtran
+@pytest.mark.usefixtures("jpegtran")
 def test_captions_of_picture_desks_are_copied(tmp_path: Path) -> None:
     caption = data_set(2, 120, b"Ana by the river")
     path = _stored(tmp_path / "a.jpg")
@@ -217,8 +224,7 @@ def _sidecar(output: Path) -> Sidecar:
     return read(output / "a.jpg.json")
 
 
-@needs_jpegtran
-@pytest.mark.usefixtures("composer")
+@pytest.mark.usefixtures("jpegtran", "composer")
 def test_crops_lie_where_the_sidecar_says(tmp_path: Path, output: Path) -> None:
     path = _stored(tmp_path / "photos" / "a.jpg", _noise(1200, 800), orientation=8, subsampling="4:4:4")
     result = _crop(path.parent, "-o", output, "--lossless")
@@ -232,8 +238,7 @@ def test_crops_lie_where_the_sidecar_says(tmp_path: Path, output: Path) -> None:
         assert np.abs(crop - np.asarray(photo.pixels.crop(shot.box.corners), int)).max() <= ROUNDING
 
 
-@needs_jpegtran
-@pytest.mark.usefixtures("composer")
+@pytest.mark.usefixtures("jpegtran", "composer")
 def test_an_edited_box_is_moved_to_the_blocks_and_not_pending_any_more(tmp_path: Path, output: Path) -> None:
     path = _stored(tmp_path / "photos" / "a.jpg", _noise(1200, 800), subsampling="4:2:0")
     _crop(path.parent, "-o", output, "--lossless")
@@ -249,8 +254,7 @@ def test_an_edited_box_is_moved_to_the_blocks_and_not_pending_any_more(tmp_path:
     assert "0 done, 1 unchanged" in _crop(path.parent, "-o", output, "--lossless").stderr
 
 
-@needs_jpegtran
-@pytest.mark.usefixtures("composer")
+@pytest.mark.usefixtures("jpegtran", "composer")
 def test_another_shot_leaves_the_boxes_of_those_that_are_there(tmp_path: Path, output: Path) -> None:
     _stored(tmp_path / "photos" / "a.jpg", _noise(1200, 800))
     _crop(tmp_path / "photos", "-o", output, "--lossless", "--shots", "medium")
