@@ -12,7 +12,7 @@ from PIL import Image
 from shotcrop_cli.model.large.answer import CoordSpace, render
 from shotcrop_cli.model.large.prompts import instruction
 from shotcrop_cli.shots import Box, Composition, Shot, ShotType
-from shotcrop_train.checkpoints import TAUGHT
+from shotcrop_train.text_base import CONTRACT_KEY
 from vlm import photo, tiny_vlm
 
 BOXES = {
@@ -47,7 +47,7 @@ def save_diverse_vlm(folder: Path, family: str, seed: int = 0) -> Path:
 def save_taught_vlm(folder: Path, family: str, space: CoordSpace, steps: int = 150) -> Path:
     """Write a model that answers every photo with `ANSWER` and no reasoning, learned by heart."""
     model, processor = tiny_vlm(family)
-    processor.tokenizer.init_kwargs[TAUGHT] = {"space": space.value, "think": False}
+    processor.tokenizer.init_kwargs[CONTRACT_KEY] = {"space": space.value, "think": False}
     content = [{"type": "image"}, {"type": "text", "text": instruction(space, think=False)}]
     prompt = processor.apply_chat_template(
         [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True

@@ -11,8 +11,8 @@ from transformers import LlamaConfig
 
 from shotcrop_train.data.augmentation import Augmentation
 from shotcrop_train.nano import NanoConfig, NanoForConditionalGeneration, NanoImageProcessor, NanoProcessor
-from shotcrop_train.nano.network import vocabulary_of
 from shotcrop_train.nano.processing import train_tokenizer
+from shotcrop_train.nano.torch_network import vocabulary_of
 
 NO_AUGMENTATION = Augmentation(flip=0.0, crop=0.0, colour=0.0, gray=0.0, location_noise=0.0)
 CAPTIONS = ["a man stands in a field", "a woman in a red coat walks left", "two children play with a ball"]

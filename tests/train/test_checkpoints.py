@@ -13,8 +13,12 @@ from shotcrop_cli.errors import AnswerError, ExitCode, ModelError
 from shotcrop_cli.model.large.answer import CoordSpace, render
 from shotcrop_cli.model.nano import grammar
 from shotcrop_cli.shots import SHOT_TYPES, Box, Composition, NoSubject, Reasoning, Shot
-from shotcrop_train.checkpoints import Base, ModelRecipe, freeze_vision, load_base, load_nano, peft_config, teach
+from shotcrop_train.base import Base
+from shotcrop_train.checkpoints import load_base, load_nano
 from shotcrop_train.data.contract import GrammarContract, TextContract
+from shotcrop_train.nano_base import NanoBase
+from shotcrop_train.recipe import ModelRecipe
+from shotcrop_train.text_base import TextBase, freeze_vision, load_text_base
 from shotcrop_train.torch_composer import TorchComposer
 from training import save_tiny_model
 
@@ -38,7 +42,7 @@ def text_contract(base: Base) -> TextContract:
 @pytest.mark.parametrize("family", vlm.FAMILIES)
 def test_a_base_writes_boxes_in_the_coordinates_of_its_family(folders: dict[str, Path], family: str) -> None:
     base = load_base(folders[family], KEEP_SIZE)
-    assert base.family == "text"
+    assert isinstance(base, TextBase)
     habit = {"qwen3-vl": CoordSpace.PERMILLE, "qwen2.5-vl": CoordSpace.ABSOLUTE}
     assert text_contract(base).space is habit[family]
 
@@ -64,7 +68,7 @@ def test_pixel_limits_of_the_recipe_reach_the_processor(folders: dict[str, Path]
 
 def test_a_checkpoint_is_asked_as_it_was_taught(folders: dict[str, Path], tmp_path: Path) -> None:
     recipe = ModelRecipe(coord_space="absolute", think=False, max_pixels=64 * 64)
-    taught = teach(load_base(folders["qwen3-vl"]), recipe)
+    taught = load_base(folders["qwen3-vl"]).configured(recipe)
     taught.model.save_pretrained(tmp_path)
     taught.processor.save_pretrained(tmp_path)
     again = load_base(tmp_path, ModelRecipe())
@@ -75,8 +79,9 @@ def test_a_checkpoint_is_asked_as_it_was_taught(folders: dict[str, Path], tmp_pa
 
 def test_the_compact_model_is_a_base_that_remembers_whether_it_thinks(folders: dict[str, Path], tmp_path: Path) -> None:
     base = load_base(folders["nano"])
-    assert (base.family, base.contract, base.image_size, base.max_side) == ("nano", GrammarContract(True), 64, None)
-    taught = teach(base, ModelRecipe(think=False))
+    assert isinstance(base, NanoBase)
+    assert (base.contract, base.image_size, base.max_side) == (GrammarContract(True), 64, None)
+    taught = base.configured(ModelRecipe(think=False))
     assert taught.contract == GrammarContract(False)
     taught.model.save_pretrained(tmp_path)
     taught.processor.save_pretrained(tmp_path)
@@ -86,7 +91,7 @@ def test_the_compact_model_is_a_base_that_remembers_whether_it_thinks(folders: d
 def test_location_tokens_join_the_vocabulary_once_and_lie_on_a_line(folders: dict[str, Path]) -> None:
     before = load_base(folders["qwen3-vl"]).model.get_input_embeddings().weight
     base = load_base(folders["qwen3-vl"], ModelRecipe(location_tokens=True))
-    base = teach(base, ModelRecipe(location_tokens=True))
+    base = base.configured(ModelRecipe(location_tokens=True))
     assert text_contract(base).space is CoordSpace.LOCATION
     tokenizer = base.processor.tokenizer
     ids = tokenizer(grammar.location_tokens(Box(0, 0.5, 1, 1)))["input_ids"]
@@ -105,7 +110,7 @@ def test_location_tokens_join_the_vocabulary_once_and_lie_on_a_line(folders: dic
 def test_lora_spares_a_frozen_vision_tower(folders: dict[str, Path], family: str) -> None:
     def touched(recipe: ModelRecipe) -> set[str]:
         base = load_base(folders[family], recipe)
-        model = get_peft_model(base.model, peft_config(base, recipe))
+        model = get_peft_model(base.model, base.lora(recipe))
         return {name for name, parameter in model.named_parameters() if parameter.requires_grad}
 
     frozen = touched(ModelRecipe(lora_rank=4))
@@ -118,11 +123,11 @@ def test_lora_spares_a_frozen_vision_tower(folders: dict[str, Path], family: str
 
 
 def test_lora_is_twice_as_strong_as_its_rank_unless_told() -> None:
-    base = Base(*vlm.tiny_vlm(), GrammarContract(), "text")
-    automatic, told = (peft_config(base, ModelRecipe(lora_rank=8, lora_alpha=alpha)) for alpha in (0, 4))
+    base = load_text_base(*vlm.tiny_vlm(), ModelRecipe())
+    automatic, told = (base.lora(ModelRecipe(lora_rank=8, lora_alpha=alpha)) for alpha in (0, 4))
     assert automatic is not None and told is not None
     assert (automatic.lora_alpha, told.lora_alpha) == (16, 4)
-    assert peft_config(base, ModelRecipe()) is None
+    assert base.lora(ModelRecipe()) is None
 
 
 def test_a_model_without_a_known_vision_tower_is_not_silently_left_unfrozen() -> None:
@@ -192,7 +197,7 @@ def test_pickled_weights_are_refused(folders: dict[str, Path], tmp_path: Path) -
 def test_a_lora_checkpoint_names_its_missing_base(folders: dict[str, Path], tmp_path: Path) -> None:
     recipe = ModelRecipe(lora_rank=4)
     base = load_base(folders["qwen3-vl"], recipe)
-    get_peft_model(base.model, peft_config(base, recipe)).save_pretrained(tmp_path)
+    get_peft_model(base.model, base.lora(recipe)).save_pretrained(tmp_path)
     base.processor.save_pretrained(tmp_path)
     config = json.loads((tmp_path / "adapter_config.json").read_text("utf-8"))
     assert config["base_model_name_or_path"] == str(folders["qwen3-vl"].resolve())
@@ -256,7 +261,7 @@ def test_unreadable_answers_are_values_and_the_mode_is_kept(folders: dict[str, P
 
 @pytest.mark.parametrize("think", [True, False])
 def test_the_compact_model_composes_alike_in_any_batch(folders: dict[str, Path], think: bool) -> None:
-    base = teach(load_base(folders["nano"]), ModelRecipe(think=think))
+    base = load_base(folders["nano"]).configured(ModelRecipe(think=think))
     base.model.config.no_subject_threshold = 2.0
     photos, aspects = [vlm.photo(), vlm.photo(50, 90), Image.new("RGB", (64, 64))], [1.3, 0.6, None]
     together = TorchComposer(base, batch_size=3).compose(photos, aspects)

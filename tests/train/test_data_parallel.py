@@ -16,7 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 from shotcrop_cli.model.nano import grammar
 from shotcrop_cli.shots import Box, Grounding
 from shotcrop_train.nano.loss import LossWeights, nano_loss
-from shotcrop_train.nano.network import vocabulary_of
+from shotcrop_train.nano.torch_network import vocabulary_of
 from training import NO_AUGMENTATION, save_tiny_model, tiny_model, write_dataset
 
 
@@ -64,8 +64,7 @@ def run_all(root: Path, output: Path, batch_size: int) -> None:
     """Train the compact model, and a larger one with LoRA, from the checkpoints of these names."""
     # Imported here since the processes of the other test, which need none of it, import this file too.
     import vlm  # noqa: F401 - it registers the processor
-    from shotcrop_train.checkpoints import ModelRecipe
-    from shotcrop_train.recipe import DataRecipe, Optimisation, Schedule, SftRecipe
+    from shotcrop_train.recipe import DataRecipe, ModelRecipe, Optimisation, Schedule, SftRecipe
     from shotcrop_train.sft import train
 
     names, shares = {"experts": ("experts",), "empty": ("empty",)}, {"expert": 0.4, "proposal": 0.3, "empty": 0.3}

@@ -14,11 +14,10 @@ from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.evaluation.dataset import read_dataset
 from shotcrop_cli.shots import Composition
 from shotcrop_train import grpo
-from shotcrop_train.checkpoints import ModelRecipe
 from shotcrop_train.data.contract import GrammarContract
 from shotcrop_train.data.samples import held_back
 from shotcrop_train.grpo import GrpoRecipe, Policy, VllmRecipe, train
-from shotcrop_train.recipe import Schedule, load_recipe
+from shotcrop_train.recipe import ModelRecipe, Schedule, load_recipe
 from shotcrop_train.rewards.photo_pool import GrpoData
 from shotcrop_train.rewards.reward_function import RewardRecipe
 from shotcrop_train.runs.log import read_log

@@ -13,13 +13,13 @@ from shotcrop_cli.commands.train import train_command
 from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.evaluation.dataset import read_dataset
 from shotcrop_cli.model.nano import grammar
-from shotcrop_train.checkpoints import ModelRecipe, load_base, load_nano
+from shotcrop_train.checkpoints import load_base, load_nano
 from shotcrop_train.data.augmentation import Augmentation
 from shotcrop_train.data.contract import GrammarContract
 from shotcrop_train.data.mixture import Mixture, NanoCollator
 from shotcrop_train.data.samples import empty_samples, expert_samples, held_back, proposal_samples, split
-from shotcrop_train.nano.network import vocabulary_of
-from shotcrop_train.recipe import DataRecipe, Optimisation, Schedule, SftRecipe, load_recipe
+from shotcrop_train.nano.torch_network import vocabulary_of
+from shotcrop_train.recipe import DataRecipe, ModelRecipe, Optimisation, Schedule, SftRecipe, load_recipe
 from shotcrop_train.sft import read_training_set, train
 from training import NO_AUGMENTATION, save_tiny_model, tiny_model, write_dataset
 from training_page import documented
@@ -79,7 +79,7 @@ def test_training_without_thought_leaves_a_model_that_knows_it(data: Path, tmp_p
 @pytest.mark.parametrize("model", [ModelRecipe(lora_rank=4), ModelRecipe(micro_batch=2)])
 def test_the_compact_model_is_trained_whole_and_at_once(data: Path, tmp_path: Path, model: ModelRecipe) -> None:
     start = save_tiny_model(tmp_path / "start")
-    with pytest.raises(ShotcropError, match="trained whole"):
+    with pytest.raises(ShotcropError, match="all weights on whole batches"):
         train(replace(RECIPE, model=model), data, tmp_path / "run", start)
 
 

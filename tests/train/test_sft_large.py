@@ -15,10 +15,12 @@ import vlm
 from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.evaluation.bootstrap import MEASURES
 from shotcrop_train import sft
-from shotcrop_train.checkpoints import Base, ModelRecipe, load_base, teach
+from shotcrop_train.checkpoints import load_base
 from shotcrop_train.data.mixture import Mixture, TextCollator
 from shotcrop_train.data.samples import Sample
-from shotcrop_train.recipe import DataRecipe, Optimisation, Schedule, SftRecipe, load_recipe
+from shotcrop_train.recipe import DataRecipe, ModelRecipe, Optimisation, Schedule, SftRecipe, load_recipe
+from shotcrop_train.text_base import load_text_base
+from shotcrop_train.weighted_trainer import WeightedTrainer
 from training import NO_AUGMENTATION, write_dataset
 
 RECIPE = SftRecipe(
@@ -133,7 +135,7 @@ def test_new_location_rows_are_trained_and_old_rows_are_not(
     quick(monkeypatch, 0.2)
     model = replace(LORA.model, location_tokens=True)
     final = sft.train(replace(LORA, model=model), data, tmp_path / "run", starts["qwen3-vl"])
-    fresh = teach(load_base(starts["qwen3-vl"]), model)
+    fresh = load_base(starts["qwen3-vl"]).configured(model)
     name = "model.language_model.embed_tokens.weight"
     before, after = fresh.model.state_dict()[name], weights(final)[name]
     first = fresh.processor.tokenizer.convert_tokens_to_ids("<loc_0>")
@@ -175,7 +177,7 @@ Measure = Callable[[tuple[float, float, float], str], float]
 @pytest.fixture(scope="module")
 def measure(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Measure:
     """Return the loss of one answer up to the end of its close-up, by the weights of the shots and its caption."""
-    base = teach(Base(*vlm.tiny_vlm(), None, "text"), RECIPE.model)  # type: ignore[arg-type]
+    base = load_text_base(*vlm.tiny_vlm(), RECIPE.model)
     training = sft.read_training_set(data, RECIPE.data)
     sample = training.groups["expert"][0]
 
@@ -201,7 +203,7 @@ def measure(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Measure:
 
     training_set = Mixture({"one": [sample]}, {"one": 1.0}, 1, None, NO_AUGMENTATION, 0, base.contract).dataset()
     folder = tmp_path_factory.mktemp("measure")
-    trainer = sft.WeightedTrainer(
+    trainer = WeightedTrainer(
         model=base.model,
         args=SFTConfig(
             output_dir=str(folder), use_cpu=True, bf16=False, max_length=None, remove_unused_columns=False, report_to=[]

@@ -33,10 +33,10 @@ from trl import GRPOConfig, GRPOTrainer
 
 from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.evaluation.dataset import read_dataset
-from shotcrop_train.checkpoints import NANO, Base, ModelRecipe, complete_head, freeze_vision, load_base, peft_config
+from shotcrop_train.base import AnswerMask
+from shotcrop_train.checkpoints import load_base
 from shotcrop_train.data.samples import split
-from shotcrop_train.nano.sampling import GrammarMask, hold_to_grammar
-from shotcrop_train.recipe import Schedule
+from shotcrop_train.recipe import ModelRecipe, Schedule
 from shotcrop_train.rewards.photo_pool import GrpoData, Pool, read_hard_cases
 from shotcrop_train.rewards.reward_function import RewardRecipe, prepare
 from shotcrop_train.runs import provenance
@@ -45,6 +45,7 @@ from shotcrop_train.runs.final_model import save_final
 from shotcrop_train.runs.log import LOG, RunLog
 from shotcrop_train.runs.validation import watch
 from shotcrop_train.sft import CURVES
+from shotcrop_train.text_base import add_head_bias
 from shotcrop_train.torch_composer import TorchComposer
 
 WITHOUT_VARIANCE = 1e-2
@@ -130,7 +131,7 @@ class GroupTrainer(GRPOTrainer):  # type: ignore[misc]
         mask: Grammar that the answers were sampled within; None for models that sample freely.
     """
 
-    def __init__(self, *args: Any, mask: GrammarMask | None = None, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, mask: AnswerMask | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.mask = mask
 
@@ -218,13 +219,7 @@ def train(
     records = [record for folder in folders for record in read_dataset(folder) if record.composition is not None]
     experts, held_back = split(records)
     base = load_base(start, recipe.model, offline=offline, trained=True)
-    lora = peft_config(base, recipe.model)
-    _freeze_vision(base, recipe.model)
-    mask = None
-    if base.family == NANO:
-        # trl ends answers at every end that a checkpoint names; the compact model's names a text token among them.
-        base.model.generation_config.eos_token_id = base.processor.tokenizer.eos_token_id
-        mask = hold_to_grammar(base.model, base.processor)
+    mask = base.prepare_stage_3(recipe.model)
     pool = Pool(experts, read_hard_cases(hard) if hard else [], base, recipe.data.hard_share, plan.seed)
     settings = _settings(recipe, output)
 
@@ -237,25 +232,16 @@ def train(
         args=settings,
         train_dataset=pool.dataset(plan.steps * plan.photos * settings.world_size),
         processing_class=base.processor,
-        peft_config=lora,
+        peft_config=base.lora(recipe.model),
         mask=mask,
         callbacks=[RunLog(output, evaluate if held_back else None, recipe.schedule.evaluate_every)],
     )
-    complete_head(trainer.model)
+    add_head_bias(trainer.model)
     trainer.train(resume_from_checkpoint=get_last_checkpoint(str(output)))
     final = save_final(trainer, base, recipe.model, output)
     if trainer.is_world_process_zero():
         draw_curves(output / LOG, output / CURVES, PANELS)
     return final
-
-
-def _freeze_vision(base: Base, recipe: ModelRecipe) -> None:
-    """Leave the eyes as stage 1 trained them; of the compact model always, since no reward teaches its spotter."""
-    if base.family == NANO:
-        base.model.model.tower.requires_grad_(False)
-        base.model.model.neck.requires_grad_(False)
-    elif recipe.freeze_vision and recipe.lora_rank == 0:
-        freeze_vision(base.model)
 
 
 def _settings(recipe: GrpoRecipe, output: Path) -> GRPOConfig:

@@ -34,12 +34,12 @@ from shotcrop_cli.errors import OutputError, PhotoError, ShotcropError
 from shotcrop_cli.evaluation.dataset import METADATA, Record, read_row
 from shotcrop_cli.geometry import to_permille
 from shotcrop_cli.shots import SHOT_TYPES, ShotType
-from shotcrop_train.checkpoints import ModelRecipe
 from shotcrop_train.data.samples import held_back
 from shotcrop_train.pseudo.decision import Accepted, Calibration, Hard, Rule, Span, calibrate
 from shotcrop_train.pseudo.labeller import Label, Labeller, Verdict, expert_figures, open_photo
 from shotcrop_train.pseudo.proposers import NEAR_DUPLICATE, Proposer, load_proposers
 from shotcrop_train.pseudo.report import write_report
+from shotcrop_train.recipe import ModelRecipe
 from shotcrop_train.runs import provenance
 from shotcrop_train.scorers import Photo, Scorer, ScorerRecipe, load_scorers
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from shotcrop_cli.errors import ShotcropError
-from shotcrop_train.checkpoints import ModelRecipe
 from shotcrop_train.data.augmentation import Augmentation
 from shotcrop_train.nano.loss import LossWeights
 
@@ -22,6 +21,49 @@ else:
 RECIPES = Path(__file__).with_name("recipes")
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class ModelRecipe:
+    """How a base is loaded and trained. The compact model heeds `think` alone.
+
+    Args:
+        lora_rank: Rank of the low-rank updates [N: 32 to 64 for this kind of task]; 0 trains the weights themselves.
+        lora_alpha: Strength of the updates, divided by the rank; 0 for twice the rank [O].
+        lora_dropout: Dropout before the updates.
+        lora_targets: Names of the linear layers that get updates.
+        freeze_vision: Leave the vision tower as it is, in LoRA and in full training.
+        dtype: `float32`, `bfloat16`, or `auto`: bfloat16 on a GPU, except for weights that are trained themselves.
+        gradient_checkpointing: Compute activations twice in place of keeping them.
+        micro_batch: Photos of a batch that are in memory at once; 0 for all. Their gradients are added up.
+        max_pixels: Photos are shrunk to so many pixels [N: 1 to 2 million]; 0 keeps the processor's own limit.
+        min_pixels: Photos are enlarged to so many; 0 likewise.
+        coord_space: How boxes are written: `permille`, `absolute`, or `auto` for the base's habit.
+        think: Whether the reasoning is written before the shots.
+        location_tokens: Write boxes as location tokens, which are added to the vocabulary and trained.
+    """
+
+    lora_rank: int = 0
+    lora_alpha: int = 0
+    lora_dropout: float = 0.05
+    lora_targets: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+    freeze_vision: bool = True
+    dtype: str = "auto"
+    gradient_checkpointing: bool = False
+    micro_batch: int = 0
+    max_pixels: int = 1_048_576
+    min_pixels: int = 0
+    coord_space: str = "auto"
+    think: bool = True
+    location_tokens: bool = False
+
+    def __post_init__(self) -> None:
+        for name, choices in (
+            ("dtype", ("auto", "float32", "bfloat16")),
+            ("coord_space", ("auto", "permille", "absolute")),
+        ):
+            if getattr(self, name) not in choices:
+                raise ValueError(f"'{name}' must be one of {', '.join(choices)}, not '{getattr(self, name)}'")
 
 
 @dataclass(frozen=True)

@@ -28,33 +28,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from transformers import set_seed
 from transformers.trainer_utils import get_last_checkpoint
-from trl import SFTConfig, SFTTrainer
+from trl import SFTConfig
 
 from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.evaluation.dataset import Record, read_dataset
-from shotcrop_train.checkpoints import (
-    NANO,
-    TEXT,
-    Base,
-    complete_head,
-    freeze_vision,
-    load_base,
-    peft_config,
-    teach,
-)
-from shotcrop_train.data.contract import GrammarContract
-from shotcrop_train.data.mixture import Mixture, NanoCollator, TextCollator
+from shotcrop_train.base import Base
+from shotcrop_train.checkpoints import load_base
+from shotcrop_train.data.mixture import Mixture
 from shotcrop_train.data.samples import Sample, empty_samples, expert_samples, held_back, proposal_samples, split
-from shotcrop_train.nano import NanoConfig, NanoForConditionalGeneration, NanoImageProcessor, NanoProcessor
-from shotcrop_train.nano.configuration import default_text_config
-from shotcrop_train.nano.network import vocabulary_of
-from shotcrop_train.nano.processing import train_tokenizer
-from shotcrop_train.nano.trainer import GroundedTrainer
+from shotcrop_train.nano_base import new_nano
 from shotcrop_train.recipe import DataRecipe, SftRecipe
 from shotcrop_train.runs import provenance
 from shotcrop_train.runs.curves import draw_curves
@@ -66,9 +52,6 @@ from shotcrop_train.torch_composer import TorchComposer
 CURVES = "curves.png"
 EXPERT_CAPTION_REPEATS = 4
 """How often an expert caption counts when the vocabulary is learned; whole-photo captions are far more numerous [O]."""
-
-WATCH_BATCH = {NANO: 32, TEXT: 8}
-"""Photos that are composed at once to watch training [O]."""
 
 
 @dataclass(frozen=True)
@@ -108,60 +91,6 @@ def _records(data: Path, names: tuple[str, ...]) -> list[Record]:
     return [record for name in names for record in read_dataset(data / name)]
 
 
-def new_model(captions: list[str], vocabulary: int) -> tuple[NanoForConditionalGeneration, NanoProcessor]:
-    """Return a fresh compact model with ImageNet's tower, and the processor whose vocabulary the captions give."""
-    tokenizer = train_tokenizer(captions, vocabulary)
-    places = vocabulary_of(tokenizer)
-    config = NanoConfig(
-        text_config=default_text_config(len(places)),
-        image_token_id=tokenizer.convert_tokens_to_ids("<image>"),
-    )
-    model = NanoForConditionalGeneration(config)
-    model.model.tower.load_imagenet()
-    model.initialise_locations(places.locations)
-    return model, NanoProcessor(NanoImageProcessor(config.image_size), tokenizer)
-
-
-class WeightedTrainer(SFTTrainer):  # type: ignore[misc]
-    """trl's SFT trainer with a weight for each token."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        complete_head(self.model)
-        # Qwen's models say no, and then labels would be averaged over each process's micro-batch alone.
-        self.model_accepts_loss_kwargs = True
-        self.hits, self.tokens = 0.0, 0.0
-
-    def compute_loss(
-        self,
-        model: torch.nn.Module,
-        inputs: dict[str, torch.Tensor],
-        return_outputs: bool = False,
-        num_items_in_batch: torch.Tensor | None = None,
-    ) -> Any:
-        """Return the weighted negative log-likelihood, divided by the number of labels in the batch of all processes.
-
-        As trl does, the head is applied to the labelled tokens alone; `num_items_in_batch` counts those of every
-        process and every micro-batch, and the processes' gradients are averaged.
-        """
-        weights = inputs.pop("token_weights")[:, 1:]
-        output = model(**inputs, use_cache=False, fused_lm_head=True)
-        count = output.label_mask.sum() if num_items_in_batch is None else num_items_in_batch
-        loss = -(output.log_probs * weights).sum() / torch.as_tensor(count).clamp(min=1)
-        if num_items_in_batch is not None and self.args.average_tokens_across_devices:
-            loss = loss * self.accelerator.num_processes
-        self.hits += float(output.is_top1.sum())
-        self.tokens += float(output.label_mask.sum())
-        return (loss, output) if return_outputs else loss
-
-    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
-        """Add the share of labels that were this process's likeliest tokens since the last log."""
-        if "loss" in logs and self.tokens:
-            logs["token_accuracy"] = self.hits / self.tokens
-            self.hits, self.tokens = 0.0, 0.0
-        super().log(logs, *args, **kwargs)
-
-
 def train(
     recipe: SftRecipe, data: Path, output: Path, start: str | Path | None = None, *, offline: bool = False
 ) -> Path:
@@ -190,9 +119,10 @@ def load_start(
 ) -> Base:
     """Load the base that a supervised run starts from, taught the recipe's contract; see `train`."""
     if start is not None:
-        return teach(load_base(start, recipe.model, offline=offline, trained=True), recipe.model)
-    model, processor = new_model(training.captions, recipe.vocabulary)
-    return teach(Base(model, processor, GrammarContract(), NANO), recipe.model)
+        base = load_base(start, recipe.model, offline=offline, trained=True)
+    else:
+        base = new_nano(training.captions, recipe.vocabulary)
+    return base.configured(recipe.model)
 
 
 def fit(base: Base, training: TrainingSet, recipe: SftRecipe, output: Path) -> Path:
@@ -211,22 +141,44 @@ def fit(base: Base, training: TrainingSet, recipe: SftRecipe, output: Path) -> P
     Raises:
         ShotcropError: The recipe does not fit the base.
     """
-    plan, schedule, memory = recipe.optimisation, recipe.schedule, recipe.model
-    nano = base.family == NANO
-    micro = memory.micro_batch or plan.batch_size
-    if nano and (memory.lora_rank or memory.micro_batch or memory.location_tokens or memory.gradient_checkpointing):
-        raise ShotcropError(
-            "the compact model is trained whole and at once",
-            hint="leave all but `think` out of the recipe's [model]",
-        )
+    plan = recipe.optimisation
+    base.check(recipe.model)
+    settings = _settings(recipe, output)
+    mixture = Mixture(
+        training.groups,
+        recipe.data.shares,
+        length=plan.steps * plan.batch_size * settings.world_size,
+        size=base.image_size,
+        augmentation=recipe.augmentation,
+        seed=plan.seed,
+        contract=base.contract,
+        cache=base.image_size is not None,
+        max_side=base.max_side,
+    )
+
+    def evaluate(model: torch.nn.Module) -> Mapping[str, float]:
+        return watch(TorchComposer(replace(base, model=model), base.validation_batch), training.held_back)
+
+    log = RunLog(output, evaluate if training.held_back else None, recipe.schedule.evaluate_every)
+    common = {"args": settings, "train_dataset": mixture.dataset(), "callbacks": [log]}
+    trainer = base.sft_trainer(recipe, common)
+    trainer.train(resume_from_checkpoint=get_last_checkpoint(str(output)))
+    final = save_final(trainer, base, recipe.model, output)
+    if trainer.is_world_process_zero():
+        draw_curves(output / LOG, output / CURVES)
+    return final
+
+
+def _settings(recipe: SftRecipe, output: Path) -> SFTConfig:
+    plan, schedule, cuda = recipe.optimisation, recipe.schedule, torch.cuda.is_available()
+    micro = recipe.model.micro_batch or plan.batch_size
     if plan.batch_size % micro:
         raise ShotcropError(
-            f"a batch of {plan.batch_size} photos cannot be parted into micro-batches of {micro}",
-            hint="choose a divisor as micro_batch",
+            f"a batch of {plan.batch_size} photos cannot be split into micro-batches of {micro}",
+            hint="set micro_batch to a divisor of batch_size",
         )
-    cuda = torch.cuda.is_available()
     output.mkdir(parents=True, exist_ok=True)
-    arguments = SFTConfig(
+    return SFTConfig(
         output_dir=str(output),
         max_steps=plan.steps,
         per_device_train_batch_size=micro,
@@ -242,59 +194,9 @@ def fit(base: Base, training: TrainingSet, recipe: SftRecipe, output: Path) -> P
         seed=plan.seed,
         use_cpu=not cuda,
         bf16=cuda,
-        gradient_checkpointing=memory.gradient_checkpointing,
+        gradient_checkpointing=recipe.model.gradient_checkpointing,
         max_length=None,
         remove_unused_columns=False,
         dataloader_num_workers=0,
         report_to=[],
-    )
-
-    mixture = Mixture(
-        training.groups,
-        recipe.data.shares,
-        length=plan.steps * plan.batch_size * arguments.world_size,
-        size=base.image_size,
-        augmentation=recipe.augmentation,
-        seed=plan.seed,
-        contract=base.contract,
-        cache=nano,
-        max_side=base.max_side,
-    )
-
-    def evaluate(model: torch.nn.Module) -> Mapping[str, float]:
-        return watch(TorchComposer(replace(base, model=model), WATCH_BATCH[base.family]), training.held_back)
-
-    log = RunLog(output, evaluate if training.held_back else None, schedule.evaluate_every)
-    common = {"args": arguments, "train_dataset": mixture.dataset(), "callbacks": [log]}
-    trainer = (_nano_trainer if nano else _text_trainer)(base, recipe, common)
-    trainer.train(resume_from_checkpoint=get_last_checkpoint(str(output)))
-    final = save_final(trainer, base, memory, output)
-    if trainer.is_world_process_zero():
-        draw_curves(output / LOG, output / CURVES)
-    return final
-
-
-def _nano_trainer(base: Base, recipe: SftRecipe, common: Mapping[str, Any]) -> SFTTrainer:
-    base.model.model.tower.freeze(recipe.optimisation.freeze_stages)
-    base.model.config.words = recipe.augmentation.caption_dropout == 0.0
-    base.model.to(memory_format=torch.channels_last)
-    return GroundedTrainer(
-        model=base.model,
-        data_collator=NanoCollator(base.processor, recipe.augmentation.location_noise, recipe.optimisation.seed),
-        processing_class=base.processor,
-        loss_weights=recipe.loss,
-        tower_learning_rate=recipe.optimisation.tower_learning_rate,
-        **common,
-    )
-
-
-def _text_trainer(base: Base, recipe: SftRecipe, common: Mapping[str, Any]) -> SFTTrainer:
-    if recipe.model.freeze_vision:
-        freeze_vision(base.model)
-    return WeightedTrainer(
-        model=base.model,
-        data_collator=TextCollator(base.processor),
-        processing_class=base.processor,
-        peft_config=peft_config(base, recipe.model),
-        **common,
     )

@@ -12,9 +12,10 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 from shotcrop_cli.errors import ModelError
 from shotcrop_cli.model.large.answer import CoordSpace
 from shotcrop_cli.model.large.manifest import Family
-from shotcrop_train.checkpoints import ADAPTER, ModelRecipe, load_base
+from shotcrop_train.checkpoints import ADAPTER, load_base
 from shotcrop_train.data.contract import TextContract
 from shotcrop_train.nano.configuration import MODEL_TYPE
+from shotcrop_train.recipe import ModelRecipe
 
 _BICUBIC = 3
 _USUAL = {"do_resize": True, "do_rescale": True, "do_normalize": True, "resample": _BICUBIC, "rescale_factor": 1 / 255}

@@ -39,7 +39,7 @@ from shotcrop_train.checkpoints import load_nano
 from shotcrop_train.nano import NanoForConditionalGeneration, NanoProcessor
 from shotcrop_train.nano.confidence import Curve, calibrate
 from shotcrop_train.nano.lexicon import Lexicon, fit_lexicon
-from shotcrop_train.nano.network import vocabulary_of
+from shotcrop_train.nano.torch_network import vocabulary_of
 
 WEIGHTS = "float16 storage, float32 arithmetic"
 VISION_IN_INT8 = f"vision: int8; decoder: {WEIGHTS}"

@@ -18,7 +18,7 @@ from shotcrop_cli.model.nano.network import OnnxNetwork
 from shotcrop_cli.model.nano.preprocess import pixel_values, squash
 from shotcrop_cli.model.session import Device
 from shotcrop_train.nano import NanoForConditionalGeneration, NanoProcessor
-from shotcrop_train.nano.network import TorchNetwork, decoder_of
+from shotcrop_train.nano.torch_network import TorchNetwork, decoder_of
 
 BATCHES = (1, 4)
 TOLERANCE = 2e-3

@@ -118,7 +118,8 @@ def _exported(model: str | None, device: str) -> Composer:
 
 def _trained(checkpoint: Path, batch_size: int) -> Composer:
     try:
-        from shotcrop_train.checkpoints import ModelRecipe, load_base
+        from shotcrop_train.checkpoints import load_base
+        from shotcrop_train.recipe import ModelRecipe
         from shotcrop_train.torch_composer import TorchComposer
     except ModuleNotFoundError as error:
         raise ShotcropError(

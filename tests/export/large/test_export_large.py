@@ -20,7 +20,8 @@ from shotcrop_cli.model.load import load_composer
 from shotcrop_export.large import export
 from shotcrop_export.large.checkpoint import load_checkpoint
 from shotcrop_export.large.export import LargeOptions, describe, export_large
-from shotcrop_train.checkpoints import ModelRecipe, load_base, peft_config
+from shotcrop_train.checkpoints import load_base
+from shotcrop_train.recipe import ModelRecipe
 from training import save_tiny_model
 from vlm import save_tiny_vlm, tiny_vlm
 
@@ -29,7 +30,7 @@ def test_an_adapter_is_merged_into_its_base(tmp_path: Path) -> None:
     from peft import get_peft_model
 
     base = load_base(save_tiny_vlm(tmp_path / "base", "qwen3-vl"), trained=True)
-    lora = peft_config(base, ModelRecipe(lora_rank=4, lora_dropout=0.0))
+    lora = base.lora(ModelRecipe(lora_rank=4, lora_dropout=0.0))
     assert lora is not None
     lora.init_lora_weights = False  # so that it changes something
     model = get_peft_model(base.model, lora).eval()

@@ -28,7 +28,7 @@ from shotcrop_export.nano import verify as verification
 from shotcrop_export.nano.export import export_nano, round_to_half
 from shotcrop_train.checkpoints import load_nano
 from shotcrop_train.nano.confidence import Curve
-from shotcrop_train.nano.network import TorchNetwork, decoder_of
+from shotcrop_train.nano.torch_network import TorchNetwork, decoder_of
 from training import save_tiny_model, tiny_model
 
 
@@ -193,7 +193,7 @@ def test_export_names_no_path_of_the_building_machine(exported: Path) -> None:
 def test_a_model_that_answers_otherwise_is_not_exported(
     tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from shotcrop_train.nano.network import TorchNetwork
+    from shotcrop_train.nano.torch_network import TorchNetwork
 
     honest = TorchNetwork.step
     monkeypatch.setattr(TorchNetwork, "step", lambda self, tokens: honest(self, tokens)[:, ::-1].copy())

@@ -18,7 +18,7 @@ from shotcrop_train.nano import NanoConfig, NanoForConditionalGeneration
 from shotcrop_train.nano.configuration import default_text_config
 from shotcrop_train.nano.loss import LossWeights, bag_loss, generalised_iou, grounding_boxes, nano_loss, spot_loss
 from shotcrop_train.nano.neck import cell_centres, expected_boxes, likeliest_boxes
-from shotcrop_train.nano.network import TorchNetwork, decoder_of, vocabulary_of
+from shotcrop_train.nano.torch_network import TorchNetwork, decoder_of, vocabulary_of
 from shotcrop_train.nano.tower import BATCH_NORM_EPS, LITE2_STAGES, Lite2Tower, fold_batch_norms
 from training import CAPTIONS, save_tiny_model, tiny_model
 

@@ -11,9 +11,9 @@ from shotcrop_cli.errors import AnswerError, ShotcropError
 from shotcrop_cli.evaluation.dataset import read_dataset
 from shotcrop_cli.geometry import iou
 from shotcrop_cli.shots import SHOT_TYPES, Box, Shot, ShotType
-from shotcrop_train.checkpoints import ModelRecipe
 from shotcrop_train.pseudo.labeller import open_photo
 from shotcrop_train.pseudo.proposers import Cinematographer, Model, load_proposers, merge
+from shotcrop_train.recipe import ModelRecipe
 from shotcrop_train.scorers import Photo
 from training import save_tiny_model, write_dataset
 

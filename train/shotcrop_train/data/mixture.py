@@ -20,8 +20,8 @@ from shotcrop_cli.model.nano import grammar
 from shotcrop_train.data.augmentation import Augmentation, augment
 from shotcrop_train.data.contract import Contract
 from shotcrop_train.data.samples import Sample, load_photo, load_pixels
-from shotcrop_train.nano.network import vocabulary_of
 from shotcrop_train.nano.processing import NanoProcessor
+from shotcrop_train.nano.torch_network import vocabulary_of
 
 IGNORED = -100
 """The label that carries no loss: torch's own `ignore_index`."""

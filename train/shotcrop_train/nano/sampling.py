@@ -29,8 +29,8 @@ from shotcrop_cli.model.nano.grammar import (
     Vocabulary,
 )
 from shotcrop_train.nano.modelling import NanoForConditionalGeneration
-from shotcrop_train.nano.network import vocabulary_of
 from shotcrop_train.nano.processing import NanoProcessor
+from shotcrop_train.nano.torch_network import vocabulary_of
 
 
 class GrammarMask(LogitsProcessor):  # type: ignore[misc]

@@ -8,7 +8,7 @@ import torch
 from trl import SFTTrainer
 
 from shotcrop_train.nano.loss import LossWeights, nano_loss
-from shotcrop_train.nano.network import vocabulary_of
+from shotcrop_train.nano.torch_network import vocabulary_of
 
 
 class GroundedTrainer(SFTTrainer):  # type: ignore[misc]

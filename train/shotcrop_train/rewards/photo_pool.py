@@ -15,7 +15,7 @@ from PIL import Image
 from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.evaluation.dataset import Record, read_row
 from shotcrop_cli.model.nano.preprocess import squash
-from shotcrop_train.checkpoints import Base
+from shotcrop_train.base import Base
 from shotcrop_train.data.grounding import guess_aspect
 from shotcrop_train.data.samples import load_photo, load_pixels
 from shotcrop_train.rewards.terms import Evidence

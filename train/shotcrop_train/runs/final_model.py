@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from shotcrop_train.checkpoints import Base, ModelRecipe, load_base, peft_config
+from shotcrop_train.base import Base
+from shotcrop_train.checkpoints import load_base
+from shotcrop_train.recipe import ModelRecipe
 
 FINAL = "final"
 ADAPTER = "adapter"
@@ -25,7 +27,7 @@ def save_final(trainer: Any, base: Base, recipe: ModelRecipe, output: Path) -> P
     Returns:
         The folder of the whole model.
     """
-    lora = peft_config(base, recipe) is not None
+    lora = base.lora(recipe) is not None
     trainer.save_model(str(output / (ADAPTER if lora else FINAL)))
     if trainer.is_world_process_zero():
         whole = load_base(output / ADAPTER, recipe, offline=True, trained=True) if lora else base

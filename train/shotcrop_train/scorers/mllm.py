@@ -15,8 +15,10 @@ from PIL import Image
 
 from shotcrop_cli.errors import ExitCode, ShotcropError
 from shotcrop_cli.shots import Shot, ShotType
-from shotcrop_train.checkpoints import TEXT, Base, ModelRecipe, load_base
+from shotcrop_train.checkpoints import load_base
+from shotcrop_train.recipe import ModelRecipe
 from shotcrop_train.scorers import Judged, ScorerRecipe
+from shotcrop_train.text_base import TextBase
 
 ITEMS = ("shot_type", "integrity", "composition", "story")
 BEST = 10.0
@@ -104,7 +106,7 @@ class MllmScorer:
     name = "mllm"
     calibrated = False
 
-    def __init__(self, base: Base, batch_size: int = 16, max_pixels: int = 1_048_576) -> None:
+    def __init__(self, base: TextBase, batch_size: int = 16, max_pixels: int = 1_048_576) -> None:
         self.model, self.processor = base.model.eval(), base.processor
         self.batch_size, self.max_pixels = batch_size, max_pixels
 
@@ -152,7 +154,7 @@ def load_mllm(settings: ScorerRecipe, *, offline: bool = False) -> MllmScorer:
         ShotcropError: It is absent, or a compact model, which answers no questions.
     """
     base = load_base(settings.mllm, ModelRecipe(max_pixels=settings.max_pixels), offline=offline)
-    if base.family != TEXT:
+    if not isinstance(base, TextBase):
         raise ShotcropError(
             f"{settings.mllm} is a compact model and cannot judge",
             hint="name an image-text-to-text model of transformers as `mllm` in the recipe",
