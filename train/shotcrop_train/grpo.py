@@ -124,7 +124,7 @@ class GrpoRecipe:
     schedule: Schedule = field(default_factory=Schedule)
 
 
-class GroupTrainer(GRPOTrainer):  # type: ignore[misc]
+class GroupTrainer(GRPOTrainer):
     """trl's GRPO trainer without the groups that teach nothing.
 
     Args:
@@ -147,9 +147,10 @@ class GroupTrainer(GRPOTrainer):  # type: ignore[misc]
     ) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """Return log-probabilities and entropies (N, S) of the policy that sampled, so within the grammar if it was."""
         if self.mask is None:
-            return super()._get_per_token_logps_and_entropies(
+            result: tuple[Tensor, Tensor | None, Tensor | None] = super()._get_per_token_logps_and_entropies(
                 model, input_ids, attention_mask, logits_to_keep, batch_size, pixel_values=pixel_values, **kwargs
             )
+            return result
         chosen, entropies = [], []
         size = batch_size or len(input_ids)
         for first in range(0, len(input_ids), size):

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, is_dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from shotcrop_train.recipe import RECIPES, build, load_recipe, read_toml
 from shotcrop_train.runs import provenance
@@ -91,19 +91,12 @@ class PipelineRecipe:
             raise ValueError("two stages have the same name")
 
 
-class Stage(Protocol):
-    """What runs one kind of stage."""
+Stage = Callable[[StageRecipe, Callable[[str], str], Path, Path], Path]
+"""Runs one kind of stage and returns what it made.
 
-    def __call__(self, stage: StageRecipe, made: Callable[[str], str], data: Path, output: Path) -> Path:
-        """Run it into `output`, go on if it was cut, and return what it made.
-
-        Args:
-            stage: What to do.
-            made: Turns the name of an earlier stage into what that made, and anything else into itself.
-            data: Folder that holds the datasets.
-            output: Run folder.
-        """
-        ...
+It takes the stage, a function that turns the name of an earlier stage into what that stage made and anything else into
+itself, the folder of the datasets, and the run folder. A run that was interrupted continues in its folder.
+"""
 
 
 def load_pipeline(name: str) -> PipelineRecipe:

@@ -160,12 +160,13 @@ def read_toml(name: str, shipped: Path) -> dict[str, Any]:
     """
     path = Path(name) if name.endswith(".toml") else shipped / f"{name}.toml"
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        content: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         names = ", ".join(sorted(one.stem for one in shipped.glob("*.toml")))
         raise ShotcropError(f"no recipe '{name}'", hint=f"give a .toml file or one of: {names}") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ShotcropError(f"recipe {path} cannot be read: {error}", hint="mend the file") from None
+        raise ShotcropError(f"recipe {path} cannot be read: {error}", hint="fix the file") from None
+    return content
 
 
 def build(kind: type[T], content: Mapping[str, Any], where: str) -> T:

@@ -10,7 +10,7 @@ from trl import SFTTrainer
 from shotcrop_train.text_base import add_head_bias
 
 
-class WeightedTrainer(SFTTrainer):  # type: ignore[misc]
+class WeightedTrainer(SFTTrainer):
     """trl's SFT trainer with a weight for each token."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -196,7 +196,7 @@ def import_data_command(coco: Path | None, answers: Path | None, photos: Path, o
 
         if coco is not None:
             made = import_coco(coco, photos, output)
-        else:
+        elif answers is not None:
             made = import_answers(answers, photos, output, CoordSpace(coord_space))
     result(str(made))
 

@@ -175,7 +175,8 @@ class NanoCollator:
         bag = np.zeros(self.vocabulary.text_tokens, dtype=np.float32)
         for ids in self.processor.tokenizer(list(captions))["input_ids"] if captions else ():
             bag[[index for index in set(ids) if index < len(bag)]] += 1.0
-        return bag / max(bag.sum(), 1.0)
+        bag /= max(bag.sum(), 1.0)
+        return bag
 
     def _weights(self, answer: np.ndarray, spans: Sequence[tuple[int, int, float]]) -> np.ndarray:
         """Weigh the location tokens behind each shot's marker by the shot's weight, a shot of weight 0 wholly."""

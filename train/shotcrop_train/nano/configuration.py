@@ -10,7 +10,7 @@ from transformers.configuration_utils import PretrainedConfig
 MODEL_TYPE = "shotcrop_nano"
 
 
-class NanoConfig(PretrainedConfig):  # type: ignore[misc]
+class NanoConfig(PretrainedConfig):
     """Sizes of the compact model.
 
     Args:
@@ -47,7 +47,7 @@ class NanoConfig(PretrainedConfig):  # type: ignore[misc]
     ) -> None:
         if isinstance(text_config, dict):
             text_config = LlamaConfig(**{key: value for key, value in text_config.items() if key != "model_type"})
-        self.text_config = text_config if text_config is not None else default_text_config(4096)
+        self.text_config: LlamaConfig = text_config if text_config is not None else default_text_config(4096)
         self.image_size = image_size
         self.neck_width = neck_width
         self.neck_blocks = neck_blocks

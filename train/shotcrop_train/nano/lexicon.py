@@ -86,7 +86,8 @@ class Lexicon:
 
     def logits(self, features: Floats) -> Floats:
         """Return how sure each concept is (N, words) for pooled features (N, features)."""
-        return features @ self.weight.T + self.bias
+        logits: Floats = features @ self.weight.T + self.bias
+        return logits
 
 
 def fit_lexicon(model: NanoForConditionalGeneration, records: Sequence[Record]) -> Lexicon:
@@ -207,7 +208,8 @@ def _regress(x: Floats, target: Floats, weight: Floats) -> Floats:
         return value
 
     optimiser.step(loss)
-    return row.detach().numpy()
+    coefficients: Floats = row.detach().numpy()
+    return coefficients
 
 
 def _with_one(x: Floats) -> Floats:

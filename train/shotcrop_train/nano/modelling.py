@@ -67,7 +67,7 @@ class Teller(nn.Module):
         return told
 
 
-class NanoPreTrainedModel(PreTrainedModel):  # type: ignore[misc]
+class NanoPreTrainedModel(PreTrainedModel):
     """What the compact model's classes tell transformers about themselves."""
 
     config_class = NanoConfig
@@ -158,7 +158,7 @@ class NanoModel(NanoPreTrainedModel):
 
 
 @dataclass
-class GroundedOutput(ModelOutput):  # type: ignore[misc]
+class GroundedOutput(ModelOutput):
     """Last hidden states (N, S, hidden), the spotter's scores and boxes, and what the teller tells (N, hidden)."""
 
     last_hidden_state: Tensor | None = None
@@ -167,7 +167,7 @@ class GroundedOutput(ModelOutput):  # type: ignore[misc]
     told: Tensor | None = None
 
 
-class NanoForConditionalGeneration(NanoPreTrainedModel, GenerationMixin):  # type: ignore[misc]
+class NanoForConditionalGeneration(NanoPreTrainedModel, GenerationMixin):
     """The compact model with its language head."""
 
     _tied_weights_keys = {"lm_head.weight": "model.language_model.embed_tokens.weight"}  # noqa: RUF012

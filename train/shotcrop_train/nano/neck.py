@@ -97,7 +97,7 @@ def cell_centres(side: int, like: Tensor) -> Tensor:
 class Neck(nn.Module):
     """Fuses three strides into one map, finds the lead in it, and makes visual tokens of both."""
 
-    def __init__(self, channels: tuple[int, int, int], config: NanoConfig) -> None:
+    def __init__(self, channels: tuple[int, ...], config: NanoConfig) -> None:
         super().__init__()
         width, hidden = config.neck_width, config.text_config.hidden_size
         fine, middle, coarse = channels

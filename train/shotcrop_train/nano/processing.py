@@ -26,7 +26,7 @@ CHAT_TEMPLATE = (
 """The user's turn is `<image>` and `<aspect>`; the assistant's turn is the answer in the compact model's grammar."""
 
 
-class NanoImageProcessor(BaseImageProcessor):  # type: ignore[misc]
+class NanoImageProcessor(BaseImageProcessor):
     """Squashes photos to the model's square and scales their values."""
 
     model_input_names = ["pixel_values"]  # noqa: RUF012 - transformers reads it from the class
@@ -54,7 +54,7 @@ def flatten(images: Any) -> list[Image.Image]:
     return [] if images is None else [images]
 
 
-class NanoProcessor(ProcessorMixin):  # type: ignore[misc]
+class NanoProcessor(ProcessorMixin):
     """Tokenizer and image processor as one, with the photo's aspect told to the model by a token."""
 
     def __init__(

@@ -33,7 +33,7 @@ from shotcrop_train.nano.processing import NanoProcessor
 from shotcrop_train.nano.torch_network import vocabulary_of
 
 
-class GrammarMask(LogitsProcessor):  # type: ignore[misc]
+class GrammarMask(LogitsProcessor):
     """Leaves each answer only the tokens that may follow what it has so far.
 
     Args:

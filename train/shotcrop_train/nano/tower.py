@@ -94,7 +94,7 @@ class Lite2Tower(nn.Module):
     The input is (N, 3, H, W), RGB scaled to about -1..1 by (x - 127) / 128 with x in 0..255, H and W multiples of 32.
     """
 
-    channels = tuple(LITE2_STAGES[stage].channels for stage in FEATURE_STAGES)
+    channels: tuple[int, ...] = tuple(LITE2_STAGES[stage].channels for stage in FEATURE_STAGES)
 
     def __init__(self) -> None:
         super().__init__()

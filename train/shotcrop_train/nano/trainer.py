@@ -11,8 +11,10 @@ from shotcrop_train.nano.loss import LossWeights, nano_loss
 from shotcrop_train.nano.torch_network import vocabulary_of
 
 
-class GroundedTrainer(SFTTrainer):  # type: ignore[misc]
+class GroundedTrainer(SFTTrainer):
     """trl's SFT trainer with the compact model's loss and a learning rate of its own for the tower."""
+
+    optimizer: torch.optim.Optimizer | None
 
     def __init__(self, *args: Any, loss_weights: LossWeights, tower_learning_rate: float, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -68,7 +70,9 @@ class GroundedTrainer(SFTTrainer):  # type: ignore[misc]
     def create_optimizer(self, *args: Any, **kwargs: Any) -> torch.optim.Optimizer:
         """Build AdamW with three groups: the tower, matrices, and everything that weight decay would only hurt."""
         if self.optimizer is None:
-            tower, matrices, others = [], [], []
+            tower: list[torch.nn.Parameter] = []
+            matrices: list[torch.nn.Parameter] = []
+            others: list[torch.nn.Parameter] = []
             for name, parameter in self.model.named_parameters():
                 if parameter.requires_grad:
                     group = tower if ".tower." in name else matrices if parameter.ndim == 2 else others

@@ -110,7 +110,7 @@ def best_of(scores: Sequence[Scores]) -> int:
 
 def _beats(own: Scores, other: Scores, margin: float) -> bool:
     """Say whether a fully known proposal beats another on every criterion that the other knows."""
-    pairs = [(mine, theirs) for mine, theirs in zip(own, other, strict=True) if theirs is not None]
+    pairs = [(mine, theirs) for mine, theirs in zip(own, other, strict=True) if mine is not None and theirs is not None]
     if margin == 0.0:
         return all(mine > theirs for mine, theirs in pairs)
     higher = not pairs or fmean(mine for mine, _ in pairs) > fmean(theirs for _, theirs in pairs)

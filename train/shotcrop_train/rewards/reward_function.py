@@ -139,7 +139,9 @@ class Examiner:
             judged[index] = (_known(crop), _known(frame)) if evident else (None, None)
         return judged
 
-    def _fits(self, answers: Mapping[int, Composition], cases: Sequence[int]) -> dict[int, tuple[Triple, ...]]:
+    def _fits(
+        self, answers: Mapping[int, Composition], cases: Sequence[int]
+    ) -> dict[int, tuple[tuple[float, ...], ...]]:
         """Judge how well each caption of an answer fits each of its crops."""
         if self.recipe.preset == "paper":
             return {}

@@ -18,7 +18,7 @@ BEST = "best"
 BOARD = "tensorboard"
 
 
-class RunLog(TrainerCallback):  # type: ignore[misc]
+class RunLog(TrainerCallback):
     """Appends every log line to the run's `log.jsonl`, evaluates in between and keeps the best model in `best`.
 
     Where TensorBoard is installed, every number goes there too. Of several processes only the first evaluates and

@@ -32,7 +32,7 @@ class Clip:
     def width(self) -> int:
         """Numbers in an embedding."""
         config = self.model.config
-        return getattr(config, "projection_dim", None) or config.vision_config.hidden_size
+        return int(getattr(config, "projection_dim", None) or config.vision_config.hidden_size)
 
     @torch.inference_mode()
     def embed_images(self, images: Sequence[Image.Image]) -> torch.Tensor:

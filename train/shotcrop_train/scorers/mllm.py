@@ -125,10 +125,12 @@ class MllmScorer:
             [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": question}]}]
             for question in questions
         ]
-        texts = [self.processor.apply_chat_template(chat, tokenize=False, add_generation_prompt=True) for chat in chats]
+        prompts = [
+            self.processor.apply_chat_template(chat, tokenize=False, add_generation_prompt=True) for chat in chats
+        ]
         inputs = self.processor(
             images=[[image] for image in images],
-            text=texts,
+            text=prompts,
             padding=True,
             padding_side="left",
             add_special_tokens=False,
@@ -136,7 +138,8 @@ class MllmScorer:
         ).to(self.model.device, self.model.dtype)
         written = self.model.generate(**inputs, max_new_tokens=ANSWER_TOKENS, do_sample=False)
         fresh = written[:, inputs["input_ids"].shape[1] :]
-        return self.processor.tokenizer.batch_decode(fresh, skip_special_tokens=True)
+        texts: list[str] = self.processor.tokenizer.batch_decode(fresh, skip_special_tokens=True)
+        return texts
 
 
 def _within(image: Image.Image, pixels: int) -> Image.Image:
