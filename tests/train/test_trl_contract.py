@@ -21,7 +21,7 @@ from trl.trainer.utils import FusedCausalLMOutput
 
 from shotcrop_train.grpo import GroupTrainer
 from shotcrop_train.nano.trainer import GroundedTrainer
-from shotcrop_train.sft import WeightedTrainer
+from shotcrop_train.weighted_trainer import WeightedTrainer
 
 if sys.version_info >= (3, 11):
     import tomllib
