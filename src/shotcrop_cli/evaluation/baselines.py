@@ -1,4 +1,4 @@
-"""Triples that look at no pixel: what any model has to beat."""
+"""Triples that ignore the pixels: the baselines that a model has to beat."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ CENTRE_BOXES = (
     Box(0.20, 0.20, 0.80, 0.80),
     Box(0.35, 0.25, 0.65, 0.55),
 )
-"""95 %, 60 % and 30 % of each side around the middle, the close-up raised to where heads are [O]."""
+"""95 %, 60 % and 30 % of each side around the middle, the close-up raised to where heads usually are."""
 
 MEAN_BOXES = (
     Box(0.0241, 0.0283, 0.9826, 0.9731),
     Box(0.2304, 0.1466, 0.7777, 0.7543),
     Box(0.3534, 0.1838, 0.6655, 0.5100),
 )
-"""Mean of each side over the 605 expert triples of the training set [O]."""
+"""Mean of each side over 605 expert triples of our training set."""
 
 
 def mean_boxes(compositions: Sequence[Composition]) -> tuple[Box, ...]:

@@ -1,4 +1,4 @@
-"""The names of all metrics, their values with bootstrap intervals, and how the two come about."""
+"""The names of all metrics, and their means with bootstrap intervals."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from shotcrop_cli.shots import SHOT_TYPES, ShotType
 
 ACCURACY_THRESHOLDS = (0.5, 0.7, 0.75, 0.85)
 NESTED = 0.9
-"""A shot lies in the next wider one when this share of it does [O]."""
+"""A shot is nested in the next wider one when this share of it is inside."""
 DISTINCT = 0.85
-"""No pair of shots may overlap by this IoU or more."""
+"""Two shots with this IoU or more are not distinct."""
 HIT = 0.5
-"""All three shots reach this IoU: a triple hit."""
+"""A triple hit: all three shots reach this IoU."""
 RESAMPLES = 1000
-"""Bootstrap resamples; enough for two digits of a 95 % interval [O]."""
+"""Bootstrap resamples; enough for two digits of a 95 % interval."""
 
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """A named metric and what it says."""
+    """A metric's name and its meaning."""
 
     name: str
     meaning: str
@@ -36,22 +36,22 @@ MEASURES: tuple[Measure, ...] = (
     Measure("gain", "IoU minus the baseline's IoU on the same photo"),
     Measure("complete", "share of photos with three readable shots"),
     Measure("area_order", "share with establishing > medium > close-up in area"),
-    Measure("nesting", f"share where {NESTED:.0%} of each shot lies in the next wider one"),
+    Measure("nesting", f"share where {NESTED:.0%} of each shot is inside the next wider one"),
     Measure("distinct", f"share where no two shots reach IoU {DISTINCT:g}"),
     Measure("triple_hit", f"share where all three shots reach IoU {HIT:g}"),
     Measure("head_scale", "share with face height / crop height in the shot's band"),
     Measure("headroom", "share with the gap above the hair in the shot's band"),
     Measure("eye_line", "share with the eyes at the height of the shot's band"),
     Measure("lead_room", "share with about two thirds of the free width in front of a turned face"),
-    Measure("face_inside", "share of close-ups that hold the lead's whole face"),
-    Measure("joint_cut", "share with an edge through a joint of the lead (lower is better)"),
-    Measure("chin_cut", "share with the lower edge through the lead's face (lower is better)"),
-    Measure("caption_retrieval", "share of captions that fit their own box best of the three (chance .333)"),
-    Measure("no_subject_precision", "share of photos said to be without people that are so"),
-    Measure("no_subject_recall", "share of photos without people that are recognised as such"),
-    Measure("no_subject_false_alarm", "share of photos with people said to be without (lower is better)"),
+    Measure("face_inside", "share of close-ups that hold the main person's whole face"),
+    Measure("joint_cut", "share with an edge through a joint of the main person (lower is better)"),
+    Measure("chin_cut", "share with the lower edge through the main person's face (lower is better)"),
+    Measure("caption_retrieval", "share of captions that fit their own box best of the three (chance: .333)"),
+    Measure("no_subject_precision", "share of photos reported as without people that are"),
+    Measure("no_subject_recall", "share of photos without people that are reported as such"),
+    Measure("no_subject_false_alarm", "share of photos with people reported as without (lower is better)"),
 )
-"""Every metric's name, in the order in which they are printed."""
+"""Every metric, in printing order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +60,11 @@ class Metric:
 
     Args:
         name: One of `MEASURES`.
-        shot: The shot it is of, or None for the mean over the shots and for metrics of the whole set.
+        shot: The shot it concerns, or None for the mean over the shots and for metrics of the whole set.
         value: The mean.
         low: 2.5th percentile of the resampled means.
         high: 97.5th percentile.
-        n: Photos that it was measured on.
+        n: Number of photos it was measured on.
     """
 
     name: str
@@ -82,14 +82,14 @@ class Scores:
     metrics: tuple[Metric, ...]
 
     def get(self, name: str, shot: ShotType | None = None) -> Metric | None:
-        """Return one metric, or None when no photo allowed to measure it."""
+        """Return one metric, or None when it could not be measured on any photo."""
         return next((metric for metric in self.metrics if (metric.name, metric.shot) == (name, shot)), None)
 
     def value(self, name: str, shot: ShotType | None = None) -> float:
         """Return one metric's value.
 
         Raises:
-            KeyError: No photo allowed to measure it, or there is no such metric.
+            KeyError: It could not be measured on any photo, or there is no such metric.
         """
         metric = self.get(name, shot)
         if metric is None:
@@ -98,7 +98,7 @@ class Scores:
 
 
 PhotoValues = Mapping[tuple[str, "ShotType | None"], float]
-"""What one photo contributes to each metric and shot; what it does not allow to measure is absent."""
+"""One photo's value for each metric and shot; a metric that cannot be measured on the photo is absent."""
 
 
 def summarise(photos: Sequence[PhotoValues], *, resamples: int = RESAMPLES, seed: int = 0) -> Scores:
@@ -106,8 +106,8 @@ def summarise(photos: Sequence[PhotoValues], *, resamples: int = RESAMPLES, seed
 
     Args:
         photos: One entry per photo.
-        resamples: How many times the photos are drawn anew.
-        seed: Of the draws, so that equal values give equal intervals.
+        resamples: How many times the photos are drawn with replacement.
+        seed: Seed of the draws, so that equal values give equal intervals.
     """
     draws = np.random.default_rng(seed).integers(len(photos), size=(resamples, len(photos))) if photos else None
     metrics = []

@@ -1,4 +1,4 @@
-"""Whether a score means what it says: shots by score, beside the share of them that are right."""
+"""Compare scores with outcomes: shots binned by score, with the share that is right."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from shotcrop_cli.geometry import iou
 from shotcrop_cli.shots import SHOT_TYPES, Answer, Composition, ShotType
 
 BINS = 5
-"""Parts of equal width that scores are sorted into [O]: some hundred shots fill no more of them."""
+"""Number of bins of equal width: a few hundred shots fill no more of them."""
 
 DOUBT = 0.5
 """Below this score a shot is more likely wrong than right, if the score is a probability."""
@@ -19,12 +19,12 @@ DOUBT = 0.5
 
 @dataclass(frozen=True, slots=True)
 class JudgedShot:
-    """A shot that says how sure it is, beside an expert's.
+    """A scored shot, compared with an expert's.
 
     Args:
         type: Which of the three.
-        score: The model's, 0..1.
-        iou: With the expert's box.
+        score: The model's score, 0..1.
+        iou: IoU with the expert's box.
     """
 
     type: ShotType
@@ -39,12 +39,12 @@ class JudgedShot:
 
 @dataclass(frozen=True, slots=True)
 class Bin:
-    """Shots of like score.
+    """Shots with similar scores.
 
     Args:
-        low: Lowest score that belongs here.
-        high: Lowest score that belongs no more; the last bin holds 1, too.
-        n: How many shots these are.
+        low: Lowest score of the bin.
+        high: Upper limit, exclusive; the last bin includes 1.
+        n: Number of shots.
         score: Their mean score.
         right: The share of them that is right.
         iou: Their mean IoU.
@@ -63,9 +63,9 @@ class Doubtful:
     """The shots with a score below a threshold.
 
     Args:
-        n: How many these are.
-        wrong: How many of them are wrong.
-        all_wrong: How many shots are wrong, whatever their score.
+        n: Number of shots.
+        wrong: Number of them that are wrong.
+        all_wrong: Number of wrong shots at any score.
     """
 
     n: int
@@ -74,7 +74,7 @@ class Doubtful:
 
 
 def judged_shots(pairs: Iterable[tuple[Composition, Answer]]) -> list[JudgedShot]:
-    """Return the shots that can be judged: of triples, where the model gives a score.
+    """Return the shots that can be judged: those of triples for which the model gives a score.
 
     Args:
         pairs: An expert's triple and the model's answer for each photo.
@@ -92,8 +92,8 @@ def by_score(shots: Sequence[JudgedShot], count: int = BINS) -> tuple[Bin, ...]:
     """Sort shots into bins of equal width by their scores; bins without shots are left out.
 
     Args:
-        shots: In any order.
-        count: How many bins there are from 0 to 1.
+        shots: The shots, in any order.
+        count: Number of bins from 0 to 1.
     """
     held: dict[int, list[JudgedShot]] = {}
     for shot in shots:
@@ -112,17 +112,17 @@ def by_score(shots: Sequence[JudgedShot], count: int = BINS) -> tuple[Bin, ...]:
 
 
 def calibration_error(bins: Sequence[Bin]) -> float | None:
-    """Return the expected calibration error: how far score and share lie apart, weighted by shots; None without any."""
+    """Return the expected calibration error: the distance of score and share, weighted by shots; None without shots."""
     total = sum(one.n for one in bins)
     return sum(one.n * abs(one.score - one.right) for one in bins) / total if total else None
 
 
 def doubtful(shots: Sequence[JudgedShot], threshold: float = DOUBT) -> Doubtful:
-    """Count what a least accepted score would send to review.
+    """Count the shots that a minimum score would send to review.
 
     Args:
-        shots: In any order.
-        threshold: The lowest score that is no doubt.
+        shots: The shots, in any order.
+        threshold: The minimum score.
     """
     low = [shot for shot in shots if shot.score < threshold]
     return Doubtful(len(low), sum(not shot.right for shot in low), sum(not shot.right for shot in shots))

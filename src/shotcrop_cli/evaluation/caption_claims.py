@@ -1,6 +1,6 @@
-"""What a caption claims of heads, people and the cut of a body, and whether detections refute it.
+"""Check what captions claim about heads, people and body parts against detections.
 
-Only plain statements count, and only sure detections refute: where the detectors saw nothing they prove nothing.
+The check reads plain statements alone, and only confident detections refute one: a missing detection proves nothing.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from shotcrop_cli.geometry import visible_share
 from shotcrop_cli.shots import Box
 
 PERSON_CONFIDENCE = 0.4
-"""Persons below are ignored [O]: furniture and shadows mostly score less."""
+"""Persons with a lower score are ignored: furniture and shadows mostly score less."""
 
 SHOWN = 0.5
-"""A face counts as shown from this share of it on [O]."""
+"""A crop shows a face if it holds at least this share of it."""
 
 PART_SHOWN = 0.2
-"""A person counts as shown from this share of the body on [O], or when the head is."""
+"""A crop shows a person if it holds at least this share of the body, or the head."""
 
 HEAD_JOINTS = (Joint.NOSE, Joint.LEFT_EYE, Joint.RIGHT_EYE, Joint.LEFT_EAR, Joint.RIGHT_EAR)
 
@@ -46,14 +46,14 @@ _WHOLE = re.compile(r"\bfull[ -](?:length|figure)\b|\bhead to (?:toe|foot)\b|\bw
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What detections say that a box shows; None where they cannot tell.
+    """The content of a box according to detections; None where they do not decide.
 
     Args:
         head: Whether a head can be seen.
-        face: Height of the lead's face as a share of the box's, 0 where the face is not in it.
-        people: How many people can be seen.
-        of: How many the whole photo shows.
-        waist: Whether the lead's waist can be seen; likewise hips, knees and ankles.
+        face: Height of the main person's face as a share of the box's height, 0 if the box does not show it.
+        people: Number of people in the box.
+        of: Number of people in the whole photo.
+        waist: Whether the box shows the main person's waist; the same for hips, knees and ankles.
     """
 
     head: bool | None
@@ -66,19 +66,19 @@ class View:
     ankles: bool | None
 
 
-def look(boxes: Sequence[Box], detections: Detections) -> tuple[View, ...]:
-    """Say what each box of a triple shows.
+def views(boxes: Sequence[Box], detections: Detections) -> tuple[View, ...]:
+    """Return the content of each box of a triple.
 
     Args:
-        boxes: Sibling crops, the close-up last: it tells who leads.
-        detections: Of the photo.
+        boxes: The three crops, the close-up last: it decides who the main person is.
+        detections: Detections in the photo.
     """
     face = main_face(detections, boxes[-1])
-    lead = main_person(detections, face.box if face else boxes[-1])
-    return tuple(_view(box, detections, lead, face) for box in boxes)
+    person = main_person(detections, face.box if face else boxes[-1])
+    return tuple(_view(box, detections, person, face) for box in boxes)
 
 
-def _view(box: Box, detections: Detections, lead: Person | None, face: Face | None) -> View:
+def _view(box: Box, detections: Detections, person: Person | None, face: Face | None) -> View:
     persons = [person for person in detections.persons if person.score >= PERSON_CONFIDENCE]
     faces = [face.box for face in detections.faces if face.score >= FACE_CONFIDENCE]
     shown_faces = sum(visible_share(face, box) >= SHOWN for face in faces)
@@ -88,8 +88,8 @@ def _view(box: Box, detections: Detections, lead: Person | None, face: Face | No
         head is True or visible_share(person.box, box) >= PART_SHOWN
         for head, person in zip(heads, persons, strict=True)
     )
-    hips, knees, ankles = (_shown(lead, pair, box) if lead is not None else None for pair in (HIPS, KNEES, ANKLES))
-    middle = _waist(lead) if lead is not None else None
+    hips, knees, ankles = (_shown(person, pair, box) if person is not None else None for pair in (HIPS, KNEES, ANKLES))
+    middle = _waist(person) if person is not None else None
     waist = _inside(middle, box) if middle is not None else None
     scale = (
         composition_rules.head_scale(box, face) if face is not None and visible_share(face.box, box) >= SHOWN else 0.0
@@ -98,7 +98,7 @@ def _view(box: Box, detections: Detections, lead: Person | None, face: Face | No
 
 
 def refuted(caption: str, view: View) -> bool:
-    """Whether a caption says of a box what its detections refute."""
+    """Whether the detections in a box refute its caption."""
     text = caption.lower()
     wrong = (
         (_HEAD, view.head is False),
@@ -116,7 +116,7 @@ def refuted(caption: str, view: View) -> bool:
 
 
 def _shown(person: Person, joints: Sequence[Joint], box: Box) -> bool | None:
-    """Whether any of some joints lies in a box; None when the detector is sure of none of them."""
+    """Whether a box holds any of the joints; None when the detector is sure of none of them."""
     sure = [point for joint in joints if (point := person.keypoints[joint]).confidence >= JOINT_CONFIDENCE]
     return any(_inside(point, box) for point in sure) if sure else None
 

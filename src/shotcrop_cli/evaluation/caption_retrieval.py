@@ -1,11 +1,11 @@
-"""Caption-to-crop retrieval: does each caption of a triple fit its own box better than its siblings'?
+"""Caption-to-crop retrieval: does each caption of a triple fit its own box better than the other two?
 
-Two judges look at a caption and the three boxes. The first is learned: a bilinear softmax over what a caption's content
-words and a box have to do with each other, fitted on experts' triples. It knows which words experts keep for wide and
-for tight boxes, for boxes with one face or with several; it sees no pixels, so a wrong colour or action escapes it. The
-second are plain claims (`claims`): a caption that speaks of a head, of two people or of a body from the waist up is
-refuted where detections show otherwise, and a refuted caption is never retrieved. Words of form (articles,
-prepositions, pronouns) count for nothing: they tell a style, not a picture.
+Two judges score a caption against the three boxes. The first is learned: a bilinear softmax over the caption's content
+words and the features of a box, fitted on experts' triples. It learns which words experts use for wide and for tight
+boxes, and for boxes with one face or several. It sees no pixels, so it misses a wrong colour or action. The second
+checks plain claims (`caption_claims`). Where detections refute a caption that names a head, two people or a body from
+the waist up, the caption is not retrieved. Function words (articles, prepositions, pronouns) do not count: they show a
+style, not a picture.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shotcrop_cli.evaluation import composition_rules
-from shotcrop_cli.evaluation.caption_claims import View, look, refuted
+from shotcrop_cli.evaluation.caption_claims import View, refuted, views
 from shotcrop_cli.evaluation.dataset import MANY_PEOPLE
 from shotcrop_cli.evaluation.detections import Detections
 from shotcrop_cli.shots import SHOT_TYPES, Box, Composition, ShotType
@@ -28,16 +28,16 @@ from shotcrop_cli.shots import SHOT_TYPES, Box, Composition, ShotType
 Floats = NDArray[np.float64]
 
 LEAST_CAPTIONS = 5
-"""A word in fewer captions of the training set is not learned from [O]: it would be learned by heart."""
+"""Words in fewer captions of the training set are ignored: the fit would memorise them."""
 
 RIDGE = 1e-3
-"""Weight of the squared coefficients beside the mean log-loss [O]: no other did better on held-back photos."""
+"""Weight of the squared coefficients against the mean log-loss: no other value did better on held-out photos."""
 
 STEPS, RATE = 300, 1.0
-"""Steps of gradient descent with Nesterov's momentum, and their length [O]: the loss no longer moves by then."""
+"""Steps of gradient descent with Nesterov's momentum, and their length: the loss is stable by then."""
 
 TIE = 1e-9
-"""Scores this close are equal: captions that tell a matcher nothing fit all three boxes alike."""
+"""Scores this close are equal: a caption without known words fits all three boxes alike."""
 
 _FORM_WORDS = (
     "a an the and or of with at by in on to from as while is are be been has have it its he she they them him her his "
@@ -46,16 +46,16 @@ _FORM_WORDS = (
     "you your our so but not no"
 )
 FORM_WORDS = frozenset(_FORM_WORDS.split())
-"""Words that tell nothing of a picture by themselves [O]."""
+"""Words that by themselves describe no picture."""
 
 
 @dataclass(frozen=True, slots=True)
 class Exhibit:
-    """Three captioned boxes and what detectors found in the photo.
+    """Three captioned boxes and the detections in the photo.
 
     Args:
         triple: Boxes and captions.
-        detections: Of the photo; may be empty.
+        detections: Detections in the photo; may be empty.
     """
 
     triple: Composition
@@ -68,23 +68,23 @@ class Exhibit:
 
     @property
     def features(self) -> Floats:
-        """What words are matched with (3, F): size, heads, people, how far down the body is seen."""
+        """Features of the boxes (3, F): size, heads, people, and how far down the body is visible."""
         return np.array([_features(box, view) for box, view in zip(self.boxes, self.views, strict=True)])
 
     @property
     def views(self) -> tuple[View, ...]:
-        """What detections say that each box shows."""
-        return look(self.boxes, self.detections)
+        """The content of each box according to detections."""
+        return views(self.boxes, self.detections)
 
 
 @dataclass(frozen=True, slots=True)
 class Matcher:
-    """Says how well a caption fits each of three sibling boxes.
+    """Scores how well a caption fits each of the three boxes of a triple.
 
     Args:
-        vocabulary: The content words that it knows.
-        scale: What each feature of a box is divided by (F,).
-        weights: What each word makes of each feature (words, F).
+        vocabulary: The known content words.
+        scale: Divisor of each feature of a box (F,).
+        weights: Weight of each feature for each word (words, F).
     """
 
     vocabulary: tuple[str, ...]
@@ -92,15 +92,15 @@ class Matcher:
     weights: Floats
 
     def fits(self, caption: str, features: Floats) -> Floats:
-        """Score the three boxes (3, F) for a caption; the higher the better, equal where it knows no word."""
+        """Score the three boxes (3, F) for a caption; higher is better, equal for a caption without known words."""
         return (features / self.scale) @ (_bag(caption, self.vocabulary) @ self.weights)
 
     def retrieved(self, exhibit: Exhibit) -> dict[ShotType, float]:
-        """Say of each caption whether its own box fits it best.
+        """Return for each caption whether its own box fits it best.
 
         Returns:
-            For each shot 1 or 0; boxes that fit equally well share the 1. A caption that detections refute in its own
-            box, or that is empty, has 0. Nothing at all for a triple without captions.
+            For each shot 1 or 0; boxes that fit equally well share the 1. An empty caption, or one that detections
+            refute in its own box, has 0. Empty for a triple without captions.
         """
         texts = [shot.caption for shot in exhibit.triple.shots]
         if not any(texts):
@@ -116,10 +116,10 @@ class Matcher:
 
 
 def fit(exhibits: Iterable[Exhibit]) -> Matcher:
-    """Learn from experts' triples which words go with which boxes.
+    """Learn which words go with which boxes from experts' triples.
 
-    The coefficients minimise the mean of -log softmax of the own box among the three siblings, plus `RIDGE` times
-    their squares: a convex problem, so that equal triples always give the same matcher.
+    The coefficients minimise the mean of -log softmax of the own box among the three, plus `RIDGE` times
+    their squares. The problem is convex, so equal triples always give the same matcher.
 
     Raises:
         ValueError: No triple has a caption.
@@ -140,7 +140,7 @@ def fit(exhibits: Iterable[Exhibit]) -> Matcher:
 
 
 def content_words(caption: str) -> list[str]:
-    """Return the words of a caption that tell of a picture, in lower case."""
+    """Return the words of a caption that describe a picture, in lower case."""
     return [word for word in re.findall(r"[a-z]+", caption.lower()) if word not in FORM_WORDS]
 
 
@@ -158,14 +158,14 @@ def _descend(words: Floats, sides: Floats, own: Floats) -> Floats:
 
 
 def _bag(caption: str, vocabulary: Sequence[str]) -> Floats:
-    """Return which words of the vocabulary a caption has (V,), as a vector of length 1."""
+    """Return a unit vector (V,) over the vocabulary that marks the words of a caption."""
     held = set(content_words(caption))
     bag = np.array([float(word in held) for word in vocabulary])
     return bag / max(math.sqrt(bag.sum()), 1.0)
 
 
 def _features(box: Box, view: View) -> list[float]:
-    """Return one box's features; what detections cannot tell is 0, half-way between yes and no."""
+    """Return one box's features; an undecided one is 0, half-way between yes and no."""
     return [
         math.log(box.area),
         math.log(box.area) ** 2,

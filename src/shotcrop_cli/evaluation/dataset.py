@@ -1,4 +1,4 @@
-"""Reader of TSC datasets: a folder of photos with one row per photo in `metadata.jsonl` (an `imagefolder`).
+"""Read TSC datasets: a folder of photos with one row per photo in `metadata.jsonl` (an `imagefolder`).
 
 Boxes and points in the file are 0..1000 relative to the upright photo; in a `Record` they are 0..1.
 No photo is opened and no training library is needed.
@@ -32,7 +32,7 @@ from shotcrop_cli.shots import (
 METADATA = "metadata.jsonl"
 
 MANY_PEOPLE = 4
-"""`Grounding.people` counts up to here: four stands for four or more [O]."""
+"""`Grounding.people` counts up to this: four stands for four or more."""
 
 _T = TypeVar("_T")
 
@@ -46,14 +46,14 @@ class Record:
         source: Name of the collection it comes from.
         width: Width of the upright photo in pixels.
         height: Height of the upright photo in pixels.
-        squashed: The whole frame was squashed to a square, so its true aspect is unknown.
+        squashed: The frame was squashed to a square, so its true aspect is unknown.
         captions: Captions of the whole photo, written by people; often none.
-        detections: What detectors found; empty when none ran.
-        composition: The expert's triple, or None. Its grounding knows people, setting, facing and native
-            scale, but neither the lead's box nor head.
-        no_subject: Nobody is visible; such a row has no composition.
-        accepted: For each shot of the triple, whether it is good enough to learn from. A person's shots are; of
-            pseudo labels some are not.
+        detections: Detections in the photo; empty when no detector ran.
+        composition: The expert's triple, or None. Its grounding holds people, setting, facing and native scale, but
+            neither box of the main person.
+        no_subject: No people are visible; such a row has no composition.
+        accepted: For each shot of the triple, whether it is good enough to learn from. Shots of experts always are,
+            those of pseudo labels not always.
     """
 
     path: Path
@@ -83,7 +83,7 @@ def read_dataset(folder: Path) -> list[Record]:
         One record per row. Empty lines are skipped.
 
     Raises:
-        ShotcropError: The file is missing or unreadable, or a row is malformed; the message names the line.
+        ShotcropError: The file is missing or unreadable, or a row is malformed; the message names its line.
     """
     records = []
     for number, line in read_lines(folder):
@@ -91,13 +91,13 @@ def read_dataset(folder: Path) -> list[Record]:
             records.append(read_row(folder, line))
         except (ValueError, OverflowError, RecursionError) as error:
             raise ShotcropError(
-                f"{folder / METADATA}, line {number}: {error}", hint="mend or delete that line"
+                f"{folder / METADATA}, line {number}: {error}", hint="fix or delete that line"
             ) from error
     return records
 
 
 def read_lines(folder: Path) -> list[tuple[int, str]]:
-    """Read the rows of a dataset as text, each with the number of its line; empty lines are skipped.
+    """Read the rows of a dataset as text, each with its line number; empty lines are skipped.
 
     Raises:
         ShotcropError: The file is missing or unreadable.
@@ -107,7 +107,7 @@ def read_lines(folder: Path) -> list[tuple[int, str]]:
         lines = path.read_text(encoding="utf-8-sig").split("\n")
     except FileNotFoundError:
         raise ShotcropError(
-            f"{folder} is no dataset: it has no {METADATA}",
+            f"{folder} is not a dataset: it has no {METADATA}",
             hint="name the folder that holds the photos and their metadata.jsonl",
         ) from None
     except (OSError, UnicodeDecodeError) as error:
@@ -118,16 +118,16 @@ def read_lines(folder: Path) -> list[tuple[int, str]]:
 
 
 def read_row(folder: Path, line: str) -> Record:
-    """Read one line of `metadata.jsonl`.
+    """Parse one line of `metadata.jsonl`.
 
     Args:
-        folder: The dataset that the photo's name is relative to.
+        folder: The folder that the photo's name is relative to.
         line: One JSON object.
 
     Raises:
         ValueError: The line is malformed.
-        OverflowError: It holds a number beyond measure.
-        RecursionError: It is nested beyond measure.
+        OverflowError: A number is too large.
+        RecursionError: The line is nested too deeply.
     """
     row = _object(json.loads(line), "the row")
     name = _text(row, "file_name")
@@ -194,7 +194,7 @@ def _shot(shot_type: ShotType, shots: Mapping[str, object]) -> Shot:
 
 
 def _detections(row: Mapping[str, object]) -> Detections:
-    """Read detections; a box that lies wholly outside the frame or is empty is dropped with its points."""
+    """Parse detections; a box that is empty or outside the frame is dropped with its points."""
     return Detections(persons=tuple(_each(row, "persons", _person)), faces=tuple(_each(row, "faces", _face)))
 
 

@@ -1,7 +1,7 @@
-"""The nouns of detectors: persons with joints, faces with landmarks.
+"""What detectors return: persons with joints, faces with landmarks.
 
 Boxes are clipped to the upright photo and relative to it (`shots.Box`). Points use the same coordinates
-but may lie outside 0..1: a detector may place a joint where the frame has cut the body.
+but may be outside 0..1: a detector may place a joint beyond the edge of the photo.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from shotcrop_cli.shots import Box
 
 
 class Joint(IntEnum):
-    """The 17 keypoints of COCO in their order [N]. Left and right are the person's own."""
+    """The 17 keypoints of COCO, in COCO's order. Left and right are the person's own."""
 
     NOSE = 0
     LEFT_EYE = 1
@@ -36,7 +36,7 @@ class Joint(IntEnum):
 
 
 class Landmark(IntEnum):
-    """The five points of a face in YuNet's order [N]. Left and right are the person's own."""
+    """The five points of a face in YuNet's order. Left and right are the person's own."""
 
     RIGHT_EYE = 0
     LEFT_EYE = 1
@@ -47,7 +47,7 @@ class Landmark(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A place relative to the photo; may lie outside the frame.
+    """A position relative to the photo; may be outside the frame.
 
     Raises:
         ValueError: A coordinate is not finite.
@@ -63,7 +63,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Keypoint:
-    """A joint of a person, relative to the photo; may lie outside the frame.
+    """A joint of a person, relative to the photo; may be outside the frame.
 
     Raises:
         ValueError: A coordinate or the confidence is not finite.
@@ -124,7 +124,7 @@ class Face:
 
 @dataclass(frozen=True, slots=True)
 class Detections:
-    """All that detectors found in one photo."""
+    """All detections in one photo."""
 
     persons: tuple[Person, ...] = ()
     faces: tuple[Face, ...] = ()

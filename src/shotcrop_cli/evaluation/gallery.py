@@ -1,4 +1,4 @@
-"""The failure gallery: where a model was furthest from the expert, as one HTML page that needs no other file."""
+"""The failure gallery: the photos where a model was furthest from the expert, as one self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from shotcrop_cli.report.sheet import SHOT_COLOURS, in_words
 from shotcrop_cli.shots import SHOT_TYPES, Answer, Box, Composition, NoSubject, ShotType
 
 BOUNDS = (720, 540)
-"""Greatest width and height in pixels of the photos on the page [O]."""
+"""Greatest width and height of the photos on the page, in pixels."""
 
 QUALITY = 80
-"""Of these photos, as JPEG [O]."""
+"""JPEG quality of these photos."""
 
 STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; margin: 0 auto; padding: 2rem; max-width: 74rem; color: #202022 }
@@ -41,11 +41,11 @@ td { padding: .2rem .8rem .2rem 0; vertical-align: top }
 
 @dataclass(frozen=True, slots=True)
 class Exhibit:
-    """A photo that a model got wrong, more or less.
+    """A photo and a model's answer to it.
 
     Args:
-        record: The photo and the expert's triple; without one it shows nobody.
-        answer: The model's.
+        record: The photo and the expert's triple; without a triple it shows no people.
+        answer: The model's answer.
     """
 
     record: Record
@@ -63,7 +63,7 @@ class Exhibit:
 
     @property
     def invents_people(self) -> bool:
-        """Whether the photo shows nobody and the model cut somebody."""
+        """Whether the photo shows no people and the model cropped some."""
         return self.record.no_subject and isinstance(self.answer, Composition)
 
 
@@ -76,7 +76,7 @@ def worst(records: Sequence[Record], answers: Sequence[Answer], count: int) -> l
         count: Greatest number of photos with an expert's triple.
 
     Returns:
-        The photos of nobody in which the model saw somebody, then those furthest from the expert's triple, worst first.
+        The photos without people in which the model found some, then those furthest from the expert's, worst first.
     """
     exhibits = [Exhibit(*pair) for pair in zip(records, answers, strict=True)]
     judged = sorted((one for one in exhibits if one.record.composition is not None), key=lambda one: one.iou)
@@ -87,7 +87,7 @@ def gallery_page(exhibits: Iterable[Exhibit], title: str) -> str:
     """Write the page, with the photos in it.
 
     Args:
-        exhibits: What to show, in this order; their photos are opened one by one.
+        exhibits: The photos in the order of the page; they are opened one by one.
         title: Heading of the page.
     """
     legend = [E.span(in_words(kind), style=f"color: {_colour(kind)}; margin-right: 1rem") for kind in SHOT_TYPES]
@@ -95,7 +95,7 @@ def gallery_page(exhibits: Iterable[Exhibit], title: str) -> str:
         E.head(E.meta(charset="utf-8"), E.title(title), E.style(STYLE)),
         E.body(
             E.h1(title),
-            E.p(*legend, E.span("Dashed lines are the expert's boxes, whole ones the model's.", {"class": "quiet"})),
+            E.p(*legend, E.span("Dashed lines are the expert's boxes, solid lines the model's.", {"class": "quiet"})),
             *map(_figure, exhibits),
         ),
         lang="en",
@@ -119,9 +119,9 @@ def _figure(exhibit: Exhibit) -> Any:
 
 def _verdict(exhibit: Exhibit) -> str:
     if exhibit.invents_people:
-        return "nobody is in it, and the model sees somebody"
+        return "no people are in it, and the model found some"
     if isinstance(exhibit.answer, NoSubject):
-        return "the model sees nobody"
+        return "the model found no people"
     return f"mean IoU {exhibit.iou:.2f}"
 
 

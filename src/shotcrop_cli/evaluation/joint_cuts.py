@@ -1,7 +1,7 @@
-"""Cuts that hurt: edges of a crop through a joint or a chin.
+"""Find edges of a crop that run through a joint or a chin.
 
-Good cuts run mid-chest, waist, mid-thigh and mid-shin; never at neck, elbow, wrist, hip line, knee or ankle.
-Edges on the photo's own border are excepted: the photographer cut there, not we.
+An edge may run through mid-chest, waist, mid-thigh or mid-shin, but not through neck, elbow, wrist, hip line, knee or
+ankle. Edges on the photo's own border do not count: the photographer chose them.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from shotcrop_cli.evaluation.detections import Face, Joint, Person, Point
 from shotcrop_cli.shots import Box
 
 JOINT_CONFIDENCE = 0.3
-"""Joints below are ignored [O]: pose models place joints that they do not see with less."""
+"""Joints with a lower confidence are ignored: pose models give less to joints that they do not see."""
 
 JOINT_MARGIN = 0.04
-"""An edge this close to a joint cuts it, as a share of the person's height [O]."""
+"""An edge this close to a joint cuts it, as a share of the person's height."""
 
 CHIN_MARGIN = 0.05
-"""An edge this far above the face's lower side, as a share of its height, spares the chin [O]."""
+"""An edge at most this far above the lower side of the face spares the chin, as a share of the face's height."""
 
 BORDER = 0.005
-"""An edge this close to the photo's border lies on it [O]: the photographer cut there, not we."""
+"""An edge this close to the photo's border is on it, as a share of the photo's side."""
 
 
 class Edge(str, Enum):
@@ -41,7 +41,7 @@ class Edge(str, Enum):
 
 
 class BodyLine(str, Enum):
-    """Where a crop must never cut a body."""
+    """Lines of the body that an edge must not run through."""
 
     NECK = "neck"
     ELBOW = "elbow"
@@ -76,14 +76,14 @@ def joint_cuts(
 ) -> tuple[JointCut, ...]:
     """Find the joints that a crop cuts: an edge runs within `JOINT_MARGIN` of them.
 
-    Edges on the photo's own border are excepted.
+    Edges on the photo's own border do not count.
 
     Args:
         crop: The shot.
-        person: Usually the lead. The height of its box is the measure, so a body that the photo itself
-            has cut is judged by what is left of it.
+        person: Usually the main person. Distances scale with the height of the box, so a body cut by the photo itself
+            is judged by its visible part.
         photo_aspect: Width / height of the photo; distances are taken in photo heights.
-        min_confidence: Joints below are ignored.
+        min_confidence: Joints with a lower confidence are ignored.
 
     Returns:
         Each pair of body line and edge once, in the order of `BodyLine`.
@@ -99,7 +99,7 @@ def joint_cuts(
 
 
 def _body_points(person: Person, min_confidence: float) -> Iterator[tuple[BodyLine, Point]]:
-    """Yield the places that must not be cut, as far as the detector is sure of them."""
+    """Yield the points that no edge may run through, as far as the detector is sure of them."""
     nose, left, right = (person.keypoints[joint] for joint in (Joint.NOSE, Joint.LEFT_SHOULDER, Joint.RIGHT_SHOULDER))
     if min(nose.confidence, left.confidence, right.confidence) >= min_confidence:
         x, y = (left.x + right.x) / 2, (left.y + right.y) / 2
@@ -112,13 +112,13 @@ def _body_points(person: Person, min_confidence: float) -> Iterator[tuple[BodyLi
 
 
 def _inner_edges(crop: Box) -> list[Edge]:
-    """Return the edges that do not lie on the photo's border."""
+    """Return the edges that are not on the photo's border."""
     gaps = {Edge.LEFT: crop.x0, Edge.TOP: crop.y0, Edge.RIGHT: 1.0 - crop.x1, Edge.BOTTOM: 1.0 - crop.y1}
     return [edge for edge, gap in gaps.items() if gap > BORDER]
 
 
 def _distance(crop: Box, edge: Edge, point: Point, photo_aspect: float) -> float:
-    """Return how far a point lies from an edge in photo heights; infinite when it is not beside the edge."""
+    """Return the distance of a point from an edge in photo heights; infinite when it is not beside the edge."""
     beside = crop.y0 <= point.y <= crop.y1 if edge in (Edge.LEFT, Edge.RIGHT) else crop.x0 <= point.x <= crop.x1
     if not beside:
         return math.inf

@@ -1,9 +1,8 @@
-"""What `shotcrop eval` prints and training watches: localisation, set and craft metrics with intervals.
+"""The metrics of `shotcrop eval` and of validation during training: localisation, set and composition metrics.
 
-A photo without a readable answer has IoU 0, misses every threshold and fails every set metric, so that
-nobody gains by staying silent; BDE and craft are measured on answered photos alone, and `n` tells how many.
-Craft needs the lead's face and body: of the detected ones, those that the expert's close-up shows best, else
-the biggest face of the photo (`craft.lead_face`, `craft.lead_person`).
+A photo without a readable answer has IoU 0, misses every threshold and fails every set metric, so that no model gains
+by staying silent. BDE and the composition metrics are measured on answered photos alone; `n` counts those. The
+composition metrics need the main person's face and body, which `main_person` picks by the expert's close-up.
 """
 
 from __future__ import annotations
@@ -32,10 +31,10 @@ from shotcrop_cli.geometry import ioa, iou, visible_share
 from shotcrop_cli.shots import SHOT_TYPES, Box, Composition, ShotType
 
 FACE_INSIDE = 0.98
-"""A face counts as wholly inside at this share: detectors' boxes tremble by about a hundredth [O]."""
+"""A face counts as wholly inside at this share: detectors' boxes vary by about a hundredth."""
 
 FACE_SHOWN = 0.5
-"""A shot that shows less of the lead's face misses it, and lies in none of its bands [O]."""
+"""A shot that shows less of the main person's face misses it and is in none of its bands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +43,7 @@ class Case:
 
     Args:
         truth: The expert's triple.
-        answer: The model's triple, or None when it gave no readable one.
+        answer: The model's triple, or None without a readable one.
         detections: Of the photo; may be empty.
         aspect: Width / height of the upright photo.
     """
@@ -67,23 +66,23 @@ def evaluate(
 
     Args:
         cases: One per annotated photo.
-        baseline: What to measure the gain over: one triple for all photos, or one answer per case.
-        matcher: Judges captions; None leaves them unmeasured.
+        baseline: The reference of `gain`: one triple for all photos, or one answer per case.
+        matcher: Scores captions; None leaves them unmeasured.
         resamples: Bootstrap resamples of the photos.
-        seed: Of the resampling, so that equal answers give equal intervals.
+        seed: Seed of the resampling, so that equal answers give equal intervals.
 
     Returns:
         Means over the photos with 95 % intervals.
 
     Raises:
-        ValueError: There is not one baseline answer per case.
+        ValueError: The number of baseline answers is not the number of cases.
     """
     rivals = [baseline] * len(cases) if baseline is None or isinstance(baseline, Composition) else list(baseline)
     if len(rivals) != len(cases):
         raise ValueError(f"{len(cases)} cases need as many baseline answers, not {len(rivals)}")
     photos = []
     for case, rival in zip(cases, rivals, strict=True):
-        values = {**_localisation(case), **_set(case.answer), **_craft(case)}
+        values = {**_localisation(case), **_set(case.answer), **_composition(case)}
         if baseline is not None:
             values |= _gain(case, rival)
         if matcher is not None and case.answer is not None:
@@ -95,16 +94,16 @@ def evaluate(
 def no_subject_rates(
     empty: Sequence[bool], peopled: Sequence[bool], *, resamples: int = RESAMPLES, seed: int = 0
 ) -> Scores:
-    """Score how well a model tells photos without people.
+    """Score how well a model recognises photos without people.
 
     Args:
         empty: For each photo without people, whether the model said so.
-        peopled: For each photo with people, whether the model said that there are none.
+        peopled: For each photo with people, whether the model said that it shows none.
         resamples: Bootstrap resamples of the photos.
-        seed: Of the resampling.
+        seed: Seed of the resampling.
 
     Returns:
-        Precision, which depends on how many photos of either kind there are, recall and false alarms.
+        Precision (which depends on the share of photos without people), recall and false alarms.
     """
     rightly_or_not = [1.0] * sum(empty) + [0.0] * sum(peopled)
     precision: list[PhotoValues] = [{("no_subject_precision", None): right} for right in rightly_or_not]
@@ -165,7 +164,7 @@ def _set(answer: Composition | None) -> PhotoValues:
     }
 
 
-def _craft(case: Case) -> PhotoValues:
+def _composition(case: Case) -> PhotoValues:
     if case.answer is None:
         return {}
     close_up = case.truth[ShotType.CLOSE_UP].box
@@ -180,13 +179,13 @@ def _craft(case: Case) -> PhotoValues:
         inside = visible_share(face.box, crops[ShotType.CLOSE_UP]) >= FACE_INSIDE
         values["face_inside", ShotType.CLOSE_UP] = float(inside)
         values |= _per_shot("chin_cut", {kind: float(cuts_chin(crop, face)) for kind, crop in crops.items()})
-        told = case.truth.grounding.facing if case.truth.grounding else None
-        values |= _bands(crops, face, told or composition_rules.gaze(face))
+        annotated = case.truth.grounding.facing if case.truth.grounding else None
+        values |= _bands(crops, face, annotated or composition_rules.gaze(face))
     return values
 
 
 def _bands(crops: Mapping[ShotType, Box], face: Face, facing: str) -> PhotoValues:
-    """Say per shot whether each ratio lies in its full-credit band: never, if the shot misses the face."""
+    """Return for each shot whether each ratio is in its full-credit band; never if the shot misses the face."""
     ratios = {
         "head_scale": (composition_rules.HEAD_SCALE, composition_rules.head_scale),
         "headroom": (composition_rules.HEADROOM, composition_rules.headroom),

@@ -1,4 +1,4 @@
-"""Answers to a dataset's photos, from a model or from sidecars, and their scores."""
+"""Collect a model's answers to a dataset, or read them from sidecars, and score them."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What came out for one dataset.
+    """The result for one dataset.
 
     Args:
         annotated: Photos with an expert's triple.
         empty: Photos without people.
-        skipped: Photos that are neither, and were not looked at.
-        failures: Photos, of both kinds, that got no readable answer.
+        skipped: Photos that are neither, which were not scored.
+        failures: Photos of both kinds without a readable answer.
         scores: All metrics.
     """
 
@@ -44,7 +44,7 @@ class Evaluation:
 
 
 def is_judged(record: Record) -> bool:
-    """Whether a row can be scored: it has a triple, or is known to show nobody."""
+    """Whether a row can be scored: it has a triple, or is known to show no people."""
     return record.composition is not None or record.no_subject
 
 
@@ -60,10 +60,10 @@ def score(
 
     Args:
         records: Rows for which `is_judged` holds.
-        answers: In the same order.
-        baseline: What to measure the gain over, if anything.
-        matcher: Judges the captions, see `caption_matcher`; None leaves them unmeasured.
-        skipped: Rows left out beforehand, to be reported.
+        answers: One per record, in the same order.
+        baseline: The reference of `gain`, if any.
+        matcher: Scores the captions, see `caption_matcher`; None leaves them unmeasured.
+        skipped: Number of rows left out before, for the report.
     """
     pairs = list(zip(records, answers, strict=True))
     cases = [
@@ -92,7 +92,7 @@ def caption_matcher(records: Sequence[Record]) -> Matcher:
     """Learn from a training set's captioned triples which words go with which boxes.
 
     Raises:
-        ShotcropError: It has none.
+        ShotcropError: The training set has no captioned triple.
     """
     triples = [Exhibit(one.composition, one.detections) for one in records if one.composition is not None]
     try:
@@ -106,7 +106,7 @@ def caption_matcher(records: Sequence[Record]) -> Matcher:
 def model_answers(
     records: Sequence[Record], composer: Composer, batch_size: int, on_batch: Callable[[int], object]
 ) -> list[Answer]:
-    """Let a model answer photos, seen as `shotcrop crop` would show them.
+    """Let a model answer photos, prepared as `shotcrop crop` prepares them.
 
     Args:
         records: The photos.
@@ -115,7 +115,7 @@ def model_answers(
         on_batch: Called with the number of photos just done.
 
     Returns:
-        One answer per record; a photo that cannot be read is an `AnswerError`.
+        One answer per record; a photo that cannot be read gives an `AnswerError`.
     """
     answers: list[Answer] = []
     for start in range(0, len(records), batch_size):
@@ -152,7 +152,7 @@ def sidecar_answers(records: Sequence[Record], dataset: Path, predictions: Path)
         predictions: The output folder.
 
     Returns:
-        One answer per record; a missing or unreadable sidecar is an `AnswerError`.
+        One answer per record; a missing or unreadable sidecar gives an `AnswerError`.
 
     Raises:
         ShotcropError: There is no sidecar for any of the photos.

@@ -16,7 +16,7 @@ def score_table(evaluation: Evaluation, title: str) -> Table:
 
     Args:
         evaluation: What to show.
-        title: Says whose answers these are.
+        title: Title of the table, which names the model or baseline.
     """
     table = Table(title=title, title_justify="left", caption=_caption(evaluation), caption_justify="left")
     table.add_column("metric", no_wrap=True)
@@ -25,7 +25,7 @@ def score_table(evaluation: Evaluation, title: str) -> Table:
     for measure in MEASURES:
         shots = [evaluation.scores.get(measure.name, kind) for kind in SHOT_TYPES]
         mean = evaluation.scores.get(measure.name)
-        # Where one shot alone is measured, the interval is that shot's.
+        # A metric of one shot alone has that shot's interval.
         whole = mean or next((metric for metric in shots if metric), None)
         if whole is None:
             continue
@@ -40,8 +40,8 @@ def score_json(evaluation: Evaluation, *, dataset: str, answers: str, baseline: 
     Args:
         evaluation: What to write.
         dataset: The folder.
-        answers: Whose answers these are.
-        baseline: What `gain` is measured over, or None.
+        answers: The model or baseline that answered.
+        baseline: The reference of `gain`, or None.
     """
     return json.dumps(
         {

@@ -1,33 +1,13 @@
 import pytest
 
-from shotcrop_cli.evaluation.caption_claims import View, look, refuted
-from shotcrop_cli.evaluation.detections import Detections, Face, Joint, Keypoint, Person, Point
+from shotcrop_cli.evaluation.caption_claims import View, refuted, views
+from shotcrop_cli.evaluation.detections import Detections
 from shotcrop_cli.shots import FULL_FRAME, Box
-
-HEIGHTS = {
-    **dict.fromkeys((Joint.NOSE, Joint.LEFT_EYE, Joint.RIGHT_EYE, Joint.LEFT_EAR, Joint.RIGHT_EAR), 0.15),
-    **dict.fromkeys((Joint.LEFT_SHOULDER, Joint.RIGHT_SHOULDER), 0.25),
-    **dict.fromkeys((Joint.LEFT_HIP, Joint.RIGHT_HIP), 0.5),
-    **dict.fromkeys((Joint.LEFT_KNEE, Joint.RIGHT_KNEE), 0.7),
-    **dict.fromkeys((Joint.LEFT_ANKLE, Joint.RIGHT_ANKLE), 0.88),
-}
+from two_people import BOTH, FEET, TO_THE_CHEST, TO_THE_THIGHS, upright
 
 
-def upright(x: float, confidence: float = 0.9) -> Person:
-    points = tuple(Keypoint(x, HEIGHTS.get(joint, 0.4), confidence) for joint in Joint)
-    return Person(Box(x - 0.1, 0.1, x + 0.1, 0.9), 0.9, points)
-
-
-def face(x: float) -> Face:
-    return Face(Box(x - 0.03, 0.12, x + 0.03, 0.2), 0.9, (Point(x, 0.15),) * 5)
-
-
-BOTH = Detections((upright(0.3), upright(0.7)), (face(0.3), face(0.7)))
-TO_THE_THIGHS, TO_THE_CHEST, FEET = Box(0.15, 0.05, 0.45, 0.6), Box(0.2, 0.05, 0.4, 0.3), Box(0.2, 0.75, 0.4, 1.0)
-
-
-def test_a_view_tells_how_much_of_the_lead_and_how_many_people_a_box_shows() -> None:
-    whole, thighs, chest = look((FULL_FRAME, TO_THE_THIGHS, TO_THE_CHEST), BOTH)
+def test_a_view_holds_how_much_of_the_main_person_and_how_many_people_a_box_shows() -> None:
+    whole, thighs, chest = views((FULL_FRAME, TO_THE_THIGHS, TO_THE_CHEST), BOTH)
     assert (whole.people, thighs.people, chest.people) == (2, 1, 1)
     assert (whole.waist, whole.hips, whole.knees, whole.ankles) == (True, True, True, True)
     assert (thighs.waist, thighs.hips, thighs.knees, thighs.ankles) == (True, True, False, False)
@@ -38,15 +18,15 @@ def test_a_view_tells_how_much_of_the_lead_and_how_many_people_a_box_shows() -> 
 
 def test_a_head_is_shown_from_behind_too_but_not_by_feet() -> None:
     backs = Detections((upright(0.3),))
-    *_, chest = look((FULL_FRAME, FULL_FRAME, TO_THE_CHEST), backs)
-    *_, feet = look((FULL_FRAME, FULL_FRAME, FEET), backs)
+    *_, chest = views((FULL_FRAME, FULL_FRAME, TO_THE_CHEST), backs)
+    *_, feet = views((FULL_FRAME, FULL_FRAME, FEET), backs)
     assert chest.head is True and chest.face == 0.0
     assert feet.head is False
 
 
 @pytest.mark.parametrize("detections", [Detections(), Detections((upright(0.3, confidence=0.1),))])
 def test_what_no_detector_saw_refutes_nothing(detections: Detections) -> None:
-    *_, view = look((FULL_FRAME, FULL_FRAME, FEET), detections)
+    *_, view = views((FULL_FRAME, FULL_FRAME, FEET), detections)
     assert view.head is None and view.hips is None
     for caption in ("Head and shoulders", "The person from the waist up", "Two people", "A man, full length"):
         assert not refuted(caption, view)
@@ -67,9 +47,9 @@ def test_what_no_detector_saw_refutes_nothing(detections: Detections) -> None:
     ],
 )
 def test_a_claim_is_refuted_where_detections_show_otherwise(caption: str, true: Box, false: Box) -> None:
-    views = look((false, true, TO_THE_CHEST), BOTH)
-    assert refuted(caption, views[0])
-    assert not refuted(caption, views[1])
+    wrong, right, _ = views((false, true, TO_THE_CHEST), BOTH)
+    assert refuted(caption, wrong)
+    assert not refuted(caption, right)
 
 
 @pytest.mark.parametrize(
@@ -81,4 +61,4 @@ def test_words_that_claim_nothing_are_never_refuted(caption: str) -> None:
 
 
 def test_more_people_than_detectors_saw_anywhere_are_not_refuted() -> None:
-    assert not refuted("Three women chat", look((FULL_FRAME,) * 3, BOTH)[0])
+    assert not refuted("Three women chat", views((FULL_FRAME,) * 3, BOTH)[0])

@@ -2,7 +2,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from test_caption_claims import BOTH, TO_THE_CHEST, TO_THE_THIGHS
 
 from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.evaluation.caption_retrieval import Exhibit, Matcher, content_words, fit
@@ -10,6 +9,7 @@ from shotcrop_cli.evaluation.detections import Detections
 from shotcrop_cli.evaluation.metrics import Case, evaluate
 from shotcrop_cli.evaluation.scoring import caption_matcher
 from shotcrop_cli.shots import FULL_FRAME, SHOT_TYPES, Box, Composition, Shot, ShotType
+from two_people import BOTH, TO_THE_CHEST, TO_THE_THIGHS
 
 PLACES, DEEDS, LOOKS = ("beach", "street", "garden"), ("shirt", "guitar", "ball"), ("smile", "eyes", "hair")
 

@@ -79,9 +79,9 @@ def test_a_photo_that_is_gone_and_a_failed_answer_are_told(tmp_path: Path) -> No
 
 
 def test_who_sees_whom_is_told(tmp_path: Path) -> None:
-    assert "the model sees nobody" in page_of(shown(tmp_path, NoSubject())).text_content()
+    assert "the model found no people" in page_of(shown(tmp_path, NoSubject())).text_content()
     invented = page_of(shown(tmp_path, TRUTH, None)).text_content()
-    assert "the model sees somebody" in invented
+    assert "the model found some" in invented
     assert "IoU" not in invented
 
 
