@@ -138,7 +138,7 @@ def test_photos_without_an_answer_are_told(
 
 
 def test_a_folder_that_is_no_such_data_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(SystemExit, match="is no dataset"):
+    with pytest.raises(SystemExit, match="is not a dataset"):
         run(monkeypatch, tmp_path)
     write_dataset(tmp_path / "train", ["sea.jpg"])
     with pytest.raises(SystemExit, match="has no annotated photo"):

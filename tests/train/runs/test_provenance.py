@@ -119,5 +119,5 @@ def test_a_damaged_record_is_named(tmp_path: Path, dataset: Path) -> None:
 
 
 def test_a_missing_dataset_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ShotcropError, match="is no dataset"):
+    with pytest.raises(ShotcropError, match="is not a dataset"):
         _record(tmp_path / "run", tmp_path / "nowhere")
