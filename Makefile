@@ -4,15 +4,18 @@
 PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3.10 python3; do \
 	$$name -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 14))' 2>/dev/null && echo $$name && break; done)
 
-# .venv holds the tool with the CPU runtime, .venv-test everything a developer needs.
+# .venv holds the tool with the CPU runtime, .venv-cli adds what its tests need, .venv-test also torch and the rest.
 VENV ?= .venv
+VENV_CLI ?= .venv-cli
 VENV_TEST ?= .venv-test
 RUN = $(VENV)/bin
 DEV = $(VENV_TEST)/bin
 
-# What pip is told about torch, before all else, so that no other requirement chooses its version. A box
-# without a GPU saves some gigabytes with a CPU build: `make test TORCH=/path/to/torch-cpu.whl`, or pip's
-# options for the index that has one.
+# One process per core. Torch's threads would only get in each other's way, so each process uses one.
+PYTEST = OMP_NUM_THREADS=1 python -m pytest --numprocesses auto --dist worksteal
+
+# The torch that pip installs first, so that no other requirement chooses its version. On a machine without a GPU, a
+# CPU build saves gigabytes: `make test TORCH=/path/to/torch-cpu.whl`, or pip's options for an index that has one.
 TORCH ?= torch==2.13.0
 
 PYTHON_CODE = src train export tests docs $(wildcard benchmarks)
@@ -21,54 +24,57 @@ BENCHMARKS = compose_latency start_up decode_limit crop_throughput peers up_to_d
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help install demo sheet docs test lint type format bench reliability bench-quality train-nano clean jpegtran
+.PHONY: help install demo sheet docs test test-cli lint type format bench reliability bench-quality train-nano clean jpegtran
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-install: $(VENV)/ready ## Install the tool with the CPU runtime into .venv
+install: $(VENV)/ready ## Install shotcrop with the CPU runtime into .venv
 
 demo: $(VENV)/ready ## Crop the example photos into ./shots
 	$(RUN)/shotcrop crop examples/photos -o shots
-	@echo "Three crops and one .json beside them for each photo of examples/photos: look into $(CURDIR)/shots"
+	@echo "Each photo of examples/photos has three crops and a .json file in $(CURDIR)/shots"
 
 sheet: demo ## Redraw docs/contact-sheet.jpg from the example photos
 	$(RUN)/shotcrop sheet shots -o docs/contact-sheet.jpg
 
-docs: $(VENV_TEST)/ready-to-test ## Write docs/cli.md anew from the command line
+docs: $(VENV_TEST)/ready-to-test ## Write docs/cli.md from the --help texts
 	$(DEV)/python docs/cli.py > docs/cli.md.new
 	mv docs/cli.md.new docs/cli.md
 
-test: jpegtran lint type ## Run the linter, the type checker and the tests
-	OMP_NUM_THREADS=1 $(DEV)/python -m pytest  # torch's threads stall one another on a busy machine
+test: jpegtran lint type ## Run the linter, the type checker and all tests
+	$(subst python,$(DEV)/python,$(PYTEST))
 
-lint: $(VENV_TEST)/ready-to-test ## Check style and layout of the code
+test-cli: jpegtran $(VENV_CLI)/ready ## Run the tests of the command line, without torch
+	$(subst python,$(VENV_CLI)/bin/python,$(PYTEST)) tests/cli
+
+lint: $(VENV_TEST)/ready-to-test ## Check the style of the code
 	$(DEV)/ruff check $(PYTHON_CODE)
 	$(DEV)/ruff format --check $(PYTHON_CODE)
 
 type: $(VENV_TEST)/ready-to-test ## Check the types
 	$(DEV)/mypy
 
-format: $(VENV_TEST)/ready-to-test ## Lay the code out and repair what the linter can
+format: $(VENV_TEST)/ready-to-test ## Format the code and apply the linter's fixes
 	$(DEV)/ruff check --fix $(PYTHON_CODE)
 	$(DEV)/ruff format $(PYTHON_CODE)
 
-bench: $(VENV_TEST)/ready-to-bench ## Time it beside its limits, other codecs and other croppers, some 10 minutes
+bench: $(VENV_TEST)/ready-to-bench ## Measure speed against limits and peers (10 minutes)
 	@for name in $(BENCHMARKS); do echo "$$name"; $(DEV)/python -m benchmarks.speed.$$name || exit 1; done
 
-reliability: $(VENV_TEST)/ready-to-test ## Kill, starve and feed it as docs/reliability.md says, some 20 minutes
+reliability: $(VENV_TEST)/ready-to-test ## Run the reliability tests of docs/reliability.md (20 minutes)
 	PYTHONPATH=tests $(DEV)/python -m benchmarks.reliability.reliability --markdown docs/reliability.md
 
-bench-quality: $(VENV_TEST)/ready-to-test ## Score the default model beside baselines: DATA=path, other MODEL=, OUT=runs/quality
+bench-quality: $(VENV_TEST)/ready-to-test ## Score a model and baselines: DATA=path [MODEL=path] [OUT=path]
 	$(call need,DATA)
 	$(DEV)/python -m benchmarks.quality.quality "$(DATA)" $(if $(MODEL),--model "$(MODEL)") $(if $(OUT),--out "$(OUT)")
 
-train-nano: $(VENV_TEST)/ready-to-test ## Train and export the default model into runs/nano, going on where it was cut: DATA=path
+train-nano: $(VENV_TEST)/ready-to-test ## Train and export the default model into runs/nano; resumes: DATA=path
 	$(call need,DATA)
 	$(DEV)/shotcrop train run --config nano --data "$(DATA)" -o runs/nano
 
-clean: ## Remove the environments, caches and crops that make has made
-	rm -rf $(VENV) $(VENV_TEST) shots build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+clean: ## Remove environments, caches and the crops of make demo
+	rm -rf $(VENV) $(VENV_CLI) $(VENV_TEST) shots build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 # The tests of `--lossless` run the real jpegtran. No Python package brings it.
 jpegtran:
@@ -80,34 +86,40 @@ jpegtran:
 			exit 1; \
 		fi; }
 
-# A `ready` file marks a complete environment: it is written last and is renewed when pyproject.toml changes.
+# A `ready` file marks a complete environment: make writes it last, and again when pyproject.toml changes.
 $(VENV)/ready: pyproject.toml
 	$(call create-environment,$(VENV))
 	@echo "Installing shotcrop into $(VENV) ..."
 	$(VENV)/bin/python -m pip install --quiet --editable '.[cpu]'
 	@touch $@
 
+$(VENV_CLI)/ready: pyproject.toml tests/constraints.txt
+	$(call create-environment,$(VENV_CLI))
+	@echo "Installing shotcrop with its test tools into $(VENV_CLI) ..."
+	$(VENV_CLI)/bin/python -m pip install --quiet --constraint tests/constraints.txt --editable '.[cpu,raw,dev]'
+	@touch $@
+
 $(VENV_TEST)/ready-to-test: pyproject.toml tests/constraints.txt
 	$(call create-environment,$(VENV_TEST))
-	@echo "Installing shotcrop with torch and the training stack into $(VENV_TEST): this takes minutes, once ..."
+	@echo "Installing shotcrop with torch and the training stack into $(VENV_TEST); this takes minutes, once ..."
 	$(VENV_TEST)/bin/python -m pip install --quiet $(TORCH)
 	$(VENV_TEST)/bin/python -m pip install --quiet --constraint tests/constraints.txt \
 		--editable '.[cpu,train,export,raw,dev]'
 	@touch $@
 
-# Not in the environment of the tests, which need none of it.
+# Installed apart from the tests' environment, which does not need them.
 $(VENV_TEST)/ready-to-bench: $(VENV_TEST)/ready-to-test
 	@echo "Installing codecs and croppers to compare with ..."
 	$(VENV_TEST)/bin/python -m pip install --quiet --constraint tests/constraints.txt --editable '.[bench]'
 	@touch $@
 
 define create-environment
-@test -n "$(PYTHON)" || { echo "No Python 3.10-3.13 found. Remedy: sudo apt install python3 python3-venv" >&2; exit 1; }
+@test -n "$(PYTHON)" || { echo "No Python 3.10-3.13 found. Fix: sudo apt install python3 python3-venv" >&2; exit 1; }
 @$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
-	{ echo "$(PYTHON) cannot create virtual environments. Remedy: sudo apt install $(notdir $(PYTHON))-venv" >&2; exit 1; }
+	{ echo "$(PYTHON) cannot create virtual environments. Fix: sudo apt install $(notdir $(PYTHON))-venv" >&2; exit 1; }
 @test -x $(1)/bin/pip || $(PYTHON) -m venv $(1)
 endef
 
 define need
-@test -n "$($(1))" || { echo "Say which: make $@ $(1)=path" >&2; exit 2; }
+@test -n "$($(1))" || { echo "$(1) is missing. Fix: make $@ $(1)=path" >&2; exit 2; }
 endef
