@@ -1,6 +1,6 @@
-"""The `shotcrop` command: sub-commands that load only when they run, and errors that become one line.
+"""The `shotcrop` command: imports a subcommand when it runs, and prints every error as one line.
 
-No command is imported to print `shotcrop --help`, so that it answers at once.
+`shotcrop --help` imports no subcommand, so it is fast.
 """
 
 from __future__ import annotations
@@ -19,66 +19,97 @@ import click
 from shotcrop_cli import __version__
 from shotcrop_cli.cli.config import ENVIRONMENT_PREFIX, config_option, make_configurable, variable
 from shotcrop_cli.cli.console import Console, console_of, hang_up, keep_stdout_for_results
+from shotcrop_cli.cli.help import Group
 from shotcrop_cli.cli.options import VERBOSE_KEY
 from shotcrop_cli.errors import ExitCode, ShotcropError
 
 
 @dataclass(frozen=True, slots=True)
 class LazyCommand:
-    """Where a sub-command lives, and its line in `shotcrop --help`."""
+    """The module of a subcommand, and its line in `shotcrop --help`.
 
+    Args:
+        section: Title above it in the help page.
+        short_help: First sentence of its own help page.
+    """
+
+    section: str
     module: str
     attribute: str
     short_help: str
 
 
+_EVERYDAY, _SETUP, _TRAINING = "Everyday commands", "Setup", "Training"
 COMMANDS: dict[str, LazyCommand] = {
-    "crop": LazyCommand("crop", "crop_command", "Cut photos into establishing, medium and close-up shots."),
-    "apply": LazyCommand("apply", "apply_command", "Cut photos again as their edited sidecars say."),
-    "doctor": LazyCommand("doctor", "doctor_command", "Say what works on this machine, and mend the rest."),
-    "warmup": LazyCommand("warmup", "warmup_command", "Prepare a device: build engines, find the batch size."),
-    "sheet": LazyCommand("sheet", "sheet_command", "Draw photos and their shots as a contact sheet."),
-    "eval": LazyCommand("eval", "eval_command", "Measure a model against expert triples."),
-    "train": LazyCommand("train", "train_command", "Train a model, stage by stage."),
-    "export-onnx": LazyCommand("export_onnx", "export_onnx_command", "Turn a checkpoint into a model folder."),
+    "crop": LazyCommand(
+        _EVERYDAY,
+        "crop",
+        "crop_command",
+        "Crop photos of people into an establishing, a medium and a close-up shot.",
+    ),
+    "apply": LazyCommand(_EVERYDAY, "apply", "apply_command", "Write crops again after you edited their sidecars."),
+    "sheet": LazyCommand(_EVERYDAY, "sheet", "sheet_command", "Draw contact sheets of photos and their crops."),
+    "doctor": LazyCommand(_SETUP, "doctor", "doctor_command", "Check this machine and name a fix for each problem."),
+    "warmup": LazyCommand(
+        _SETUP, "warmup", "warmup_command", "Prepare a GPU: build its engines and find its batch size."
+    ),
+    "completion": LazyCommand(
+        _SETUP,
+        "completion",
+        "completion_command",
+        "Print the script that completes commands and options in your shell.",
+    ),
+    "train": LazyCommand(_TRAINING, "train", "train_command", "Train a model, stage by stage or in one run."),
+    "eval": LazyCommand(_TRAINING, "eval", "eval_command", "Score a model on photos that experts cropped."),
+    "export-onnx": LazyCommand(
+        _TRAINING, "export_onnx", "export_onnx_command", "Export a checkpoint to a model folder and verify it."
+    ),
 }
 
 
-class ShotcropGroup(click.Group):
-    """Imports a sub-command when it is called, and turns every error into a line and an exit code."""
+class ShotcropGroup(Group):
+    """Imports a subcommand when it runs, and turns every error into one line and an exit code."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """List the sub-commands, the most used first."""
+        """List the subcommands in the order of the help page."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import a sub-command."""
+        """Import a subcommand."""
         return _load(cmd_name) if cmd_name in COMMANDS else None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the help's table of sub-commands without importing any."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, lazy.short_help) for name, lazy in COMMANDS.items()])
+        """Write a table of subcommands for each section, without importing any."""
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for name, lazy in COMMANDS.items():
+            sections.setdefault(lazy.section, []).append((f"{name:{_NAME_WIDTH}}", lazy.short_help))
+        for title, rows in sections.items():
+            with formatter.section(title):
+                formatter.write_dl(rows)
 
     def invoke(self, ctx: click.Context) -> object:
-        """Run the sub-command that was named."""
+        """Run the subcommand."""
         code: int
         try:
             return super().invoke(ctx)
         except ShotcropError as error:
-            _tell(ctx, str(error))
+            _report(ctx, str(error))
             code = error.exit_code
         except KeyboardInterrupt:
-            _tell(ctx, "interrupted")
+            _report(ctx, "interrupted")
             code = ExitCode.INTERRUPTED
         except BrokenPipeError:
-            code = ExitCode.BROKEN_PIPE  # `| head` stops the run, and nothing has failed
+            code = ExitCode.BROKEN_PIPE  # `| head` stops the run, which is no error
         except (click.ClickException, click.exceptions.Exit, click.Abort):
-            raise  # click knows what to do with these
+            raise  # click handles these
         except Exception as error:
-            _tell(ctx, f"unforeseen {type(error).__name__}: {error} ({_keep_traceback()})")
+            _report(ctx, f"unexpected {type(error).__name__}: {error}. {_keep_traceback()}")
             code = ExitCode.BUG
         raise click.exceptions.Exit(code)
+
+
+_NAME_WIDTH = max(map(len, COMMANDS))
+"""Pads the names, so that the tables of all sections align."""
 
 
 @cache
@@ -93,18 +124,19 @@ def _load(name: str) -> click.Command:
 @click.group(
     cls=ShotcropGroup,
     params=[config_option()],
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    example=("crop a folder of photos", "shotcrop crop ~/photos -o ~/shots"),
 )
-@click.version_option(__version__, prog_name="shotcrop")
+@click.version_option(__version__, prog_name="shotcrop", help="Print the version.")
 def cli() -> None:
-    """Turn photos of people into an establishing, a medium and a close-up shot each."""
+    """Crop photos of people into an establishing, a medium and a close-up shot."""
 
 
 def main() -> None:
-    """Run the command line and leave with its exit code."""
+    """Run the command line and exit with its exit code."""
     keep_stdout_for_results()
     for number in (signal.SIGINT, signal.SIGTERM):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # as the shell has it for jobs in the background
+        if signal.getsignal(number) is not signal.SIG_IGN:  # a shell ignores SIGINT for background jobs
             signal.signal(number, _stop)
     try:
         cli(prog_name="shotcrop")
@@ -113,7 +145,7 @@ def main() -> None:
 
 
 def _stop(number: int, _frame: FrameType | None) -> None:
-    """Let photos in flight be finished on the way out; who asks again wants it to end at once."""
+    """End the run after the photos in flight; a second signal ends it at once."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if number == signal.SIGINT:
@@ -122,7 +154,7 @@ def _stop(number: int, _frame: FrameType | None) -> None:
 
 
 def _flush() -> None:
-    """Do what the interpreter does at exit, which would report trouble by a traceback and an exit code of its own."""
+    """Flush the streams here, since the interpreter would report an error with a traceback and exit code 120."""
     for stream in (sys.stdout, sys.stderr):
         try:
             if stream is not None:
@@ -135,7 +167,7 @@ def _flush() -> None:
             raise SystemExit(ExitCode.OUTPUT) from error
 
 
-def _tell(ctx: click.Context, error: str) -> None:
+def _report(ctx: click.Context, error: str) -> None:
     with console_of(ctx) as console:
         console.error(error)
     if ctx.meta.get(VERBOSE_KEY):
@@ -149,8 +181,8 @@ def _keep_traceback() -> str:
         ) as file:
             file.write(traceback.format_exc())
     except OSError:
-        return "run again with -v to see the traceback"
-    return f"traceback in {file.name}, or with -v"
+        return "Fix: run the command again with -v and report the traceback"
+    return f"Fix: report it with the traceback in {file.name}"
 
 
 if __name__ == "__main__":

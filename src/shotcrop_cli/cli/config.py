@@ -69,7 +69,7 @@ def config_option(flag: str = _FLAG) -> ConfigOption:
         envvar=CONFIG_VARIABLE,
         expose_value=False,
         callback=_remember,
-        help="Take defaults of flags from this TOML file.",
+        help="Read defaults of options from this TOML file.",
     )
 
 
@@ -96,7 +96,7 @@ def make_configurable(command: click.Command, prefix: str) -> None:
         expose_value=False,
         allow_from_autoenv=False,
         callback=_configure,
-        help="Take defaults of flags from this TOML file.",
+        help="Read defaults of options from this TOML file.",
     )
     # First, since other eager flags may have their value from the file.
     command.params.insert(0, option)

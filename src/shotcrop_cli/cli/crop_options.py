@@ -1,15 +1,24 @@
-"""The flags of `shotcrop crop`, in the groups that its options are made of."""
+"""The options of `shotcrop crop` in groups, and the settings that they stand for."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 from shotcrop_cli.cli.console import Console
+from shotcrop_cli.cli.help import option, option_group
+from shotcrop_cli.cli.options import (
+    batch_size_option,
+    devices_option,
+    json_option,
+    log_options,
+    model_options,
+    verbosity_options,
+)
 from shotcrop_cli.cli.param_types import AspectsType, PadType, ShotsType
 from shotcrop_cli.cli.reporter import ReportOptions
 from shotcrop_cli.crop_settings import CropSettings
@@ -20,109 +29,126 @@ from shotcrop_cli.library.name_template import DEFAULT_TEMPLATE, FIELDS
 from shotcrop_cli.library.selection import Selection, read_list
 from shotcrop_cli.shots import SHOT_TYPES
 
-Command = TypeVar("Command", bound=Callable[..., Any])
-Flags = Mapping[str, Any]
+Values = Mapping[str, Any]
+"""What a command gets, by the names of its options."""
 
 
-def _all_of(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
-    def add(command: Command) -> Command:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return add
-
-
-selection_flags = _all_of(
-    click.option("--recursive/--no-recursive", default=True, show_default=True, help="Whether folders below count."),
-    click.option(
-        "--include", multiple=True, metavar="GLOB", help="Only photos that match; may be given several times."
-    ),
-    click.option("--exclude", multiple=True, metavar="GLOB", help="No photos or folders that match; as --include."),
-    click.option("--follow-symlinks", is_flag=True, help="Follow symbolic links to photos and folders."),
-    click.option("--hidden", is_flag=True, help="Also hidden photos and folders."),
-    click.option(
+selection_options = option_group(
+    "Photos",
+    option("--recursive/--no-recursive", default=True, show_default=True, help="Look for photos in subfolders."),
+    option("--include", multiple=True, metavar="GLOB", help="Use only photos that match. You can repeat this option."),
+    option("--exclude", multiple=True, metavar="GLOB", help="Skip photos and folders that match; repeatable."),
+    option("--follow-symlinks", is_flag=True, help="Follow symbolic links to photos and folders."),
+    option("--hidden", is_flag=True, help="Include hidden photos and folders."),
+    option(
         "--files-from",
         type=click.Path(dir_okay=False, allow_dash=True),
         metavar="FILE|-",
-        help="Only the photos that FILE names, one a line, - for stdin. PATH is then the folder that they lie in.",
+        help="Use only the photos listed in FILE, one per line, or on stdin. PATH is then the folder they are in.",
     ),
-    click.option(
-        "--limit", type=click.IntRange(min=1), metavar="N", help="Do at most N photos; failed ones do not count."
-    ),
+    option("--limit", type=click.IntRange(min=1), metavar="N", help="Crop at most N photos. Failures do not count."),
 )
 
-look_flags = _all_of(
-    click.option("--shots", type=ShotsType(), metavar="SHOT,...", help="Cut only these shots. Default: all three."),
-    click.option(
+look_options = option_group(
+    "Crops",
+    option("--shots", type=ShotsType(), metavar="SHOT,...", help="Crop only these shots. Default: all three."),
+    option(
         "--aspect",
         type=AspectsType(),
         multiple=True,
         metavar="SHOT=W:H,...",
-        help="Width to height of a shot, such as close_up=1:1; W:H alone is for all.",
+        help="Aspect ratio of a shot, such as close_up=1:1. W:H alone applies to all shots.",
     ),
-    click.option("--pad", type=PadType(), default="0%", show_default=True, help="Add so much on each side of a shot."),
-    click.option("--min-size", type=click.IntRange(min=1), metavar="PX", help="Cut wider until the short side has PX."),
-    click.option("--max-size", type=click.IntRange(min=1), metavar="PX", help="Shrink until the long side has PX."),
-    click.option(
+    option("--pad", type=PadType(), default="0%", show_default=True, help="Margin to add on each side of a shot."),
+    option("--min-size", type=click.IntRange(min=1), metavar="PX", help="Widen crops until the short side has PX."),
+    option("--max-size", type=click.IntRange(min=1), metavar="PX", help="Shrink crops until the long side has PX."),
+    option(
         "--format",
         type=click.Choice([str(form) for form in CropFormat]),
         default=str(CropFormat.SAME),
         show_default=True,
-        help="Format of the crops.",
+        help="File format; same keeps that of the photo.",
     ),
-    click.option("--quality", type=click.IntRange(1, 100), default=95, show_default=True, help="Of lossy formats."),
-    click.option(
+    option(
+        "--quality",
+        type=click.IntRange(1, 100),
+        default=95,
+        show_default=True,
+        metavar="N",
+        help="Quality of lossy formats.",
+    ),
+    option(
         "--lossless",
         is_flag=True,
-        help="Copy crops out of JPEG photos instead of encoding them anew; may move them by a few pixels.",
+        help="Copy crops from JPEG photos without encoding them again. Edges may move by a few pixels.",
     ),
-    click.option(
+    option(
         "--metadata",
         type=click.Choice([str(policy) for policy in MetadataPolicy]),
         default=str(MetadataPolicy.SAFE),
         show_default=True,
-        help="What crops inherit: safe leaves out GPS, all keeps it, none is none.",
+        help="What crops keep: safe leaves out GPS coordinates, all keeps them, none keeps only the colour profile.",
     ),
-    click.option("--xmp", is_flag=True, help="Put an XMP file with the caption beside each crop."),
-    click.option(
+    option("--xmp", is_flag=True, help="Write an XMP file with the caption next to each crop."),
+    option(
         "--name-template",
         default=DEFAULT_TEMPLATE,
         show_default=True,
         metavar="TEXT",
-        help=f"Names of the crops, of {', '.join(f'{{{field}}}' for field in FIELDS)}; / makes folders.",
+        help=f"File names, made of {', '.join(f'{{{field}}}' for field in FIELDS)}. A / makes a folder.",
     ),
 )
 
-review_flags = _all_of(
-    click.option(
+dry_run_option = option("-n", "--dry-run", is_flag=True, help="Print what would be done; write nothing.")
+
+reproducible_option = option(
+    "--reproducible", is_flag=True, help="Write equal files in equal runs: no times in sidecars, batches of one photo."
+)
+
+jobs_option = option(
+    "-j",
+    "--jobs",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Threads that read photos, and as many that write crops. Default: one per processor.",
+)
+
+model_group = option_group("Model and speed", model_options, devices_option, batch_size_option, jobs_option)
+
+review_options = option_group(
+    "Photos to review",
+    option(
         "--min-score",
         type=click.FloatRange(0.0, 1.0),
         metavar="X",
-        help="Name photos for review with a crop that the model scores below X, 0 to 1. They are cut all the same.",
+        help="List photos for review that have a crop with a score below X, from 0 to 1. They are cropped anyway.",
     ),
-    click.option(
+    option(
         "--review-list",
         type=click.Path(dir_okay=False, path_type=Path),
         metavar="FILE",
-        help="Write the paths of photos to review to FILE, fit for --files-from; needs --min-score.",
+        help="Write the paths of these photos to FILE, as --files-from reads it.",
     ),
 )
 
-report_flags = _all_of(
-    click.option("--strict", is_flag=True, help="A photo without a person is a failure."),
-    click.option("--fail-fast", is_flag=True, help="Stop at the first failure."),
-    click.option(
+report_options = option_group(
+    "Results",
+    json_option,
+    option("--strict", is_flag=True, help="Count a photo without people as failed."),
+    option("--fail-fast", is_flag=True, help="Stop at the first failed photo."),
+    option(
         "--failed-list",
         type=click.Path(dir_okay=False, path_type=Path),
         metavar="FILE",
-        help="Write the paths of failed photos to FILE, fit for --files-from.",
+        help="Write the paths of failed photos to FILE, as --files-from reads it.",
     ),
-    click.option("-0", "--null", is_flag=True, help="Names in lists, read or written, end with NUL."),
+    option("-0", "--null", is_flag=True, help="End names in lists with NUL instead of a newline."),
 )
 
+message_options = option_group("Messages", verbosity_options, log_options)
 
-def _patience(value: str) -> float:
+
+def _seconds(value: str) -> float:
     """Read a number of seconds, or `forever`."""
     try:
         seconds = math.inf if value == "forever" else float(value)
@@ -133,76 +159,76 @@ def _patience(value: str) -> float:
     raise click.BadParameter(f"{value!r} is neither a number of seconds nor forever.")
 
 
-wait_flag = click.option(
+wait_option = option(
     "--wait",
-    type=_patience,
+    type=_seconds,
     default="0",
     metavar="SECONDS|forever",
-    help="Wait so long for another run on the same output to end. Default: not at all.",
+    help="Wait this long for another run on the same output to end. Default: do not wait.",
 )
 
 
-def console(flags: Flags) -> Console:
-    """Return the console that the flags of `verbosity_options` and `log_options` ask for."""
+def to_console(values: Values) -> Console:
+    """Return the console that the values of `message_options` ask for."""
     return Console(
-        quiet=flags["quiet"], verbose=flags["verbose"], log_file=flags["log_file"], log_format=flags["log_format"]
+        quiet=values["quiet"], verbose=values["verbose"], log_file=values["log_file"], log_format=values["log_format"]
     )
 
 
-def selection(flags: Flags) -> Selection:
-    """Return which photos the flags of `selection_flags` choose.
+def to_selection(values: Values) -> Selection:
+    """Return the photos that the values of `selection_options` choose.
 
     Raises:
-        click.UsageError: Neither photos nor a list of them are named.
+        click.UsageError: The command line names neither photos nor a list of them.
         ShotcropError: The list cannot be read.
     """
-    paths, files_from = tuple(flags["paths"]), flags["files_from"]
+    paths, files_from = tuple(values["paths"]), values["files_from"]
     if not paths and files_from is None:
         raise click.UsageError("Name photos or folders of photos, or give --files-from.")
     return Selection(
         paths=paths,
-        listed=None if files_from is None else read_list(files_from, null=flags["null"]),
-        recursive=flags["recursive"],
-        includes=tuple(flags["include"]),
-        excludes=tuple(flags["exclude"]),
-        follow_symlinks=flags["follow_symlinks"],
-        hidden=flags["hidden"],
+        listed=None if files_from is None else read_list(files_from, null=values["null"]),
+        recursive=values["recursive"],
+        includes=tuple(values["include"]),
+        excludes=tuple(values["exclude"]),
+        follow_symlinks=values["follow_symlinks"],
+        hidden=values["hidden"],
     )
 
 
-def settings(flags: Flags) -> CropSettings:
-    """Return the look that the flags of `look_flags` choose."""
-    aspects = {shot: aspect for given in flags["aspect"] for shot, aspect in given}
+def to_settings(values: Values) -> CropSettings:
+    """Return the look that the values of `look_options` choose."""
+    aspects = {shot: aspect for given in values["aspect"] for shot, aspect in given}
     return CropSettings(
-        format=CropFormat(flags["format"]),
-        quality=flags["quality"],
-        metadata=MetadataPolicy(flags["metadata"]),
-        xmp=flags["xmp"],
+        format=CropFormat(values["format"]),
+        quality=values["quality"],
+        metadata=MetadataPolicy(values["metadata"]),
+        xmp=values["xmp"],
         framing=Framing(
             aspects=tuple((shot, aspects[shot]) for shot in SHOT_TYPES if shot in aspects),
-            pad=flags["pad"],
-            min_size=flags["min_size"],
+            pad=values["pad"],
+            min_size=values["min_size"],
         ),
-        max_size=flags["max_size"],
-        lossless=flags["lossless"],
+        max_size=values["max_size"],
+        lossless=values["lossless"],
     )
 
 
-def report_options(flags: Flags) -> ReportOptions:
-    """Return what the flags of `report_flags` and, where the command has them, `review_flags` want to be told.
+def to_report_options(values: Values) -> ReportOptions:
+    """Return what to report, from the values of `report_options` and, where the command has them, `review_options`.
 
     Raises:
-        click.UsageError: A list of doubtful photos is wanted, and nothing is doubtful.
+        click.UsageError: `--review-list` is given without `--min-score`.
     """
-    min_score, review_list = flags.get("min_score"), flags.get("review_list")
+    min_score, review_list = values.get("min_score"), values.get("review_list")
     if review_list is not None and min_score is None:
         raise click.UsageError("--review-list needs --min-score.")
     return ReportOptions(
-        as_json=flags["as_json"],
-        strict=flags["strict"],
-        fail_fast=flags["fail_fast"],
-        failed_list=flags["failed_list"],
-        null=flags["null"],
+        as_json=values["as_json"],
+        strict=values["strict"],
+        fail_fast=values["fail_fast"],
+        failed_list=values["failed_list"],
+        null=values["null"],
         min_score=min_score,
         review_list=review_list,
     )

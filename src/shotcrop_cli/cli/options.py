@@ -1,4 +1,4 @@
-"""Flags that several commands share, so that they are named, typed and explained once."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
@@ -9,21 +9,22 @@ from typing import Any, TypeVar
 
 import click
 
+from shotcrop_cli.cli.help import option
 from shotcrop_cli.cli.log import LOG_FORMATS
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 VERBOSE_KEY = "shotcrop.verbose"
-"""Where the context remembers `--verbose`, for errors that end a command."""
+"""Key of `Context.meta` that keeps `--verbose` for the error that ends a command."""
 
 
 def name_or_path(value: str) -> str:
-    """Return the value of a flag that names something or is a path; `means_path` tells which."""
+    """Return the value of an option that takes a name or a path; see `means_path`."""
     return value
 
 
 def means_path(value: str) -> bool:
-    """Tell whether a value of `name_or_path` can only be a path."""
+    """Return whether a value of `name_or_path` can only be a path."""
     return value.startswith((".", "~", "/"))
 
 
@@ -32,112 +33,112 @@ def model_options(command: Command) -> Command:
 
     The command gets `model: str | None`, `offline: bool` and `providers: tuple[str, ...]`.
     """
-    command = click.option(
+    command = option(
         "--providers",
         type=_names,
         default="",
         metavar="NAME,...",
-        help="Execution providers of ONNX Runtime, by preference. Default: as --device says.",
+        help="Execution providers of ONNX Runtime, the preferred one first. Default: those of --device.",
     )(command)
-    command = click.option(
-        "--offline", is_flag=True, help="Never ask the model hub, only use what is on this machine."
-    )(command)
+    command = option("--offline", is_flag=True, help="Use only models on this machine; do not ask the model hub.")(
+        command
+    )
     return model_option(command)
 
 
 def model_option(command: Command) -> Command:
     """Add `-m/--model`; the command gets `model: str | None`."""
-    return click.option(
+    return option(
         "-m",
         "--model",
         type=name_or_path,
         metavar="NAME|PATH|ORG/REPO",
-        help="Model to use. Default: the one shipped within.",
+        help="Model to use. Default: the one that comes with shotcrop.",
     )(command)
 
 
 def device_option(command: Command) -> Command:
     """Add `--device`; the command gets `device: str`."""
-    return click.option(
+    return option(
         "--device",
         type=_device,
         default="auto",
         metavar="auto|cpu|cuda[:N]",
         show_default=True,
-        help="Where the model runs. A device that is named and cannot be had is an error.",
+        help="Where the model runs. If a device that you name is not available, that is an error.",
     )(command)
 
 
 def devices_option(command: Command) -> Command:
     """Add `--device` for commands that can use several GPUs; the command gets `device: str`."""
-    return click.option(
+    return option(
         "--device",
         type=_devices,
         default="auto",
         metavar="auto|cpu|cuda[:N],...",
         show_default=True,
-        help="Where the model runs: cuda:0,cuda:1 on both, cuda:all on every GPU. A device that is named and cannot be "
-        "had is an error.",
+        help="Where the model runs: cuda:0,cuda:1 uses both GPUs, cuda:all every GPU. If a device that you name is not "
+        "available, that is an error.",
     )(command)
 
 
 def batch_size_option(command: Command) -> Command:
     """Add `-b/--batch-size`; the command gets `batch_size: int | None`, None for auto."""
-    return click.option(
+    return option(
         "-b",
         "--batch-size",
         type=_batch_size,
         default="auto",
         metavar="auto|N",
         show_default=True,
-        help="Photos that each device is given at once. auto: on a GPU, as many as make it faster.",
+        help="Photos that each device gets at once. auto finds the fastest number for a GPU.",
     )(command)
 
 
 def json_option(command: Command) -> Command:
     """Add `--json`; the command gets `as_json: bool`."""
-    return click.option("--json", "as_json", is_flag=True, help="Print results as JSON on stdout.")(command)
+    return option("--json", "as_json", is_flag=True, help="Print results as JSON on stdout.")(command)
 
 
 def verbosity_options(command: Command) -> Command:
     """Add `-q/--quiet` and `-v/--verbose`; the command gets `quiet: bool` and `verbose: bool`."""
-    command = click.option(
+    command = option(
         "-v",
         "--verbose",
         is_flag=True,
         is_eager=True,
         callback=_remember_verbose,
-        help="Say more, and show where unforeseen errors come from.",
+        help="Also print the result of every photo, the model and its device, and tracebacks.",
     )(command)
-    return click.option("-q", "--quiet", is_flag=True, help="Say nothing but warnings and errors.")(command)
+    return option("-q", "--quiet", is_flag=True, help="Print only warnings and errors.")(command)
 
 
 def log_options(command: Command) -> Command:
     """Add `--log-file` and `--log-format`; the command gets `log_file: Path | None` and `log_format: str`."""
-    command = click.option(
+    command = option(
         "--log-format",
         type=click.Choice(LOG_FORMATS),
         default=LOG_FORMATS[0],
         show_default=True,
-        help="Format of the log file; without one, of what is said on stderr.",
+        help="Format of the log file; without one, of the messages on stderr.",
     )(command)
-    return click.option(
+    return option(
         "--log-file",
         type=click.Path(dir_okay=False, path_type=Path),
         metavar="FILE",
-        help="Append to FILE what is said and what becomes of every photo, however quiet the run.",
+        help="Append all messages and the result of every photo to FILE, even with --quiet.",
     )(command)
 
 
 def _device(value: str) -> str:
-    """Check the spelling; whether the device can be had is the model's to say."""
+    """Check the spelling; loading the model finds out whether the device is available."""
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", value):
         raise click.BadParameter(f"{value!r} is not auto, cpu, cuda or cuda:N.")
     return value
 
 
 def _devices(value: str) -> str:
-    """Check the spelling, as `_device` does."""
+    """Check the spelling of one or several devices."""
     if not re.fullmatch(r"auto|cpu|cuda:all|cuda(:\d+)?(,cuda(:\d+)?)*", value):
         raise click.BadParameter(f"{value!r} is not auto, cpu, cuda, cuda:N, several of these GPUs, or cuda:all.")
     return value

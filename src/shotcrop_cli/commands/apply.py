@@ -1,4 +1,4 @@
-"""`shotcrop apply`: cut photos again as their sidecars, edited by hand, say."""
+"""`shotcrop apply`: write crops again after their sidecars were edited."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import click
 
 from shotcrop_cli.cli import crop_options
 from shotcrop_cli.cli.console import Console
-from shotcrop_cli.cli.options import json_option, log_options, verbosity_options
+from shotcrop_cli.cli.help import Command, option, option_group
 from shotcrop_cli.cli.reporter import FirstFailure, Reporter, ReportOptions, tell_planned
 from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.imaging.lossless import MISSING, is_installed
@@ -54,43 +54,44 @@ class ApplyOptions:
     report: ReportOptions
 
 
-@click.command("apply")
+@click.command("apply", cls=Command, example=("crop again where you edited a box", "shotcrop apply ~/shots"))
 @click.argument("paths", nargs=-1, required=True, metavar="SIDECAR...", type=click.Path(exists=True, path_type=Path))
-@click.option(
-    "--photos",
-    multiple=True,
-    metavar="DIR",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Read photos from here and nowhere else. Default: where `crop` found them. May be given several times.",
+@option_group(
+    "Photos and output",
+    option(
+        "--photos",
+        multiple=True,
+        metavar="DIR",
+        type=click.Path(exists=True, file_okay=False, path_type=Path),
+        help="Read photos only from this folder; repeatable. Default: where crop found them.",
+    ),
+    crop_options.dry_run_option,
+    crop_options.wait_option,
+    crop_options.reproducible_option,
+    crop_options.jobs_option,
 )
-@click.option(
-    "-j", "--jobs", type=click.IntRange(min=1), metavar="N", help="Threads, as for crop. Default: one per processor."
-)
-@click.option("-n", "--dry-run", is_flag=True, help="Say what would be done and write nothing.")
-@click.option("--reproducible", is_flag=True, help="Leave times out of sidecars, so that equal runs give equal files.")
-@crop_options.wait_flag
-@crop_options.report_flags
-@json_option
-@verbosity_options
-@log_options
+@crop_options.report_options
+@crop_options.message_options
 @click.pass_context
-def apply_command(ctx: click.Context, /, **flags: Any) -> None:
-    """Cut photos again as their sidecars say, without the model.
+def apply_command(ctx: click.Context, /, **values: Any) -> None:
+    """Write crops again after you edited their sidecars.
 
-    Edit the `box` of a shot in a sidecar, in whole pixels of the upright photo, then apply it. SIDECAR is such a file,
-    or an output folder, of which those are applied whose boxes were edited or whose crops are missing. What is set by
-    hand stays: `crop` overrules it with --overwrite alone.
+    To move a crop, edit the box of a shot in a sidecar, in whole pixels of the upright photo, and apply it. This needs
+    no model.
+
+    SIDECAR is such a file, or an output folder. Of a folder, shotcrop applies the sidecars with edited boxes or missing
+    crops. Later runs of shotcrop crop keep your boxes unless you give --overwrite.
     """
     options = ApplyOptions(
-        paths=flags["paths"],
-        photos=flags["photos"],
-        workers=flags["jobs"] or usable_processors(),
-        dry_run=flags["dry_run"],
-        reproducible=flags["reproducible"],
-        wait=flags["wait"],
-        report=crop_options.report_options(flags),
+        paths=values["paths"],
+        photos=values["photos"],
+        workers=values["jobs"] or usable_processors(),
+        dry_run=values["dry_run"],
+        reproducible=values["reproducible"],
+        wait=values["wait"],
+        report=crop_options.to_report_options(values),
     )
-    with crop_options.console(flags) as console:
+    with crop_options.to_console(values) as console:
         tally = apply(options, console)
     ctx.exit(tally.exit_code)
 

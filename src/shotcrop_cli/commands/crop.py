@@ -1,4 +1,4 @@
-"""`shotcrop crop`: cut photos into three shots each."""
+"""`shotcrop crop`: crop photos of people into three shots."""
 
 from __future__ import annotations
 
@@ -16,14 +16,7 @@ import click
 
 from shotcrop_cli.cli import crop_options
 from shotcrop_cli.cli.console import Console
-from shotcrop_cli.cli.options import (
-    batch_size_option,
-    devices_option,
-    json_option,
-    log_options,
-    model_options,
-    verbosity_options,
-)
+from shotcrop_cli.cli.help import Command, option, option_group
 from shotcrop_cli.cli.reporter import FirstFailure, Reporter, ReportOptions, tell_planned
 from shotcrop_cli.crop_settings import CropSettings
 from shotcrop_cli.library.discover import Discovery, discover
@@ -99,67 +92,65 @@ class CropOptions:
     report: ReportOptions
 
 
-@click.command("crop")
+@click.command(
+    "crop",
+    cls=Command,
+    example=("crop 20 photos to see how it looks", "shotcrop crop ~/photos -o ~/shots --limit 20"),
+)
 @click.argument("paths", nargs=-1, metavar="[PATH...]", type=click.Path(path_type=Path))
-@click.option(
-    "-o",
-    "--output",
-    required=True,
-    metavar="DIR",
-    type=click.Path(path_type=Path),
-    help="Folder for the crops; the tree of each PATH is mirrored below it.",
+@option_group(
+    "Output",
+    option(
+        "-o",
+        "--output",
+        required=True,
+        metavar="DIR",
+        type=click.Path(path_type=Path),
+        help="Folder for the crops. It gets the same subfolders as each PATH.",
+    ),
+    crop_options.dry_run_option,
+    option("--overwrite", is_flag=True, help="Crop finished photos again, including crops you edited by hand."),
+    crop_options.wait_option,
+    crop_options.reproducible_option,
 )
-@crop_options.selection_flags
-@crop_options.look_flags
-@model_options
-@devices_option
-@batch_size_option
-@click.option(
-    "-j",
-    "--jobs",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="Threads that read photos, and as many that write crops. Default: one per processor.",
-)
-@click.option("--overwrite", is_flag=True, help="Do photos again that are done already.")
-@click.option("-n", "--dry-run", is_flag=True, help="Say what would be done and write nothing.")
-@click.option("--reproducible", is_flag=True, help="Equal runs give equal files: no times in sidecars, batches of 1.")
-@crop_options.wait_flag
-@crop_options.review_flags
-@crop_options.report_flags
-@json_option
-@verbosity_options
-@log_options
+@crop_options.selection_options
+@crop_options.look_options
+@crop_options.review_options
+@crop_options.model_group
+@crop_options.report_options
+@crop_options.message_options
 @click.pass_context
-def crop_command(ctx: click.Context, /, **flags: Any) -> None:
-    """Cut photos into an establishing, a medium and a close-up shot each.
+def crop_command(ctx: click.Context, /, **values: Any) -> None:
+    """Crop photos of people into an establishing, a medium and a close-up shot.
 
-    PATH is a photo, a folder of photos or a quoted pattern such as '~/photos/**/*.jpg'. Originals are never touched.
-    A photo that is done already is left alone unless it, the model or the settings have changed, so an interrupted
-    run just goes on when it is run again.
+    PATH is a photo, a folder of photos or a quoted pattern such as '~/photos/**/*.jpg'. shotcrop never changes your
+    photos.
+
+    Run the same command again to continue an interrupted run. shotcrop skips finished photos unless the photo, the
+    model or the options have changed.
     """
     options = CropOptions(
-        selection=crop_options.selection(flags),
-        output=flags["output"],
-        shots=flags["shots"] or SHOT_TYPES,
-        settings=crop_options.settings(flags),
-        template=NameTemplate.parse(flags["name_template"]),
+        selection=crop_options.to_selection(values),
+        output=values["output"],
+        shots=values["shots"] or SHOT_TYPES,
+        settings=crop_options.to_settings(values),
+        template=NameTemplate.parse(values["name_template"]),
         model=ModelOptions(
-            name=flags["model"],
-            offline=flags["offline"],
-            device=flags["device"],
-            providers=flags["providers"],
-            batch_size=flags["batch_size"],
+            name=values["model"],
+            offline=values["offline"],
+            device=values["device"],
+            providers=values["providers"],
+            batch_size=values["batch_size"],
         ),
-        workers=flags["jobs"] or usable_processors(),
-        overwrite=flags["overwrite"],
-        dry_run=flags["dry_run"],
-        limit=flags["limit"],
-        reproducible=flags["reproducible"],
-        wait=flags["wait"],
-        report=crop_options.report_options(flags),
+        workers=values["jobs"] or usable_processors(),
+        overwrite=values["overwrite"],
+        dry_run=values["dry_run"],
+        limit=values["limit"],
+        reproducible=values["reproducible"],
+        wait=values["wait"],
+        report=crop_options.to_report_options(values),
     )
-    with crop_options.console(flags) as console:
+    with crop_options.to_console(values) as console:
         tally = crop(options, console)
     ctx.exit(tally.exit_code)
 

@@ -1,4 +1,4 @@
-"""`shotcrop doctor`: what works on this machine, and how to mend what does not."""
+"""`shotcrop doctor`: check this machine and name a fix for each problem."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from shotcrop_cli.cli.console import is_plain, result
+from shotcrop_cli.cli.help import Command, option
 from shotcrop_cli.cli.log import one_line
 from shotcrop_cli.cli.options import device_option, json_option, model_option
 
@@ -23,24 +24,27 @@ _STATE_WIDTH, _SUBJECT_WIDTH = 9, 18
 _STYLES = {"ok": "green", "note": "yellow", "problem": "bold red"}
 
 
-@click.command("doctor")
+@click.command(
+    "doctor", cls=Command, example=("check a GPU and an output folder", "shotcrop doctor --device cuda -o ~/shots")
+)
 @model_option
 @device_option
-@click.option(
+@option(
     "-o",
     "--output",
     metavar="DIR",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Also look whether crops can be written to DIR.",
+    help="Also check that shotcrop can write crops to DIR.",
 )
 @json_option
 @click.pass_context
 def doctor_command(ctx: click.Context, model: str | None, device: str, output: Path | None, as_json: bool) -> None:
-    """Say what works on this machine, and for each problem the command that mends it.
+    """Check this machine and name a fix for each problem.
 
-    Looks at versions, codecs, the execution providers that really work, the model's hashes, one photo from file to
-    crops, and where things lie. Nothing is changed and no network is used. The exit code is 0 when there is no problem,
-    otherwise the one that a run with this problem would end with.
+    The checks cover versions, codecs, execution providers, the model's hashes, one photo from file to crops, and the
+    folders that shotcrop uses. They change nothing and use no network.
+
+    Without problems the exit code is 0. Otherwise it is the one that a run with the first problem would have.
     """
     from shotcrop_cli.checkup.examination import examine
     from shotcrop_cli.checkup.finding import Patient, worst

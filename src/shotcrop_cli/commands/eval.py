@@ -11,6 +11,7 @@ import click
 
 from shotcrop_cli import install_hint
 from shotcrop_cli.cli.console import Console, result
+from shotcrop_cli.cli.help import Command, option, option_group
 from shotcrop_cli.cli.options import device_option, json_option
 from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.evaluation.baselines import MEAN_BOXES, Baseline, mean_boxes, triple
@@ -21,32 +22,54 @@ if TYPE_CHECKING:
     from shotcrop_cli.shots import Answer, Composer, Composition
 
 SHOWN_FAILURES = 5
-"""Failures named on stderr; the others are counted."""
+"""How many failures stderr names; it counts the others."""
 
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
-@click.command("eval")
+@click.command(
+    "eval",
+    cls=Command,
+    example=("compare with boxes in the middle", "shotcrop eval DATA/dev --baseline centre"),
+)
 @click.argument("dataset", type=_FOLDER)
-@click.option("-m", "--model", metavar="NAME|PATH", help="Model to score; by default the built-in one.")
-@click.option("--checkpoint", type=_FOLDER, help="Checkpoint of `shotcrop train` to score; needs the extra 'train'.")
-@click.option("--predictions", type=_FOLDER, help="Score the sidecars in this folder instead of a model.")
-@click.option(
-    "--baseline",
-    type=click.Choice([str(baseline) for baseline in Baseline]),
-    help="Print the gain over this baseline; without a model or --predictions score the baseline itself.",
+@option_group(
+    "What to score",
+    option("-m", "--model", metavar="NAME|PATH", help="Model. Default: the one that comes with shotcrop."),
+    option(
+        "--checkpoint", type=_FOLDER, metavar="DIR", help="Checkpoint of shotcrop train. This needs the extra train."
+    ),
+    option("--predictions", type=_FOLDER, metavar="DIR", help="Folder of sidecars to score instead of a model."),
+    option("--limit", type=click.IntRange(1), metavar="N", help="Score only the first N annotated photos."),
 )
-@click.option("--mean-from", type=_FOLDER, help="Dataset to take the boxes of `--baseline mean` from.")
-@click.option(
-    "--captions-from",
-    type=_FOLDER,
-    help="Dataset of expert triples to learn from which words go with which boxes, to measure `caption_retrieval`.",
+@option_group(
+    "What to compare with",
+    option(
+        "--baseline",
+        type=click.Choice([str(baseline) for baseline in Baseline]),
+        help="Print the gain over this baseline. Without --model, --checkpoint and --predictions, score the baseline.",
+    ),
+    option("--mean-from", type=_FOLDER, metavar="DIR", help="Dataset whose mean boxes --baseline mean uses."),
+    option(
+        "--captions-from",
+        type=_FOLDER,
+        metavar="DIR",
+        help="Dataset that shows which words go with which boxes; needed to measure caption_retrieval.",
+    ),
 )
-@device_option
-@click.option(
-    "-b", "--batch-size", type=click.IntRange(1), default=16, show_default=True, help="Photos per model call."
+@option_group(
+    "Speed",
+    device_option,
+    option(
+        "-b",
+        "--batch-size",
+        type=click.IntRange(1),
+        default=16,
+        show_default=True,
+        metavar="N",
+        help="Photos per model call.",
+    ),
 )
-@click.option("--limit", type=click.IntRange(1), help="Score the first N annotated photos only.")
 @json_option
 def eval_command(
     dataset: Path,
@@ -61,10 +84,12 @@ def eval_command(
     limit: int | None,
     as_json: bool,
 ) -> None:
-    """Score boxes on DATASET, a folder of photos with a metadata.jsonl.
+    """Score a model on photos that experts cropped.
 
-    Prints localisation, set and craft metrics with bootstrap 95 % intervals. A photo without a readable
-    answer counts as IoU 0.
+    DATASET is a folder of photos with a metadata.jsonl. The table shows how well the boxes match, how well the three
+    shots fit together, and composition rules, with bootstrap 95 % intervals.
+
+    A photo for which the model gives no readable answer counts as IoU 0.
     """
     from shotcrop_cli.evaluation.dataset import read_dataset
     from shotcrop_cli.evaluation.scoring import caption_matcher, is_judged, score
@@ -139,7 +164,7 @@ def _ask(records: Sequence[Record], composer: Composer, batch_size: int) -> list
 
 
 def _warn(evaluation: Evaluation) -> None:
-    """Name photos without a readable answer on stderr: results alone go to stdout."""
+    """Name photos without a readable answer on stderr, since stdout is for results."""
     for failure in evaluation.failures[:SHOWN_FAILURES]:
         click.echo(f"no answer for {failure.path.name}: {failure.reason}", err=True)
     more = len(evaluation.failures) - SHOWN_FAILURES
@@ -157,7 +182,7 @@ def _print(evaluation: Evaluation, dataset: Path, source: str, baseline: str | N
 
     title = f"{source} on {dataset}" + (f", gain over baseline {baseline}" if baseline else "")
     console = Console(file=sys.stdout, highlight=False, markup=False)
-    # A pipe has no width of its own: let no figure be cut off there.
+    # A pipe has no width of its own, and rich would cut figures off at 80 columns.
     console.width = max(console.width, 100)
     with console.capture() as table:
         console.print(score_table(evaluation, title))

@@ -1,4 +1,4 @@
-"""`shotcrop export-onnx`: from a training checkpoint to a model folder."""
+"""`shotcrop export-onnx`: export a training checkpoint to a model folder."""
 
 from __future__ import annotations
 
@@ -9,97 +9,116 @@ from click.core import ParameterSource
 
 from shotcrop_cli import install_hint
 from shotcrop_cli.cli.console import result
+from shotcrop_cli.cli.help import Command, option, option_group
 from shotcrop_cli.errors import ShotcropError
 
-_COMPACT_ALONE = ("captions", "mirror", "int8", "calibrate_on", "words_from")
-_LARGE_ALONE = ("precision", "coord_space", "think", "answer_tokens")
-"""Flags that only one kind of model has, by the names that the command knows them by."""
+_COMPACT_ONLY = ("captions", "flip", "int8", "calibrate_on", "tags_from")
+_LARGE_ONLY = ("precision", "coord_space", "think", "answer_tokens")
+"""Parameters for only one kind of model."""
+_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
-@click.command("export-onnx")
-@click.argument("checkpoint", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.command(
+    "export-onnx",
+    cls=Command,
+    example=("export with int8 graphs", "shotcrop export-onnx sft/final model --photos p --int8"),
+)
+@click.argument("checkpoint", type=_FOLDER)
 @click.argument("out", type=click.Path(file_okay=False, path_type=Path))
-@click.option(
-    "--photos",
-    required=True,
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Folder of real photos on which torch and ONNX Runtime must agree.",
+@option(
+    "--name", help="The model's name in sidecars. Default: shotcrop-nano; for a large model the name of the folder OUT."
 )
-@click.option(
-    "--limit",
-    default=12,
-    show_default=True,
-    type=click.IntRange(min=1),
-    help="Verify on at most so many photos.",
+@option_group(
+    "Verification",
+    option(
+        "--photos",
+        required=True,
+        type=_FOLDER,
+        metavar="DIR",
+        help="Folder of real photos for which torch and ONNX Runtime must give the same answers.",
+    ),
+    option(
+        "--limit", default=12, show_default=True, type=click.IntRange(min=1), metavar="N", help="Use at most N of them."
+    ),
 )
-@click.option("--name", help="The model's name in sidecars. Default: shotcrop-nano, or OUT's name for a large model.")
-@click.option(
-    "--captions",
-    type=click.Choice(["grounded", "free"]),
-    default="grounded",
-    show_default=True,
-    help="Compact model: captions put into words from what it sees, or as it writes them.",
+@option_group(
+    "All models",
+    option(
+        "--decoder",
+        type=click.Choice(["auto", "gqa", "concat"]),
+        default="auto",
+        show_default=True,
+        help="How the decoder keeps its cache. gqa keeps it in place with GroupQueryAttention of ONNX Runtime; concat "
+        "concatenates it with standard operators, as TensorRT needs. auto is gqa for large models and for compact "
+        "ones that write captions, otherwise concat.",
+    ),
 )
-@click.option(
-    "--mirror/--no-mirror",
-    default=True,
-    show_default=True,
-    help="Compact model: ask it about each photo's mirror image, too: for better boxes, at twice the cost.",
+@option_group(
+    "Compact model",
+    option(
+        "--captions",
+        type=click.Choice(["grounded", "free"]),
+        default="grounded",
+        show_default=True,
+        help="grounded builds captions from what the model detects; free lets the model write them.",
+    ),
+    option(
+        "--flip/--no-flip",
+        default=True,
+        show_default=True,
+        help="Average the answers for each photo and its mirror image (test-time flip augmentation). Boxes get better "
+        "at twice the cost.",
+    ),
+    option(
+        "--int8/--no-int8",
+        default=False,
+        show_default=True,
+        help="Run the vision graph in 8-bit integers. On CPUs it takes two thirds of the time, and boxes move a "
+        "little. The ranges come from the photos, so use 64 or more.",
+    ),
+    option(
+        "--calibrate-on",
+        metavar="DATASET",
+        type=_FOLDER,
+        help="Training set whose held-back tenth calibrates scores as probabilities.",
+    ),
+    option(
+        "--tags-from",
+        metavar="DATASET",
+        multiple=True,
+        type=_FOLDER,
+        help="Dataset whose human captions train the predicted tags; repeatable.",
+    ),
 )
-@click.option(
-    "--int8/--no-int8",
-    default=False,
-    show_default=True,
-    help="Compact model: look at photos in 8-bit integers, for CPUs: in two thirds of the time, with boxes that move a "
-    "little. Their range is taken from the photos: let there be 64 or more.",
-)
-@click.option(
-    "--calibrate-on",
-    metavar="DATASET",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Compact model: training set on whose held-back tenth scores are turned into probabilities.",
-)
-@click.option(
-    "--words-from",
-    metavar="DATASET",
-    multiple=True,
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Compact model: dataset from whose human captions it learns a few words for its own; may be given repeatedly.",
-)
-@click.option(
-    "--decoder",
-    type=click.Choice(["auto", "gqa", "concat"]),
-    default="auto",
-    show_default=True,
-    help="How the decoder keeps its cache: in place, by ONNX Runtime's GroupQueryAttention, or concatenated, by "
-    "standard operators, which TensorRT needs. auto is concat for the compact model, unless it writes captions, and "
-    "gqa for large ones.",
-)
-@click.option(
-    "--precision",
-    type=click.Choice(["fp32", "fp16", "bf16"]),
-    default="fp32",
-    show_default=True,
-    help="Large models: numbers to store and compute with. fp32 is for CPUs, bf16 for GPUs, fp16 runs on both.",
-)
-@click.option(
-    "--coord-space",
-    type=click.Choice(["auto", "permille", "absolute", "location"]),
-    default="auto",
-    show_default=True,
-    help="Large models: how boxes are written; auto is as the model was taught, or its family's habit.",
-)
-@click.option(
-    "--think/--no-think",
-    default=None,
-    help="Large models: ask for reasoning before the answer, or not. Default: as the model was taught.",
-)
-@click.option(
-    "--answer-tokens",
-    type=click.IntRange(min=16),
-    default=512,
-    show_default=True,
-    help="Large models: cut answers off that are longer.",
+@option_group(
+    "Large models",
+    option(
+        "--precision",
+        type=click.Choice(["fp32", "fp16", "bf16"]),
+        default="fp32",
+        show_default=True,
+        help="Numbers to store and compute with: fp32 for CPUs, bf16 for GPUs, fp16 for both.",
+    ),
+    option(
+        "--coord-space",
+        type=click.Choice(["auto", "permille", "absolute", "location"]),
+        default="auto",
+        show_default=True,
+        help="How the model writes boxes. auto takes what it was trained on, or else the default of its family.",
+    ),
+    option(
+        "--think/--no-think",
+        default=None,
+        help="Ask for reasoning before the answer. Default: as in training.",
+    ),
+    option(
+        "--answer-tokens",
+        type=click.IntRange(min=16),
+        default=512,
+        show_default=True,
+        metavar="N",
+        help="Longest answer in tokens.",
+    ),
 )
 @click.pass_context
 def export_onnx_command(
@@ -111,19 +130,20 @@ def export_onnx_command(
     limit: int,
     name: str | None,
     captions: str,
-    mirror: bool,
+    flip: bool,
     int8: bool,
     calibrate_on: Path | None,
-    words_from: tuple[Path, ...],
+    tags_from: tuple[Path, ...],
     decoder: str,
     precision: str,
     coord_space: str,
     think: bool | None,
     answer_tokens: int,
 ) -> None:
-    """Export CHECKPOINT to the model folder OUT and verify it.
+    """Export a checkpoint to a model folder and verify it.
 
-    The compact model, and large ones of the classes Qwen3-VL and Qwen2.5-VL; an adapter (LoRA) is merged first.
+    CHECKPOINT is a compact model, or a large one of the classes Qwen3-VL and Qwen2.5-VL. An adapter (LoRA) is merged
+    first. OUT is a new folder that shotcrop crop --model takes.
     """
     from shotcrop_cli.evaluation.dataset import read_dataset
 
@@ -146,7 +166,7 @@ def export_onnx_command(
     difference: LargeDifference | Difference
     caching = None if decoder == "auto" else Caching(decoder)
     if is_large(checkpoint):
-        _refuse(ctx, _COMPACT_ALONE, "the compact model")
+        _refuse(ctx, _COMPACT_ONLY, "the compact model")
         space = None if coord_space == "auto" else CoordSpace(coord_space)
         options = LargeOptions(
             name or out.resolve().name,
@@ -159,13 +179,15 @@ def export_onnx_command(
         bundle, difference = export_large(checkpoint, out, chosen, options)
         tied = f" and {difference.tied_tokens} tied" if difference.tied_tokens else ""
     else:
-        _refuse(ctx, _LARGE_ALONE, "large models")
-        if calibrate_on is not None and not mirror:
-            raise ShotcropError("scores are calibrated by two looks", hint="leave --no-mirror or --calibrate-on out")
+        _refuse(ctx, _LARGE_ONLY, "large models")
+        if calibrate_on is not None and not flip:
+            raise ShotcropError(
+                "--calibrate-on needs the flip augmentation", hint="leave out --no-flip or --calibrate-on"
+            )
         held = read_dataset(calibrate_on) if calibrate_on else ()
-        told = [record for folder in words_from for record in read_dataset(folder)]
+        told = [record for folder in tags_from for record in read_dataset(folder)]
         bundle, difference = export_nano(
-            checkpoint, out, chosen, name or "shotcrop-nano", captions, mirror, held, caching, int8, told
+            checkpoint, out, chosen, name or "shotcrop-nano", captions, flip, held, caching, int8, told
         )
         tied = ""
     megabytes = sum(path.stat().st_size for path in bundle.folder.iterdir()) / 1e6
@@ -176,11 +198,11 @@ def export_onnx_command(
 
 
 def _refuse(ctx: click.Context, names: tuple[str, ...], kind: str) -> None:
-    """Refuse flags that the checkpoint's kind of model does not have.
+    """Refuse options for another kind of model.
 
     Raises:
-        ShotcropError: One was given.
+        ShotcropError: One of them was given.
     """
     for name in names:
         if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT:
-            raise ShotcropError(f"--{name.replace('_', '-')} is for {kind} alone", hint="leave it out")
+            raise ShotcropError(f"--{name.replace('_', '-')} is only for {kind}", hint="leave it out")

@@ -1,4 +1,4 @@
-"""`shotcrop sheet`: contact sheets of an output folder."""
+"""`shotcrop sheet`: draw contact sheets of an output folder."""
 
 from __future__ import annotations
 
@@ -7,31 +7,38 @@ from pathlib import Path
 import click
 
 from shotcrop_cli.cli.console import result
+from shotcrop_cli.cli.help import Command, option
 from shotcrop_cli.errors import OutputError, ShotcropError
 
 PICTURES = (".jpg", ".jpeg", ".png")
 
 
-@click.command("sheet")
+@click.command("sheet", cls=Command, example=("review the crops of a run", "shotcrop sheet ~/shots -o sheet.jpg"))
 @click.argument("shots_dir", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option(
-    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), required=True,
-    help="Picture to write, .jpg or .png; several pages become NAME-001.jpg, NAME-002.jpg ...",
-)  # fmt: skip
-@click.option("--columns", type=click.IntRange(1, 4), default=1, show_default=True, help="Photos side by side.")
-@click.option("--page", type=click.IntRange(1, 20), default=8, show_default=True, help="Photos on one page.")
-@click.option(
+@option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    required=True,
+    metavar="FILE",
+    help="Picture to write, .jpg or .png. Several pages become NAME-001.jpg, NAME-002.jpg and so on.",
+)
+@option("--columns", type=click.IntRange(1, 4), default=1, show_default=True, metavar="N", help="Photos side by side.")
+@option("--page", type=click.IntRange(1, 20), default=8, show_default=True, metavar="N", help="Photos on one page.")
+@option(
     "--width",
     type=click.IntRange(600, 4000),
     default=1600,
     show_default=True,
+    metavar="PX",
     help="Width of a page in pixels.",
 )
-@click.option("--limit", type=click.IntRange(1), help="Show the first N photos only.")
+@option("--limit", type=click.IntRange(1), metavar="N", help="Show only the first N photos.")
 def sheet_command(shots_dir: Path, output: Path, columns: int, page: int, width: int, limit: int | None) -> None:
-    """Draw contact sheets of SHOTS_DIR, the output folder of `shotcrop crop`.
+    """Draw contact sheets of photos and their crops.
 
-    Each photo is shown with its three boxes, the three crops and their captions.
+    SHOTS_DIR is the output folder of shotcrop crop. A sheet shows each photo with its boxes, and next to it the crops
+    with their captions and scores.
     """
     from shotcrop_cli.report.entry import gather
     from shotcrop_cli.report.sheet import SheetLayout, draw_pages
@@ -59,7 +66,7 @@ def sheet_command(shots_dir: Path, output: Path, columns: int, page: int, width:
 
 
 def page_paths(output: Path, pages: int) -> list[Path]:
-    """Name the pages: the output itself, or numbered files beside it when there are several."""
+    """Return the files of the pages: the output itself, or numbered files next to it for several pages."""
     if pages == 1:
         return [output]
     return [output.with_name(f"{output.stem}-{number:03d}{output.suffix}") for number in range(1, pages + 1)]

@@ -1,4 +1,4 @@
-"""`shotcrop train`: the training stages, each imported only when it runs."""
+"""`shotcrop train`: the training stages; each one is imported when it runs."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import click
 
 from shotcrop_cli import install_hint
 from shotcrop_cli.cli.console import result
+from shotcrop_cli.cli.help import Group, option
 from shotcrop_cli.cli.options import name_or_path
 from shotcrop_cli.errors import ShotcropError
 
@@ -19,35 +20,46 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
-recipe_option = click.option(
+recipe_option = option(
     "--config",
     "recipe_name",
     required=True,
     type=name_or_path,
     metavar="RECIPE",
-    help="Name of a shipped recipe, or a .toml file.",
+    help="Name of a recipe that comes with shotcrop, or a .toml file.",
 )
-data_option = click.option("--data", required=True, type=_FOLDER, help="Folder that holds the recipe's datasets.")
-output_option = click.option(
+data_option = option(
+    "--data", required=True, type=_FOLDER, metavar="DIR", help="Folder that contains the datasets of the recipe."
+)
+output_option = option(
     "-o",
     "--output",
     required=True,
     type=click.Path(file_okay=False, path_type=Path),
-    help="Run folder; a cut run in it goes on.",
+    metavar="DIR",
+    help="Run folder. An interrupted run in it continues.",
 )
-start_option = click.option(
-    "--from", "start", metavar="CHECKPOINT", help="Checkpoint folder, or ORG/REPO of a hub, to start from."
+start_option = option(
+    "--from", "start", metavar="CHECKPOINT", help="Checkpoint to start from: a folder, or ORG/REPO of a model hub."
 )
-steps_option = click.option("--steps", type=click.IntRange(min=1), help="Optimiser steps, in place of the recipe's.")
-offline_option = click.option("--offline", is_flag=True, help="Use only models that are on this machine.")
+steps_option = option(
+    "--steps", type=click.IntRange(min=1), metavar="N", help="Optimiser steps. Default: those of the recipe."
+)
+offline_option = option("--offline", is_flag=True, help="Use only models on this machine; do not ask the model hub.")
 
 
-@click.group("train")
+@click.group(
+    "train",
+    cls=Group,
+    example=("run all stages", "shotcrop train run --config nano --data DATA -o runs/nano"),
+)
 def train_command() -> None:
-    """Train a ShotCrop model, stage by stage or as one pipeline."""
+    """Train a model, stage by stage or in one run."""
 
 
-@train_command.command("sft")
+@train_command.command(
+    "sft", example=("train a new compact model", "shotcrop train sft --config nano-sft --data DATA -o sft")
+)
 @recipe_option
 @data_option
 @output_option
@@ -57,9 +69,9 @@ def train_command() -> None:
 def sft_command(
     recipe_name: str, data: Path, output: Path, start: str | None, steps: int | None, offline: bool
 ) -> None:
-    """Stage 1: supervised fine-tuning with a chain of thought.
+    """Fine-tune a model on expert shots (stage 1).
 
-    Without --from a new compact model is built.
+    Without --from, this builds a new compact model.
     """
     with _training(output) as finish:
         from shotcrop_train import sft
@@ -69,24 +81,31 @@ def sft_command(
         finish(sft.train(recipe, data, output, start, offline=offline))
 
 
-@train_command.command("pseudo-label")
+@train_command.command(
+    "pseudo-label",
+    example=(
+        "label photos by rules",
+        "shotcrop train pseudo-label --config nano-pseudo \\\n"
+        "      --data DATA -o runs/labels --proposer cinematographer",
+    ),
+)
 @recipe_option
 @data_option
 @output_option
-@click.option(
+@option(
     "--proposer",
     "proposers",
     multiple=True,
     required=True,
     metavar="CHECKPOINT",
-    help="Model that proposes boxes, or `cinematographer` for the rules; give it several times.",
+    help="Model that proposes boxes, or cinematographer for the rules; repeatable.",
 )
-@click.option("--limit", type=click.IntRange(min=1), help="Label the first N photos only.")
+@option("--limit", type=click.IntRange(min=1), metavar="N", help="Label only the first N photos.")
 @offline_option
 def pseudo_label_command(
     recipe_name: str, data: Path, output: Path, proposers: tuple[str, ...], limit: int | None, offline: bool
 ) -> None:
-    """Stage 2: label photos, keeping the shots that every criterion agrees upon."""
+    """Label photos with the shots that all criteria accept (stage 2)."""
     with _training(output) as finish:
         from shotcrop_train import pseudo_label
         from shotcrop_train.recipe import load_recipe
@@ -95,10 +114,17 @@ def pseudo_label_command(
         finish(pseudo_label.label(recipe, data, output, proposers, offline=offline, limit=limit))
 
 
-@train_command.command("ssft")
+@train_command.command(
+    "ssft",
+    example=(
+        "continue from stage 1",
+        "shotcrop train ssft --config nano-ssft --data DATA \\\n"
+        "      --pseudo runs/labels -o ssft --from runs/sft/final",
+    ),
+)
 @recipe_option
 @data_option
-@click.option("--pseudo", required=True, type=_FOLDER, help="Dataset that `train pseudo-label` wrote.")
+@option("--pseudo", required=True, type=_FOLDER, metavar="DIR", help="Dataset that shotcrop train pseudo-label wrote.")
 @output_option
 @start_option
 @steps_option
@@ -106,7 +132,7 @@ def pseudo_label_command(
 def ssft_command(
     recipe_name: str, data: Path, pseudo: Path, output: Path, start: str | None, steps: int | None, offline: bool
 ) -> None:
-    """Stage 2, second half: fine-tune on expert and pseudo-labelled shots."""
+    """Fine-tune a model on expert and pseudo-labelled shots (stage 2)."""
     with _training(output) as finish:
         from shotcrop_train import ssft
         from shotcrop_train.recipe import load_recipe
@@ -115,12 +141,18 @@ def ssft_command(
         finish(ssft.train(recipe, data, pseudo, output, start, offline=offline))
 
 
-@train_command.command("grpo")
+@train_command.command(
+    "grpo",
+    example=(
+        "continue from stage 2",
+        "shotcrop train grpo --config nano-grpo-cinema \\\n      --data DATA -o runs/grpo --from runs/ssft/final",
+    ),
+)
 @recipe_option
 @data_option
 @output_option
 @start_option
-@click.option("--hard", type=_FILE, help="Hard cases, the hard.jsonl that `train pseudo-label` wrote.")
+@option("--hard", type=_FILE, metavar="FILE", help="Hard cases: the hard.jsonl that shotcrop train pseudo-label wrote.")
 @steps_option
 @offline_option
 def grpo_command(
@@ -132,7 +164,7 @@ def grpo_command(
     steps: int | None,
     offline: bool,
 ) -> None:
-    """Stage 3: GRPO-S, reinforcement learning with a reward made for the task."""
+    """Train a model by reinforcement learning with GRPO-S (stage 3)."""
     with _training(output) as finish:
         from shotcrop_train import grpo
         from shotcrop_train.recipe import load_recipe
@@ -141,14 +173,19 @@ def grpo_command(
         finish(grpo.train(recipe, data, output, start, hard=hard, offline=offline))
 
 
-@train_command.command("run")
+@train_command.command(
+    "run", example=("train the default model", "shotcrop train run --config nano --data DATA -o runs/nano")
+)
 @recipe_option
 @data_option
 @output_option
 @offline_option
 def run_command(recipe_name: str, data: Path, output: Path, offline: bool) -> None:
-    """All stages of a pipeline, from data to an exported model; complete ones are kept."""
-    with _named_remedy():
+    """Run all stages of a pipeline, from data to an exported model.
+
+    Stages that are complete are not run again.
+    """
+    with _install_hint():
         from shotcrop_cli.commands.train_stages import stages
         from shotcrop_train.pipeline import load_pipeline, run
 
@@ -159,38 +196,62 @@ def run_command(recipe_name: str, data: Path, output: Path, offline: bool) -> No
         result(f"{name}: {made}")
 
 
-@train_command.command("check-data")
+@train_command.command("check-data", example=("check a training set", "shotcrop train check-data DATA/train"))
 @click.argument("dataset", type=_FOLDER)
 def check_data_command(dataset: Path) -> None:
-    """Say what is wrong with DATASET, a folder of photos with a metadata.jsonl."""
-    with _named_remedy():
+    """List what is wrong with a dataset.
+
+    DATASET is a folder of photos with a metadata.jsonl.
+    """
+    with _install_hint():
         from shotcrop_train.data.check_data import check
     findings = check(dataset)
     for finding in findings:
         result(str(finding))
     if any(finding.severity == "error" for finding in findings):
-        raise ShotcropError(f"{dataset} has errors", hint="mend the lines named above")
+        raise ShotcropError(f"{dataset} has errors", hint="correct the lines above")
 
 
-@train_command.command("import-data")
-@click.option("--coco", type=_FILE, help="COCO-style JSON with the categories establishing, medium and close_up.")
-@click.option("--answers", type=_FILE, help='JSON Lines of {"file_name": ..., "answer": ...}, as models write them.')
-@click.option("--photos", required=True, type=_FOLDER, help="Folder of the photos that the file names.")
-@click.option(
-    "-o", "--output", required=True, type=click.Path(file_okay=False, path_type=Path), help="Dataset folder to write."
+@train_command.command(
+    "import-data",
+    example=(
+        "import COCO annotations",
+        "shotcrop train import-data --coco boxes.json \\\n      --photos photos -o DATA/train",
+    ),
 )
-@click.option(
+@option(
+    "--coco", type=_FILE, metavar="FILE", help="COCO-style JSON with the categories establishing, medium and close_up."
+)
+@option(
+    "--answers",
+    type=_FILE,
+    metavar="FILE",
+    help='Answers of a model: JSON Lines of {"file_name": ..., "answer": ...}.',
+)
+@option("--photos", required=True, type=_FOLDER, metavar="DIR", help="Folder of the photos that the file names.")
+@option(
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Dataset folder to write.",
+)
+@option(
     "--coord-space",
     type=click.Choice(["permille", "absolute", "location"]),
     default="permille",
     show_default=True,
-    help="How the answers' boxes are written: 0..1000, pixels, or location tokens.",
+    help="How the answers give boxes: from 0 to 1000, in pixels, or as location tokens.",
 )
 def import_data_command(coco: Path | None, answers: Path | None, photos: Path, output: Path, coord_space: str) -> None:
-    """Write a dataset from COCO-style annotations or from models' answers."""
+    """Write a dataset from COCO annotations or from answers of a model.
+
+    Give one of --coco and --answers.
+    """
     if (coco is None) == (answers is None):
-        raise click.UsageError("give one of --coco and --answers")
-    with _named_remedy():
+        raise click.UsageError("Give one of --coco and --answers.")
+    with _install_hint():
         from shotcrop_cli.model.large.answer import CoordSpace
         from shotcrop_train.data.importer import import_answers, import_coco
 
@@ -202,8 +263,8 @@ def import_data_command(coco: Path | None, answers: Path | None, photos: Path, o
 
 
 @contextmanager
-def _named_remedy() -> Iterator[None]:
-    """Turn a missing training package into one line that says how to get it."""
+def _install_hint() -> Iterator[None]:
+    """Turn a missing training package into an error that says how to install it."""
     try:
         yield
     except ModuleNotFoundError as error:
@@ -214,8 +275,8 @@ def _named_remedy() -> Iterator[None]:
 
 @contextmanager
 def _training(output: Path) -> Iterator[Callable[[Path], None]]:
-    """Run a stage: mark it finished with what it made, print that, and print it alike when it was complete before."""
-    with _named_remedy():
+    """Run a stage: record and print its result, or print the recorded result of a complete stage."""
+    with _install_hint():
         from shotcrop_train.runs import provenance
 
         def finish(made: Path) -> None:

@@ -1,4 +1,4 @@
-"""`shotcrop warmup`: what takes minutes once is done before the first photo waits for it."""
+"""`shotcrop warmup`: build engines and find the batch size before the first run."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from shotcrop_cli.cli.console import Console, result
+from shotcrop_cli.cli.help import Command
 from shotcrop_cli.cli.options import batch_size_option, devices_option, model_options, verbosity_options
 from shotcrop_cli.errors import AnswerError
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from shotcrop_cli.pipeline.batch_size import Pace
 
 
-@click.command("warmup")
+@click.command("warmup", cls=Command, example=("prepare two GPUs", "shotcrop warmup --device cuda:0,cuda:1"))
 @model_options
 @devices_option
 @batch_size_option
@@ -33,10 +34,12 @@ def warmup_command(
     quiet: bool,
     verbose: bool,
 ) -> None:
-    """Load the model on a device and run the batches that `shotcrop crop` will run there.
+    """Prepare a GPU: build its engines and find its batch size.
 
-    TensorRT builds its engines meanwhile, and the batch size that makes a GPU fastest is found out. Both are kept for
-    later runs; what is new is printed. Use the same --model, --device and --providers as in these runs.
+    This loads the model and runs the batches that shotcrop crop will run. TensorRT builds its engines, and shotcrop
+    finds the batch size that is fastest on the GPU. Later runs use both.
+
+    Give the same --model, --device and --providers as in those runs.
     """
     from shotcrop_cli.model.cache import cache_root
     from shotcrop_cli.model.load import find_model
@@ -60,7 +63,7 @@ def warmup_command(
 
 
 def _run_batches(composer: MultiDeviceComposer, pace: Pace, console: Console) -> None:
-    """Run batches until their size is final, then some of that size and of one photo, as at the end of a run."""
+    """Run batches until their size is final, then time that size and batches of one photo."""
     thumbnail, aspect = _portrait(composer)
 
     def seconds(size: int) -> float:
@@ -74,13 +77,13 @@ def _run_batches(composer: MultiDeviceComposer, pace: Pace, console: Console) ->
     while not pace.settled:
         pace.observe(pace.size, seconds(pace.size))
     for size in dict.fromkeys((pace.size, 1)):
-        # The second one shows what a run will see: the first makes room in memory.
+        # The first batch of a size allocates memory, so the second one is what a run will see.
         rate = size / min(seconds(size), seconds(size))
         result(f"{size} photo{'' if size == 1 else 's'} at once: {rate:.1f} photos/s")
 
 
 def _portrait(composer: MultiDeviceComposer) -> tuple[Image.Image, float]:
-    """Return a portrait as the model sees it, and its width / height."""
+    """Return a portrait as the model sees it, and its aspect ratio."""
     from shotcrop_cli.checkup.inference import PORTRAIT
     from shotcrop_cli.imaging.decode import decode, read_source
     from shotcrop_cli.imaging.thumbnail import thumbnail
@@ -90,5 +93,5 @@ def _portrait(composer: MultiDeviceComposer) -> tuple[Image.Image, float]:
 
 
 def _times(folder: Path) -> dict[Path, int]:
-    """Return when each file below a folder was changed, nanoseconds."""
+    """Return the modification time of each file below a folder, in nanoseconds."""
     return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}

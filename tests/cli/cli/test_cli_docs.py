@@ -11,8 +11,10 @@ from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from shotcrop_cli.cli.config import ConfigFile, defaults, key_of, read_file
+from shotcrop_cli.errors import ExitCode
 from shotcrop_cli.library.atomic_write import NewFile, put_in_place
 from shotcrop_cli.main import COMMANDS, cli
 
@@ -34,7 +36,9 @@ def _command_lines(page: Path) -> Iterator[list[str]]:
     for language, text in _blocks(page):
         for line in text.replace("\\\n", " ").splitlines() if language in ("bash", "cron", "ini") else ():
             for match in _SHOTCROP.finditer(line):
-                lexer = shlex.shlex(line[match.end() :], posix=True, punctuation_chars=True)
+                rest = line[match.end() :]
+                inner = rest.partition(")")[0] if match[0].startswith("(") else rest  # of "$(shotcrop ...)"
+                lexer = shlex.shlex(inner, posix=True, punctuation_chars=True)
                 lexer.whitespace_split = True
                 words = list(lexer)
                 ends = (i for i, word in enumerate(words) if set(word) <= set("|&;<>()"))
@@ -47,12 +51,26 @@ LINES = [pytest.param(line, id=f"{page.name}: {' '.join(line)}") for page in PAG
 def _context_of(words: list[str]) -> tuple[click.Context, list[str]]:
     """Return the context of the command that words name, and the words that are left for it."""
     context, left = click.Context(cli, info_name="shotcrop"), list(words)
-    while isinstance(group := context.command, click.Group):
+    while left and isinstance(group := context.command, click.Group):
         name = left.pop(0)
         command = group.get_command(context, name)
         assert command is not None, f"there is no command {name}"
-        context = click.Context(command, info_name=name, parent=context)
+        context = command.context_class(command, info_name=name, parent=context)
     return context, left
+
+
+def _paths(context: click.Context) -> Iterator[list[str]]:
+    """Yield the words that name each command below a group."""
+    group = context.command
+    assert isinstance(group, click.Group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        yield [name]
+        if isinstance(command, click.Group):
+            yield from ([name, *words] for words in _paths(click.Context(command, parent=context)))
+
+
+COMMAND_PATHS = list(_paths(click.Context(cli)))
 
 
 def test_the_pages_have_command_lines() -> None:
@@ -141,7 +159,47 @@ def _complete(**environment: str) -> str:
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_the_shell_gets_its_completion(shell: str) -> None:
-    assert "_SHOTCROP_COMPLETE" in _complete(_SHOTCROP_COMPLETE=f"{shell}_source")
+    printed = CliRunner().invoke(cli, ["completion", shell])
+    assert printed.exit_code == 0
+    assert printed.stdout == _complete(_SHOTCROP_COMPLETE=f"{shell}_source")
+    assert f"_SHOTCROP_COMPLETE={shell}_complete" in printed.stdout
+
+
+def test_bash_takes_the_script_for_completion() -> None:
+    printed = CliRunner().invoke(cli, ["completion", "bash"]).stdout
+    ask = "complete -p shotcrop"
+    done = subprocess.run(["bash", "-c", f"{printed}\n{ask}"], capture_output=True, text=True, check=True)
+    assert "_shotcrop_completion" in done.stdout
+
+
+def test_another_shell_is_a_usage_error() -> None:
+    assert CliRunner().invoke(cli, ["completion", "tcsh"]).exit_code == ExitCode.USAGE
+
+
+@pytest.mark.parametrize("words", COMMAND_PATHS, ids=" ".join)
+def test_each_help_page_ends_with_an_example_that_fits_a_narrow_terminal(words: list[str]) -> None:
+    context, _ = _context_of(words)
+    context.max_content_width = context.terminal_width = 60
+    page = context.command.get_help(context)
+    assert max(map(len, page.splitlines())) <= 60
+    last = page.rpartition("\nExample: ")[2].splitlines()
+    assert len(last) >= 2 and "shotcrop" in last[1]
+
+
+@pytest.mark.parametrize("words", COMMAND_PATHS, ids=" ".join)
+def test_help_pages_break_lines_only_at_spaces(words: list[str]) -> None:
+    context, _ = _context_of(words)
+    pages = []
+    for width in (60, 1000):
+        context.max_content_width = context.terminal_width = width
+        pages.append(context.command.get_help(context).split())
+    assert pages[0] == pages[1]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_line_of_a_command_is_the_first_sentence_of_its_help(name: str) -> None:
+    context, _ = _context_of([name])
+    assert context.command.get_short_help_str(limit=200) == COMMANDS[name].short_help
 
 
 @pytest.mark.parametrize(

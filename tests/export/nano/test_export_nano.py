@@ -269,12 +269,12 @@ def test_calibrated_scores_follow_the_curve_and_the_boxes_stay(
     assert [shot.score for shot in probable.shots] == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("flags", [["--no-mirror"], []])
-def test_calibration_needs_two_looks_and_enough_photos(photos: Path, tmp_path: Path, flags: list[str]) -> None:
+@pytest.mark.parametrize("flags", [["--no-flip"], []])
+def test_calibration_needs_flip_augmentation_and_enough_photos(photos: Path, tmp_path: Path, flags: list[str]) -> None:
     (photos / "metadata.jsonl").write_text('{"file_name": "0.png", "width": 64, "height": 48, "no_subject": true}\n')
     checkpoint = save_tiny_model(tmp_path / "checkpoint")
     arguments = [str(checkpoint), str(tmp_path / "model"), "--photos", str(photos), "--calibrate-on", str(photos)]
-    with pytest.raises(ShotcropError, match="two looks" if flags else "cannot be calibrated"):
+    with pytest.raises(ShotcropError, match="flip augmentation" if flags else "cannot be calibrated"):
         CliRunner().invoke(export_onnx_command, arguments + flags, catch_exceptions=False)
     assert not (tmp_path / "model").exists()
 
