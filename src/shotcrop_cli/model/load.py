@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from shotcrop_cli.model.bundle import Bundle, Manifest, read_bundle
 from shotcrop_cli.model.large.composer import LargeComposer
 from shotcrop_cli.model.large.manifest import LargeManifest
-from shotcrop_cli.model.nano.composer import NanoComposer
+from shotcrop_cli.model.nano.autoregressive_composer import AutoregressiveComposer
 from shotcrop_cli.model.notices import NO_NOTICES, Notices
 from shotcrop_cli.model.resolve import resolve_model
 from shotcrop_cli.model.session import parse_device, with_providers
 from shotcrop_cli.shots import Composer
 
-_COMPOSERS: Mapping[type, type[NanoComposer] | type[LargeComposer]] = {
-    Manifest: NanoComposer,
+_COMPOSERS: Mapping[type, type[AutoregressiveComposer] | type[LargeComposer]] = {
+    Manifest: AutoregressiveComposer,
     LargeManifest: LargeComposer,
 }
 """The composer for each kind of model, by the class of its manifest."""

@@ -1,4 +1,4 @@
-"""The compact model as a `Composer`."""
+"""The autoregressive compact model, format `shotcrop-nano/1`, as a `Composer`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from shotcrop_cli.model.session import Device
 from shotcrop_cli.shots import SHOT_TYPES, Answer, Composition, ModelIdentity, NoSubject, Shot
 
 
-class NanoComposer:
+class AutoregressiveComposer:
     """Answers photos with the compact model.
 
     Args:
@@ -47,7 +47,7 @@ class NanoComposer:
         self.thumbnail_size = (self.manifest.image_size, self.manifest.image_size)
 
     @classmethod
-    def load(cls, bundle: Bundle, device: Device, threads: int | None, _notices: Notices) -> NanoComposer:
+    def load(cls, bundle: Bundle, device: Device, threads: int | None, _notices: Notices) -> AutoregressiveComposer:
         """Load the model; see `shotcrop_cli.model.load.load_composer`."""
         return cls(bundle, OnnxNetwork(bundle, device, threads))
 
