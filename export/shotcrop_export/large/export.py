@@ -39,7 +39,7 @@ _TYPES = {Precision.FP32: torch.float32, Precision.FP16: torch.float16, Precisio
 
 
 @dataclass(frozen=True, slots=True)
-class LargeOptions:
+class LargeExportOptions:
     """What the user asked for.
 
     Args:
@@ -60,7 +60,7 @@ class LargeOptions:
 
 
 def export_large(
-    folder: Path, target: Path, photos: Sequence[Path], options: LargeOptions
+    folder: Path, target: Path, photos: Sequence[Path], options: LargeExportOptions
 ) -> tuple[Bundle, LargeDifference]:
     """Write a model folder and verify it against `.generate` before it gets its name.
 
@@ -140,7 +140,7 @@ def round_to(model: torch.nn.Module, precision: Precision) -> None:
         parameter.copy_(rounded)
 
 
-def describe(checkpoint: Checkpoint, options: LargeOptions) -> LargeManifest:
+def describe(checkpoint: Checkpoint, options: LargeExportOptions) -> LargeManifest:
     """Return the manifest of a checkpoint.
 
     Raises:
@@ -184,7 +184,7 @@ def describe(checkpoint: Checkpoint, options: LargeOptions) -> LargeManifest:
     )
 
 
-def _prompt(checkpoint: Checkpoint, options: LargeOptions) -> Prompt:
+def _prompt(checkpoint: Checkpoint, options: LargeExportOptions) -> Prompt:
     """Fill in the chat template and part it at the photo."""
     tokenizer, model = checkpoint.tokenizer, checkpoint.model
     space = options.coord_space or checkpoint.space

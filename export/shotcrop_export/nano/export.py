@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -48,36 +48,47 @@ HALF_FROM = 1024
 """Weights with at least this many values are stored in half precision; the small rest is not worth a Cast node [O]."""
 
 
+@dataclass(frozen=True, slots=True)
+class NanoExportOptions:
+    """What the user asked for.
+
+    Args:
+        name: The model's name in sidecars.
+        captions: Where captions come from, `grounded` or `free`; see `Manifest`.
+        mirror: Whether the model also answers each photo's mirror image.
+        calibration: A training set whose held-back tenth turns scores into probabilities; empty to keep the scores.
+        caching: How the decoder keeps its cache. None chooses the faster way on a CPU: grown, which takes many tokens
+            that are known beforehand in one step, but in place for a model whose captions are decoded token by token.
+        int8: Whether to rewrite the vision graph in 8-bit integers after it was verified. The photos give the ranges.
+        captioned: Photos with human captions, from which the graph learns a few words; see
+            `shotcrop_train.nano.lexicon`. Empty for a model without these words.
+    """
+
+    name: str = "shotcrop-nano"
+    captions: str = GROUNDED_CAPTIONS
+    mirror: bool = True
+    calibration: Sequence[Record] = ()
+    caching: Caching | None = None
+    int8: bool = False
+    captioned: Sequence[Record] = ()
+
+
+_DEFAULT_OPTIONS = NanoExportOptions()
+
+
 def export_nano(
-    checkpoint: Path,
-    target: Path,
-    photos: Sequence[Path],
-    name: str = "shotcrop-nano",
-    captions: str = GROUNDED_CAPTIONS,
-    mirror: bool = True,
-    calibration: Sequence[Record] = (),
-    caching: Caching | None = None,
-    int8: bool = False,
-    told: Sequence[Record] = (),
+    checkpoint: Path, target: Path, photos: Sequence[Path], options: NanoExportOptions = _DEFAULT_OPTIONS
 ) -> tuple[Bundle, Difference]:
     """Write a model folder and verify it against torch before it gets its name.
 
-    The weights are rounded to half precision first and stored so; the graphs compute in single precision. The folder is
+    The weights are rounded to half precision first and stored so. The graphs compute in single precision. The folder is
     half as large, and torch, with the same rounded weights, must give the same answers.
 
     Args:
         checkpoint: Folder of a trained compact model.
         target: Folder to write; it must not exist, or be an older model folder.
         photos: Real photos to verify with.
-        name: The model's name.
-        captions: How its captions come about, `grounded` or `free`; see `Manifest`.
-        mirror: Whether it is asked about each photo's mirror image, too.
-        calibration: A training set on whose held-back tenth scores become probabilities; empty to leave them so.
-        caching: How the decoder keeps its cache. None chooses what is faster on a CPU: grown, with many tokens that are
-            known beforehand in one step, but in place for a model whose captions are decoded token by token.
-        int8: Whether the vision graph, once verified, is rewritten in 8-bit integers, with ranges from the photos.
-        told: Photos with human captions from which the graph learns a few words; see `shotcrop_train.nano.lexicon`.
-            Empty for a model without.
+        options: How to export.
 
     Returns:
         The model folder, and the measured difference between torch and ONNX Runtime.
@@ -100,11 +111,11 @@ def export_nano(
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".export-") as scratch:
         folder = Path(scratch) / "model"
         folder.mkdir(mode=0o755)
-        if caching is None:
-            words = model.config.words or captions == FREE_CAPTIONS
+        if (caching := options.caching) is None:
+            words = model.config.words or options.captions == FREE_CAPTIONS
             caching = Caching.IN_PLACE if words else Caching.GROWN
-        lexicon = fit_lexicon(model, told) if told else None
-        manifest = write_manifest(model, processor, folder, name, captions, mirror, caching, lexicon)
+        lexicon = fit_lexicon(model, options.captioned) if options.captioned else None
+        manifest = write_manifest(model, processor, folder, replace(options, caching=caching), lexicon)
         processor.tokenizer.backend_tokenizer.save(str(folder / TOKENIZER))
         export_graphs(model, folder, caching, lexicon)
         hashes = {file: file_sha256(folder / file) for file in NANO_FILES}
@@ -117,13 +128,14 @@ def export_nano(
             "weights": WEIGHTS,
             "torch_onnx_difference": difference.to_dict(),
         }
-        if int8:
+        if options.int8:
             write_record(folder, record)
             record |= {"weights": VISION_IN_INT8, "int8_agreement": rewrite(folder, manifest, photos).to_dict()}
             hashes[VISION] = file_sha256(folder / VISION)
             write_record(folder, record)
-        if calibration:
-            write_curve(folder, manifest, calibrate(load_composer(read_bundle(folder), "cpu"), calibration))
+        if options.calibration:
+            composer = load_composer(read_bundle(folder), "cpu")
+            write_curve(folder, manifest, calibrate(composer, options.calibration))
             hashes[MANIFEST] = file_sha256(folder / MANIFEST)
         write_record(folder, record)
         put_in_place(folder, target)
@@ -134,17 +146,15 @@ def write_manifest(
     model: NanoForConditionalGeneration,
     processor: NanoProcessor,
     folder: Path,
-    name: str,
-    captions: str,
-    mirror: bool,
-    caching: Caching,
+    options: NanoExportOptions,
     lexicon: Lexicon | None = None,
 ) -> Manifest:
-    """Write `model.json` and return what it says."""
+    """Write `model.json` and return what it says; `options.caching` must be chosen."""
     config, text = model.config, model.config.text_config
+    assert options.caching is not None
     manifest = Manifest(
         format=FORMAT,
-        name=name,
+        name=options.name,
         image_size=config.image_size,
         image_tokens=config.num_image_tokens,
         hidden_size=text.hidden_size,
@@ -155,10 +165,10 @@ def write_manifest(
         text_tokens=vocabulary_of(processor.tokenizer).text_tokens,
         control_tokens=control_token_hash(),
         no_subject_threshold=config.no_subject_threshold,
-        captions=captions,
-        words=config.words or captions == FREE_CAPTIONS,
-        mirror=mirror,
-        caching=caching.value,
+        captions=options.captions,
+        words=config.words or options.captions == FREE_CAPTIONS,
+        mirror=options.mirror,
+        caching=options.caching.value,
         lexicon=tuple(zip(lexicon.words, lexicon.thresholds, strict=True)) if lexicon is not None else (),
     )
     (folder / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")

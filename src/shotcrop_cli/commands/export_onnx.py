@@ -152,9 +152,9 @@ def export_onnx_command(
         from shotcrop_cli.model.large.answer import CoordSpace
         from shotcrop_cli.model.large.manifest import Precision
         from shotcrop_export.large.checkpoint import is_large
-        from shotcrop_export.large.export import LargeOptions, export_large
+        from shotcrop_export.large.export import LargeExportOptions, export_large
         from shotcrop_export.large.verify import LargeDifference
-        from shotcrop_export.nano.export import export_nano
+        from shotcrop_export.nano.export import NanoExportOptions, export_nano
         from shotcrop_export.nano.verify import Difference
     except ModuleNotFoundError as error:
         raise ShotcropError(
@@ -168,7 +168,7 @@ def export_onnx_command(
     if is_large(checkpoint):
         _refuse(ctx, _COMPACT_ONLY, "the compact model")
         space = None if coord_space == "auto" else CoordSpace(coord_space)
-        options = LargeOptions(
+        options = LargeExportOptions(
             name or out.resolve().name,
             Precision(precision),
             space,
@@ -185,9 +185,12 @@ def export_onnx_command(
                 "--calibrate-on needs the flip augmentation", hint="leave out --no-flip or --calibrate-on"
             )
         held = read_dataset(calibrate_on) if calibrate_on else ()
-        told = [record for folder in tags_from for record in read_dataset(folder)]
+        captioned = [record for folder in tags_from for record in read_dataset(folder)]
         bundle, difference = export_nano(
-            checkpoint, out, chosen, name or "shotcrop-nano", captions, flip, held, caching, int8, told
+            checkpoint,
+            out,
+            chosen,
+            NanoExportOptions(name or "shotcrop-nano", captions, flip, held, caching, int8, captioned),
         )
         tied = ""
     megabytes = sum(path.stat().st_size for path in bundle.folder.iterdir()) / 1e6

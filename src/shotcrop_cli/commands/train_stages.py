@@ -54,7 +54,7 @@ def stages(offline: bool) -> Mapping[str, Stage]:
 
     def export(stage: Any, made: Made, data: Path, output: Path) -> Path:
         from shotcrop_cli.evaluation.dataset import read_dataset
-        from shotcrop_export.nano.export import export_nano
+        from shotcrop_export.nano.export import NanoExportOptions, export_nano
         from shotcrop_train.data.samples import held_back
         from shotcrop_train.runs import provenance
 
@@ -66,7 +66,8 @@ def stages(offline: bool) -> Mapping[str, Stage]:
         target = output / "model"
         told = [record for folder in captioned for record in read_dataset(folder)]
         calibration = records if stage.calibrate else ()
-        export_nano(Path(start), target, verified, calibration=calibration, int8=stage.int8, told=told)
+        options = NanoExportOptions(calibration=calibration, int8=stage.int8, captioned=told)
+        export_nano(Path(start), target, verified, options)
         return target
 
     return {"sft": sft, "pseudo-label": pseudo_label, "ssft": ssft, "grpo": grpo, "export": export}

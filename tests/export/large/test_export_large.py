@@ -19,7 +19,7 @@ from shotcrop_cli.model.large.manifest import Precision
 from shotcrop_cli.model.load import load_composer
 from shotcrop_export.large import export
 from shotcrop_export.large.checkpoint import load_checkpoint
-from shotcrop_export.large.export import LargeOptions, describe, export_large
+from shotcrop_export.large.export import LargeExportOptions, describe, export_large
 from shotcrop_train.checkpoints import load_base
 from shotcrop_train.recipe import ModelRecipe
 from training import save_tiny_model
@@ -72,7 +72,7 @@ def test_a_chat_template_without_a_place_for_the_photo_is_refused(tmp_path: Path
     checkpoint = load_checkpoint(save_tiny_vlm(tmp_path, "qwen3-vl"))
     blind = replace(checkpoint, template="{% for message in messages %}{{ message['content'][1]['text'] }}{% endfor %}")
     with pytest.raises(ShotcropError, match=r"shows a photo as 0 <\|image_pad\|>"):
-        describe(blind, LargeOptions("blind"))
+        describe(blind, LargeExportOptions("blind"))
 
 
 def test_a_weight_beyond_half_precision_is_refused() -> None:
@@ -89,7 +89,7 @@ def test_a_weight_beyond_half_precision_is_refused() -> None:
 def test_bf16_is_verified_in_single_precision_and_needs_a_gpu(tmp_path: Path) -> None:
     checkpoint = save_diverse_vlm(tmp_path / "checkpoint", "qwen3-vl")
     photos = write_noise(tmp_path / "photos", [(64, 48)])
-    options = LargeOptions("wide", Precision.BF16)
+    options = LargeExportOptions("wide", Precision.BF16)
     bundle, difference = export_large(checkpoint, tmp_path / "model", sorted(photos.iterdir()), options)
     assert difference.equal_tokens == difference.tokens
     record = json.loads((bundle.folder / EXPORT_RECORD).read_text("utf-8"))
@@ -100,6 +100,6 @@ def test_bf16_is_verified_in_single_precision_and_needs_a_gpu(tmp_path: Path) ->
 
 def test_a_new_base_is_asked_by_its_familys_habit_unless_told_otherwise(tmp_path: Path) -> None:
     checkpoint = load_checkpoint(save_tiny_vlm(tmp_path / "new", "qwen3-vl"))
-    assert describe(checkpoint, LargeOptions("new")).prompt.coord_space is CoordSpace.PERMILLE
-    other = describe(checkpoint, LargeOptions("new", coord_space=CoordSpace.ABSOLUTE, think=False)).prompt
+    assert describe(checkpoint, LargeExportOptions("new")).prompt.coord_space is CoordSpace.PERMILLE
+    other = describe(checkpoint, LargeExportOptions("new", coord_space=CoordSpace.ABSOLUTE, think=False)).prompt
     assert (other.coord_space, other.think, "<think>" in other.suffix) == (CoordSpace.ABSOLUTE, False, False)

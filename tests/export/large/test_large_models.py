@@ -34,7 +34,7 @@ from shotcrop_cli.model.session import Device
 from shotcrop_cli.shots import Composition, ShotType
 from shotcrop_cli.sidecar import SCHEMA_PATH
 from shotcrop_export.large import export
-from shotcrop_export.large.export import LargeOptions, export_large
+from shotcrop_export.large.export import LargeExportOptions, export_large
 from shotcrop_train.checkpoints import load_base
 from vlm import FAMILIES, photo
 
@@ -77,7 +77,7 @@ def taught(tmp_path_factory: pytest.TempPathFactory, photos: Path) -> Path:
     """Return a model in half precision that knows one answer by heart, in pixels, as its family writes boxes."""
     root = tmp_path_factory.mktemp("taught")
     checkpoint = save_taught_vlm(root / "checkpoint", "qwen2.5-vl", CoordSpace.ABSOLUTE)
-    export_large(checkpoint, root / "model", sorted(photos.iterdir())[:1], LargeOptions("taught", Precision.FP16))
+    export_large(checkpoint, root / "model", sorted(photos.iterdir())[:1], LargeExportOptions("taught", Precision.FP16))
     return root / "model"
 
 
@@ -286,7 +286,7 @@ def test_a_model_that_answers_otherwise_is_not_exported(
     monkeypatch.setattr(export, "export_graphs", graphs_of_another_model)
     checkpoint = save_diverse_vlm(tmp_path / "checkpoint", "qwen3-vl", seed=1)
     with pytest.raises(ModelError, match="differs from torch"):
-        export_large(checkpoint, tmp_path / "model", sorted(photos.iterdir()), LargeOptions("other"))
+        export_large(checkpoint, tmp_path / "model", sorted(photos.iterdir()), LargeExportOptions("other"))
     assert names_in(tmp_path) == ["checkpoint"]
 
 
@@ -308,7 +308,7 @@ def test_half_precision_explains_no_altered_weight(
             taught.parent / "checkpoint",
             tmp_path / "model",
             sorted(photos.iterdir())[:1],
-            LargeOptions("taught", Precision.FP16),
+            LargeExportOptions("taught", Precision.FP16),
         )
 
 

@@ -25,7 +25,7 @@ from shotcrop_cli.model.tensorrt import LARGEST_BATCH
 from shotcrop_cli.shots import SHOT_TYPES, Composition, NoSubject
 from shotcrop_export.nano import export
 from shotcrop_export.nano import verify as verification
-from shotcrop_export.nano.export import export_nano, round_to_half
+from shotcrop_export.nano.export import NanoExportOptions, export_nano, round_to_half
 from shotcrop_train.checkpoints import load_nano
 from shotcrop_train.nano.confidence import Curve
 from shotcrop_train.nano.torch_network import TorchNetwork, decoder_of
@@ -85,7 +85,10 @@ def test_exported_model_composes_any_batch_alike(exported: Path, photos: Path) -
 def test_captions_are_grounded_unless_free_ones_are_asked_for(exported: Path, photos: Path, tmp_path: Path) -> None:
     grounded = load_composer(find_model(str(exported)), "cpu")
     free_model, _ = export_nano(
-        save_tiny_model(tmp_path / "checkpoint"), tmp_path / "free", sorted(photos.iterdir()), captions="free"
+        save_tiny_model(tmp_path / "checkpoint"),
+        tmp_path / "free",
+        sorted(photos.iterdir()),
+        NanoExportOptions(captions="free"),
     )
     free = load_composer(find_model(str(free_model.folder)), "cpu")
     image = Image.open(photos / "0.png").convert("RGB").resize(free.thumbnail_size)
@@ -119,13 +122,15 @@ def test_a_model_that_needs_no_captions_decodes_none(photos: Path, tmp_path: Pat
     model.save_pretrained(tmp_path / "checkpoint")
     processor.save_pretrained(tmp_path / "checkpoint")
     chosen = sorted(photos.iterdir())
-    bundle, difference = export_nano(tmp_path / "checkpoint", tmp_path / "model", chosen, mirror=False)
+    bundle, difference = export_nano(
+        tmp_path / "checkpoint", tmp_path / "model", chosen, NanoExportOptions(mirror=False)
+    )
     assert (bundle.manifest.words, bundle.manifest.mirror) == (False, False)
     assert difference.tokens <= difference.answers * len(LAYOUT)
     image = Image.open(chosen[0]).convert("RGB").resize((64, 64))
     (answer,) = load_composer(bundle, "cpu").compose([image], [1.0])
     assert isinstance(answer, NoSubject) or all(shot.caption for shot in answer.shots)
-    free, _ = export_nano(tmp_path / "checkpoint", tmp_path / "free", chosen, captions="free")
+    free, _ = export_nano(tmp_path / "checkpoint", tmp_path / "free", chosen, NanoExportOptions(captions="free"))
     assert free.manifest.words
 
 
@@ -134,7 +139,9 @@ def decoders(tmp_path_factory: pytest.TempPathFactory, photos: Path) -> dict[Cac
     """Return one checkpoint exported with each kind of decoder."""
     folder = tmp_path_factory.mktemp("decoders")
     checkpoint, chosen = save_tiny_model(folder / "checkpoint"), sorted(photos.iterdir())
-    return {kind: export_nano(checkpoint, folder / kind, chosen, caching=kind)[0] for kind in Caching}
+    return {
+        kind: export_nano(checkpoint, folder / kind, chosen, NanoExportOptions(caching=kind))[0] for kind in Caching
+    }
 
 
 @pytest.mark.parametrize("kind", Caching)
@@ -256,7 +263,10 @@ def test_calibrated_scores_follow_the_curve_and_the_boxes_stay(
     monkeypatch.setattr(export, "calibrate", calibrate)
     records = [Record(photos / "0.png", "", 64, 48, False, (), Detections(), None, True)]
     bundle, _ = export_nano(
-        save_tiny_model(tmp_path / "checkpoint"), tmp_path / "model", sorted(photos.iterdir()), calibration=records
+        save_tiny_model(tmp_path / "checkpoint"),
+        tmp_path / "model",
+        sorted(photos.iterdir()),
+        NanoExportOptions(calibration=records),
     )
     assert seen[1] == records
     assert bundle.manifest == replace(find_model(str(exported)).manifest, score_offset=-2.0, score_slope=5.0)

@@ -11,7 +11,7 @@ from shotcrop_cli.errors import ModelError
 from shotcrop_cli.model.bundle import DECODER, EXPORT_RECORD, VISION
 from shotcrop_cli.model.load import load_composer
 from shotcrop_cli.shots import SHOT_TYPES, Box, Composition, NoSubject, Reasoning, Shot
-from shotcrop_export.nano.export import export_nano
+from shotcrop_export.nano.export import NanoExportOptions, export_nano
 from shotcrop_export.nano.quantise import compare
 from training import save_tiny_model
 
@@ -22,7 +22,9 @@ def test_a_model_that_sees_in_8_bit_integers_is_verified_before_and_measured_aft
     import onnx
 
     photos = sorted(write_noise(tmp_path / "photos", [(64, 48), (48, 64), (90, 60)]).iterdir())
-    bundle, difference = export_nano(save_tiny_model(tmp_path / "checkpoint"), tmp_path / "model", photos, int8=True)
+    bundle, difference = export_nano(
+        save_tiny_model(tmp_path / "checkpoint"), tmp_path / "model", photos, NanoExportOptions(int8=True)
+    )
     assert difference.equal_tokens == difference.tokens
     record = json.loads((bundle.folder / EXPORT_RECORD).read_text("utf-8"))
     assert record["weights"].startswith("vision: int8")

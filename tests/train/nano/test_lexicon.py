@@ -90,7 +90,9 @@ def test_the_exported_graph_tells_what_the_lexicon_does(tmp_path: Path, monkeypa
     monkeypatch.setattr(export, "fit_lexicon", lambda _model, _records: lexicon)
     path = tmp_path / "photo.png"
     Image.fromarray(rng.integers(0, 255, (48, 64, 3), dtype=np.uint8)).save(path)
-    bundle, _ = export.export_nano(checkpoint, tmp_path / "model", [path], told=[record("photo.png", ("A boy",))])
+    bundle, _ = export.export_nano(
+        checkpoint, tmp_path / "model", [path], export.NanoExportOptions(captioned=[record("photo.png", ("A boy",))])
+    )
 
     assert isinstance(bundle.manifest, Manifest)
     assert (
