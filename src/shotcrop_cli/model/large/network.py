@@ -140,7 +140,7 @@ class LargeNetwork:
         most = max(len(photo.layers[0]) for photo in photos)
         layers = zip(*(photo.layers for photo in photos), strict=True)
         features = [np.stack([_padded(one, most, 0) for one in layer]) for layer in layers]
-        self._embedding, self._decoding = self.embed.session.io_binding(), self.decoder.session.io_binding()
+        self._embedding = self.embed.session.io_binding()
         with self.decoder.at_work():
             self._show(features)
             self.past.start(batch, length + self.manifest.prompt.answer_tokens)
@@ -186,25 +186,27 @@ class LargeNetwork:
             inputs["length"] = np.array(self._lengths.max(), dtype=np.int32)
         else:
             inputs["attention_mask"] = self._filled
+        decoding = self.decoder.session.io_binding()
         self._embedding.bind_cpu_input("input_ids", ids)
         for name in self.embedding_names:
             self._embedding.bind_output(name, *self.place)
         for name, array in inputs.items():
-            self._decoding.bind_cpu_input(name, array)
-        self._decoding.clear_binding_outputs()
-        self.past.bind(self._decoding)
-        self._decoding.bind_output(self.output, "cpu")
+            decoding.bind_cpu_input(name, array)
+        self.past.bind(decoding)
+        decoding.bind_output(self.output, "cpu")
         with self.decoder.at_work():
             self.embed.session.run_with_iobinding(self._embedding)
             embeddings = self._embedding.get_outputs()
             for name, embedding in zip(self.embedding_names, embeddings, strict=True):
-                self._decoding.bind_ortvalue_input(name, embedding)
-            self.decoder.session.run_with_iobinding(self._decoding)
+                decoding.bind_ortvalue_input(name, embedding)
+            self.decoder.session.run_with_iobinding(decoding)
             # Outputs come in the order they were bound.
-            *present, last = self._decoding.get_outputs()
+            *present, last = decoding.get_outputs()
             self.past.advance(present)
             # A copy, since the next step may write to the same memory.
             found: NDArray[Any] = last.numpy().copy()
+            # Until ONNX Runtime 1.31 an output dies with its binding: each is kept until the next step has run.
+            self._decoding = decoding
         return found
 
 

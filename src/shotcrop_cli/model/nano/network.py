@@ -66,34 +66,35 @@ class OnnxNetwork:
         """Read photos and prompts; see `shotcrop_cli.model.nano.generate.Network`."""
         features, spots = self._see(pixels)
         self.length = 0
-        self.binding = self.decoder.session.io_binding()
         with self.decoder.at_work():
-            # Bound once for the whole batch: steps do not read the features, but the graph asks for them.
+            # Copied once for the whole batch: later steps do not read the features, but the graph asks for them.
             self.features = import_onnxruntime().OrtValue.ortvalue_from_numpy(features, *self.past.place)
             self.past.start(len(prompt), self.longest)
-        self.binding.bind_ortvalue_input("image_features", self.features)
         return self.step(prompt), spots
 
     def step(self, tokens: Ids) -> Floats:
         """Append tokens to each photo; see `shotcrop_cli.model.nano.generate.Network`."""
         self.length += tokens.shape[1]
+        binding = self.decoder.session.io_binding()
+        binding.bind_ortvalue_input("image_features", self.features)
         # The binding does not own what it is given: the arrays must outlive the run.
         inputs: dict[str, Any] = {"input_ids": np.ascontiguousarray(tokens)}
         if not self.wide:
             inputs["last_positions"] = np.full(len(tokens), self.length - 1, dtype=np.int32)
             inputs["length"] = np.array(self.length, dtype=np.int32)
         for name, array in inputs.items():
-            self.binding.bind_cpu_input(name, array)
-        self.binding.clear_binding_outputs()
-        self.past.bind(self.binding)
-        self.binding.bind_output("logits", "cpu")
+            binding.bind_cpu_input(name, array)
+        self.past.bind(binding)
+        binding.bind_output("logits", "cpu")
         with self.decoder.at_work():
-            self.decoder.session.run_with_iobinding(self.binding)
+            self.decoder.session.run_with_iobinding(binding)
         # Outputs come in the order they were bound.
-        *present, last = self.binding.get_outputs()
+        *present, last = binding.get_outputs()
         self.past.advance(present)
         # A copy, since the next step may write to the same memory.
         logits: Floats = last.numpy().copy()
+        # Until ONNX Runtime 1.31 an output dies with its binding, so each binding is kept until the next step has run.
+        self.binding = binding
         return logits
 
     def _see(self, pixels: Floats) -> tuple[Floats, Floats]:
