@@ -77,7 +77,7 @@ clean: ## Remove environments, caches and the crops of make demo
 	rm -rf $(VENV) $(VENV_CLI) $(VENV_TEST) shots build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 # The tests of `--lossless` run the real jpegtran. No Python package brings it.
-jpegtran:
+jpegtran: ## Install jpegtran, which the tests of --lossless need
 	@command -v jpegtran >/dev/null || { \
 		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 			apt-get update --quiet=2 && apt-get install --yes --quiet=2 libjpeg-turbo-progs; \

@@ -348,7 +348,7 @@ def test_small_files_cannot_cost_much_memory_or_time(tmp_path: Path, make: objec
     make(tmp_path / "a")  # type: ignore[operator]
     (path,) = tmp_path.iterdir()
     source = read_source(path)
-    start = time.monotonic()
+    start = time.process_time()
     tracemalloc.start()
     try:
         decode(source)
@@ -357,7 +357,7 @@ def test_small_files_cannot_cost_much_memory_or_time(tmp_path: Path, make: objec
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 100e6
-    assert time.monotonic() - start < 10
+    assert time.process_time() - start < 10
 
 
 def test_large_pictures_are_decoded_one_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -135,9 +135,9 @@ def test_what_cannot_be_trusted_is_dropped_whole(stored: bytes) -> None:
 
 @pytest.mark.parametrize("filler", ["A" * 999 + " ", " " * 1000, "\n" * 1000], ids=["words", "spaces", "lines"])
 def test_no_filler_makes_the_search_for_pictures_slow(filler: str) -> None:
-    start = time.monotonic()
+    start = time.process_time()
     assert b"source" in _edited(packet(f"<dc:source>{filler * 4000}</dc:source>"))
-    assert time.monotonic() - start < 5
+    assert time.process_time() - start < 5
 
 
 @given(st.binary(max_size=60), st.integers(0, 1200))

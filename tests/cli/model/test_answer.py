@@ -230,7 +230,7 @@ def test_a_mutated_answer_parses_or_is_refused(text: str, start: int, length: in
 
 @pytest.mark.parametrize("filler", [" ", "\n", "<", "<a ", "[", '{"a":', "scene:", "```", "9", "<medium><bbox>["])
 def test_a_model_that_derails_is_refused_at_once(filler: str) -> None:
-    started = time.monotonic()
+    started = time.process_time()
     for text in (filler * 20_000, f"<think>{filler * 20_000}</think>", f"<medium><bbox>{filler * 20_000}"):
         parses_or_refuses(text)
-    assert time.monotonic() - started < 2.0
+    assert time.process_time() - started < 2.0
