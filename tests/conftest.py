@@ -76,7 +76,7 @@ class FakeComposer:
         return [self.answer(image, aspect) for image, aspect in zip(thumbnails, aspects, strict=True)]
 
 
-def nobody(_image: Image.Image, _aspect: float) -> Answer:
+def no_people(_image: Image.Image, _aspect: float) -> Answer:
     return NoSubject(0.97)
 
 

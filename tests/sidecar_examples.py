@@ -9,7 +9,7 @@ from shotcrop_cli.shots import Box, ModelIdentity, PixelBox, Reasoning, ShotType
 from shotcrop_cli.sidecar import (
     SCHEMA_PATH,
     FileSize,
-    Lead,
+    MainPerson,
     ShotRecord,
     Sidecar,
     SidecarStatus,
@@ -32,7 +32,7 @@ def example(path: str = "/photos/a.jpg", caption: str = "A man in a field.") -> 
         source=SourceRecord(path, 1234, iso_mtime(1_000), "c" * 64, "JPEG", 100, 100, 6, None, "Canon EOS R5"),
         model=ModelIdentity("shotcrop-nano", "d" * 64, "cpu"),
         settings=CropSettings(),
-        lead=Lead(Box(0.0, 0.1, 0.5, 1.0), None),
+        main_person=MainPerson(Box(0.0, 0.1, 0.5, 1.0), None),
         reasoning=Reasoning("A field.", "A man.", "He waits."),
         shots=shots,
         warnings=("animated: only the first frame is used",),

@@ -27,7 +27,7 @@ from shotcrop_cli.library.output_folder import LOCK_NAME
 from shotcrop_cli.library.up_to_date import INDEX_NAME
 from shotcrop_cli.model.load import find_model
 from shotcrop_cli.shots import SHOT_TYPES, Box, ModelIdentity, PixelBox, Reasoning
-from shotcrop_cli.sidecar import FileSize, Lead, ShotRecord, Sidecar, SidecarStatus, SourceRecord, iso_mtime
+from shotcrop_cli.sidecar import FileSize, MainPerson, ShotRecord, Sidecar, SidecarStatus, SourceRecord, iso_mtime
 
 PER_FOLDER = 100
 ROUNDS = 3
@@ -53,7 +53,7 @@ def record() -> Sidecar:
         source=SourceRecord("", 1, "", "c" * 64, "JPEG", 6000, 4000, 1, "2026-05-02T19:21:09+02:00", "Canon EOS R5"),
         model=ModelIdentity(bundle.manifest.name, bundle.sha256, "CPUExecutionProvider"),
         settings=CropSettings(),
-        lead=Lead(box, box),
+        main_person=MainPerson(box, box),
         reasoning=Reasoning("One person outdoors.", "The lead is in the centre.", "From the wide scene to the face."),
         shots=tuple(
             ShotRecord(shot, PixelBox(600, 800, 1800, 1600), box, box, "", FileSize(1800, 1600), "A closer view", 0.8)

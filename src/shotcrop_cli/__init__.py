@@ -10,40 +10,65 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from shotcrop_cli.api import apply_sidecars, crop_photos
+    from shotcrop_cli.crop_settings import CropSettings
     from shotcrop_cli.cropper import Crop, Cropper, CropResult, Person
     from shotcrop_cli.errors import (
         AnswerError,
         DeviceError,
         InputError,
+        LockedError,
         ModelError,
         NoPeopleError,
+        OutputError,
         PhotoError,
         ShotcropError,
     )
+    from shotcrop_cli.library.results import PhotoResult, PhotoStatus, Reporter, RunResult
+    from shotcrop_cli.library.selection import Selection
+    from shotcrop_cli.run_options import ApplyOptions, CropOptions, ModelOptions
     from shotcrop_cli.shots import PixelBox, Reasoning, ShotType
 
 __version__ = "0.1.0"
 
 __all__ = [
     "AnswerError",
+    "ApplyOptions",
     "Crop",
+    "CropOptions",
     "CropResult",
+    "CropSettings",
     "Cropper",
     "DeviceError",
     "InputError",
+    "LockedError",
     "ModelError",
+    "ModelOptions",
     "NoPeopleError",
+    "OutputError",
     "Person",
     "PhotoError",
+    "PhotoResult",
+    "PhotoStatus",
     "PixelBox",
     "Reasoning",
+    "Reporter",
+    "RunResult",
+    "Selection",
     "ShotType",
     "ShotcropError",
     "__version__",
+    "apply_sidecars",
+    "crop_photos",
 ]
 
 _MODULES = {
     **dict.fromkeys(("Crop", "CropResult", "Cropper", "Person"), "cropper"),
+    **dict.fromkeys(("apply_sidecars", "crop_photos"), "api"),
+    **dict.fromkeys(("ApplyOptions", "CropOptions", "ModelOptions"), "run_options"),
+    **dict.fromkeys(("PhotoResult", "PhotoStatus", "Reporter", "RunResult"), "library.results"),
+    "CropSettings": "crop_settings",
+    "Selection": "library.selection",
     **dict.fromkeys(("PixelBox", "Reasoning", "ShotType"), "shots"),
     **dict.fromkeys([name for name in __all__ if name.endswith("Error")], "errors"),
 }

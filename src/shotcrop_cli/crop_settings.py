@@ -1,4 +1,4 @@
-"""The choices that decide what a crop looks like: when they change, the crops they concern are cut again."""
+"""The settings that decide how a crop looks. If one changes, the next run makes the affected crops again."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from shotcrop_cli.shots import SHOT_TYPES, ShotType
 
 @dataclass(frozen=True, slots=True)
 class CropSettings:
-    """What the user chose; nothing in here may be left out of `concerning`.
+    """How crops should look. Every field has to be part of `concerning`.
 
     Args:
-        format: Format of the crops; `same` as the photo's where it can be written.
-        quality: 1..100 for lossy formats.
-        metadata: What of the photo's metadata the crops inherit.
-        xmp: Whether an XMP file with the caption lies beside each crop.
-        framing: Aspect, padding and least size.
-        max_size: Longer side in pixels that crops are shrunk to where it is longer; None for never.
-        lossless: Whether crops of JPEG photos are copied block by block instead of encoded anew, where that can be had.
+        format: File format; `same` keeps the photo's format if shotcrop can write it.
+        quality: Quality of lossy formats, 1 to 100.
+        metadata: What the crops keep of the photo's metadata.
+        xmp: Whether to write an XMP file with the caption next to each crop.
+        framing: Aspect ratios, padding and least size.
+        max_size: Pixels of the longer side that larger crops are shrunk to; None to shrink none.
+        lossless: Whether to copy crops of JPEG photos block by block if possible, instead of encoding them again.
     """
 
     format: CropFormat = CropFormat.SAME
@@ -35,17 +35,17 @@ class CropSettings:
     lossless: bool = False
 
     def concerning(self, shot: ShotType) -> tuple[object, ...]:
-        """Return the choices that decide the files of one shot: equal ones give equal files."""
+        """Return the values that decide the files of one shot. Equal values give equal files."""
         look = (self.format, self.quality, self.metadata, self.xmp, self.max_size, self.lossless)
         return (*look, self.framing.for_shot(shot))
 
     @property
     def hash(self) -> str:
-        """Hash of every choice, 16 hexadecimal digits."""
+        """Hash of all settings, 16 hexadecimal digits."""
         return _hash(self)
 
 
 @lru_cache(maxsize=64)
 def _hash(settings: CropSettings) -> str:
-    choices = repr([[str(choice) for choice in settings.concerning(shot)] for shot in SHOT_TYPES])
-    return hashlib.sha256(choices.encode()).hexdigest()[:16]
+    values = repr([[str(value) for value in settings.concerning(shot)] for shot in SHOT_TYPES])
+    return hashlib.sha256(values.encode()).hexdigest()[:16]

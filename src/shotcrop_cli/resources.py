@@ -1,7 +1,7 @@
-"""How much of the machine this process may use: what `taskset`, containers and systemd leave of it.
+"""How many processors and how much memory this process may use, with the limits of `taskset`, containers and systemd.
 
-Linux tells the limits of control groups in files, see its Documentation/admin-guide/cgroup-v2.rst. A group is bound by
-its own limit and by those of all groups around it.
+Linux publishes the limits of control groups in files, see its Documentation/admin-guide/cgroup-v2.rst. The limits of a
+group and of all groups around it apply.
 """
 
 from __future__ import annotations
@@ -15,45 +15,45 @@ _OWN_CGROUP = Path("/proc/self/cgroup")
 
 
 def usable_processors() -> int:
-    """Return how many processors this process may run on."""
+    """Return the number of processors that this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def processor_quota() -> float | None:
-    """Return how many processors' time the control group grants, None for no limit."""
+    """Return the processor time that the control group grants, in processors; None without a limit."""
     shares = [text.split() for text in _limits("cpu.max")]
     quotas = [int(quota) / int(period) for quota, period in shares if quota != "max"]
     return min(quotas, default=None)
 
 
 def memory_limit() -> int | None:
-    """Return the bytes of memory that the control group grants, None for no limit."""
+    """Return the bytes of memory that the control group grants; None without a limit."""
     return min((int(text) for text in _limits("memory.max") if text != "max"), default=None)
 
 
 def physical_memory() -> int:
-    """Return the bytes of memory that there are."""
+    """Return the bytes of memory of the machine."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def usable_memory() -> int:
-    """Return the bytes of memory that this process may use at most."""
+    """Return the most bytes of memory that this process may use."""
     return min(physical_memory(), memory_limit() or physical_memory())
 
 
 def _limits(name: str) -> Iterator[str]:
-    """Yield what the files of a limit say, in the process's own group and those around it."""
+    """Yield the content of a limit's files, for the process's own group and those around it."""
     try:
         lines = _OWN_CGROUP.read_text().splitlines()
-    except OSError:  # no Linux
+    except OSError:  # not Linux
         return
     own = next((line.removeprefix("0::/") for line in lines if line.startswith("0::/")), None)
-    if own is None:  # the groups of version 1
+    if own is None:  # control groups of version 1
         return
     for folder in (_CGROUPS / own, *(_CGROUPS / own).parents):
         if not folder.is_relative_to(_CGROUPS):
             return
         try:
             yield (folder / name).read_text().strip()
-        except OSError:  # the root has no limits, and a container sees no groups around it
+        except OSError:  # the root has no limits, and a container does not see the groups around it
             continue

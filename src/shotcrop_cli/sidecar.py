@@ -1,7 +1,8 @@
-"""The JSON file beside each triple: what was cut from which photo, by which model, and why.
+"""The JSON file next to the crops of each photo: the photo, the model, the settings, and the box of each shot.
 
-It is written after the crops, so that its presence says that a photo is done. `sidecar.schema.json`
-beside this file describes it to others. A failed photo gets none, so that the next run tries it again.
+shotcrop writes it after the crops, so a photo that has one is done. A failed photo gets none, and the next run tries it
+again. `sidecar.schema.json` describes the format for other programs. Boxes are either whole pixels of the upright photo
+(`PixelBox`) or relative to it (`Box`), see `shotcrop_cli.shots`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from datetime import datetime, timedelta, timezone
 from enum import Enum
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from shotcrop_cli.crop_settings import CropSettings
 from shotcrop_cli.errors import ShotcropError
@@ -23,19 +24,22 @@ from shotcrop_cli.imaging.formats import CropFormat
 from shotcrop_cli.imaging.metadata.policy import MetadataPolicy
 from shotcrop_cli.shots import SHOT_TYPES, Box, ModelIdentity, PixelBox, Reasoning, ShotType
 
+if TYPE_CHECKING:
+    from jsonschema_rs import Draft202012Validator
+
 SCHEMA_ID = "shotcrop/1"
 SCHEMA_PATH = Path(__file__).with_name("sidecar.schema.json")
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+MAX_BYTES = 1 << 20
+"""Size of the largest sidecar that is read. Those that shotcrop writes have about 3,000 bytes."""
 BOX_DIGITS = 6
-"""Decimals of relative boxes: a pixel of any photo is wider than their last [O]."""
+"""Decimals of relative boxes. The last one is smaller than a pixel of any photo."""
 SCORE_DIGITS = 4
-"""Decimals of scores: far finer than any model is sure [O]."""
-LARGEST = 1 << 20
-"""Bytes a sidecar may have; ours have some 3,000 [O]."""
+"""Decimals of scores."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 class SidecarStatus(str, Enum):
-    """How a photo ended that needs no second try."""
+    """How a photo ended that is done."""
 
     DONE = "done"
     NO_SUBJECT = "no_subject"
@@ -53,14 +57,14 @@ class SourceRecord:
         size_bytes: Size of the file.
         mtime: Its modification time, as `iso_mtime` writes it.
         sha256: Hash of its content.
-        format: Container, Pillow's name.
-        width: Width in pixels, upright.
-        height: Height in pixels, upright.
-        exif_orientation: How the stored pixels are turned, 1..8.
-        captured_at: ISO 8601 time of the camera's clock, None when unknown.
-        camera: Make and model, None when unknown.
-        lens: Its lens, None when unknown.
-        has_gps: Whether the photo says where it was taken; where is never recorded.
+        format: File format, by Pillow's name.
+        width: Width of the upright photo in pixels.
+        height: Height of the upright photo in pixels.
+        exif_orientation: EXIF orientation of the stored pixels, 1 to 8.
+        captured_at: Time on the camera's clock, ISO 8601; None if unknown.
+        camera: Make and model; None if unknown.
+        lens: Lens; None if unknown.
+        has_gps: Whether the photo says where it was taken. The place itself is never recorded.
     """
 
     path: str
@@ -78,12 +82,12 @@ class SourceRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class Lead:
-    """Where the model sees the person who carries the story; None where it does not say.
+class MainPerson:
+    """Where the model sees the main person, as relative boxes; None if it does not say.
 
     Args:
-        body: The whole person, as far as it is in the photo.
-        head: Hair top to chin.
+        body: The whole person, as far as the photo shows it.
+        head: From the top of the hair to the chin.
     """
 
     body: Box | None = None
@@ -92,7 +96,7 @@ class Lead:
 
 @dataclass(frozen=True, slots=True)
 class FileSize:
-    """Width and height in pixels of a written crop; smaller than its box where `--max-size` shrank it."""
+    """Width and height of a written crop in pixels; smaller than its box if `--max-size` shrank it."""
 
     width: int
     height: int
@@ -100,19 +104,19 @@ class FileSize:
 
 @dataclass(frozen=True, slots=True)
 class ShotRecord:
-    """One shot.
+    """One shot of a photo.
 
     Args:
         shot: Which of the three.
-        box: Where it was cut, whole pixels of the upright photo; authoritative.
-        box_norm: The same relative to the photo.
-        model_box: What the model proposed, relative to the photo, before aspect, padding and size were seen to.
-        file: Path of the crop from the sidecar's own folder; None when this shot was not asked for.
-        size: The crop's own size; None when there is no crop.
-        caption: What is seen in it.
-        score: The model's confidence, 0..1, None when it gave none.
-        edited: Whether a person set the box, which no later run overrules. A box that is no longer what `box_norm` says
-            was set by one.
+        box: The crop's box in whole pixels of the upright photo. This is the value that counts.
+        box_norm: The same box relative to the photo.
+        model_box: The model's proposal relative to the photo, before aspect ratio, padding and least size are applied.
+        file: Path of the crop, relative to the sidecar's folder; None if this shot was not asked for.
+        size: Size of the crop; None if there is no crop.
+        caption: What the crop shows.
+        score: The model's confidence in the box, 0 to 1; None if it gave none.
+        edited: Whether a person set or accepted the box, which later runs then keep. True also if `box` no longer
+            agrees with `box_norm`.
     """
 
     shot: ShotType
@@ -128,7 +132,7 @@ class ShotRecord:
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Milliseconds a photo took: reading and decoding, its share of the batch, cutting and writing."""
+    """Milliseconds for a photo: reading and decoding, its share of the model's batch, cropping and writing."""
 
     decode: float
     compose: float
@@ -137,13 +141,13 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class Sidecar:
-    """All that a sidecar tells; see the records above."""
+    """The content of a sidecar. docs/sidecar.md explains each key; `main_person` is written as `lead`."""
 
     status: SidecarStatus
     source: SourceRecord
     model: ModelIdentity
     settings: CropSettings
-    lead: Lead
+    main_person: MainPerson
     reasoning: Reasoning
     shots: tuple[ShotRecord, ...]
     warnings: tuple[str, ...] = ()
@@ -153,13 +157,13 @@ class Sidecar:
 
     @property
     def edited(self) -> bool:
-        """Whether a person set any of its boxes."""
+        """Whether a person set any of the boxes."""
         return any(shot.edited for shot in self.shots)
 
     def to_bytes(self) -> bytes:
-        """Serialise with stable key order, two spaces, UTF-8."""
+        """Serialise as UTF-8 with two spaces of indentation and a fixed order of keys."""
         text = json.dumps(_document(self), ensure_ascii=False, indent=2) + "\n"
-        # File names that are no UTF-8 reach here as lone surrogates; JSON can spell those out in ASCII.
+        # File names that are not UTF-8 have lone surrogates here, which JSON can write as ASCII escapes.
         return text.encode("utf-8", "backslashreplace")
 
 
@@ -167,43 +171,47 @@ def read(path: Path) -> Sidecar:
     """Read a sidecar.
 
     Raises:
-        ShotcropError: It is no sidecar of this schema; the message says where it goes wrong.
-        FileNotFoundError: There is none.
+        ShotcropError: The file is not a valid sidecar of this schema. The message says what is wrong.
+        FileNotFoundError: There is no such file.
     """
     try:
         with path.open("rb") as file:
-            return parse(file.read(LARGEST + 1))
+            return parse(file.read(MAX_BYTES + 1))
     except FileNotFoundError:
         raise
     except (OSError, ValueError, RecursionError) as error:
         raise ShotcropError(
             f"{path}: not a sidecar of schema {SCHEMA_ID}: {error}",
-            hint="mend it, or delete it and run `shotcrop crop` again",
+            hint="correct it, or delete it and run `shotcrop crop` again",
         ) from error
 
 
 def parse(content: bytes) -> Sidecar:
-    """Turn a sidecar's content into its records.
+    """Parse the content of a sidecar.
 
     Raises:
-        ValueError: It does not follow the schema, or a box leaves its photo.
-        RecursionError: It is nested without end.
+        ValueError: It does not follow the schema, or a box is not inside the photo.
+        RecursionError: It is nested too deep.
     """
-    if len(content) > LARGEST:
-        raise ValueError("it is far too large")
-    document = json.loads(content.decode("utf-8-sig"), parse_constant=_refuse)
+    if len(content) > MAX_BYTES:
+        raise ValueError("the file is far too large")
+    document = json.loads(content.decode("utf-8-sig"), parse_constant=_refuse_constant)
     if isinstance(document, Mapping) and document.get("schema", SCHEMA_ID) != SCHEMA_ID:
         raise ValueError(f"its schema is {document['schema']!r}")
     _validate(document)
     return _sidecar(document)
 
 
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no JSON")
+def _refuse_constant(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
 
 
 def iso_mtime(mtime_ns: int) -> str:
-    """Write a file time as ISO 8601 UTC with microseconds, years beyond 9999 as the last moment before."""
+    """Write a file time as ISO 8601 in UTC with microseconds. Times after the year 9999 become its last microsecond.
+
+    Args:
+        mtime_ns: Nanoseconds since the epoch.
+    """
     seconds, microseconds = divmod(mtime_ns // 1000, 1_000_000)
     days, seconds = divmod(seconds, 86_400)
     minutes, seconds = divmod(seconds, 60)
@@ -213,7 +221,7 @@ def iso_mtime(mtime_ns: int) -> str:
     return f"{day}T{hours:02}:{minutes:02}:{seconds:02}.{microseconds:06}Z"
 
 
-@lru_cache(maxsize=4096)  # photos of a day lie together, and `datetime` takes three times as long
+@lru_cache(maxsize=4096)  # photos of one day follow each other, and `datetime` takes three times as long
 def _iso_day(days: int) -> str | None:
     try:
         return (_EPOCH + timedelta(days=days)).date().isoformat()
@@ -222,7 +230,7 @@ def _iso_day(days: int) -> str | None:
 
 
 def iso_now() -> str:
-    """Write the present moment as ISO 8601 UTC with seconds."""
+    """Return the current time as ISO 8601 in UTC with seconds."""
     return datetime.now(timezone.utc).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
@@ -233,7 +241,7 @@ def _document(sidecar: Sidecar) -> dict[str, object]:
         "source": _values(sidecar.source),
         "model": _values(sidecar.model),
         "settings": settings_document(sidecar.settings),
-        "lead": {"body": _sides(sidecar.lead.body), "head": _sides(sidecar.lead.head)},
+        "lead": {"body": _sides(sidecar.main_person.body), "head": _sides(sidecar.main_person.head)},
         "reasoning": _values(sidecar.reasoning),
         "shots": [_shot_document(shot) for shot in sidecar.shots],
         "warnings": list(sidecar.warnings),
@@ -247,7 +255,7 @@ def _document(sidecar: Sidecar) -> dict[str, object]:
 
 
 def settings_document(settings: CropSettings) -> dict[str, object]:
-    """Return the settings as the sidecar spells them."""
+    """Return the settings as the sidecar writes them."""
     framing = settings.framing
     return {
         "hash": settings.hash,
@@ -286,29 +294,30 @@ def _sides(box: Box | None) -> list[float] | None:
 
 
 @lru_cache(maxsize=1)
-def _validator() -> Any:
-    import jsonschema  # takes a tenth of a second, and most runs only glance
+def _validator() -> Draft202012Validator:
+    import jsonschema_rs  # only here: most runs need no more than `summarise`
 
-    return jsonschema.Draft202012Validator(json.loads(SCHEMA_PATH.read_text("utf-8")))
+    return jsonschema_rs.Draft202012Validator(json.loads(SCHEMA_PATH.read_text("utf-8")))
 
 
 def _validate(document: object) -> None:
-    from jsonschema.exceptions import best_match
-
-    if (error := best_match(_validator().iter_errors(document))) is not None:
-        place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.absolute_path)
+    errors = _validator().iter_errors(document)
+    # The error nearest to the root says most. That no alternative of `oneOf` fits says least.
+    error = min(errors, key=lambda error: ("oneOf" in error.schema_path, len(error.instance_path)), default=None)
+    if error is not None:
+        place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.instance_path)
         raise ValueError(f"{place.lstrip('.') or 'the document'}: {error.message[:200]}")
 
 
 def _sidecar(document: Mapping[str, Any]) -> Sidecar:
     source = SourceRecord(**document["source"])
-    lead, timing = document["lead"], document.get("timing_ms")
+    person, timing = document["lead"], document.get("timing_ms")
     return Sidecar(
         status=SidecarStatus(document["status"]),
         source=source,
         model=ModelIdentity(**document["model"]),
         settings=_settings(document["settings"]),
-        lead=Lead(*(None if lead[part] is None else Box(*lead[part]) for part in ("body", "head"))),
+        main_person=MainPerson(*(None if person[part] is None else Box(*person[part]) for part in ("body", "head"))),
         reasoning=Reasoning(**document["reasoning"]),
         shots=tuple(_shot(shot, source) for shot in document["shots"]),
         warnings=tuple(document["warnings"]),
@@ -336,17 +345,19 @@ def _settings(document: Mapping[str, Any]) -> CropSettings:
 
 
 def is_moved(box: PixelBox, box_norm: Box, source: SourceRecord) -> bool:
-    """Tell whether a shot's box was changed since the file was written, by whoever did not know `box_norm`."""
+    """Say whether somebody changed the box of a shot after shotcrop wrote it: then it no longer equals `box_norm`."""
     return to_pixels(box_norm, source.width, source.height) != box
 
 
 def _shot(shot: Mapping[str, Any], source: SourceRecord) -> ShotRecord:
-    # To JSON Schema 3.0 is an integer, too.
+    # In JSON Schema 3.0 is an integer, too.
     box = PixelBox(*(int(shot["box"][name]) for name in ("x", "y", "width", "height")))
     size = shot["size"]
     _, _, right, lower = box.corners
     if right > source.width or lower > source.height:
-        raise ValueError(f"the box of {shot['shot']} leaves the photo of {source.width} x {source.height} pixels")
+        raise ValueError(
+            f"the box of {shot['shot']} is not inside the photo of {source.width} x {source.height} pixels"
+        )
     box_norm = Box(*shot["box_norm"])
     return ShotRecord(
         shot=ShotType(shot["shot"]),

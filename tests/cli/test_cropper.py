@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageCms
 
 import shotcrop_cli
-from conftest import FIXED_BOXES, FakeComposer, jpeg_bytes, nobody, open_image, picture, rich_exif, write_photo
+from conftest import FIXED_BOXES, FakeComposer, jpeg_bytes, no_people, open_image, picture, rich_exif, write_photo
 from shotcrop_cli import Cropper, CropResult, InputError, NoPeopleError, PhotoError
 from shotcrop_cli.shots import FULL_FRAME, SHOT_TYPES, Composition, Grounding, Shot, ShotType
 
@@ -150,7 +150,7 @@ def test_saving_with_a_wrong_argument_names_it(
 
 
 def test_a_photo_without_people_has_no_crops(cropper: Cropper, composer: FakeComposer) -> None:
-    composer.answer = nobody
+    composer.answer = no_people
     result = cropper.crop(picture(100, 100))
     assert not result.has_people
     assert result.crops == result.people == ()

@@ -225,10 +225,8 @@ def to_report_options(values: Values) -> ReportOptions:
         raise click.UsageError("--review-list needs --min-score.")
     return ReportOptions(
         as_json=values["as_json"],
-        strict=values["strict"],
-        fail_fast=values["fail_fast"],
         failed_list=values["failed_list"],
-        null=values["null"],
-        min_score=min_score,
         review_list=review_list,
+        null=values["null"],
+        reviews=min_score is not None,
     )

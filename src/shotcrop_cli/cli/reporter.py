@@ -1,137 +1,150 @@
-"""Tells how each photo ended: to people, to programs on stdout, and in the lists of what failed and is doubtful."""
+"""Tell people and programs how photos end: messages, JSON Lines, and lists of photos that failed or need a review."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import os.path
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from shotcrop_cli.cli.console import Console, result
 from shotcrop_cli.cli.photo_list import PhotoList
-from shotcrop_cli.library.plan import Decision, Job
-from shotcrop_cli.library.results import Doubt, PhotoResult, PhotoStatus, Tally, doubts_on_record
+from shotcrop_cli.library.results import PhotoResult, PhotoStatus, Reporter, RunResult, duration
 
-
-class FirstFailure(Exception):
-    """Ends a run at its first failure; the failure itself has been told."""
+_IN_SUMMARY = (PhotoStatus.DONE, PhotoStatus.UNCHANGED, PhotoStatus.NO_SUBJECT, PhotoStatus.FAILED)
 
 
 @dataclass(frozen=True, slots=True)
 class ReportOptions:
-    """What the user wants to be told.
+    """What the user wants to know.
 
     Args:
-        as_json: Whether results are printed as JSON Lines.
-        strict: Whether a photo without a person is a failure.
-        fail_fast: Whether the run ends at the first failure.
-        failed_list: File to write the paths of failed photos to, None for none.
+        as_json: Whether to print results as JSON Lines.
+        failed_list: File for the paths of failed photos; None for none.
+        review_list: File for the paths of photos to review; None for none.
         null: Whether names in lists end with NUL instead of a newline.
-        min_score: Photos with a crop that scores less are doubtful; None when none is.
-        review_list: File to write the paths of doubtful photos to, None for none.
+        reviews: Whether the summary says how many photos need a review.
     """
 
     as_json: bool = False
-    strict: bool = False
-    fail_fast: bool = False
     failed_list: Path | None = None
-    null: bool = False
-    min_score: float | None = None
     review_list: Path | None = None
+    null: bool = False
+    reviews: bool = False
 
 
-class Reporter:
-    """Counts results and tells of each.
+class ConsoleReporter(Reporter):
+    """Prints what a run does.
 
     Args:
-        options: What the user wants to be told.
-        console: Where people are told.
-
-    Raises:
-        OutputError: A list cannot be written, which is better known before the work than after.
+        options: What the user wants to know.
+        console: Where to print messages.
     """
 
     def __init__(self, options: ReportOptions, console: Console) -> None:
-        self.tally = Tally(strict=options.strict, reviews=options.min_score is not None)
         self._options, self._console = options, console
-        self._stopping = False
-        failed, review = options.failed_list, options.review_list
-        self._failed = None if failed is None else PhotoList(failed, "--failed-list", null=options.null)
-        self._review = None if review is None else PhotoList(review, "--review-list", null=options.null)
+        self._failed: PhotoList | None = None
+        self._review: PhotoList | None = None
+        self.wants_unchanged = options.as_json or console.tells_details
 
-    def add(self, photo: PhotoResult) -> None:
-        """Tell of one photo.
-
-        Raises:
-            FirstFailure: It failed, and no other is wanted after that.
-            OutputError: Nobody can be told any more.
-        """
-        failure = self.tally.add(photo)
-        if photo.put_aside is not None:
-            self._console.warn(f"{photo.put_aside}: the sidecar could not be read; it is kept under this name")
-        self._console.photo(photo.source, str(photo.status), photo.reason or _in_words(photo.doubts))
-        if self._options.as_json:
-            result(_json_line(photo))
-        if failure and self._options.fail_fast and not self._stopping:
-            self._stopping = True  # photos in flight may fail, too
-            raise FirstFailure
-
-    def add_unchanged(self, job: Job, decision: Decision) -> None:
-        """Tell of a photo that needs nothing, which in a large library should cost nothing.
-
-        Raises:
-            OutputError: Nobody can be told any more.
-        """
-        status = PhotoStatus.UNCHANGED
-        found = doubts_on_record(job.sidecar, self._options.min_score)
-        if decision.no_subject and self._options.strict:
-            self.add(PhotoResult(job.source.path, PhotoStatus.NO_SUBJECT, job.sidecar))
-        elif found or self._options.as_json or self._console.tells_details:
-            self.add(PhotoResult(job.source.path, status, job.sidecar, job.crops(decision.shots), doubts=found))
-        else:
-            self.tally.counts[status] += 1
-
-    def close(self, seconds: float, provider: str) -> None:
-        """Sum up, and write the lists.
-
-        Args:
-            seconds: How long the run took.
-            provider: Where the model ran.
+    def start(self) -> None:
+        """Check that the lists can be written, before the work and not after.
 
         Raises:
             OutputError: A list cannot be written.
         """
-        summary, failures, doubtful = self.tally.summary(seconds, provider), self.tally.failures, self.tally.doubtful
-        if failures:
-            self._console.always(summary)
+        options = self._options
+        if options.failed_list is not None:
+            self._failed = PhotoList(options.failed_list, "--failed-list", null=options.null)
+        if options.review_list is not None:
+            self._review = PhotoList(options.review_list, "--review-list", null=options.null)
+
+    def info(self, text: str) -> None:
+        """Print a message."""
+        self._console.info(text)
+
+    def warn(self, text: str) -> None:
+        """Print a warning."""
+        self._console.warn(text)
+
+    def detail(self, text: str) -> None:
+        """Print a message with `--verbose`."""
+        self._console.detail(text)
+
+    @contextmanager
+    def progress(self, total: int) -> Iterator[Callable[[], None]]:
+        """Show the progress of a number of photos."""
+        with self._console.progress(total) as progress:
+            yield progress.advance
+
+    def photo(self, photo: PhotoResult) -> None:
+        """Print the result of a photo.
+
+        Raises:
+            OutputError: stdout cannot be written.
+        """
+        if photo.status is PhotoStatus.PLANNED:
+            if not self._options.as_json:
+                result(f"{photo.source} -> {_in_one_path(photo.crops)} ({photo.reason})")
         else:
-            self._console.info(summary)
-        for failure in failures:
-            self._console.always(f"failed: {failure.source}: {failure.reason or 'no person found'}")
-        for photo in doubtful:
-            self._console.info(f"review: {photo.source}: {_in_words(photo.doubts)}")
-        for written, photos in ((self._failed, failures), (self._review, doubtful)):
-            if written is not None:
-                written.write(photo.source for photo in photos)
+            if photo.damaged_sidecar is not None:
+                self._console.warn(
+                    f"{photo.damaged_sidecar}: the sidecar could not be read; it is kept under this name"
+                )
+            self._console.photo(photo.source, str(photo.status), photo.reason or _scores(photo))
+        if self._options.as_json:
+            result(_json_line(photo))
+
+    def finish(self, run: RunResult) -> None:
+        """Print the summary, and write the lists.
+
+        Raises:
+            OutputError: A list cannot be written.
+        """
+        (self._console.always if run.failed else self._console.info)(summary(run, reviews=self._options.reviews))
+        for photo in run.failed:
+            self._console.always(f"failed: {photo.source}: {photo.reason or 'no person found'}")
+        for photo in run.to_review:
+            self._console.info(f"review: {photo.source}: {_scores(photo)}")
+        for photo_list, photos in ((self._failed, run.failed), (self._review, run.to_review)):
+            if photo_list is not None:
+                photo_list.write(photo.source for photo in photos)
 
 
-def _in_words(doubts: Sequence[Doubt]) -> str:
-    return ", ".join(map(str, doubts))
-
-
-def tell_planned(job: Job, decision: Decision, *, as_json: bool) -> None:
-    """Print what a dry run would do with a photo.
+def summary(run: RunResult, *, reviews: bool = False) -> str:
+    """Sum up a run in one line.
 
     Args:
-        job: The photo and its files.
-        decision: What there is to do.
-        as_json: Whether to print JSON.
+        run: The result of the run.
+        reviews: Whether to say how many photos need a review.
+
+    Returns:
+        Such as `1204 done, 310 unchanged, 2 no subject, 3 failed in 4 m 12 s (4.8 img/s, cuda:0)`. The rate counts the
+        photos that the model saw.
     """
-    if as_json:
-        crops = job.crops(decision.shots)
-        result(_json_line(PhotoResult(job.source.path, PhotoStatus.PLANNED, job.sidecar, crops, decision.reason)))
-    else:
-        result(f"{job.source.path} -> {job.target(decision.shots)} ({decision.reason})")
+    if run.dry_run:
+        planned, unchanged = (run.counts.get(status, 0) for status in (PhotoStatus.PLANNED, PhotoStatus.UNCHANGED))
+        return f"dry run: {planned} to do, {unchanged} unchanged; nothing was written"
+    counts = ", ".join(f"{run.counts.get(status, 0)} {status.replace('_', ' ')}" for status in _IN_SUMMARY)
+    rate = f"{run.photos_per_second:.1f} img/s, {run.provider or 'no model needed'}"
+    review = f", {len(run.to_review)} to review" if reviews else ""
+    return f"{counts} in {duration(run.seconds)} ({rate}){review}"
+
+
+def _scores(photo: PhotoResult) -> str:
+    return ", ".join(map(str, photo.low_scores))
+
+
+def _in_one_path(crops: Sequence[Path]) -> str:
+    """Write the paths of some crops as one, such as `/shots/a.jpg.{medium,close_up}.jpg`."""
+    names = list(map(str, crops))
+    if len(names) == 1:
+        return names[0]
+    start = os.path.commonprefix(names)  # noqa: RUF071 - of characters, not of folders
+    end = os.path.commonprefix([name[len(start) :][::-1] for name in names])[::-1]  # noqa: RUF071
+    return f"{start}{{{','.join(name[len(start) : len(name) - len(end)] for name in names)}}}{end}"
 
 
 def _json_line(photo: PhotoResult) -> str:
@@ -142,7 +155,7 @@ def _json_line(photo: PhotoResult) -> str:
             "sidecar": None if photo.sidecar is None else str(photo.sidecar),
             "crops": [str(crop) for crop in photo.crops],
             "reason": photo.reason or None,
-            "review": [{"shot": str(doubt.shot), "score": doubt.score} for doubt in photo.doubts],
+            "review": [{"shot": str(low.shot), "score": low.score} for low in photo.low_scores],
         },
         ensure_ascii=False,
     )

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from shotcrop_cli.model.multi_device import MultiDeviceComposer
-    from shotcrop_cli.pipeline.batch_size import Pace
+    from shotcrop_cli.pipeline.batch_size import BatchSize
 
 
 @click.command("warmup", cls=Command, example=("prepare two GPUs", "shotcrop warmup --device cuda:0,cuda:1"))
@@ -44,17 +44,17 @@ def warmup_command(
     from shotcrop_cli.model.cache import cache_root
     from shotcrop_cli.model.load import find_model
     from shotcrop_cli.model.multi_device import load_on_devices
-    from shotcrop_cli.pipeline.batch_size import pace_for
+    from shotcrop_cli.pipeline.batch_size import choose_batch_size
 
     with Console(quiet=quiet, verbose=verbose) as console:
         bundle = find_model(model, offline=offline)
         kept, start = _times(cache_root()), time.perf_counter()
         composer = load_on_devices(bundle, device, providers, console)
         result(f"model {composer}, loaded in {time.perf_counter() - start:.1f} s")
-        pace = pace_for(composer, batch_size)
-        _run_batches(composer, pace, console)
-        if pace.learns:
-            composer.remember_batch_size(pace.size // len(composer.devices))
+        tuned = choose_batch_size(composer, batch_size)
+        _run_batches(composer, tuned, console)
+        if tuned.is_automatic:
+            composer.remember_batch_size(tuned.size // len(composer.devices))
     built = [path for path, changed in sorted(_times(cache_root()).items()) if kept.get(path) != changed]
     for path in built:
         result(f"built {path}")
@@ -62,7 +62,7 @@ def warmup_command(
         result(f"nothing new in {cache_root()}")
 
 
-def _run_batches(composer: MultiDeviceComposer, pace: Pace, console: Console) -> None:
+def _run_batches(composer: MultiDeviceComposer, tuned: BatchSize, console: Console) -> None:
     """Run batches until their size is final, then time that size and batches of one photo."""
     thumbnail, aspect = _portrait(composer)
 
@@ -74,9 +74,9 @@ def _run_batches(composer: MultiDeviceComposer, pace: Pace, console: Console) ->
             console.warn(f"no answer to a portrait: {error}")
         return taken
 
-    while not pace.settled:
-        pace.observe(pace.size, seconds(pace.size))
-    for size in dict.fromkeys((pace.size, 1)):
+    while not tuned.is_final:
+        tuned.observe(tuned.size, seconds(tuned.size))
+    for size in dict.fromkeys((tuned.size, 1)):
         # The first batch of a size allocates memory, so the second one is what a run will see.
         rate = size / min(seconds(size), seconds(size))
         result(f"{size} photo{'' if size == 1 else 's'} at once: {rate:.1f} photos/s")

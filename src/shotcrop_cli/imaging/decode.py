@@ -56,27 +56,22 @@ _DCT_SIDE = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Fingerprint:
-    """What tells one state of a source file from another.
+class SourceBytes:
+    """A photo file that was read once.
 
     Args:
-        size_bytes: The file's size.
-        mtime_ns: Time of last modification, nanoseconds since the epoch.
-        sha256: Hash of the content, hexadecimal.
+        path: Its path.
+        data: Its content.
+        size_bytes: Size of the content.
+        mtime_ns: Time of the last change in nanoseconds since the epoch.
+        sha256: Hash of exactly this content, hexadecimal.
     """
-
-    size_bytes: int
-    mtime_ns: int
-    sha256: str
-
-
-@dataclass(frozen=True, slots=True)
-class SourceBytes:
-    """A file read once: its content and the fingerprint of exactly that content."""
 
     path: Path
     data: bytes
-    fingerprint: Fingerprint
+    size_bytes: int
+    mtime_ns: int
+    sha256: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -141,7 +136,7 @@ def read_source(path: Path) -> SourceBytes:
         raise PhotoError(f"{path}: the file is empty", hint="restore it from a backup")
     if (before.st_size, before.st_mtime_ns) != (len(data), after.st_mtime_ns):
         raise PhotoError(f"{path}: the file changed while it was read", hint="run again when it is complete")
-    return SourceBytes(path, data, Fingerprint(len(data), after.st_mtime_ns, hashlib.sha256(data).hexdigest()))
+    return SourceBytes(path, data, len(data), after.st_mtime_ns, hashlib.sha256(data).hexdigest())
 
 
 def _open_at_once(path: str, flags: int) -> int:

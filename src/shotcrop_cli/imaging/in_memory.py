@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from shotcrop_cli.errors import InputError, PhotoError
-from shotcrop_cli.imaging.decode import Fingerprint, Photo, SourceBytes, decode, register_heif
+from shotcrop_cli.imaging.decode import Photo, SourceBytes, decode, register_heif
 from shotcrop_cli.imaging.formats import FORMATS, PNG
 
 
@@ -34,8 +34,7 @@ def photo_of_bytes(data: bytes, name: str = "photo") -> Photo:
             f"{name}: not a picture that shotcrop can read", hint="for a RAW photo, pass its path"
         ) from error
     suffix = next((suffix for suffix, form in FORMATS.items() if stored in form.pillow_names), "")
-    fingerprint = Fingerprint(len(data), 0, hashlib.sha256(data).hexdigest())
-    return decode(SourceBytes(Path(name).with_suffix(suffix), data, fingerprint))
+    return decode(SourceBytes(Path(name).with_suffix(suffix), data, len(data), 0, hashlib.sha256(data).hexdigest()))
 
 
 def photo_of_image(image: Image.Image) -> Photo:

@@ -1,1 +1,1 @@
-"""What to do over a photo library: discovery, the plan, the lock and the tally."""
+"""The photos, the output folder and what is in it: what to crop, what is done already, and how to write it safely."""

@@ -1,4 +1,4 @@
-"""Put files in place without ever leaving half of one."""
+"""Write files so that a killed run never leaves half of one under its final name."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from shotcrop_cli.errors import OutputError, PhotoError
 
 _TEMPORARY_PREFIX, _TEMPORARY_SUFFIX = ".shotcrop-", ".tmp"
 _ERRORS_OF_ONE_NAME = (errno.ENAMETOOLONG, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.EILSEQ, errno.EINVAL)
-"""What the output says of one unlucky name, FAT of one with a colon; any other error would befall every photo."""
+"""Errors that concern one name, such as a name with a colon on FAT. Any other error would fail every photo."""
 
 
 @dataclass(frozen=True, slots=True)
 class NewFile:
-    """A file to put in place.
+    """A file to write.
 
     Args:
         path: Its final path.
-        content: All of it.
-        mtime_ns: Modification time to give it, nanoseconds since the epoch; None for now.
+        content: Its whole content.
+        mtime_ns: Its modification time in nanoseconds since the epoch; None for now.
     """
 
     path: Path
@@ -40,25 +40,26 @@ def put_in_place(
     obsolete: Sequence[Path] = (),
     aside: tuple[Path, Path] | None = None,
 ) -> None:
-    """Write files so that each final name holds all of its content or what it held before.
+    """Write files so that each final name has either its whole new content or what it had before.
 
-    All contents reach the disk under temporary names first; then `aside` is renamed, `obsolete`
-    goes, and the files are renamed in the order given. A process killed anywhere leaves temporaries at worst.
+    All contents are written to the disk under temporary names first. Then `aside` is renamed, `obsolete` files are
+    removed, and the new files are renamed in the order given. A process that is killed leaves temporaries at worst.
 
     Args:
-        files: What to write, the completion marker last.
-        root: The output folder; folders below it are made, itself never, so that a lost disk is noticed.
-        obsolete: Files to remove just before the renaming, absent ones included.
-        aside: A file that is in the way but shall be kept, and its new name.
+        files: What to write, the sidecar last.
+        root: The output folder. Folders below it are made if needed, but not the output folder itself, so that an
+            unmounted disk is noticed.
+        obsolete: Files to remove just before the renaming; they need not exist.
+        aside: A file to keep under another name, and that name.
 
     Raises:
-        PhotoError: A name is too long, or a folder is in its place.
+        PhotoError: A name is too long, or a folder has this name.
         OutputError: The output cannot be written, whatever the photo.
     """
     staged: list[tuple[Path, Path]] = []
     try:
         if not root.is_dir():
-            raise OutputError(f"{root}: the output folder is gone", hint="mount it again and rerun")
+            raise OutputError(f"{root}: the output folder is gone", hint="mount its disk and run again")
         for file in files:
             file.path.parent.mkdir(parents=True, exist_ok=True)
             temporary = file.path.parent / f"{_TEMPORARY_PREFIX}{secrets.token_hex(8)}{_TEMPORARY_SUFFIX}"
@@ -71,15 +72,15 @@ def put_in_place(
         for temporary, path in staged:
             temporary.replace(path)
     except OSError as error:
-        name = error.filename2 or error.filename  # the second of a renaming is the one that is meant
+        name = error.filename2 or error.filename  # the new name, if a renaming failed
         if error.errno in _ERRORS_OF_ONE_NAME:
             raise PhotoError(
                 f"{name}: cannot be written: {error.strerror}",
-                hint="rename the photo or the obstacle",
+                hint="rename the photo, or whatever has this name already",
             ) from error
         raise OutputError(
             f"{root}: cannot write: {error.strerror} ({name or staged[-1][1]})",
-            hint="free space or fix permissions, then rerun: finished photos are kept",
+            hint="free space or fix permissions, then run again; finished photos are kept",
         ) from error
     finally:
         for temporary, _ in staged:
@@ -87,9 +88,9 @@ def put_in_place(
                 temporary.unlink(missing_ok=True)
 
 
-def free_name(path: Path, ending: str) -> Path:
-    """Return the first of the names `path` + `ending`, `ending.2`, `ending.3`... that no file has."""
-    names = chain((f"{path}{ending}",), (f"{path}{ending}.{number}" for number in count(2)))
+def free_name(path: Path, suffix: str) -> Path:
+    """Return the first free name of `path` + `suffix`, `path` + `suffix.2`, `path` + `suffix.3` and so on."""
+    names = chain((f"{path}{suffix}",), (f"{path}{suffix}.{number}" for number in count(2)))
     return Path(next(name for name in names if not os.path.lexists(name)))
 
 
@@ -103,5 +104,5 @@ def _write(temporary: Path, file: NewFile) -> None:
 
 
 def is_temporary(name: str) -> bool:
-    """Tell whether a file name is one of the temporaries that a killed run may leave."""
+    """Say whether a file name is that of a temporary file, which a killed run may leave."""
     return name.startswith(_TEMPORARY_PREFIX) and name.endswith(_TEMPORARY_SUFFIX)

@@ -10,25 +10,23 @@ from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.imaging.formats import HEIF, JPEG, RAW
 from shotcrop_cli.library.output_folder import OutputFolders
 from shotcrop_cli.library.selection import Selection, Wildcard
-from shotcrop_cli.library.source import Discovery, Folder, Passed, Source
+from shotcrop_cli.library.source import Discovery, Folder, Ignored
 from shotcrop_cli.library.walk import Place, Walk, format_of_name
-
-__all__ = ["Discovery", "Folder", "Passed", "Source", "discover"]
 
 
 def discover(selection: Selection, output: Path) -> Discovery:
     """Search files and folders.
 
-    Below a folder, hidden files and folders, junk folders, folders with a `.nomedia` file, symbolic links
-    and anything but regular files are left out, and so is every folder that shotcrop has written crops to.
-    A RAW file beside a JPEG or HEIC of the same name is left to that.
+    Below a folder, the search ignores hidden files and folders, those of `ignored`, folders with a `.nomedia` file,
+    symbolic links and everything that is not a regular file. It never searches a folder that shotcrop wrote crops to.
+    If a RAW file is next to a JPEG or HEIC of the same name, only the latter is taken.
 
     Args:
-        selection: What the user asked for.
-        output: Where crops go; never taken for input.
+        selection: Which photos to crop.
+        output: The output folder, which is not searched.
 
     Raises:
-        ShotcropError: A path does not exist or lies among crops, or a pattern is none or matches nothing.
+        ShotcropError: A path does not exist or is in an output folder, or a pattern is invalid or matches nothing.
     """
     search = _Search(selection, output)
     if selection.listed is None:
@@ -36,21 +34,21 @@ def discover(selection: Selection, output: Path) -> Discovery:
             search.add(path)
     else:
         search.add_listed(selection.listed, selection.paths)
-    return search.end()
+    return search.finish()
 
 
 class _Search:
     def __init__(self, selection: Selection, output: Path) -> None:
-        self._crops = OutputFolders(output)
-        self._walk = Walk(selection, self._crops)
+        self._outputs = OutputFolders(output)
+        self._walk = Walk(selection, self._outputs)
         self._roots: dict[str, None] = {}
         self._wildcards: dict[Wildcard, Path] = {}
-        self._homes: dict[str, tuple[Folder, str]] = {}  # of named and listed files: their folder, its real path
+        self._folders: dict[str, tuple[Folder, str]] = {}  # of named and listed files, with their real paths
 
     def add(self, named: Path) -> None:
         """Search a path that the user named."""
         if not os.path.lexists(named):
-            named = Path(os.path.expanduser(named))  # noqa: PTH111 - quotes keep the shell from it; this never fails
+            named = Path(os.path.expanduser(named))  # noqa: PTH111 - for a quoted `~`; this function never fails
         path = _absolute(named)
         if (wildcard := Wildcard.parse(named)) is not None and not os.path.lexists(path):
             self._add_wildcard(wildcard, named)
@@ -61,48 +59,48 @@ class _Search:
             raise ShotcropError(f"{named}: {error.strerror}", hint="check the path") from error
         real = os.path.realpath(path)
         is_folder = stat.S_ISDIR(status.st_mode)
-        if self._crops.contain(real if is_folder else os.path.dirname(real)):  # noqa: PTH120
+        if self._outputs.contain(real if is_folder else os.path.dirname(real)):  # noqa: PTH120
             raise ShotcropError(
-                f"{named}: lies in the output folder of this or another run",
-                hint="name the photos themselves, or another --output",
+                f"{named}: inside the output folder of this or another run",
+                hint="name the photos themselves, or choose another --output",
             )
         if not is_folder:
             self._add_file(path, os.path.dirname(path), status)  # noqa: PTH120
-        elif not self._walk.passes_over(Path(path), named=True):
+        elif not self._walk.ignores(Path(path), named=True):
             self._roots[path] = None
             self._walk.folder(Place(Folder(Path(path), PurePath()), real.rstrip("/")), status)
 
     def add_listed(self, names: tuple[Path, ...], paths: tuple[Path, ...]) -> None:
-        """Search the files of a list."""
+        """Take the files of a list."""
         base = _absolute(paths[0] if paths else Path())
         if len(paths) > 1 or not os.path.isdir(base):  # noqa: PTH112
             raise ShotcropError(
-                f"{', '.join(map(str, paths))}: not the one folder that the names of a list start from",
+                f"{', '.join(map(str, paths))}: with a list of names, PATH has to be the one folder they start from",
                 hint="name that folder, or no path at all",
             )
         for name in names:
             path = _absolute(Path(base, name))
             root = base if path.startswith(f"{base.rstrip('/')}/") else "/"
             if root != base and paths:
-                self._walk.unreadable.append(Passed(Path(path), f"lies outside of {base}"))
+                self._walk.unreadable.append(Ignored(Path(path), f"outside of {base}"))
                 continue
             try:
                 status = os.stat(path)  # noqa: PTH116
             except OSError as error:
-                self._walk.unreadable.append(Passed(Path(path), f"cannot be looked at: {error.strerror}"))
+                self._walk.unreadable.append(Ignored(Path(path), f"cannot be accessed: {error.strerror}"))
                 continue
             if stat.S_ISDIR(status.st_mode):
-                self._walk.skipped.append(Passed(Path(path), "a folder, and lists are of photos"))
+                self._walk.skipped.append(Ignored(Path(path), "a folder; a list has to name photos"))
             else:
                 self._add_file(path, root, status)
 
-    def end(self) -> Discovery:
-        """Follow links, pair files, and return what was found."""
+    def finish(self) -> Discovery:
+        """Follow links, pair RAW files, and return what was found."""
         self._walk.links()
         for wildcard, named in self._wildcards.items():
             if wildcard not in self._walk.matched:
                 raise ShotcropError(f"{named}: matches nothing", hint="check the pattern")
-        self._leave_raw_to_its_pair()
+        self._drop_paired_raw()
         return Discovery(
             sources=tuple(self._walk.found.values()),
             skipped=tuple(dict.fromkeys(self._walk.skipped)),
@@ -113,7 +111,7 @@ class _Search:
     def _add_wildcard(self, wildcard: Wildcard, named: Path) -> None:
         path = _absolute(wildcard.base)
         real = os.path.realpath(path)
-        if self._crops.contain(real):
+        if self._outputs.contain(real):
             return
         self._wildcards[wildcard] = named
         try:
@@ -127,17 +125,17 @@ class _Search:
     def _add_file(self, path: str, root: str, status: os.stat_result) -> None:
         parent, name = os.path.split(path)
         relative = path[len(root) :].lstrip("/")
-        if (home := self._homes.get(parent)) is None:
+        if (known := self._folders.get(parent)) is None:
             folder = Folder(Path(parent), PurePath(relative).parent)
-            home = self._homes[parent] = (folder, os.path.realpath(parent).rstrip("/"))
-        folder, real_folder = home
+            known = self._folders[parent] = (folder, os.path.realpath(parent).rstrip("/"))
+        folder, real_folder = known
         real = os.path.realpath(path) if os.path.islink(path) else f"{real_folder}/{name}"  # noqa: PTH114
-        if self._crops.contain(os.path.dirname(real)):  # noqa: PTH120
+        if self._outputs.contain(os.path.dirname(real)):  # noqa: PTH120
             return
         if self._walk.file(folder, name, relative, real, status):
             self._roots[root] = None
 
-    def _leave_raw_to_its_pair(self) -> None:
+    def _drop_paired_raw(self) -> None:
         found = self._walk.found
         raws = [real for real, source in found.items() if format_of_name(source.name) is RAW]
         if not raws:
@@ -149,11 +147,11 @@ class _Search:
         }
         for real in raws:
             if (pair := pairs.get(_without_extension(real))) is not None:
-                self._walk.skipped.append(Passed(found.pop(real).path, f"one photo with {pair.name}"))
+                self._walk.skipped.append(Ignored(found.pop(real).path, f"the same photo as {pair.name}"))
 
 
 def _absolute(path: Path) -> str:
-    # By the links and names that the user knows, except where `..` leads back over a link.
+    # Keep the links and names that the user knows, except where `..` leads back over a link.
     return os.path.realpath(path) if ".." in path.parts else os.path.abspath(path)  # noqa: PTH100
 
 

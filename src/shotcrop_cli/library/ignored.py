@@ -1,4 +1,4 @@
-"""What NAS boxes, operating systems and photo programs leave among photos."""
+"""Files and folders that NAS systems, operating systems and photo programs leave among photos, and shotcrop ignores."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ NO_MEDIA = ".nomedia"
 """Android's mark of a folder that galleries leave out."""
 
 _APPLE_DOUBLE = "._"
-"""Starts the name of the file in which macOS keeps what another file system cannot hold (RFC 1740)."""
+"""Starts the name of the file where macOS keeps what another file system cannot store (RFC 1740)."""
 _ANDROID = (".trashed-", ".pending-")
 """Start the names of photos that Android 11 and later have deleted or not finished writing (MediaProvider)."""
 
@@ -15,33 +15,33 @@ _FOLDERS = frozenset(
     for name in (
         # Thumbnails: Synology, QNAP, the freedesktop.org standard, Android.
         *("@eaDir", ".@__thumb", ".thumbnails"),
-        # Deleted files: Synology, QNAP, Windows of several ages, macOS, freedesktop.org, digiKam, Netatalk.
+        # Deleted files: Synology, QNAP, several versions of Windows, macOS, freedesktop.org, digiKam, Netatalk.
         *("#recycle", "@Recycle", "$RECYCLE.BIN", "RECYCLER", ".Trashes", ".Trash", ".dtrash", "Network Trash Folder"),
-        # Snapshots, in which every photo is found again: Synology, QNAP, NetApp, snapper, ZFS; and Syncthing.
+        # Snapshots, which contain every photo again: Synology, QNAP, NetApp, snapper, ZFS; and Syncthing's versions.
         *("#snapshot", "@Recently-Snapshot", ".snapshot", ".snapshots", ".zfs", ".stversions"),
-        # Work of the system: Synology, Windows, fsck, macOS, Netatalk.
+        # Working folders of the system: Synology, Windows, fsck, macOS, Netatalk.
         *("@tmp", "@sharebin", "System Volume Information", "lost+found", ".AppleDouble"),
         *(".Spotlight-V100", ".fseventsd", ".DocumentRevisions-V100", ".TemporaryItems"),
     )
 )
-_FOLDER_STARTS = (".trash-",)  # of freedesktop.org, followed by a user's number
-_FOLDER_ENDINGS = (".lrdata",)  # Lightroom's previews, which may be DNG
+_FOLDER_PREFIXES = (".trash-",)  # freedesktop.org, followed by the number of a user
+_FOLDER_SUFFIXES = (".lrdata",)  # Lightroom's previews, which may be DNG
 
-_LIBRARY_ENDINGS = (".photoslibrary", ".photolibrary", ".migratedphotolibrary", ".aplibrary")
-"""Packages of Apple's Photos, iPhoto and Aperture: each photo lies there as original, rendering and thumbnails."""
+_LIBRARY_SUFFIXES = (".photoslibrary", ".photolibrary", ".migratedphotolibrary", ".aplibrary")
+"""Packages of Apple's Photos, iPhoto and Aperture. They hold each photo as original, rendering and thumbnails."""
 
 
-def is_junk_folder(name: str) -> bool:
-    """Tell by its name whether a folder holds nothing that a user takes for photos of their own."""
+def is_ignored_folder(name: str) -> bool:
+    """Say whether the name of a folder shows that it holds no photos of the user."""
     folded = name.lower()
-    return folded in _FOLDERS or folded.startswith(_FOLDER_STARTS) or folded.endswith(_FOLDER_ENDINGS)
+    return folded in _FOLDERS or folded.startswith(_FOLDER_PREFIXES) or folded.endswith(_FOLDER_SUFFIXES)
 
 
-def is_junk_file(name: str) -> bool:
-    """Tell by its name whether a file is no photo in spite of its extension."""
+def is_ignored_file(name: str) -> bool:
+    """Say whether the name of a file shows that it is not a photo in spite of its extension."""
     return name.startswith(_APPLE_DOUBLE) or name.startswith(_ANDROID)
 
 
 def is_photo_library(name: str) -> bool:
-    """Tell by its name whether a folder is the package of a photo program."""
-    return name.lower().endswith(_LIBRARY_ENDINGS)
+    """Say whether the name of a folder is that of a photo program's package."""
+    return name.lower().endswith(_LIBRARY_SUFFIXES)

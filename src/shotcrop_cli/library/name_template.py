@@ -1,4 +1,4 @@
-"""What the crops of a photo are called."""
+"""Names of the crops of a photo, made from a template."""
 
 from __future__ import annotations
 
@@ -12,62 +12,66 @@ from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.shots import SHOT_TYPES, ShotType
 
 DEFAULT_TEMPLATE = "{name}.{shot}.{ext}"
-"""The photo's extension stays in the name, so that IMG_1.jpg and IMG_1.png never collide."""
+"""Keeps the photo's extension in the name, so that IMG_1.jpg and IMG_1.png never collide."""
 
 FIELDS = {
     "name": "the photo's file name",
-    "stem": "the same without its extension",
+    "stem": "the file name without its extension",
     "shot": "establishing, medium or close_up",
     "ext": "the crop's extension, such as jpg",
 }
-"""What a template may name, and what stands for it."""
+"""The fields of a template, and what replaces each."""
 
 
 @dataclass(frozen=True, slots=True)
 class NameTemplate:
-    """How a crop's path below its photo's folder in the output is made.
+    """Makes the path of a crop below the output folder of its photo.
 
     Args:
-        text: Such as `{shot}/{stem}.{ext}`; `/` makes folders.
+        text: A template such as `{shot}/{stem}.{ext}`; `/` makes folders.
     """
 
     text: str = DEFAULT_TEMPLATE
 
     @classmethod
     def parse(cls, text: str) -> NameTemplate:
-        """Read a template that a user wrote.
+        """Check a template that a user wrote.
 
         Raises:
-            ShotcropError: It names unknown fields, gives several crops one name, or leaves the output folder.
+            ShotcropError: It has unknown fields, gives several crops one name, or leaves the output folder.
         """
         known = ", ".join(f"{{{field}}}" for field in FIELDS)
         try:
-            fields = {field for _, field, spec, how in Formatter().parse(text) if field is not None}
-            plain = all(not spec and not how for _, field, spec, how in Formatter().parse(text) if field is not None)
+            parsed = [(field, spec, conversion) for _, field, spec, conversion in Formatter().parse(text)]
         except ValueError as error:
             raise ShotcropError(f"name template {text!r}: {error}", hint=f"use {known}") from error
+        fields = {field for field, _, _ in parsed if field is not None}
+        plain = not any(spec or conversion for field, spec, conversion in parsed if field is not None)
         if not fields <= FIELDS.keys() or not plain:
-            odd = ", ".join(f"{{{field}}}" for field in sorted(fields - FIELDS.keys())) or "a format or conversion"
-            raise ShotcropError(f"name template {text!r}: {odd} is unknown", hint=f"use {known}")
+            unknown = ", ".join(f"{{{field}}}" for field in sorted(fields - FIELDS.keys())) or "a format or conversion"
+            raise ShotcropError(f"name template {text!r}: {unknown} is unknown", hint=f"use {known}")
         if "shot" not in fields or not fields & {"name", "stem"}:
             raise ShotcropError(
-                f"name template {text!r} would give several crops one name", hint="use {shot}, and {name} or {stem}"
+                f"name template {text!r} would give several crops the same name",
+                hint="use {shot}, and {name} or {stem}",
             )
         if not is_inside(text):
             raise ShotcropError(
-                f"name template {text!r} leaves the output folder", hint="use relative folders without . or .."
+                f"name template {text!r} leads out of the output folder", hint="use relative folders without . or .."
             )
         if re.search(r"[\x00-\x1f\\]", text):
-            raise ShotcropError(f"name template {text!r} holds odd characters", hint="use / between folders")
+            raise ShotcropError(
+                f"name template {text!r} has a backslash or control character", hint="put / between folders"
+            )
         return cls(text)
 
     @property
-    def grows_from_the_name(self) -> bool:
-        """Whether crops of photos with different names cannot have the same name."""
+    def is_default(self) -> bool:
+        """Whether every name starts with the photo's own name, so that different photos never share a name."""
         return self.text == DEFAULT_TEMPLATE
 
     def render(self, photo: str, shot: ShotType, suffix: str) -> str:
-        """Return a crop's path below its photo's folder in the output, `/` between its parts.
+        """Return the path of a crop below the output folder of its photo, with `/` between its parts.
 
         Args:
             photo: File name of the photo.
@@ -86,18 +90,22 @@ class NameTemplate:
 
 
 class Names(Protocol):
-    """Knows what the crops of a photo are called."""
+    """Names the crops of a photo."""
 
-    def files(self, photo: str) -> tuple[str, ...]:
-        """Return the crops' paths below their photo's folder in the output, widest first, `/` between the parts."""
+    def of(self, photo: str) -> tuple[str, ...]:
+        """Return the paths of the crops below the output folder of their photo, widest shot first.
+
+        Args:
+            photo: File name of the photo.
+        """
         ...
 
 
 class TemplateNames:
-    """Names by a template, for all photos whose crops have the same extension.
+    """Names the crops by a template, for all photos whose crops have the same extension.
 
     Args:
-        template: How names are made.
+        template: Makes the names.
         suffix: The crops' extension with its dot.
     """
 
@@ -105,24 +113,24 @@ class TemplateNames:
         self._template, self._suffix = template, suffix
         self._endings = [f".{shot}{suffix}" for shot in SHOT_TYPES]
 
-    def files(self, photo: str) -> tuple[str, ...]:
-        """Return the crops' paths; see `NameTemplate.render`."""
-        if self._template.grows_from_the_name:  # as nearly all do, and large libraries feel it
+    def of(self, photo: str) -> tuple[str, ...]:
+        """Return the paths of the crops; see `NameTemplate.render`."""
+        if self._template.is_default:  # a short cut, because large libraries call this 100,000 times
             return tuple([photo + ending for ending in self._endings])
         return tuple(self._template.render(photo, shot, self._suffix) for shot in SHOT_TYPES)
 
 
 @dataclass(frozen=True, slots=True)
 class RecordedNames:
-    """Names that a sidecar records, widest shot first; empty for shots that were not cut."""
+    """Names of the crops in a sidecar, widest shot first; empty for shots without a crop."""
 
     recorded: tuple[str, ...]
 
-    def files(self, photo: str) -> tuple[str, ...]:
-        """Return the crops' paths, whatever the photo is called."""
+    def of(self, photo: str) -> tuple[str, ...]:
+        """Return the recorded paths, whatever the name of the photo."""
         return self.recorded
 
 
 def is_inside(path: str) -> bool:
-    """Tell whether a relative path, `/` between its parts, names a file below the folder it starts from."""
+    """Say whether a relative path, with `/` between its parts, stays below the folder it starts from."""
     return "\x00" not in path and all(part not in ("", ".", "..") for part in path.split("/"))

@@ -1,4 +1,4 @@
-"""What earlier runs left in the output folder: the thin edge around `plan.decide`."""
+"""Read what earlier runs left in the output folder, and decide with it what each photo needs."""
 
 from __future__ import annotations
 
@@ -11,23 +11,21 @@ from shotcrop_cli import sidecar as sidecars
 from shotcrop_cli.errors import OutputError, ShotcropError
 from shotcrop_cli.library.atomic_write import NewFile, put_in_place
 from shotcrop_cli.library.name_template import is_inside
-from shotcrop_cli.library.plan import XMP_ENDING, Decision, Job, Wanted, Work, decide
-from shotcrop_cli.library.up_to_date import Glance, Index, Look
+from shotcrop_cli.library.plan import XMP_SUFFIX, Action, Target, Task, Wanted, decide
+from shotcrop_cli.library.up_to_date import Index, Stamp, UpToDateCheck
 from shotcrop_cli.shots import SHOT_TYPES
-from shotcrop_cli.sidecar import LARGEST, Sidecar, iso_mtime
-
-_NOBODY = Decision(Work.NOTHING, "unchanged", no_subject=True)
+from shotcrop_cli.sidecar import MAX_BYTES, Sidecar, iso_mtime
 
 
-class Ledger:
-    """Reads the state of the output, each folder listed once, and decides job by job.
+class OutputState:
+    """Decides photo by photo what to do. Lists each folder of the output once.
 
     Args:
         root: The output folder.
         wanted: What this run would make.
-        overwrite: Whether everything is done again.
+        overwrite: Whether to do everything again.
         read_only: Whether to leave the output exactly as it is, for a dry run.
-        index: What earlier runs have seen; None to read every sidecar.
+        index: What earlier runs found up to date; None to read every sidecar.
     """
 
     def __init__(
@@ -40,43 +38,52 @@ class Ledger:
         index: Index | None = None,
     ) -> None:
         self._root = root
-        self._index = index
         self._wanted = wanted
-        self._glance = Glance(wanted)
-        self._unchanged = Decision(Work.NOTHING, "unchanged", wanted.shots)
         self._overwrite = overwrite
         self._read_only = read_only
+        self._index = index
+        self._check = UpToDateCheck(wanted)
         self._listings: dict[str, frozenset[str]] = {}
 
-    def decide(self, job: Job) -> Decision:
-        """Tell what a photo needs.
+    def decide(self, target: Target) -> Task:
+        """Decide what to do with a photo.
 
-        An up-to-date photo is told by the sizes and times of its file and its sidecar, where an earlier run has read
-        that, else by the photo's and a glance at the sidecar, and by the names in its folder. The photo itself is
-        opened only when its time changed.
+        The sizes and times of the photo and its sidecar are enough if an earlier run found them up to date. Otherwise
+        a few values of the sidecar are compared, and if that does not settle it, all of them. The photo itself is
+        opened only if its time changed and its size did not.
 
         Raises:
             OutputError: The output cannot be read or written.
         """
-        look = self._look(job)
-        if look is not None and not self._overwrite and (decision := self._at_a_glance(job, look)) is not None:
-            return decision
-        content = None if look is None else self._content(job)
-        record = None if content is None else _record(content)
-        decision = decide(
-            job,
+        stamp = self._stamp(target)
+        if stamp is not None and not self._overwrite and (task := self._decide_fast(target, stamp)) is not None:
+            return task
+        content = None if stamp is None else self._read(target)
+        record = None if content is None else _parse(content)
+        task = decide(
+            target,
             record,
-            self._present(job, record),
+            self._present(target, record),
             self._wanted,
-            lambda: _digest(job.source.path),
+            lambda: _sha256(target.source.path),
             overwrite=self._overwrite,
         )
-        if not decision.due and record is not None and not self._read_only:
-            self._renew(job, record)
-        return decision
+        if task.is_due:
+            return replace(task, stamp=stamp)
+        if record is not None and not self._read_only:
+            self._update(target, record, content)
+        return task
+
+    def decide_again_if_changed(self, task: Task) -> Task:
+        """Return a task that has waited for its turn; decided again if somebody changed its sidecar in the meantime.
+
+        Raises:
+            OutputError: The output cannot be read or written.
+        """
+        return task if self._stamp(task.target) == task.stamp else self.decide(task.target)
 
     def save(self) -> None:
-        """Keep what was seen for the next run.
+        """Remember for the next run which photos are up to date.
 
         Raises:
             OutputError: The output cannot be written.
@@ -84,59 +91,60 @@ class Ledger:
         if self._index is not None and not self._read_only:
             self._index.save()
 
-    def _at_a_glance(self, job: Job, look: Look) -> Decision | None:
-        """Decide what needs nothing without parsing anything; None where that is not enough."""
-        path, folder = f"{job.source.folder.relative}/{job.sidecar_name}", str(job.source.folder.path)
-        # Templates that make folders of their own are worth a closer look than at one folder's names.
-        there = self._present(job, None) if "/" in job.files[0] else self._names(str(job.folder))
-        nobody = None if self._index is None else self._index.recall(path, look, folder)
-        if nobody is None:
-            content = self._content(job)
-            if not self._glance.is_current(content, job, there):
+    def _decide_fast(self, target: Target, stamp: Stamp) -> Task | None:
+        """Recognise an up-to-date photo without parsing its whole sidecar; None if that does not settle it."""
+        path, folder = f"{target.source.folder.relative}/{target.sidecar_name}", str(target.source.folder.path)
+        # The names in the target's own folder are enough, unless the template makes folders below it.
+        in_folders = "/" in target.crop_names[0]
+        present = self._present(target, None) if in_folders else self._names(str(target.folder))
+        no_subject = None if self._index is None else self._index.find(path, stamp, folder)
+        if no_subject is None:
+            no_subject = self._check.check(self._read(target), target, present)
+            if no_subject is None:
                 return None
-            nobody = self._glance.shows_nobody(content)
             if self._index is not None:
-                self._index.add(path, look, folder, nobody=nobody)
-        elif not nobody and not all([file in there for file in self._wanted_files(job)]):
+                self._index.add(path, stamp, folder, no_subject=no_subject)
+        elif not no_subject and not all([name in present for name in self._wanted_files(target)]):
             return None
-        return _NOBODY if nobody else self._unchanged
+        shots = () if no_subject else self._wanted.shots
+        return Task(target, self._wanted.settings, Action.SKIP, "unchanged", shots, no_subject=no_subject)
 
-    def _wanted_files(self, job: Job) -> list[str]:
-        files = [file for shot, file in zip(SHOT_TYPES, job.files, strict=True) if shot in self._wanted.shots]
-        return [*files, *(file + XMP_ENDING for file in files)] if self._wanted.settings.xmp else files
+    def _wanted_files(self, target: Target) -> list[str]:
+        names = [name for shot, name in zip(SHOT_TYPES, target.crop_names, strict=True) if shot in self._wanted.shots]
+        return [*names, *(name + XMP_SUFFIX for name in names)] if self._wanted.settings.xmp else names
 
-    def _look(self, job: Job) -> Look | None:
-        """Stat the sidecar; None when there is none."""
-        folder, name = str(job.folder), job.sidecar_name
+    def _stamp(self, target: Target) -> Stamp | None:
+        """Return the sizes and times of the photo and its sidecar; None if there is no sidecar."""
+        folder, name = str(target.folder), target.sidecar_name
         if name not in self._names(folder):
             return None
         try:
             status = os.stat(f"{folder}/{name}")  # noqa: PTH116 - 100,000 times
         except OSError:
-            return job.source.size_bytes, job.source.mtime_ns, -1, -1
-        return job.source.size_bytes, job.source.mtime_ns, status.st_size, status.st_mtime_ns
+            return target.source.size_bytes, target.source.mtime_ns, -1, -1
+        return target.source.size_bytes, target.source.mtime_ns, status.st_size, status.st_mtime_ns
 
-    def _content(self, job: Job) -> bytes:
-        path = f"{job.folder}/{job.sidecar_name}"
-        try:  # not `open`, whose objects cost more than the reading itself
+    def _read(self, target: Target) -> bytes:
+        path = f"{target.folder}/{target.sidecar_name}"
+        try:  # not `open`: making its objects takes longer than reading
             descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
             try:
-                return os.read(descriptor, LARGEST + 1)
+                return os.read(descriptor, MAX_BYTES + 1)
             finally:
                 os.close(descriptor)
         except (FileNotFoundError, IsADirectoryError):
             return b""
-        except OSError as error:  # it may hold boxes that were set by hand
+        except OSError as error:  # not replaced, because it may hold boxes that were set by hand
             raise OutputError(
-                f"{path}: the sidecar cannot be read: {error.strerror}", hint="mend its permissions, or move it away"
+                f"{path}: the sidecar cannot be read: {error.strerror}", hint="fix its permissions, or move it away"
             ) from error
 
-    def _present(self, job: Job, record: Sidecar | None) -> set[str]:
-        """Return which files of the photo exist, those that an earlier run gave other names included."""
-        names = {job.sidecar_name, *job.files, *(name + XMP_ENDING for name in job.files)}
+    def _present(self, target: Target, record: Sidecar | None) -> set[str]:
+        """Return which files of the photo exist, under the names of this run and those in the sidecar."""
+        names = {target.sidecar_name, *target.crop_names, *(name + XMP_SUFFIX for name in target.crop_names)}
         if record is not None:
             names |= {shot.file for shot in record.shots if shot.file is not None and is_inside(shot.file)}
-        return {name for name in names if self._exists(str(job.folder), name)}
+        return {name for name in names if self._exists(str(target.folder), name)}
 
     def _exists(self, folder: str, name: str) -> bool:
         if "/" not in name:
@@ -157,22 +165,23 @@ class Ledger:
             self._listings[folder] = names
         return names
 
-    def _renew(self, job: Job, record: Sidecar) -> None:
-        """Record where the photo lies, its new time and the settings, so that a glance is enough for the next run."""
-        source = replace(record.source, path=str(job.source.path), mtime=iso_mtime(job.source.mtime_ns))
-        renewed = replace(record, source=source, settings=self._wanted.settings)
-        put_in_place([NewFile(job.sidecar, renewed.to_bytes())], root=self._root)
+    def _update(self, target: Target, record: Sidecar, content: bytes | None) -> None:
+        """Write the photo's path and time and the settings into the sidecar, so that the next run is fast."""
+        source = replace(record.source, path=str(target.source.path), mtime=iso_mtime(target.source.mtime_ns))
+        updated = replace(record, source=source, settings=self._wanted.settings).to_bytes()
+        if updated != content:
+            put_in_place([NewFile(target.sidecar, updated)], root=self._root)
 
 
-def _record(content: bytes) -> Sidecar | None:
+def _parse(content: bytes) -> Sidecar | None:
     try:
         return sidecars.parse(content)
     except (ShotcropError, ValueError, RecursionError):
         return None
 
 
-def _digest(path: Path) -> str:
-    """Hash a file; one that cannot be read hashes to nothing, and is then found out when it is decoded."""
+def _sha256(path: Path) -> str:
+    """Return the hash of a photo; empty if it cannot be read, which decoding will then report."""
     try:
         with path.open("rb") as file:
             sha256 = hashlib.sha256()

@@ -1,8 +1,7 @@
-"""Decide, without touching the disk, what is written for each photo and what there is to do."""
+"""Plan the files of each photo and decide what each photo needs, without touching the disk."""
 
 from __future__ import annotations
 
-import os.path
 import unicodedata
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -18,17 +17,17 @@ from shotcrop_cli.library.walk import format_of_name
 from shotcrop_cli.shots import SHOT_TYPES, ShotType
 from shotcrop_cli.sidecar import ShotRecord, Sidecar, SidecarStatus, iso_mtime
 
-XMP_ENDING = ".xmp"
+XMP_SUFFIX = ".xmp"
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
-    """One photo and the files that come of it.
+class Target:
+    """A photo and the files that shotcrop writes for it.
 
     Args:
         source: The photo.
-        folder: Where its files go.
-        names: What its crops are called.
+        folder: Folder of the files.
+        names: Names the crops.
     """
 
     source: Source
@@ -41,89 +40,83 @@ class Job:
         return f"{self.source.name}.json"
 
     @property
-    def files(self) -> tuple[str, ...]:
-        """Paths of the three crops below the folder, widest first, `/` between their parts."""
-        return self.names.files(self.source.name)
-
-    @property
     def sidecar(self) -> Path:
-        """Path of the sidecar, the completion marker."""
+        """Path of the sidecar. A photo that has one is done."""
         return self.folder / self.sidecar_name
 
-    def file(self, shot: ShotType) -> str:
-        """Path of one crop below the folder."""
-        return self.files[SHOT_TYPES.index(shot)]
-
-    def crop(self, shot: ShotType) -> Path:
-        """Path of one crop."""
-        return self.folder / self.file(shot)
-
-    def crops(self, shots: Sequence[ShotType]) -> tuple[Path, ...]:
-        """Paths of some crops, widest first."""
-        return tuple(self.crop(shot) for shot in SHOT_TYPES if shot in shots)
-
-    def target(self, shots: Sequence[ShotType]) -> str:
-        """Say in one path where some crops go, such as `/shots/a.jpg.{medium,close_up}.jpg`."""
-        names = [self.file(shot) for shot in SHOT_TYPES if shot in shots]
-        if len(names) == 1:
-            return str(self.folder / names[0])
-        start = os.path.commonprefix(names)  # noqa: RUF071 - characters are meant
-        end = os.path.commonprefix([name[len(start) :][::-1] for name in names])[::-1]  # noqa: RUF071
-        middle = ",".join(name[len(start) : len(name) - len(end)] for name in names)
-        return str(self.folder / f"{start}{{{middle}}}{end}")
-
-
-class Work(Enum):
-    """What a photo needs."""
-
-    NOTHING = "nothing"
-    CUT = "cut"
-    """Crops are cut again from the boxes on record; no model is asked."""
-    COMPOSE = "compose"
-
     @property
-    def composes(self) -> bool:
-        """Whether the model has to see the photo."""
-        return self is Work.COMPOSE
+    def crop_names(self) -> tuple[str, ...]:
+        """Paths of the three crops below the folder, widest shot first, with `/` between their parts."""
+        return self.names.of(self.source.name)
+
+    def crop_name(self, shot: ShotType) -> str:
+        """Return the path of one crop below the folder."""
+        return self.crop_names[SHOT_TYPES.index(shot)]
+
+    def crops(self, shots: Sequence[ShotType] = SHOT_TYPES) -> tuple[Path, ...]:
+        """Return the paths of the crops of these shots, widest first."""
+        return tuple(self.folder / self.crop_name(shot) for shot in SHOT_TYPES if shot in shots)
+
+
+class Action(Enum):
+    """What to do with a photo."""
+
+    SKIP = "skip"
+    """Nothing: it is up to date."""
+    CROP = "crop"
+    """Write crops from the boxes in the sidecar, without the model."""
+    COMPOSE = "compose"
+    """Ask the model for boxes, then write crops."""
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
-    """What a photo needs, and why.
+class Task:
+    """What to do with a photo, and why.
 
     Args:
-        work: What there is to do.
+        target: The photo and its files.
+        settings: How the crops should look.
+        action: What to do.
         reason: Why, in words.
-        shots: The shots to cut, or those that lie there already when there is nothing to do.
-        record: What an earlier run left, where it was read.
-        no_subject: Whether there is nothing to do because the model saw nobody.
-        recorded_path: Where the photo on record lay, when this one lies elsewhere: perhaps it is another photo of the
-            same name.
+        shots: The shots to crop; if there is nothing to do, the shots whose crops exist.
+        record: The sidecar of an earlier run, if it was read.
+        no_subject: Whether there is nothing to do because the model found no people.
+        recorded_path: Path of the photo in the sidecar, if it differs from the path of this one. It may be another
+            photo with the same name.
         damaged: Whether there is a sidecar that cannot be read.
+        stamp: Sizes and times of the photo and its sidecar when this was decided; None without a sidecar.
     """
 
-    work: Work
+    target: Target
+    settings: CropSettings
+    action: Action
     reason: str
     shots: tuple[ShotType, ...] = ()
     record: Sidecar | None = None
     no_subject: bool = False
     recorded_path: Path | None = None
     damaged: bool = False
+    stamp: tuple[int, int, int, int] | None = None
 
     @property
-    def due(self) -> bool:
+    def is_due(self) -> bool:
         """Whether there is anything to do."""
-        return self.work is not Work.NOTHING
+        return self.action is not Action.SKIP
+
+    @property
+    def needs_model(self) -> bool:
+        """Whether the model has to see the photo."""
+        return self.action is Action.COMPOSE
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What this run would make, to be compared with what an earlier run left.
+    """What this run would make, to compare with what an earlier run left.
 
     Args:
         model_sha256: Content hash of the model.
-        settings: What decides the look of the crops.
-        shots: The shots that are asked for.
+        settings: How the crops should look.
+        shots: The shots to crop.
     """
 
     model_sha256: str
@@ -135,74 +128,78 @@ def plan(
     sources: Sequence[Source],
     output: Path,
     template: NameTemplate = NameTemplate(),  # noqa: B008 - it is frozen
-    wanted: CropFormat = CropFormat.SAME,
-) -> tuple[Job, ...]:
-    """Give every photo its output names, the tree of the sources mirrored below the output folder.
+    crop_format: CropFormat = CropFormat.SAME,
+) -> tuple[Target, ...]:
+    """Name the output files of every photo. The output folder gets the same subfolders as the photos.
 
     Raises:
-        ShotcropError: Two photos would write to the same file, on this or on a file system that does not
-            tell case or Unicode composition apart, or a photo's name would lead out of the output.
+        ShotcropError: Two photos would write the same file, on this file system or on one that ignores case or Unicode
+            composition, or the name of a photo would lead out of the output folder.
     """
     folders = {folder: output / folder.relative for folder in {source.folder for source in sources}}
-    names = {form: TemplateNames(template, written_as(form, wanted).suffix) for form in set(FORMATS.values())}
-    jobs = tuple(Job(source, folders[source.folder], names[format_of_name(source.name) or JPEG]) for source in sources)
-    _refuse_collisions(jobs, {folder.relative for folder in folders}, output, template)
-    return jobs
+    names = {form: TemplateNames(template, written_as(form, crop_format).suffix) for form in set(FORMATS.values())}
+    targets = tuple(
+        Target(source, folders[source.folder], names[format_of_name(source.name) or JPEG]) for source in sources
+    )
+    _refuse_collisions(targets, {folder.relative for folder in folders}, output, template)
+    return targets
 
 
 def decide(
-    job: Job,
+    target: Target,
     record: Sidecar | None,
     present: Collection[str],
     wanted: Wanted,
     digest: Callable[[], str],
     *,
     overwrite: bool = False,
-) -> Decision:
+) -> Task:
     """Compare what an earlier run left with what this run would make.
 
-    Shots that are there already are kept up to date, even if this run does not ask for them. A box that a person
-    set is never given up unless `overwrite` says so: neither another model nor a photo that was saved again
-    makes the photo composed anew then.
+    Existing crops are kept up to date even if this run does not ask for their shots. Boxes that a person set are kept
+    unless `overwrite` is true: if the model or the photo changed, the model does not see the photo again.
 
     Args:
-        job: The photo and its files.
-        record: What the earlier run left, None when there is no readable sidecar.
-        present: Which of the photo's files exist, as paths below the job's folder.
+        target: The photo and its files.
+        record: The sidecar of the earlier run; None if there is no readable one.
+        present: The photo's files that exist, as paths below the target's folder.
         wanted: What this run would make.
-        digest: Hashes the source; only called when its size fits but its modification time does not.
-        overwrite: Whether everything is done again.
+        digest: Returns the SHA-256 of the photo. Called only if its size is the recorded one and its time is not.
+        overwrite: Whether to do everything again.
     """
-    there = {job.file(shot): shot for shot in SHOT_TYPES}
+    shots_by_name = dict(zip(target.crop_names, SHOT_TYPES, strict=True))
     if record is not None:
-        there |= {shot.file: shot.shot for shot in record.shots if shot.file is not None}
-    kept = {shot for file, shot in there.items() if file in present}
-    every = tuple(shot for shot in SHOT_TYPES if shot in wanted.shots or shot in kept)
+        shots_by_name |= {shot.file: shot.shot for shot in record.shots if shot.file is not None}
+    existing = {shot for name, shot in shots_by_name.items() if name in present}
+    shots = tuple(shot for shot in SHOT_TYPES if shot in wanted.shots or shot in existing)
+    settings = wanted.settings
     if record is None:
-        damaged = job.sidecar_name in present
-        return Decision(Work.COMPOSE, "the sidecar is damaged" if damaged else "new", every, damaged=damaged)
-    recorded = None if record.source.path == str(job.source.path) else Path(record.source.path)
+        damaged = target.sidecar_name in present
+        reason = "the sidecar is damaged" if damaged else "new"
+        return Task(target, settings, Action.COMPOSE, reason, shots, damaged=damaged)
+    recorded = None if record.source.path == str(target.source.path) else Path(record.source.path)
     if overwrite:
-        return Decision(Work.COMPOSE, "overwritten on request", every, record, recorded_path=recorded)
-    same_time = record.source.mtime == iso_mtime(job.source.mtime_ns)
-    same = record.source.size_bytes == job.source.size_bytes and (same_time or record.source.sha256 == digest())
-    if not same:
-        work = Work.CUT if record.edited else Work.COMPOSE
-        return Decision(work, "the photo changed", every, record, recorded_path=recorded)
+        return Task(target, settings, Action.COMPOSE, "overwritten on request", shots, record, recorded_path=recorded)
+    same_time = record.source.mtime == iso_mtime(target.source.mtime_ns)
+    same_size = record.source.size_bytes == target.source.size_bytes
+    if not (same_size and (same_time or record.source.sha256 == digest())):
+        action = Action.CROP if record.edited else Action.COMPOSE
+        return Task(target, settings, action, "the photo changed", shots, record, recorded_path=recorded)
     if record.model.sha256 != wanted.model_sha256 and not record.edited:
-        return Decision(Work.COMPOSE, "the model changed", every, record)
+        return Task(target, settings, Action.COMPOSE, "the model changed", shots, record)
     if record.status is SidecarStatus.NO_SUBJECT:
-        return Decision(Work.NOTHING, "unchanged", (), record, no_subject=True)
-    stale = {shot.shot: _stale(job, shot, record, present, wanted) for shot in record.shots if shot.shot in every}
-    due = tuple(shot for shot, reason in stale.items() if reason)
+        return Task(target, settings, Action.SKIP, "unchanged", (), record, no_subject=True)
+    reasons = {shot.shot: _stale(target, shot, record, present, wanted) for shot in record.shots if shot.shot in shots}
+    due = tuple(shot for shot, reason in reasons.items() if reason)
     if due:
-        return Decision(Work.CUT, next(filter(None, stale.values())), due, record)
-    return Decision(Work.NOTHING, "unchanged" if same_time else "unchanged but for its time", every, record)
+        return Task(target, settings, Action.CROP, next(filter(None, reasons.values())), due, record)
+    reason = "unchanged" if same_time else "unchanged but for its time"
+    return Task(target, settings, Action.SKIP, reason, shots, record)
 
 
-def _stale(job: Job, shot: ShotRecord, record: Sidecar, present: Collection[str], wanted: Wanted) -> str:
-    """Say why a shot has to be cut again; empty when it has not."""
-    name = job.file(shot.shot)
+def _stale(target: Target, shot: ShotRecord, record: Sidecar, present: Collection[str], wanted: Wanted) -> str:
+    """Say why a shot has to be cropped again; empty if its crop is up to date."""
+    name = target.crop_name(shot.shot)
     if record.settings.concerning(shot.shot) != wanted.settings.concerning(shot.shot):
         return "the settings changed"
     if shot.file is None:
@@ -211,38 +208,41 @@ def _stale(job: Job, shot: ShotRecord, record: Sidecar, present: Collection[str]
         return "the name template changed"
     if name not in present:
         return f"{name} is missing"
-    if wanted.settings.xmp and name + XMP_ENDING not in present:
-        return f"{name}{XMP_ENDING} is missing"
+    if wanted.settings.xmp and name + XMP_SUFFIX not in present:
+        return f"{name}{XMP_SUFFIX} is missing"
     return ""
 
 
 def _refuse_collisions(
-    jobs: Sequence[Job], parents: Collection[PurePath], output: Path, template: NameTemplate
+    targets: Sequence[Target], parents: Collection[PurePath], output: Path, template: NameTemplate
 ) -> None:
     starts = {parent: f"{_folded(str(parent))}/" for parent in parents}
-    taken: dict[str, Job] = {}
-    for job in jobs:
-        start = starts[job.source.folder.relative]
-        # By the default template all names of a photo grow from its own, so photos collide when these names do.
-        names = (job.source.name,) if template.grows_from_the_name else (*job.files, job.sidecar_name)
-        for name in names:
-            other = taken.setdefault(start + _folded(name), job)
-            if other is not job:
+    taken: dict[str, Target] = {}
+    for target in targets:
+        start = starts[target.source.folder.relative]
+        # With the default template all names start with the photo's name, so it is enough to compare that.
+        for name in (target.source.name,) if template.is_default else _files(target):
+            other = taken.setdefault(start + _folded(name), target)
+            if other is not target:
                 raise ShotcropError(
-                    f"{other.source.path} and {job.source.path} would be cut to the same files below {output}",
+                    f"{other.source.path} and {target.source.path} would write the same files below {output}",
                     hint="rename one of them, or crop them to different --output folders",
                 )
     used = {_folded(str(folder)) for parent in parents for folder in (parent, *parent.parents)}
-    # Folders are seldom called like a crop or a sidecar; only then is it worth to look at every file.
-    endings = {PurePath(name).suffix.lower() for job in jobs[:1] for name in (*job.files, job.sidecar_name)}
-    if any(PurePath(folder).suffix in endings for folder in used):
-        for job in jobs:
-            for name in (*job.files, job.sidecar_name):
-                if _folded(str(job.source.folder.relative / name)) in used:
+    # Folders are seldom named like a crop or a sidecar. Only if one is, every file has to be compared.
+    suffixes = {PurePath(name).suffix.lower() for target in targets[:1] for name in _files(target)}
+    if any(PurePath(folder).suffix in suffixes for folder in used):
+        for target in targets:
+            for name in _files(target):
+                if _folded(str(target.source.folder.relative / name)) in used:
                     raise ShotcropError(
-                        f"{job.source.path} would be cut to {job.folder / name}, which is to be a folder",
+                        f"{target.source.path} would write {target.folder / name}, but that is a folder of other crops",
                         hint="rename one of them, or crop them to different --output folders",
                     )
+
+
+def _files(target: Target) -> tuple[str, ...]:
+    return *target.crop_names, target.sidecar_name
 
 
 def _folded(relative: str) -> str:

@@ -1,10 +1,11 @@
-"""Count how photos ended, and say so in one line and one exit code."""
+"""How the photos of a run ended: results of photos and of the run, who hears of them, and which crops to review."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -20,31 +21,45 @@ class PhotoStatus(str, Enum):
     DONE = "done"
     UNCHANGED = "unchanged"
     NO_SUBJECT = "no_subject"
+    """The model found no people."""
     FAILED = "failed"
     SKIPPED = "skipped"
-    """It looks like a photo but is none, or another file stands for it."""
+    """It looks like a photo but is not, or another file of the same photo is cropped instead."""
     PLANNED = "planned"
-    """A dry run would do it."""
+    """A dry run would crop it."""
 
     def __str__(self) -> str:
         return self.value
 
 
-_IN_SUMMARY = (PhotoStatus.DONE, PhotoStatus.UNCHANGED, PhotoStatus.NO_SUBJECT, PhotoStatus.FAILED)
+@dataclass(frozen=True, slots=True)
+class LowScore:
+    """A crop whose score is lower than the run accepts.
+
+    Args:
+        shot: Which of the three.
+        score: The model's score from 0 to 1, rounded as in the sidecar.
+    """
+
+    shot: ShotType
+    score: float
+
+    def __str__(self) -> str:
+        return f"{self.shot} scores {self.score:g}"
 
 
 @dataclass(frozen=True, slots=True)
 class PhotoResult:
-    """What became of one photo.
+    """How one photo ended.
 
     Args:
-        source: Its path.
+        source: Path of the photo.
         status: How it ended.
-        sidecar: Its sidecar, None when it failed.
-        crops: The crops that lie in the output, widest first.
-        reason: Why it failed, with the remedy, or was passed over; empty otherwise.
-        doubts: The crops that a person should look at, whatever its status.
-        put_aside: Where a sidecar is kept that could not be read and was made anew.
+        sidecar: Path of its sidecar; None if it failed.
+        crops: Paths of its crops, widest shot first.
+        reason: Why it failed, with the fix, or why it was skipped or planned; otherwise empty.
+        low_scores: Its crops that a person should review, whatever the status.
+        damaged_sidecar: New path of a sidecar that could not be read and was replaced.
     """
 
     source: Path
@@ -52,57 +67,163 @@ class PhotoResult:
     sidecar: Path | None = None
     crops: tuple[Path, ...] = ()
     reason: str = ""
-    doubts: tuple[Doubt, ...] = ()
-    put_aside: Path | None = None
+    low_scores: tuple[LowScore, ...] = ()
+    damaged_sidecar: Path | None = None
 
 
-class Tally:
-    """Counts results, and keeps the failures and the doubtful ones.
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """How a run ended.
 
     Args:
-        strict: Whether a photo without a person is a failure.
-        reviews: Whether doubtful photos are looked for, and the summary says how many there are.
+        counts: Number of photos by status.
+        failed: The photos that failed. In a strict run also those without people.
+        to_review: The photos with a crop whose score is too low.
+        photos: Every photo, if the options ask to keep all results; otherwise empty.
+        seconds: Duration of the run.
+        provider: Where the model ran; empty if no photo needed it.
+        dry_run: Whether nothing was written.
     """
 
-    def __init__(self, *, strict: bool = False, reviews: bool = False) -> None:
-        self.counts: Counter[PhotoStatus] = Counter()
-        self.failures: list[PhotoResult] = []
-        self.doubtful: list[PhotoResult] = []
-        self._reviews = reviews
-        self._failing = (PhotoStatus.FAILED, PhotoStatus.NO_SUBJECT) if strict else (PhotoStatus.FAILED,)
-
-    def add(self, result: PhotoResult) -> bool:
-        """Count one photo and tell whether it is a failure."""
-        self.counts[result.status] += 1
-        failure = result.status in self._failing
-        if failure:
-            self.failures.append(result)
-        if result.doubts:
-            self.doubtful.append(result)
-        return failure
+    counts: Mapping[PhotoStatus, int]
+    failed: tuple[PhotoResult, ...] = ()
+    to_review: tuple[PhotoResult, ...] = ()
+    photos: tuple[PhotoResult, ...] = ()
+    seconds: float = 0.0
+    provider: str = ""
+    dry_run: bool = False
 
     @property
     def exit_code(self) -> ExitCode:
-        """What the process answers when nothing else went wrong."""
-        return ExitCode.SOME_FAILED if self.failures else ExitCode.OK
+        """What the command returns to the shell."""
+        return ExitCode.SOME_FAILED if self.failed else ExitCode.OK
 
-    def summary(self, seconds: float, provider: str) -> str:
-        """Say how the run went.
+    @property
+    def photos_per_second(self) -> float:
+        """How many photos the run cropped, or found to show no people, per second."""
+        seen = self.counts.get(PhotoStatus.DONE, 0) + self.counts.get(PhotoStatus.NO_SUBJECT, 0)
+        return seen / self.seconds if self.seconds > 0 else 0.0
+
+
+class Results:
+    """Collects the results of a run.
+
+    Args:
+        strict: Whether a photo without people counts as failed.
+        keep_all: Whether to keep the result of every photo, not only of those that failed or need a review.
+    """
+
+    def __init__(self, *, strict: bool = False, keep_all: bool = False) -> None:
+        self.counts: Counter[PhotoStatus] = Counter()
+        self._failed: list[PhotoResult] = []
+        self._to_review: list[PhotoResult] = []
+        self._photos: list[PhotoResult] = []
+        self._keep_all = keep_all
+        self._failures = (PhotoStatus.FAILED, PhotoStatus.NO_SUBJECT) if strict else (PhotoStatus.FAILED,)
+
+    def add(self, photo: PhotoResult) -> bool:
+        """Add the result of one photo and return whether it is a failure."""
+        self.counts[photo.status] += 1
+        is_failure = photo.status in self._failures
+        if is_failure:
+            self._failed.append(photo)
+        if photo.low_scores:
+            self._to_review.append(photo)
+        if self._keep_all:
+            self._photos.append(photo)
+        return is_failure
+
+    def finish(self, seconds: float, provider: str = "", *, dry_run: bool = False) -> RunResult:
+        """Return the result of the run; see `RunResult`."""
+        return RunResult(
+            counts=dict(self.counts),
+            failed=tuple(self._failed),
+            to_review=tuple(self._to_review),
+            photos=tuple(self._photos),
+            seconds=seconds,
+            provider=provider,
+            dry_run=dry_run,
+        )
+
+
+class Reporter:
+    """Hears what a run does while it works. This one ignores everything; override the methods you need.
+
+    All methods are called in the thread that called `crop_photos`, except `info` and `warn`, which the model may call
+    in others. An exception that a method raises ends the run.
+
+    Attributes:
+        wants_unchanged: Whether `photo` is called for every unchanged photo, too. Without it, large libraries that are
+            up to date take less time.
+    """
+
+    wants_unchanged: bool = False
+
+    def start(self) -> None:
+        """The output folder is locked, and the run is about to begin. Not called in a dry run."""
+
+    def info(self, text: str) -> None:
+        """Take a line that everybody should read."""
+
+    def warn(self, text: str) -> None:
+        """Take a warning."""
+
+    def detail(self, text: str) -> None:
+        """Take a line for users who want to know everything."""
+
+    def progress(self, total: int) -> AbstractContextManager[Callable[[], None]]:
+        """Return a context for the time that photos are cropped; call its value once per photo.
 
         Args:
-            seconds: How long it took.
-            provider: Where the model ran.
-
-        Returns:
-            Such as `1204 done, 310 unchanged, 2 no subject, 3 failed in 4 m 12 s (4.8 img/s, cuda:0)`.
-            The rate counts the photos that the model saw. `, 17 to review` follows where doubtful ones are looked for:
-            they are among the done and the unchanged.
+            total: Number of photos to crop.
         """
-        counts = ", ".join(f"{self.counts[status]} {status.replace('_', ' ')}" for status in _IN_SUMMARY)
-        seen = self.counts[PhotoStatus.DONE] + self.counts[PhotoStatus.NO_SUBJECT]
-        rate = seen / seconds if seconds > 0 else 0.0
-        review = f", {len(self.doubtful)} to review" if self._reviews else ""
-        return f"{counts} in {duration(seconds)} ({rate:.1f} img/s, {provider}){review}"
+        return nullcontext(lambda: None)
+
+    def photo(self, photo: PhotoResult) -> None:
+        """Take the result of a photo."""
+
+    def finish(self, result: RunResult) -> None:
+        """Take the result of the run, even if an exception ends it."""
+
+
+def low_scores(shots: Iterable[ShotRecord], min_score: float | None) -> tuple[LowScore, ...]:
+    """Return the crops of a photo that need a review, widest shot first.
+
+    Shots without a crop, boxes that a person set, and crops without a score need none.
+
+    Args:
+        shots: The shots of the photo.
+        min_score: The lowest score that needs no review, 0 to 1; None to review nothing.
+    """
+    if min_score is None:
+        return ()
+    return _below(((shot.shot, shot.score) for shot in shots if shot.file is not None and not shot.edited), min_score)
+
+
+def recorded_low_scores(path: Path, min_score: float | None) -> tuple[LowScore, ...]:
+    """Return the crops of an up-to-date photo that need a review; see `low_scores`.
+
+    This reads only what it needs from the sidecar, because large libraries have 100,000 of them. A sidecar that cannot
+    be read has none.
+
+    Args:
+        path: The sidecar.
+        min_score: The lowest score that needs no review, 0 to 1; None to review nothing.
+    """
+    if min_score is None:
+        return ()
+    try:
+        shots = json.loads(path.read_bytes())["shots"]
+        scores = [(ShotType(s["shot"]), s["score"]) for s in shots if s["file"] is not None and not s["edited"]]
+        return _below(scores, min_score)
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return ()
+
+
+def _below(scores: Iterable[tuple[ShotType, float | None]], min_score: float) -> tuple[LowScore, ...]:
+    # Rounded as in the sidecar, so that the first run and later ones agree.
+    rounded = ((shot, round(score, SCORE_DIGITS)) for shot, score in scores if score is not None)
+    return tuple(LowScore(shot, score) for shot, score in rounded if score < min_score)
 
 
 def duration(seconds: float) -> str:
@@ -114,65 +235,3 @@ def duration(seconds: float) -> str:
         return f"{minutes} m {rest:02d} s"
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02d} m"
-
-
-@dataclass(frozen=True, slots=True)
-class Doubt:
-    """A crop whose score is too low.
-
-    Args:
-        shot: Which of the three.
-        score: The model's, 0..1, as the sidecar spells it.
-    """
-
-    shot: ShotType
-    score: float
-
-    def __str__(self) -> str:
-        return f"{self.shot} scores {self.score:g}"
-
-
-def doubts(shots: Iterable[ShotRecord], min_score: float | None) -> tuple[Doubt, ...]:
-    """Return the doubtful ones of a photo's crops, widest first.
-
-    What was not cut, what a person has set and what has no score are never doubtful.
-
-    Args:
-        shots: The photo's.
-        min_score: The lowest score that is no doubt, 0..1; None for any.
-    """
-    if min_score is None:
-        return ()
-    return _judge(((shot.shot, shot.score) for shot in shots if shot.file is not None and not shot.edited), min_score)
-
-
-def doubts_on_record(path: Path, min_score: float | None) -> tuple[Doubt, ...]:
-    """Return the doubtful crops of a photo that is up to date, from its sidecar.
-
-    Of the sidecar no more is read than this needs: to check all of it takes fifty times as long, which 100,000
-    photos would feel. One that cannot be read raises no doubt.
-
-    Args:
-        path: The sidecar's.
-        min_score: As for `doubts`.
-    """
-    if min_score is None:
-        return ()
-    try:
-        shots = json.loads(path.read_bytes())["shots"]
-        return _judge(
-            (
-                (ShotType(shot["shot"]), shot["score"])
-                for shot in shots
-                if shot["file"] is not None and not shot["edited"]
-            ),
-            min_score,
-        )
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
-        return ()
-
-
-def _judge(scores: Iterable[tuple[ShotType, float | None]], min_score: float) -> tuple[Doubt, ...]:
-    # As written, or a first run and a later one would judge differently.
-    written = ((shot, round(score, SCORE_DIGITS)) for shot, score in scores if score is not None)
-    return tuple(Doubt(shot, score) for shot, score in written if score < min_score)

@@ -1,4 +1,4 @@
-"""Which photos the user asked for: the paths, and the patterns that narrow them down."""
+"""Which photos the user asked for: paths, patterns that the shell left as they are, lists, and --include/--exclude."""
 
 from __future__ import annotations
 
@@ -17,20 +17,22 @@ from shotcrop_cli.errors import ShotcropError
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
 
+_ANY_DEPTH = "**"
+
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What to look at.
+    """Which photos to crop.
 
     Args:
-        paths: Photos, folders, and patterns such as `2026/**/*.jpg` that the shell left as they are.
-        listed: Names read from a list, in place of the paths; then there is at most one path, the folder that
-            the names are relative to.
-        recursive: Whether folders are looked into at every depth, or only the files directly in them are taken.
-        includes: Patterns in the style of `.gitignore`, one of which a photo has to match, if there are any.
-        excludes: Such patterns again; a photo or folder that matches is left out.
-        follow_symlinks: Whether links to photos and folders are followed.
-        hidden: Whether hidden photos and folders are taken too.
+        paths: Photos, folders, and patterns such as `2026/**/*.jpg`.
+        listed: Names from a list, used instead of the paths. Then there is at most one path: the folder that the names
+            are relative to.
+        recursive: Whether to search subfolders.
+        includes: Patterns as in `.gitignore`. If there are any, a photo has to match one of them.
+        excludes: Patterns as in `.gitignore`. Photos and folders that match one of them are left out.
+        follow_symlinks: Whether to follow links to photos and folders.
+        hidden: Whether to include hidden photos and folders.
     """
 
     paths: tuple[Path, ...]
@@ -43,7 +45,7 @@ class Selection:
 
 
 class Filter:
-    """Includes and excludes, matched against paths relative to the folder that the user named.
+    """Applies includes and excludes to paths relative to the folder that the user named.
 
     Args:
         includes: As in `Selection`.
@@ -56,37 +58,37 @@ class Filter:
     def __init__(self, includes: Sequence[str] = (), excludes: Sequence[str] = ()) -> None:
         self._includes = _compile("--include", includes)
         self._excludes = _compile("--exclude", excludes)
-        # A folder with something in it that is excepted from an exclude has to be looked into.
+        # If an exclude has an exception (`!`), an excluded folder may hold photos that are wanted.
         self._prunes = self._excludes is not None and all(pattern.include for pattern in self._excludes.patterns)
 
-    def takes(self, relative: str) -> bool:
-        """Tell whether a photo is wanted.
+    def accepts_photo(self, relative: str) -> bool:
+        """Say whether a photo passes.
 
         Args:
-            relative: Its path, `/` between the parts.
+            relative: Its path with `/` between the parts.
         """
         path = _one_line(relative)
         if self._excludes is not None and self._excludes.match_file(path):
             return False
         return self._includes is None or self._includes.match_file(path)
 
-    def enters(self, relative: str) -> bool:
-        """Tell whether a folder may hold wanted photos.
+    def accepts_folder(self, relative: str) -> bool:
+        """Say whether a folder may contain photos that pass.
 
         Args:
-            relative: Its path, `/` between the parts and none behind the last.
+            relative: Its path with `/` between the parts and none at the end.
         """
         return not (
             self._prunes and self._excludes is not None and self._excludes.match_file(f"{_one_line(relative)}/")
         )
 
 
-def _compile(flag: str, patterns: Sequence[str]) -> GitIgnoreSpec | None:
+def _compile(option: str, patterns: Sequence[str]) -> GitIgnoreSpec | None:
     if not patterns:
         return None
     from pathspec import GitIgnoreSpec
 
-    # On a command line `#recycle` is no comment.
+    # In a .gitignore file `#recycle` is a comment, on a command line it is not.
     lines = [_one_line(f"\\{pattern}" if pattern.startswith("#") else pattern) for pattern in patterns]
     for pattern, line in zip(patterns, lines, strict=True):
         try:
@@ -95,29 +97,26 @@ def _compile(flag: str, patterns: Sequence[str]) -> GitIgnoreSpec | None:
             compiled = ()
         if not any(part.include is not None for part in compiled):
             raise ShotcropError(
-                f"{flag} {pattern!r}: not a pattern", hint="write it as in .gitignore, such as '*.png' or 'drafts/'"
+                f"{option} {pattern!r}: not a pattern", hint="write it as in .gitignore, such as '*.png' or 'drafts/'"
             )
-    # Not the faster engines that pathspec uses where it finds them: they cannot take names that are no UTF-8.
+    # The faster backends of pathspec refuse names that are not UTF-8.
     return GitIgnoreSpec.from_lines(lines, backend="simple")
 
 
 def _one_line(text: str) -> str:
-    """Put another control character in place of newlines, which the `.` of a regular expression does not match."""
+    """Replace newlines, which `.` in a regular expression does not match, by another control character."""
     return text.replace("\n", "\v") if "\n" in text else text
-
-
-_ANY_DEPTH = "**"
 
 
 @dataclass(frozen=True, slots=True)
 class Wildcard:
-    """A pattern, matched one folder at a time, so that a walk knows early where it cannot match.
+    """A pattern for paths, matched one folder at a time, so that a search does not enter folders that cannot match.
 
     `*`, `?` and `[...]` stand for characters of one name, and `**` for any number of folders.
 
     Args:
-        base: The fixed folder that it starts with.
-        parts: Patterns of the names below.
+        base: The folder that the pattern starts with.
+        parts: Patterns of the names below it.
     """
 
     base: Path
@@ -125,31 +124,31 @@ class Wildcard:
 
     @classmethod
     def parse(cls, path: Path) -> Wildcard | None:
-        """Split a path at its first pattern; None when it holds none."""
+        """Split a path at its first pattern; None if it has none."""
         first = next((at for at, part in enumerate(path.parts) if glob.has_magic(part)), None)
         if first is None:
             return None
-        # `a/**` is all that is in the folder `a`, and nothing when `a` is a file.
+        # `a/**` means everything in the folder `a`, and nothing if `a` is a file.
         everything = ("*",) if path.name == _ANY_DEPTH else ()
         return cls(Path(*path.parts[:first]), (*path.parts[first:], *everything))
 
     @property
     def start(self) -> frozenset[int]:
-        """How much of it the base folder matches."""
+        """The progress of the base folder; see `step`."""
         return self._closed({0})
 
-    def step(self, reached: frozenset[int], name: str) -> frozenset[int]:
-        """Go on to something in a folder.
+    def step(self, progress: frozenset[int], name: str) -> frozenset[int]:
+        """Match the name of something in a folder.
 
         Args:
-            reached: How much of the pattern the folder matches, as numbers of parts.
-            name: What is in the folder.
+            progress: Progress of the folder: the numbers of parts that its path may have matched.
+            name: Name of a file or folder in it.
 
         Returns:
-            How much of the pattern that matches; empty when nothing below can match either.
+            The progress of that file or folder. If it is empty, nothing below can match.
         """
         matched = set()
-        for at in reached:
+        for at in progress:
             if at < len(self.parts):
                 if self.parts[at] == _ANY_DEPTH:
                     matched.add(at)
@@ -157,13 +156,13 @@ class Wildcard:
                     matched.add(at + 1)
         return self._closed(matched)
 
-    def accepts(self, reached: frozenset[int]) -> bool:
-        """Tell whether all of the pattern is matched."""
-        return len(self.parts) in reached
+    def accepts(self, progress: frozenset[int]) -> bool:
+        """Say whether all parts are matched."""
+        return len(self.parts) in progress
 
-    def _closed(self, reached: set[int]) -> frozenset[int]:
-        """Add what is reached because `**` also stands for no folder at all."""
-        closed = set(reached)
+    def _closed(self, progress: set[int]) -> frozenset[int]:
+        """Skip each `**` as well, because it also stands for no folder at all."""
+        closed = set(progress)
         for at, part in enumerate(self.parts):
             if at in closed and part == _ANY_DEPTH:
                 closed.add(at + 1)
@@ -171,11 +170,11 @@ class Wildcard:
 
 
 def read_list(path: str, *, null: bool) -> tuple[Path, ...]:
-    """Read names as `find` and `git ls-files` write them.
+    """Read a list of photos, as `find` and `git ls-files` write it.
 
     Args:
-        path: The file, `-` for standard input.
-        null: Whether each name ends with a NUL instead of a line's end.
+        path: The file; `-` for standard input.
+        null: Whether each name ends with NUL instead of a newline.
 
     Raises:
         ShotcropError: The list cannot be read, or its names end with NUL and `null` is false.

@@ -1,4 +1,4 @@
-"""Photos that were found, and what was passed over."""
+"""Photos that a search found, and paths that it ignored."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ class Folder:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A photo file that was found.
+    """A photo file that a search found.
 
     Args:
-        folder: Where it lies.
+        folder: Its folder.
         name: Its file name.
         size_bytes: Its size.
-        mtime_ns: Its modification time, nanoseconds since the epoch.
+        mtime_ns: Its modification time in nanoseconds since the epoch.
     """
 
     folder: Folder
@@ -42,13 +42,13 @@ class Source:
 
     @property
     def relative(self) -> PurePath:
-        """Path below the folder that the user named, the file's name alone for a named file."""
+        """Path below the folder that the user named; the file name alone if the user named the file."""
         return self.folder.relative / self.name
 
 
 @dataclass(frozen=True, slots=True)
-class Passed:
-    """A path that was passed over, and why."""
+class Ignored:
+    """A path that a search ignored, and why."""
 
     path: Path
     reason: str
@@ -56,17 +56,17 @@ class Passed:
 
 @dataclass(frozen=True, slots=True)
 class Discovery:
-    """What a search found.
+    """The result of a search.
 
     Args:
-        sources: The photos, each once, in the order of the named paths and sorted by name within each; those
-            that only links lead to come last.
-        skipped: What looks like a photo, or was named as one, and is none.
-        unreadable: Folders and files that could not be looked at.
+        sources: The photos, each once: in the order of the named paths, sorted by name within each. Photos that only
+            links lead to come last.
+        skipped: Paths that look like photos, or were named as photos, but are not.
+        unreadable: Folders and files that could not be read.
         roots: The absolute folders that the relative paths of the photos start from, each once.
     """
 
     sources: tuple[Source, ...]
-    skipped: tuple[Passed, ...]
-    unreadable: tuple[Passed, ...]
+    skipped: tuple[Ignored, ...]
+    unreadable: tuple[Ignored, ...]
     roots: tuple[Path, ...]

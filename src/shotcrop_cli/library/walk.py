@@ -1,4 +1,4 @@
-"""Walk folders and keep the photos that are wanted."""
+"""Walk through folders and collect the photos that the user asked for."""
 
 from __future__ import annotations
 
@@ -10,61 +10,61 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shotcrop_cli.imaging.formats import FORMATS, Format
-from shotcrop_cli.library.ignored import NO_MEDIA, is_junk_file, is_junk_folder, is_photo_library
+from shotcrop_cli.library.ignored import NO_MEDIA, is_ignored_file, is_ignored_folder, is_photo_library
 from shotcrop_cli.library.output_folder import LOCK_NAME, OutputFolders, file_id
 from shotcrop_cli.library.selection import Filter, Selection, Wildcard
-from shotcrop_cli.library.source import Folder, Passed, Source
+from shotcrop_cli.library.source import Folder, Ignored, Source
 
-_NOTHING: frozenset[int] = frozenset()
-_MARKS = frozenset({LOCK_NAME, NO_MEDIA})
+_NO_PROGRESS: frozenset[int] = frozenset()
+_MARKERS = frozenset({LOCK_NAME, NO_MEDIA})
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A folder on the way.
+    """A folder on the walk.
 
     Args:
         folder: Its paths.
         real: Its real path, without a `/` at the end.
-        below: What relative paths in it start with: empty, or its own with a `/` behind it.
+        prefix: What the relative paths in it start with: empty, or its own relative path and a `/`.
         whole: Whether every photo in it is asked for.
-        wildcard: The pattern that it was found by.
-        reached: How much of the pattern it matches.
+        wildcard: The pattern that led here.
+        progress: How much of the pattern it matches, see `Wildcard.step`.
     """
 
     folder: Folder
     real: str
-    below: str = ""
+    prefix: str = ""
     whole: bool = True
     wildcard: Wildcard | None = None
-    reached: frozenset[int] = _NOTHING
+    progress: frozenset[int] = _NO_PROGRESS
 
 
 class Walk:
     """Walks one folder after the other.
 
     Args:
-        selection: What the user asked for.
-        crops: What is never taken for photos.
+        selection: Which photos to crop.
+        outputs: The output folders, which are never searched.
 
     Attributes:
-        found: The photos by real path, so that one that several ways lead to counts once.
-        skipped: What looks like a photo and is none.
-        unreadable: What could not be looked at.
+        found: The photos by real path, so that a photo with several paths counts once.
+        skipped: Paths that look like photos but are not.
+        unreadable: Files and folders that cannot be read.
         matched: The patterns that something matched.
     """
 
-    def __init__(self, selection: Selection, crops: OutputFolders) -> None:
+    def __init__(self, selection: Selection, outputs: OutputFolders) -> None:
         self.found: dict[str, Source] = {}
-        self.skipped: list[Passed] = []
-        self.unreadable: list[Passed] = []
+        self.skipped: list[Ignored] = []
+        self.unreadable: list[Ignored] = []
         self.matched: set[Wildcard] = set()
         self._recursive = selection.recursive
         self._hidden = selection.hidden
-        self._follows = selection.follow_symlinks
+        self._follow_symlinks = selection.follow_symlinks
         patterns = selection.includes or selection.excludes
         self._filter = Filter(selection.includes, selection.excludes) if patterns else None
-        self._crops = crops
+        self._outputs = outputs
         self._links: deque[tuple[Place, str]] = deque()
         self._entered: set[tuple[tuple[int, int], bool, frozenset[int]]] = set()
 
@@ -74,18 +74,18 @@ class Walk:
             self._descend(start)
 
     def links(self) -> None:
-        """Follow the links that were met.
+        """Follow the links that the walk came across.
 
-        To be called last, so that the crops of a photo stay where they are when somebody links to it.
+        Call this last. Then the crops of a photo keep their place in the output if somebody adds a link to the photo.
         """
         while self._links:
             self._follow(*self._links.popleft())
 
     def file(self, folder: Folder, name: str, relative: str, real: str, status: os.stat_result) -> bool:
-        """Take a file that the user named, hidden or not.
+        """Take a file that the user named, even if it is hidden.
 
         Args:
-            folder: Where it lies.
+            folder: Its folder.
             name: Its file name.
             relative: Its relative path.
             real: Its real path.
@@ -94,29 +94,30 @@ class Walk:
         Returns:
             Whether it was taken.
         """
-        if format_of_name(name) is None or is_junk_file(name):
-            self.skipped.append(Passed(folder.path / name, "not a photo by its name"))
+        if format_of_name(name) is None or is_ignored_file(name):
+            self.skipped.append(Ignored(folder.path / name, "not a photo by its name"))
             return False
-        return (self._filter is None or self._filter.takes(relative)) and self._take(folder, name, real, status)
+        return (self._filter is None or self._filter.accepts_photo(relative)) and self._take(folder, name, real, status)
 
-    def passes_over(self, folder: Path, *, named: bool = False) -> bool:
-        """Tell whether a folder is never looked into because of its name.
+    def ignores(self, folder: Path, *, named: bool = False) -> bool:
+        """Say whether a folder is never searched because of its name, and note why.
 
         Args:
             folder: The folder.
-            named: Whether the user named it and has to be told.
+            named: Whether the user named it and should learn that it is ignored.
         """
         if is_photo_library(folder.name):
-            self.skipped.append(Passed(folder, "a photo program's library: export from it, or name its originals"))
+            reason = "a photo program's library; export its photos, or name the folder of its originals"
+            self.skipped.append(Ignored(folder, reason))
             return True
-        if not is_junk_folder(folder.name):
+        if not is_ignored_folder(folder.name):
             return False
         if named:
-            self.skipped.append(Passed(folder, "a folder of thumbnails, deleted files or the like"))
+            self.skipped.append(Ignored(folder, "a folder of thumbnails, deleted files or similar"))
         return True
 
     def _descend(self, start: Place) -> None:
-        # A stack of our own: trees may be deeper than Python's.
+        # An explicit stack, because trees may be deeper than Python's recursion limit.
         stack = [(start, self._entries(start))]
         while stack:
             place, entries = stack[-1]
@@ -133,29 +134,29 @@ class Walk:
                 entries = sorted(listing, key=_name_bytes)
         except OSError as error:
             self._match(place)
-            self.unreadable.append(Passed(place.folder.path, f"cannot be listed: {error.strerror}"))
+            self.unreadable.append(Ignored(place.folder.path, f"cannot be listed: {error.strerror}"))
             return iter(())
-        # A folder that was named itself is wanted in spite of .nomedia.
-        if place.below and not _MARKS.isdisjoint(entry.name for entry in entries):
+        # A folder that the user named is searched in spite of .nomedia.
+        if place.prefix and not _MARKERS.isdisjoint(entry.name for entry in entries):
             self._match(place)
             return iter(())
         return iter(entries)
 
     def _visit(self, place: Place, entry: os.DirEntry[str]) -> Place | None:
-        """Take a file; return a folder that is to be walked."""
+        """Take a file, or return a folder to walk next."""
         name = entry.name
-        if name[0] == "." and (not self._hidden or is_junk_file(name)):
+        if name[0] == "." and (not self._hidden or is_ignored_file(name)):
             return None
         try:
             if entry.is_symlink():
-                if self._follows:
+                if self._follow_symlinks:
                     self._links.append((place, name))
             elif entry.is_dir(follow_symlinks=False):
                 return self._below(place, name, f"{place.real}/{name}", entry.stat(follow_symlinks=False))
-            elif self._wants(place, name):
+            elif self._is_wanted(place, name):
                 self._take(place.folder, name, f"{place.real}/{name}", entry.stat(follow_symlinks=False))
         except OSError as error:
-            self.unreadable.append(Passed(place.folder.path / name, f"cannot be looked at: {error.strerror}"))
+            self.unreadable.append(Ignored(place.folder.path / name, f"cannot be accessed: {error.strerror}"))
         return None
 
     def _follow(self, place: Place, name: str) -> None:
@@ -163,51 +164,54 @@ class Walk:
         try:
             status = path.stat()
         except OSError as error:
-            if self._wants(place, name):
-                reason = f"a link that leads nowhere ({error.strerror}): renew or delete it, or leave links alone"
-                self.unreadable.append(Passed(path, reason))
+            if self._is_wanted(place, name):
+                self.unreadable.append(
+                    Ignored(path, f"a broken link ({error.strerror}); fix or delete it, or do not follow links")
+                )
             return
         real = os.path.realpath(path)
         is_folder = stat.S_ISDIR(status.st_mode)
-        if self._crops.contain(real if is_folder else os.path.dirname(real)):  # noqa: PTH120
+        if self._outputs.contain(real if is_folder else os.path.dirname(real)):  # noqa: PTH120
             self._match(place)
         elif is_folder:
             if (below := self._below(place, name, real.rstrip("/"), status)) is not None:
                 self._descend(below)
-        elif self._wants(place, name):
+        elif self._is_wanted(place, name):
             self._take(place.folder, name, real, status)
 
-    def _wants(self, place: Place, name: str) -> bool:
-        """Tell whether a file is asked for and a photo by its name."""
+    def _is_wanted(self, place: Place, name: str) -> bool:
+        """Say whether a file is asked for and has the name of a photo."""
         if not place.whole:
-            if place.wildcard is None or not place.wildcard.accepts(place.wildcard.step(place.reached, name)):
+            if place.wildcard is None or not place.wildcard.accepts(place.wildcard.step(place.progress, name)):
                 return False
             self._match(place)
-        return format_of_name(name) is not None and (self._filter is None or self._filter.takes(place.below + name))
+        return format_of_name(name) is not None and (
+            self._filter is None or self._filter.accepts_photo(place.prefix + name)
+        )
 
     def _take(self, folder: Folder, name: str, real: str, status: os.stat_result) -> bool:
         if not stat.S_ISREG(status.st_mode):
-            self.skipped.append(Passed(folder.path / name, "not a regular file"))
+            self.skipped.append(Ignored(folder.path / name, "not a regular file"))
             return False
         if real not in self.found:
             self.found[real] = Source(folder, name, status.st_size, status.st_mtime_ns)
         return True
 
     def _below(self, place: Place, name: str, real: str, status: os.stat_result) -> Place | None:
-        """Return a folder in a folder if it is to be walked."""
+        """Return a subfolder if it should be walked."""
         wildcard = place.wildcard
-        reached = _NOTHING if wildcard is None else wildcard.step(place.reached, name)
-        whole = (place.whole and self._recursive) or (wildcard is not None and wildcard.accepts(reached))
-        if not whole and not reached:
+        progress = _NO_PROGRESS if wildcard is None else wildcard.step(place.progress, name)
+        whole = (place.whole and self._recursive) or (wildcard is not None and wildcard.accepts(progress))
+        if not whole and not progress:
             return None
-        if self._filter is not None and not self._filter.enters(place.below + name):
+        if self._filter is not None and not self._filter.accepts_folder(place.prefix + name):
             return None
         path = place.folder.path / name
-        if self.passes_over(path):
+        if self.ignores(path):
             return None
         folder = Folder(path, place.folder.relative / name)
-        below = Place(folder, real, f"{place.below}{name}/", whole, wildcard, reached)
-        if self._crops.is_own(status):
+        below = Place(folder, real, f"{place.prefix}{name}/", whole, wildcard, progress)
+        if self._outputs.is_own(status):
             self._match(below)
             return None
         if not self._is_new(below, status):
@@ -215,14 +219,14 @@ class Walk:
         if whole:
             self._match(below)
             if format_of_name(name) is not None:
-                self.skipped.append(Passed(path, "a folder, looked into"))
+                self.skipped.append(Ignored(path, "a folder; its photos are searched"))
         return below
 
     def _is_new(self, place: Place, status: os.stat_result) -> bool:
-        """Guard against loops, which only links make."""
-        if not self._follows:
+        """Prevent endless loops, which only links can make."""
+        if not self._follow_symlinks:
             return True
-        key = (file_id(status), place.whole, place.reached)
+        key = (file_id(status), place.whole, place.progress)
         if key in self._entered:
             return False
         self._entered.add(key)
@@ -234,7 +238,7 @@ class Walk:
 
 
 def format_of_name(name: str) -> Format | None:
-    """Return the format that a file name's extension promises, None when it is no photo's."""
+    """Return the format that the extension of a file name stands for; None if it is not that of a photo."""
     dot = name.rfind(".")
     return FORMATS.get(name[dot:].lower()) if dot > 0 else None
 

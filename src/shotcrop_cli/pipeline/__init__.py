@@ -1,1 +1,1 @@
-"""Runs a plan: decode, batch, compose, write."""
+"""Carries out tasks: decode photos, ask the model in batches, write crops and sidecars."""

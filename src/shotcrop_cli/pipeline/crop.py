@@ -1,4 +1,4 @@
-"""A crop by the settings: copied out of its photo where that is wanted and can be had, otherwise encoded."""
+"""Make a crop by the settings: copied from its photo without loss if asked for and possible, otherwise encoded."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ from shotcrop_cli.shots import PixelBox
 
 
 def copies_blocks(photo: Photo, settings: CropSettings) -> bool:
-    """Tell whether a photo's crops are to consist of its own blocks, so that their boxes have to begin at some."""
+    """Say whether crops are copied from the JPEG blocks of a photo, so that their boxes have to start at a block."""
     return settings.lossless and can_be_kept(photo, settings.format)
 
 
-def crop_of(photo: Photo, stored: bytes, box: PixelBox, settings: CropSettings) -> tuple[EncodedCrop, str]:
-    """Cut a crop.
+def make_crop(photo: Photo, data: bytes, box: PixelBox, settings: CropSettings) -> tuple[EncodedCrop, str]:
+    """Make a crop.
 
     Args:
         photo: The photo.
-        stored: Its file, where `copies_blocks`.
-        box: Where to cut.
-        settings: What it is to look like.
+        data: The content of its file, if `copies_blocks`.
+        box: Where to crop, in pixels of the upright photo.
+        settings: How the crop should look.
 
     Returns:
-        The crop and, where it should have lost nothing and was encoded all the same, why; otherwise an empty text.
+        The crop, and why it was encoded again although it should have been copied; otherwise an empty text.
 
     Raises:
-        PhotoError: It cannot be written.
+        PhotoError: The crop cannot be encoded.
     """
     loss = ""
     if settings.lossless:
         try:
-            return _copied(photo, stored, box, settings), loss
+            return _copied(photo, data, box, settings), loss
         except LossError as error:
-            # PNG and its like lose nothing by being encoded.
-            loss = "" if photo.lossless and settings.format is CropFormat.SAME else f"encoded anew: {error}"
+            # Encoding loses nothing in PNG and similar formats.
+            loss = "" if photo.lossless and settings.format is CropFormat.SAME else f"encoded again: {error}"
     crop = encode_crop(
         photo,
         box,
@@ -48,9 +48,9 @@ def crop_of(photo: Photo, stored: bytes, box: PixelBox, settings: CropSettings) 
     return crop, loss
 
 
-def _copied(photo: Photo, stored: bytes, box: PixelBox, settings: CropSettings) -> EncodedCrop:
+def _copied(photo: Photo, data: bytes, box: PixelBox, settings: CropSettings) -> EncodedCrop:
     if not copies_blocks(photo, settings):
         raise LossError("only crops from JPEG to JPEG are copied")
     if settings.max_size is not None and max(box.width, box.height) > settings.max_size:
         raise LossError("--max-size shrinks it")
-    return cut(photo, stored, box, settings.metadata)
+    return cut(photo, data, box, settings.metadata)

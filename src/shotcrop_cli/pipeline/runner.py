@@ -1,10 +1,10 @@
-"""Run a list of tasks on this machine: threads decode, the caller's thread composes, threads write.
+"""Carry out tasks on this machine: threads decode, the caller's thread asks the model, threads write.
 
-    tasks -> [decode threads] -> batches -> composer -> [write threads] -> report
+    tasks -> [decode threads] -> batches -> model -> [write threads] -> report
 
-Tasks whose boxes are on record go from the decoders straight to the writers.
+Photos whose boxes are in a sidecar go from the decoders straight to the writers.
 
-Pillow and the disk release the interpreter lock, so that decoding and writing go on while the model works.
+Pillow and the disk release Python's global lock, so decoding and writing continue while the model works.
 """
 
 from __future__ import annotations
@@ -13,18 +13,21 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ThreadPoolExecutor, wait
+from dataclasses import replace
 
 from shotcrop_cli.errors import OutputError
+from shotcrop_cli.library.plan import Task
 from shotcrop_cli.library.results import PhotoResult
-from shotcrop_cli.pipeline.batch_size import Pace
+from shotcrop_cli.pipeline.batch_size import BatchSize
+from shotcrop_cli.pipeline.loaded_photo import LoadedPhoto, RunContext
 from shotcrop_cli.pipeline.steps import finish, load
-from shotcrop_cli.pipeline.task import LoadedPhoto, RunContext, Task, Verdict
 from shotcrop_cli.shots import Composer
 
 BYTES_PER_WORKER = 300_000_000
-"""Decoded photos held at once, three of 24 megapixels: one being decoded, one with the model, one being written [O]."""
+"""Memory for decoded photos per worker: three of 24 megapixels, one being decoded, one with the model, one being
+written."""
 _EXPECTED_BYTES = 96_000_000.0
-"""What a photo is taken to hold before the first one was decoded: 24 megapixels of RGB [O]."""
+"""Assumed size of a decoded photo before the first one is decoded: 24 megapixels in RGB, as Pillow stores them."""
 
 
 def run(
@@ -33,33 +36,33 @@ def run(
     context: RunContext,
     *,
     workers: int,
-    batch_size: int | Pace,
+    batch_size: int | BatchSize,
     report: Callable[[PhotoResult], None],
     byte_budget: int | None = None,
 ) -> None:
-    """Do every task and report each result as it comes.
+    """Carry out every task and report each result as it comes.
 
-    When the run is ended early, by an error or an interrupt, photos being written are finished and reported,
-    all others are left as they were.
+    If an error or an interrupt ends the run early, photos that are being written are finished and reported. All others
+    are left as they were.
 
     Args:
-        tasks: What to do; taken one by one, so that they need not all be in memory.
-        composer: The model; never touched when no task has to be composed.
-        context: What is the same for every photo.
+        tasks: What to do. They are taken one by one, so they need not all be in memory.
+        composer: The model; not used if no task needs it.
+        context: What is the same for all photos.
         workers: Threads that decode, and as many that write.
-        batch_size: Photos per call of the composer, or how they are found out; fewer when they are so large that memory
-            is short.
-        report: Called in this thread once per photo; what it raises ends the run.
-        byte_budget: Bytes of decoded photos to hold at once, None for `BYTES_PER_WORKER` each; a single larger one is
-            still done.
+        batch_size: Photos per call of the model, given or found out. Batches are smaller if photos are so large that
+            memory is short.
+        report: Called in this thread once per photo. An exception it raises ends the run.
+        byte_budget: Bytes of decoded photos to hold at once; None for `BYTES_PER_WORKER` each. A single photo that is
+            larger is processed all the same.
 
     Raises:
         OutputError: The output is full, gone or read-only.
     """
-    pace = Pace(batch_size) if isinstance(batch_size, int) else batch_size
+    size = BatchSize(batch_size) if isinstance(batch_size, int) else batch_size
     if byte_budget is None:
         byte_budget = workers * BYTES_PER_WORKER
-    pipeline = _Pipeline(tasks, composer, context, workers, pace, report, byte_budget)
+    pipeline = _Pipeline(tasks, composer, context, workers, size, report, byte_budget)
     try:
         pipeline.work()
     finally:
@@ -73,14 +76,14 @@ class _Pipeline:
         composer: Composer,
         context: RunContext,
         workers: int,
-        pace: Pace,
+        batch_size: BatchSize,
         report: Callable[[PhotoResult], None],
         byte_budget: int,
     ) -> None:
         self._tasks = iter(tasks)
         self._waiting = next(self._tasks, None)
         self._composer, self._context, self._report = composer, context, report
-        self._workers, self._pace, self._byte_budget = workers, pace, byte_budget
+        self._workers, self._batch_size, self._byte_budget = workers, batch_size, byte_budget
         self._decoders = ThreadPoolExecutor(workers, thread_name_prefix="decode")
         self._writers = ThreadPoolExecutor(workers, thread_name_prefix="write")
         self._decoding: deque[Future[LoadedPhoto | PhotoResult]] = deque()
@@ -90,8 +93,8 @@ class _Pipeline:
 
     @property
     def _in_flight(self) -> int:
-        """Photos that are decoded ahead of the batch, and as many that are written behind it."""
-        return self._pace.size + self._workers
+        """Photos that may be decoded ahead of the batch, and as many that may be written after it."""
+        return self._batch_size.size + self._workers
 
     def work(self) -> None:
         while self._waiting is not None or self._decoding:
@@ -100,27 +103,27 @@ class _Pipeline:
         self._collect(at_most=0)
 
     def close(self) -> None:
-        """Let the photos being written be finished, drop the rest."""
+        """Finish the photos that are being written and drop the rest."""
         self._decoders.shutdown(wait=False, cancel_futures=True)
         self._writers.shutdown(wait=True, cancel_futures=True)
         for future in self._writing:
             try:
                 self._report(future.result())
             except (CancelledError, OutputError, BrokenPipeError):
-                continue  # the error that ended the run is on its way already
+                continue  # the error that ended the run is being raised already
 
     def _next_batch(self) -> list[LoadedPhoto]:
         """Take decoded photos in order until the batch is full."""
-        # What the batch leaves of the budget is enough for a photo in each decoder, and one that is written.
+        # Besides the batch, the budget has to hold one photo in each decoder and one that is being written.
         fits = int(self._byte_budget / self._expected_bytes) - self._workers - 1
-        size = max(1, min(self._pace.size, fits))
+        size = max(1, min(self._batch_size.size, fits))
         batch: list[LoadedPhoto] = []
         while len(batch) < size:
             self._admit()
             if self._decoding:
                 self._take(self._decoding.popleft().result(), batch)
             elif self._waiting is not None and self._writing:
-                self._collect(at_most=len(self._writing) - 1)  # which makes room
+                self._collect(at_most=len(self._writing) - 1)  # to make room
             else:
                 break
         return batch
@@ -129,10 +132,10 @@ class _Pipeline:
         if isinstance(loaded, PhotoResult):
             self._report(loaded)
             return
-        # Up at once, and down bit by bit: a few small photos between large ones must not make room for many.
+        # Up at once and down slowly, because a few small photos between large ones must not admit many.
         self._expected_bytes = max(loaded.bytes, self._expected_bytes + (loaded.bytes - self._expected_bytes) / 8)
         if loaded.thumbnail is None:
-            self._write(loaded, None)
+            self._write(loaded)
             return
         batch.append(loaded)
         self._batch_bytes += loaded.bytes
@@ -142,13 +145,13 @@ class _Pipeline:
         self._collect(at_most=len(self._writing))
         while self._waiting is not None and len(self._decoding) < self._in_flight and self._has_room():
             task, self._waiting = self._waiting, next(self._tasks, None)
-            size = self._composer.thumbnail_size if task.composes else None
+            size = self._composer.thumbnail_size if task.needs_model else None
             self._decoding.append(self._decoders.submit(load, task, size))
 
     def _has_room(self) -> bool:
         held = self._batch_bytes + sum(self._writing.values()) + sum(map(self._bytes, self._decoding))
         if held == 0:
-            return True  # a photo larger than the budget must be done, too
+            return True  # a photo that is larger than the budget has to be processed, too
         return len(self._writing) <= self._in_flight and held + self._expected_bytes <= self._byte_budget
 
     def _bytes(self, future: Future[LoadedPhoto | PhotoResult]) -> float:
@@ -164,23 +167,23 @@ class _Pipeline:
         thumbnails = [photo.thumbnail for photo in batch if photo.thumbnail is not None]
         answers = self._composer.compose(thumbnails, [photo.aspect for photo in batch])
         seconds = time.perf_counter() - start
-        self._pace.observe(len(batch), seconds)
+        self._batch_size.observe(len(batch), seconds)
         share_ms = seconds * 1000 / len(batch)
         for photo, answer in zip(batch, answers, strict=True):
-            self._write(photo, Verdict(answer, self._composer.identity, share_ms))
+            self._write(replace(photo, answer=answer, model=self._composer.identity, compose_ms=share_ms))
         self._batch_bytes = 0
 
-    def _write(self, photo: LoadedPhoto, verdict: Verdict | None) -> None:
-        future = self._writers.submit(finish, photo, verdict, self._context)
+    def _write(self, photo: LoadedPhoto) -> None:
+        future = self._writers.submit(finish, photo, self._context)
         self._writing[future] = photo.bytes
 
     def _collect(self, at_most: int) -> None:
-        """Report finished photos, waiting until at most so many are still being written."""
+        """Report finished photos, and wait until at most this many are still being written."""
         while self._writing:
-            patience = None if len(self._writing) > at_most else 0
-            done, _ = wait(self._writing, timeout=patience, return_when=FIRST_COMPLETED)
+            timeout = None if len(self._writing) > at_most else 0
+            done, _ = wait(self._writing, timeout=timeout, return_when=FIRST_COMPLETED)
             for future in done:
-                # Forgotten before its result is looked at, since that may raise.
+                # Removed first, because its result may raise.
                 del self._writing[future]
                 self._report(future.result())
             if not done:

@@ -179,7 +179,7 @@ def test_dry_run_writes_nothing(photos: Path, output: Path, sidecar: Path) -> No
 def test_a_moved_library_is_found_by_its_tree(tmp_path: Path, photos: Path, sidecar: Path) -> None:
     moved = photos.rename(tmp_path / "moved")
     _edit(sidecar, _move_medium)
-    assert "lies in no folder" not in _run("apply", sidecar, code=ExitCode.SOME_FAILED).stderr
+    assert "is not in a folder" not in _run("apply", sidecar, code=ExitCode.SOME_FAILED).stderr
     _run("apply", sidecar, "--photos", moved)
     assert read(sidecar).source.path == str(moved / "2026" / "a.png")
 
@@ -203,7 +203,7 @@ def test_a_second_run_at_once_is_refused(output: Path, sidecar: Path) -> None:
 def test_a_sidecar_outside_any_output_is_refused(tmp_path: Path, sidecar: Path) -> None:
     stray = tmp_path / "a.png.json"
     stray.write_bytes(sidecar.read_bytes())
-    assert "lies in no output folder of shotcrop" in _run("apply", stray, code=ExitCode.USAGE).stderr
+    assert "not in an output folder of shotcrop" in _run("apply", stray, code=ExitCode.USAGE).stderr
 
 
 _SECRET = picture(50, 50)
@@ -269,7 +269,7 @@ def test_a_link_among_the_photos_leads_nowhere_else(tmp_path: Path, photos: Path
     photo.unlink()
     photo.symlink_to(secret)
     result = _run("apply", sidecar, code=ExitCode.SOME_FAILED)
-    assert "lies in no folder that may be read" in result.stderr
+    assert "is not in a folder that shotcrop may read" in result.stderr
 
 
 def test_a_linked_sidecar_is_refused(tmp_path: Path, output: Path, sidecar: Path) -> None:
@@ -282,7 +282,7 @@ def test_a_linked_sidecar_is_refused(tmp_path: Path, output: Path, sidecar: Path
 
 def test_a_sidecar_must_be_named_after_its_photo(output: Path, sidecar: Path) -> None:
     renamed = sidecar.rename(sidecar.with_name("other.png.json"))
-    assert "is not named after its photo" in _run("apply", renamed, code=ExitCode.SOME_FAILED).stderr
+    assert "its name does not match its photo" in _run("apply", renamed, code=ExitCode.SOME_FAILED).stderr
 
 
 def test_without_a_record_of_the_photos_folder_nothing_is_read(output: Path, photos: Path, sidecar: Path) -> None:
@@ -295,10 +295,10 @@ def test_without_a_record_of_the_photos_folder_nothing_is_read(output: Path, pho
     ("change", "complaint"),
     [
         (lambda d: d["shots"][1]["box"].update(width=-3), "shots[1].box.width: -3 is less than the minimum of 1"),
-        (lambda d: d["shots"][1]["box"].update(x=100), "the box of medium leaves the photo of 120 x 80 pixels"),
+        (lambda d: d["shots"][1]["box"].update(x=100), "the box of medium is not inside the photo of 120 x 80 pixels"),
         (lambda d: d["shots"].pop(), "the document: "),
         (lambda d: d.update(extra=1), "'extra' was unexpected"),
-        (lambda d: d["shots"][0].update(score=float("nan")), "NaN is no JSON"),
+        (lambda d: d["shots"][0].update(score=float("nan")), "NaN is not JSON"),
     ],
 )
 def test_a_wrong_edit_is_named_with_its_place_and_changes_nothing(

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from camera_files import turned
-from conftest import FakeComposer, jpeg_bytes, names_in, nobody, open_image, picture, rich_exif, write_photo
+from conftest import FakeComposer, jpeg_bytes, names_in, no_people, open_image, picture, rich_exif, write_photo
 from shotcrop_cli.errors import ExitCode
 from shotcrop_cli.imaging import decode
 from shotcrop_cli.library.output_folder import LOCK_NAME, ROOTS_NAME, output_lock
@@ -27,7 +27,7 @@ def _crop(*arguments: object, code: ExitCode = ExitCode.OK) -> Result:
 
 
 def _times(folder: Path) -> dict[str, int]:
-    """Return the inode change times of all files, which nobody can set back."""
+    """Return the inode change times of all files, which programs cannot set back."""
     return {str(path): path.stat().st_ctime_ns for path in folder.rglob("*") if path.is_file()}
 
 
@@ -196,7 +196,7 @@ def test_one_corrupt_file_fails_alone_and_is_tried_again(photos: Path, output: P
 
 def test_nobody_in_a_photo_is_no_failure_and_settled(photos: Path, output: Path, composer: FakeComposer) -> None:
     write_photo(photos / "a.jpg")
-    composer.answer = nobody
+    composer.answer = no_people
     assert "0 done, 0 unchanged, 1 no subject, 0 failed" in _crop(photos, "-o", output).stderr
     assert "0 done, 1 unchanged, 0 no subject, 0 failed" in _crop(photos, "-o", output).stderr
 
@@ -358,7 +358,7 @@ def test_collisions_are_refused_before_anything_is_written(photos: Path, output:
     for name in ("one/a.jpg", "two/a.jpg"):
         write_photo(photos / name)
     result = _crop(photos / "one", photos / "two", "-o", output, code=ExitCode.USAGE)
-    assert "would be cut to the same files" in result.stderr
+    assert "would write the same files" in result.stderr
     assert not output.exists()
 
 
@@ -500,7 +500,7 @@ def test_reproducible_runs_give_equal_files(tmp_path: Path, photos: Path, compos
 
 def test_strictly_nobody_in_a_photo_is_a_failure_each_time(photos: Path, output: Path, composer: FakeComposer) -> None:
     path = write_photo(photos / "a.jpg")
-    composer.answer = nobody
+    composer.answer = no_people
     for _ in range(2):
         result = _crop(photos, "-o", output, "--strict", code=ExitCode.SOME_FAILED)
         assert "0 unchanged, 1 no subject, 0 failed" in result.stderr

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from conftest import FakeComposer, fixed_composition, nobody, write_photo
+from conftest import FakeComposer, fixed_composition, no_people, write_photo
 from shotcrop_cli.errors import ExitCode
 from shotcrop_cli.main import cli
 from shotcrop_cli.shots import Composition
@@ -40,7 +40,7 @@ def crop(*arguments: object, code: ExitCode = ExitCode.OK) -> Result:
 
 
 def files(folder: Path) -> dict[str, int]:
-    """Return the inode change times of crops and sidecars, which nobody can set back."""
+    """Return the inode change times of crops and sidecars, which programs cannot set back."""
     return {path.name: path.stat().st_ctime_ns for path in folder.rglob("*") if path.is_file() and path.name[0] != "."}
 
 
@@ -71,7 +71,7 @@ def test_models_without_scores_are_never_doubtful(photos: Path, output: Path, co
 
 
 def test_nobody_in_a_photo_is_not_doubtful(photos: Path, output: Path, composer: FakeComposer) -> None:
-    composer.answer = nobody
+    composer.answer = no_people
     for _ in range(2):
         assert ", 0 to review" in crop(photos, "-o", output, "--min-score", 1).stderr
 

@@ -69,7 +69,7 @@ def test_boxes_set_by_hand_are_not_cut_out_of_another_photo(old: Path, other: Pa
     assert "would replace" in _run("apply", output, "--photos", other, code=ExitCode.SOME_FAILED)
     old.rename(old.with_name("unmounted"))
     told = _run("crop", other, "-o", output, code=ExitCode.SOME_FAILED)
-    assert f"boxes were set by hand for {old / 'a.jpg'}, which is gone" in told
+    assert f"somebody set boxes by hand for {old / 'a.jpg'}, which is gone" in told
     assert _crops(output) == before
     _run("apply", output, "--photos", other)  # now somebody says that it is the same
     assert read(output / "a.jpg.json").source.path == str(other / "a.jpg")

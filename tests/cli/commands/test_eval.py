@@ -15,7 +15,7 @@ from shotcrop_cli.errors import AnswerError, ShotcropError
 from shotcrop_cli.evaluation.baselines import Baseline, triple
 from shotcrop_cli.geometry import from_permille, to_pixels
 from shotcrop_cli.shots import Answer, ModelIdentity, NoSubject, Reasoning, ShotType
-from shotcrop_cli.sidecar import Lead, ShotRecord, Sidecar, SidecarStatus, SourceRecord
+from shotcrop_cli.sidecar import MainPerson, ShotRecord, Sidecar, SidecarStatus, SourceRecord
 
 SHOTS = {"establishing": [0, 0, 1000, 1000], "medium": [200, 100, 800, 700], "close_up": [400, 100, 600, 300]}
 
@@ -59,7 +59,7 @@ def sidecar(folder: Path, name: str, **changes: object) -> None:
         source=SourceRecord(f"/{name}", 1, "2026-01-01T00:00:00.000000Z", "0" * 64, "JPEG", 60, 40),
         model=ModelIdentity("fake", "0" * 64, "CPUExecutionProvider"),
         settings=CropSettings(),
-        lead=Lead(),
+        main_person=MainPerson(),
         reasoning=Reasoning(),
         shots=tuple(
             ShotRecord(ShotType(kind), to_pixels(box, 60, 40), box, box, f"{name}.{kind}.jpg", None)

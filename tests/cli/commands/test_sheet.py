@@ -16,7 +16,7 @@ from shotcrop_cli.report.entry import gather
 from shotcrop_cli.report.sheet import SHOT_COLOURS, SheetLayout, _absence, outline
 from shotcrop_cli.report.text import font_for, legible, shorten, wrap
 from shotcrop_cli.shots import SHOT_TYPES, Box, ModelIdentity, PixelBox, Reasoning, ShotType
-from shotcrop_cli.sidecar import FileSize, Lead, ShotRecord, Sidecar, SidecarStatus, SourceRecord
+from shotcrop_cli.sidecar import FileSize, MainPerson, ShotRecord, Sidecar, SidecarStatus, SourceRecord
 
 FONT = font_for(1600, 0.012)
 GREY = (90, 90, 90)
@@ -44,7 +44,7 @@ def sidecar_of(photo: Path, size: tuple[int, int], boxes: tuple[PixelBox, ...]) 
         source=SourceRecord(str(photo), 1, "2026-01-01T00:00:00.000000Z", "0" * 64, "PNG", width, height),
         model=ModelIdentity("shotcrop-nano", "0" * 64, "CPUExecutionProvider"),
         settings=CropSettings(),
-        lead=Lead(),
+        main_person=MainPerson(),
         reasoning=Reasoning("A grey room.", "Nobody in particular.", "Nothing happens."),
         shots=tuple(shots),
     )

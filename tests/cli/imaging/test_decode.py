@@ -207,10 +207,10 @@ def test_bad_files_name_themselves_and_a_remedy(tmp_path: Path, make: object, me
 def test_a_source_is_fingerprinted_by_what_was_read(tmp_path: Path) -> None:
     path = tmp_path / "a.jpg"
     path.write_bytes(b"abc")
-    fingerprint = read_source(path).fingerprint
-    assert fingerprint.size_bytes == 3
-    assert fingerprint.mtime_ns == path.stat().st_mtime_ns
-    assert fingerprint.sha256.startswith("ba7816bf")  # of "abc", FIPS 180-2
+    source = read_source(path)
+    assert source.size_bytes == 3
+    assert source.mtime_ns == path.stat().st_mtime_ns
+    assert source.sha256.startswith("ba7816bf")  # of "abc", FIPS 180-2
 
 
 def test_metadata_survives_decoding(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ def test_each_hostile_file_yields_one_record_with_a_reason_that_was_foreseen(tmp
     records = [json.loads(line) for line in result.stdout.splitlines()]
     assert Counter(record["source"] for record in records) == Counter(map(str, expected))
     reasons = [record["reason"] for record in records if record["status"] == "failed"]
-    assert [reason for reason in reasons if "unforeseen" in reason] == []
+    assert [reason for reason in reasons if "unexpected" in reason] == []
     assert [reason for reason in reasons if "\n" in reason] == []
     by_status = Counter(record["status"] for record in records)
     assert by_status.keys() == {"done", "failed", "skipped"}

@@ -273,7 +273,7 @@ def test_without_the_program_crops_are_encoded_and_it_is_said_once(
         _stored(tmp_path / "photos" / name)
     result = _crop(tmp_path / "photos", "-o", output, "--lossless")
     assert result.stderr.count(MISSING) == 1
-    assert _sidecar(output).warnings == ("encoded anew: jpegtran is not installed",)
+    assert _sidecar(output).warnings == ("encoded again: jpegtran is not installed",)
     assert open_image(output / "a.jpg.close_up.jpg").format == "JPEG"
     (output / "a.jpg.medium.jpg").unlink()
     applied = CliRunner().invoke(cli, ["apply", str(output)])
@@ -285,9 +285,9 @@ def test_without_the_program_crops_are_encoded_and_it_is_said_once(
 @pytest.mark.parametrize(
     ("name", "flags", "warnings"),
     [
-        ("a.webp", (), ("encoded anew: only crops from JPEG to JPEG are copied",)),
-        ("a.jpg", ("--format", "png"), ("encoded anew: only crops from JPEG to JPEG are copied",)),
-        ("a.jpg", ("--max-size", "9"), ("encoded anew: --max-size shrinks it",)),
+        ("a.webp", (), ("encoded again: only crops from JPEG to JPEG are copied",)),
+        ("a.jpg", ("--format", "png"), ("encoded again: only crops from JPEG to JPEG are copied",)),
+        ("a.jpg", ("--max-size", "9"), ("encoded again: --max-size shrinks it",)),
         ("a.png", (), ()),
     ],
 )
@@ -329,7 +329,7 @@ def test_a_program_that_always_fails_costs_no_photo(
     _stored(tmp_path / "photos" / "a.jpg")
     _program(tmp_path / "bin", script, monkeypatch, run_by=run_by)
     _crop(tmp_path / "photos", "-o", output, "--lossless")
-    assert read(output / "a.jpg.json").warnings[0].startswith(f"encoded anew: {reason}")
+    assert read(output / "a.jpg.json").warnings[0].startswith(f"encoded again: {reason}")
 
 
 def test_what_stops_the_run_does_not_stop_the_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,9 +5,10 @@ import pytest
 
 from conftest import write_photo
 from shotcrop_cli.errors import ExitCode, ShotcropError
-from shotcrop_cli.library.discover import Discovery, Passed, discover
+from shotcrop_cli.library.discover import discover
 from shotcrop_cli.library.output_folder import LOCK_NAME
 from shotcrop_cli.library.selection import Selection
+from shotcrop_cli.library.source import Discovery, Ignored
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ def _relatives(found: Discovery) -> list[str]:
     return [str(source.relative) for source in found.sources]
 
 
-def _noted(passed: tuple[Passed, ...]) -> list[tuple[str, str]]:
+def _noted(passed: tuple[Ignored, ...]) -> list[tuple[str, str]]:
     return [(one.path.name, one.reason) for one in passed]
 
 
@@ -155,21 +156,21 @@ def test_input_among_the_output_is_refused(photos: Path, tmp_path: Path, named: 
     crop = _touch(photos / "shots" / "2026" / "a.jpg")
     (tmp_path / "link").symlink_to(crop.parent)
     (photos / "l.jpg").symlink_to(crop)
-    with pytest.raises(ShotcropError, match=f"{named}: lies in the output folder") as caught:
+    with pytest.raises(ShotcropError, match=f"{named}: inside the output folder") as caught:
         _search(named, output=photos / "shots")
     assert caught.value.hint
 
 
 def test_the_folder_of_the_photos_is_refused_as_output(photos: Path) -> None:
     _touch(photos / "a.jpg")
-    with pytest.raises(ShotcropError, match="lies in the output folder"):
+    with pytest.raises(ShotcropError, match="inside the output folder"):
         _search(photos, output="photos")
 
 
 @pytest.mark.parametrize("named", ["photos", "photos/2026", "photos/2026/a.jpg"])
 def test_crops_of_another_run_are_refused_as_input(photos: Path, named: str) -> None:
     _touch(photos / LOCK_NAME, photos / "2026" / "a.jpg")
-    with pytest.raises(ShotcropError, match="lies in the output folder of this or another run"):
+    with pytest.raises(ShotcropError, match="inside the output folder of this or another run"):
         _search(named)
 
 
@@ -254,10 +255,10 @@ def test_a_listed_name_that_cannot_be_taken_fails_alone(photos: Path, tmp_path: 
     found = _listed(*names, paths=(photos,))
     assert _relatives(found) == ["a.jpg"]
     assert _noted(found.unreadable) == [
-        ("gone.jpg", "cannot be looked at: No such file or directory"),
-        ("b.jpg", f"lies outside of {photos}"),
-        ("c.jpg", f"lies outside of {photos}"),
-        ("loop.jpg", "cannot be looked at: Too many levels of symbolic links"),
+        ("gone.jpg", "cannot be accessed: No such file or directory"),
+        ("b.jpg", f"outside of {photos}"),
+        ("c.jpg", f"outside of {photos}"),
+        ("loop.jpg", "cannot be accessed: Too many levels of symbolic links"),
     ]
 
 
@@ -265,13 +266,13 @@ def test_a_listed_folder_is_skipped(photos: Path) -> None:
     _touch(photos / "a" / "1.jpg")
     found = _listed("photos", "photos/a/1.jpg")
     assert _relatives(found) == ["photos/a/1.jpg"]
-    assert _noted(found.skipped) == [("photos", "a folder, and lists are of photos")]
+    assert _noted(found.skipped) == [("photos", "a folder; a list has to name photos")]
 
 
 def test_a_list_takes_one_folder_at_most(photos: Path) -> None:
     photo = _touch(photos / "a.jpg")
     for paths in ((photos, photos), (photo,), (photos / "gone",)):
-        with pytest.raises(ShotcropError, match="not the one folder") as caught:
+        with pytest.raises(ShotcropError, match="PATH has to be the one folder") as caught:
             _listed("a.jpg", paths=paths)
         assert caught.value.hint
 
@@ -284,14 +285,17 @@ def test_a_raw_file_beside_a_jpeg_or_heic_is_one_photo_with_it(photos: Path) -> 
     _touch(photos / "c.dng", photos / "c.png", photos / "sub" / "alone.jpg")
     found = _search(photos)
     assert _relatives(found) == ["alone.nef", "b.HEIC", "c.dng", "c.png", "img_1.jpg", "sub/alone.jpg"]
-    assert _noted(found.skipped) == [("IMG_1.CR2", "one photo with img_1.jpg"), ("b.dng", "one photo with b.HEIC")]
+    assert _noted(found.skipped) == [
+        ("IMG_1.CR2", "the same photo as img_1.jpg"),
+        ("b.dng", "the same photo as b.HEIC"),
+    ]
 
 
 def test_a_raw_file_is_one_photo_with_its_jpeg_when_both_are_named(photos: Path) -> None:
     _touch(photos / "a.cr2", photos / "a.jpg")
     for found in (_search(photos / "a.cr2", photos / "a.jpg"), _listed("a.jpg", "a.cr2", paths=(photos,))):
         assert _relatives(found) == ["a.jpg"]
-        assert _noted(found.skipped) == [("a.cr2", "one photo with a.jpg")]
+        assert _noted(found.skipped) == [("a.cr2", "the same photo as a.jpg")]
 
 
 def test_a_raw_file_is_a_photo_where_its_jpeg_is_not_asked_for(photos: Path) -> None:

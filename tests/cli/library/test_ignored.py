@@ -1,25 +1,25 @@
 import pytest
 
-from shotcrop_cli.library.ignored import is_junk_file, is_junk_folder, is_photo_library
+from shotcrop_cli.library.ignored import is_ignored_file, is_ignored_folder, is_photo_library
 
 
 @pytest.mark.parametrize(
     "name", ["@eaDir", "#recycle", "$Recycle.Bin", "lost+found", "@Recently-Snapshot", ".Trash-1000", "A.lrdata"]
 )
 def test_junk_folders_are_known_whatever_their_case(name: str) -> None:
-    assert is_junk_folder(name)
-    assert is_junk_folder(name.upper())
+    assert is_ignored_folder(name)
+    assert is_ignored_folder(name.upper())
 
 
 @pytest.mark.parametrize("name", ["2026", "recycle", "Trash", "thumbnails", "lrdata", "snapshot", "@home"])
 def test_folders_that_may_hold_photos_are_no_junk(name: str) -> None:
-    assert not is_junk_folder(name)
+    assert not is_ignored_folder(name)
 
 
 def test_files_of_the_system_are_told_from_hidden_photos() -> None:
-    assert is_junk_file("._IMG_1.jpg")
-    assert is_junk_file(".trashed-1700000000-IMG_1.jpg")
-    assert not is_junk_file(".IMG_1.jpg")
+    assert is_ignored_file("._IMG_1.jpg")
+    assert is_ignored_file(".trashed-1700000000-IMG_1.jpg")
+    assert not is_ignored_file(".IMG_1.jpg")
 
 
 def test_packages_of_photo_programs_are_known() -> None:

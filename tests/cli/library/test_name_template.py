@@ -25,14 +25,14 @@ def test_fields_are_filled_in(template: str, name: str) -> None:
 @pytest.mark.parametrize(
     ("template", "complaint"),
     [
-        ("{name}.{ext}", "several crops one name"),
-        ("{shot}.{ext}", "several crops one name"),
-        ("../{name}.{shot}.{ext}", "leaves the output folder"),
-        ("/tmp/{name}.{shot}.{ext}", "leaves the output folder"),
-        ("a//{name}.{shot}.{ext}", "leaves the output folder"),
-        ("{name}/{shot}/..", "leaves the output folder"),
-        ("{name}.{shot}\\x.{ext}", "odd characters"),
-        ("{name}.{shot}\n.{ext}", "odd characters"),
+        ("{name}.{ext}", "several crops the same name"),
+        ("{shot}.{ext}", "several crops the same name"),
+        ("../{name}.{shot}.{ext}", "leads out of the output folder"),
+        ("/tmp/{name}.{shot}.{ext}", "leads out of the output folder"),
+        ("a//{name}.{shot}.{ext}", "leads out of the output folder"),
+        ("{name}/{shot}/..", "leads out of the output folder"),
+        ("{name}.{shot}\\x.{ext}", "a backslash or control character"),
+        ("{name}.{shot}\n.{ext}", "a backslash or control character"),
         ("{name}.{shot}.{year}", "{year} is unknown"),
         ("{name}.{shot.__class__}.{ext}", "is unknown"),
         ("{name!r}.{shot}.{ext}", "a format or conversion is unknown"),
@@ -66,10 +66,10 @@ def test_inside_is_what_lies_below(path: str) -> None:
 
 def test_recorded_names_are_taken_as_they_are() -> None:
     names = RecordedNames(("a.jpg", "", "b/c.jpg"))
-    assert names.files("x.jpg") == ("a.jpg", "", "b/c.jpg")
+    assert names.of("x.jpg") == ("a.jpg", "", "b/c.jpg")
 
 
 @given(st.text(st.characters(exclude_characters="/\0"), min_size=1))
 def test_default_names_are_those_of_the_template(photo: str) -> None:
     rendered = tuple(NameTemplate().render(photo, shot, ".jpg") for shot in ShotType)
-    assert TemplateNames(NameTemplate(), ".jpg").files(photo) == rendered
+    assert TemplateNames(NameTemplate(), ".jpg").of(photo) == rendered

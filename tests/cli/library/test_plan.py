@@ -11,7 +11,7 @@ from shotcrop_cli.framing import Aspect, Framing
 from shotcrop_cli.imaging.formats import CropFormat
 from shotcrop_cli.imaging.metadata.policy import MetadataPolicy
 from shotcrop_cli.library.name_template import NameTemplate
-from shotcrop_cli.library.plan import Decision, Job, Wanted, Work, decide, plan
+from shotcrop_cli.library.plan import Action, Target, Task, Wanted, decide, plan
 from shotcrop_cli.library.source import Folder, Source
 from shotcrop_cli.shots import SHOT_TYPES, ModelIdentity, ShotType
 from shotcrop_cli.sidecar import Sidecar, SidecarStatus, iso_mtime
@@ -26,8 +26,8 @@ def _source(relative: str, size: int = 10, mtime_ns: int = 1_000_000) -> Source:
 
 
 def test_names_are_as_documented() -> None:
-    (job,) = plan([_source("2026/ana/IMG_1234.jpg")], _OUT)
-    assert [str(path) for path in (*job.crops(SHOT_TYPES), job.sidecar)] == [
+    (target,) = plan([_source("2026/ana/IMG_1234.jpg")], _OUT)
+    assert [str(path) for path in (*target.crops(SHOT_TYPES), target.sidecar)] == [
         "/shots/2026/ana/IMG_1234.jpg.establishing.jpg",
         "/shots/2026/ana/IMG_1234.jpg.medium.jpg",
         "/shots/2026/ana/IMG_1234.jpg.close_up.jpg",
@@ -50,13 +50,13 @@ def test_names_are_as_documented() -> None:
     ],
 )
 def test_crops_are_of_the_photos_format_or_the_nearest(name: str, suffix: str) -> None:
-    (job,) = plan([_source(name)], _OUT)
-    assert job.file(ShotType.MEDIUM) == f"{name}.medium{suffix}"
+    (target,) = plan([_source(name)], _OUT)
+    assert target.crop_name(ShotType.MEDIUM) == f"{name}.medium{suffix}"
 
 
 def test_photos_that_differ_by_extension_never_collide() -> None:
-    jobs = plan([_source("IMG_1.jpg"), _source("IMG_1.png"), _source("IMG_1.jpeg")], _OUT)
-    outputs = [path for job in jobs for path in (*job.crops(SHOT_TYPES), job.sidecar)]
+    targets = plan([_source("IMG_1.jpg"), _source("IMG_1.png"), _source("IMG_1.jpeg")], _OUT)
+    outputs = [path for target in targets for path in (*target.crops(SHOT_TYPES), target.sidecar)]
     assert len(set(outputs)) == len(outputs) == 12
 
 
@@ -70,7 +70,7 @@ def test_photos_that_differ_by_extension_never_collide() -> None:
     ],
 )
 def test_names_that_some_file_system_takes_for_one_are_refused(one: str, other: str) -> None:
-    with pytest.raises(ShotcropError, match="would be cut to the same files") as caught:
+    with pytest.raises(ShotcropError, match="would write the same files") as caught:
         plan([_source(one), _source("between.jpg"), _source(other)], _OUT)
     assert one in caught.value.message
     assert other in caught.value.message
@@ -78,45 +78,38 @@ def test_names_that_some_file_system_takes_for_one_are_refused(one: str, other: 
 
 @given(st.sets(st.text("abcä.é ", min_size=1, max_size=6), max_size=20))
 def test_no_two_photos_share_an_output(stems: set[str]) -> None:
-    jobs = plan([_source(f"{i}/{stem}.jpg") for i, stem in enumerate(sorted(stems))], _OUT)
-    outputs = [path for job in jobs for path in (*job.crops(SHOT_TYPES), job.sidecar)]
+    targets = plan([_source(f"{i}/{stem}.jpg") for i, stem in enumerate(sorted(stems))], _OUT)
+    outputs = [path for target in targets for path in (*target.crops(SHOT_TYPES), target.sidecar)]
     assert len(set(outputs)) == 4 * len(stems)
 
 
 @pytest.mark.parametrize("wanted", CropFormat)
 def test_crops_are_of_the_format_that_is_asked_for(wanted: CropFormat) -> None:
-    (job,) = plan([_source("a.png")], _OUT, wanted=wanted)
+    (target,) = plan([_source("a.png")], _OUT, crop_format=wanted)
     suffix = {"same": "png", "jpeg": "jpg", "tiff": "tif"}.get(str(wanted), str(wanted))
-    assert job.file(ShotType.MEDIUM) == f"a.png.medium.{suffix}"
+    assert target.crop_name(ShotType.MEDIUM) == f"a.png.medium.{suffix}"
 
 
 def test_a_template_names_the_crops_and_never_the_sidecar() -> None:
-    (job,) = plan([_source("2026/a.png")], _OUT, NameTemplate.parse("{shot}/{stem}.{ext}"))
-    assert str(job.crop(ShotType.CLOSE_UP)) == "/shots/2026/close_up/a.png"
-    assert str(job.sidecar) == "/shots/2026/a.png.json"
+    (target,) = plan([_source("2026/a.png")], _OUT, NameTemplate.parse("{shot}/{stem}.{ext}"))
+    assert str(target.crops([ShotType.CLOSE_UP])[0]) == "/shots/2026/close_up/a.png"
+    assert str(target.sidecar) == "/shots/2026/a.png.json"
 
 
 def test_names_that_a_template_makes_equal_are_refused() -> None:
     template = NameTemplate.parse("{stem}-{shot}.{ext}")
-    with pytest.raises(ShotcropError, match="would be cut to the same files"):
+    with pytest.raises(ShotcropError, match="would write the same files"):
         plan([_source("a.jpg"), _source("A.jpeg")], _OUT, template)
     plan([_source("a.jpg"), _source("a.jpeg")], _OUT)
 
 
 @pytest.mark.parametrize("folder", ["a.jpg.json", "A.JPG.Medium.jpg"])
 def test_a_folder_that_is_called_like_an_output_is_refused(folder: str) -> None:
-    with pytest.raises(ShotcropError, match="which is to be a folder"):
+    with pytest.raises(ShotcropError, match="that is a folder of other crops"):
         plan([_source("a.jpg"), _source(f"{folder}/b.jpg")], _OUT)
 
 
-def test_where_crops_go_is_said_in_one_path() -> None:
-    (job,) = plan([_source("m.jpg")], _OUT)
-    assert job.target(SHOT_TYPES) == "/shots/m.jpg.{establishing,medium,close_up}.jpg"
-    assert job.target([ShotType.MEDIUM, ShotType.CLOSE_UP]) == "/shots/m.jpg.{medium,close_up}.jpg"
-    assert job.target([ShotType.MEDIUM]) == "/shots/m.jpg.medium.jpg"
-
-
-def _job(**changes: int) -> Job:
+def _target(**changes: int) -> Target:
     return plan([_source("a.jpg", **changes)], _OUT)[0]
 
 
@@ -132,23 +125,23 @@ def _with_shot(shot: ShotType, **changes: object) -> Sidecar:
 
 
 def _everything() -> set[str]:
-    return {*_job().files, _job().sidecar_name}
+    return {*_target().crop_names, _target().sidecar_name}
 
 
 def _decide(
     record: Sidecar | None,
-    job: Job | None = None,
+    target: Target | None = None,
     present: set[str] | None = None,
     digest: str | None = None,
     overwrite: bool = False,
     **wanted: object,
-) -> Decision:
+) -> Task:
     def hash_source() -> str:
         assert digest is not None, "the source must not be hashed here"
         return digest
 
     return decide(
-        job or _job(),
+        target or _target(),
         record,
         _everything() if present is None else present,
         replace(Wanted("m", CropSettings()), **wanted),
@@ -157,24 +150,24 @@ def _decide(
     )
 
 
-def _brief(decision: Decision) -> tuple[Work, str, tuple[ShotType, ...]]:
-    return decision.work, decision.reason, decision.shots
+def _brief(task: Task) -> tuple[Action, str, tuple[ShotType, ...]]:
+    return task.action, task.reason, task.shots
 
 
 def test_what_is_done_is_left_alone_without_hashing() -> None:
-    assert _brief(_decide(_recorded())) == (Work.NOTHING, "unchanged", SHOT_TYPES)
+    assert _brief(_decide(_recorded())) == (Action.SKIP, "unchanged", SHOT_TYPES)
 
 
 def test_a_new_photo_is_composed() -> None:
-    assert _brief(_decide(None, present=set())) == (Work.COMPOSE, "new", SHOT_TYPES)
+    assert _brief(_decide(None, present=set())) == (Action.COMPOSE, "new", SHOT_TYPES)
 
 
 def test_a_damaged_sidecar_makes_the_photo_composed() -> None:
-    assert _brief(_decide(None)) == (Work.COMPOSE, "the sidecar is damaged", SHOT_TYPES)
+    assert _brief(_decide(None)) == (Action.COMPOSE, "the sidecar is damaged", SHOT_TYPES)
 
 
 def test_another_model_makes_the_photo_composed() -> None:
-    assert _brief(_decide(_recorded(), model_sha256="n")) == (Work.COMPOSE, "the model changed", SHOT_TYPES)
+    assert _brief(_decide(_recorded(), model_sha256="n")) == (Action.COMPOSE, "the model changed", SHOT_TYPES)
 
 
 @pytest.mark.parametrize(
@@ -191,64 +184,68 @@ def test_another_model_makes_the_photo_composed() -> None:
     ids=str,
 )
 def test_another_setting_cuts_again_without_the_model(changes: dict[str, object]) -> None:
-    decision = _decide(_recorded(), settings=CropSettings(**changes))
-    assert _brief(decision) == (Work.CUT, "the settings changed", SHOT_TYPES)
+    task = _decide(_recorded(), settings=CropSettings(**changes))
+    assert _brief(task) == (Action.CROP, "the settings changed", SHOT_TYPES)
 
 
 def test_a_setting_of_one_shot_cuts_that_shot_alone() -> None:
     settings = CropSettings(framing=Framing(aspects=((ShotType.CLOSE_UP, Aspect(1, 1)),)))
-    assert _brief(_decide(_recorded(), settings=settings)) == (Work.CUT, "the settings changed", (ShotType.CLOSE_UP,))
+    assert _brief(_decide(_recorded(), settings=settings)) == (
+        Action.CROP,
+        "the settings changed",
+        (ShotType.CLOSE_UP,),
+    )
 
 
 @pytest.mark.parametrize("shot", SHOT_TYPES)
 def test_a_crop_the_user_deleted_is_cut_alone_and_without_the_model(shot: ShotType) -> None:
-    crop = _job().file(shot)
-    assert _brief(_decide(_recorded(), present=_everything() - {crop})) == (Work.CUT, f"{crop} is missing", (shot,))
+    crop = _target().crop_name(shot)
+    assert _brief(_decide(_recorded(), present=_everything() - {crop})) == (Action.CROP, f"{crop} is missing", (shot,))
 
 
 def test_a_missing_xmp_file_is_made_good() -> None:
     record = _recorded(settings=CropSettings(xmp=True))
-    there = _everything() | {f"{name}.xmp" for name in _job().files[:2]}
-    decision = _decide(record, present=there, settings=CropSettings(xmp=True))
-    assert _brief(decision) == (Work.CUT, f"{_job().files[2]}.xmp is missing", (ShotType.CLOSE_UP,))
+    there = _everything() | {f"{name}.xmp" for name in _target().crop_names[:2]}
+    task = _decide(record, present=there, settings=CropSettings(xmp=True))
+    assert _brief(task) == (Action.CROP, f"{_target().crop_names[2]}.xmp is missing", (ShotType.CLOSE_UP,))
 
 
 def test_a_shot_that_is_not_asked_for_is_not_missed() -> None:
     record = _with_shot(ShotType.ESTABLISHING, file=None, size=None)
-    present = _everything() - {_job().files[0]}
-    assert not _decide(record, present=present, shots=(ShotType.MEDIUM,)).due
-    decision = _decide(record, present=present)
-    assert _brief(decision) == (Work.CUT, "establishing is asked for", (ShotType.ESTABLISHING,))
+    present = _everything() - {_target().crop_names[0]}
+    assert not _decide(record, present=present, shots=(ShotType.MEDIUM,)).is_due
+    task = _decide(record, present=present)
+    assert _brief(task) == (Action.CROP, "establishing is asked for", (ShotType.ESTABLISHING,))
 
 
 def test_shots_that_are_there_are_kept_up_to_date_even_if_not_asked_for() -> None:
-    decision = _decide(_recorded(), shots=(ShotType.MEDIUM,), model_sha256="n")
-    assert _brief(decision) == (Work.COMPOSE, "the model changed", SHOT_TYPES)
+    task = _decide(_recorded(), shots=(ShotType.MEDIUM,), model_sha256="n")
+    assert _brief(task) == (Action.COMPOSE, "the model changed", SHOT_TYPES)
 
 
 def test_another_name_template_cuts_again() -> None:
-    (job,) = plan([_source("a.jpg")], _OUT, NameTemplate("{stem}.{shot}.{ext}"))
-    assert _brief(_decide(_recorded(), job)) == (Work.CUT, "the name template changed", SHOT_TYPES)
+    (target,) = plan([_source("a.jpg")], _OUT, NameTemplate("{stem}.{shot}.{ext}"))
+    assert _brief(_decide(_recorded(), target)) == (Action.CROP, "the name template changed", SHOT_TYPES)
 
 
 def test_another_size_makes_the_photo_composed_without_hashing() -> None:
-    assert _brief(_decide(_recorded(), _job(size=11))) == (Work.COMPOSE, "the photo changed", SHOT_TYPES)
+    assert _brief(_decide(_recorded(), _target(size=11))) == (Action.COMPOSE, "the photo changed", SHOT_TYPES)
 
 
 def test_another_time_asks_the_hash() -> None:
-    job = _job(mtime_ns=2_000_000)
-    assert _brief(_decide(_recorded(), job, digest="6" * 64)) == (Work.COMPOSE, "the photo changed", SHOT_TYPES)
-    same = _decide(_recorded(), job, digest="5" * 64)
-    assert _brief(same) == (Work.NOTHING, "unchanged but for its time", SHOT_TYPES)
+    target = _target(mtime_ns=2_000_000)
+    assert _brief(_decide(_recorded(), target, digest="6" * 64)) == (Action.COMPOSE, "the photo changed", SHOT_TYPES)
+    same = _decide(_recorded(), target, digest="5" * 64)
+    assert _brief(same) == (Action.SKIP, "unchanged but for its time", SHOT_TYPES)
 
 
 def test_a_photo_of_nobody_needs_no_crops() -> None:
-    decision = _decide(_recorded(status=SidecarStatus.NO_SUBJECT, shots=()), present={"a.jpg.json"})
-    assert (*_brief(decision), decision.no_subject) == (Work.NOTHING, "unchanged", (), True)
+    task = _decide(_recorded(status=SidecarStatus.NO_SUBJECT, shots=()), present={"a.jpg.json"})
+    assert (*_brief(task), task.no_subject) == (Action.SKIP, "unchanged", (), True)
 
 
 def test_what_was_set_by_hand_outlives_model_and_photo_but_not_overwrite() -> None:
     record = _with_shot(ShotType.MEDIUM, edited=True)
-    assert not _decide(record, model_sha256="n").due
-    assert _brief(_decide(record, _job(size=11))) == (Work.CUT, "the photo changed", SHOT_TYPES)
-    assert _brief(_decide(record, overwrite=True)) == (Work.COMPOSE, "overwritten on request", SHOT_TYPES)
+    assert not _decide(record, model_sha256="n").is_due
+    assert _brief(_decide(record, _target(size=11))) == (Action.CROP, "the photo changed", SHOT_TYPES)
+    assert _brief(_decide(record, overwrite=True)) == (Action.COMPOSE, "overwritten on request", SHOT_TYPES)

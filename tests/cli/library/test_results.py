@@ -4,28 +4,40 @@ import pytest
 
 from conftest import FIXED_BOXES
 from shotcrop_cli.errors import ExitCode
-from shotcrop_cli.library.results import Doubt, PhotoResult, PhotoStatus, Tally, doubts, doubts_on_record, duration
+from shotcrop_cli.library.results import (
+    LowScore,
+    PhotoResult,
+    PhotoStatus,
+    Results,
+    RunResult,
+    duration,
+    low_scores,
+    recorded_low_scores,
+)
 from shotcrop_cli.shots import SHOT_TYPES, PixelBox, ShotType
 from shotcrop_cli.sidecar import ShotRecord
 
 
-def _tally(**counts: int) -> Tally:
-    tally = Tally()
+def _results(**counts: int) -> RunResult:
+    results = Results()
     for status, count in counts.items():
         for i in range(count):
-            tally.add(PhotoResult(Path(f"/photos/{i}.jpg"), PhotoStatus(status), reason="why"))
-    return tally
+            results.add(PhotoResult(Path(f"/photos/{i}.jpg"), PhotoStatus(status), reason="why"))
+    return results.finish(2.0)
 
 
-def test_summary_reads_as_documented() -> None:
-    tally = _tally(done=1204, unchanged=310, no_subject=2, failed=3)
-    assert tally.summary(251.7, "cuda:0") == (
-        "1204 done, 310 unchanged, 2 no subject, 3 failed in 4 m 12 s (4.8 img/s, cuda:0)"
-    )
+def test_photos_are_counted_by_status() -> None:
+    result = _results(done=3, no_subject=1)
+    assert result.counts == {PhotoStatus.DONE: 3, PhotoStatus.NO_SUBJECT: 1}
+    assert result.photos_per_second == 2.0
 
 
-def test_a_run_without_photos_can_be_summed_up() -> None:
-    assert _tally().summary(0.0, "cpu") == ("0 done, 0 unchanged, 0 no subject, 0 failed in 0.0 s (0.0 img/s, cpu)")
+def test_all_results_are_kept_on_request() -> None:
+    results = Results(keep_all=True)
+    photo = PhotoResult(Path("a.jpg"), PhotoStatus.DONE)
+    results.add(photo)
+    assert results.finish(0.0).photos == (photo,)
+    assert _results(done=1).photos == ()
 
 
 @pytest.mark.parametrize(
@@ -38,18 +50,18 @@ def test_a_run_without_photos_can_be_summed_up() -> None:
     ],
 )
 def test_only_failures_change_the_exit_code(counts: dict[str, int], code: ExitCode) -> None:
-    assert _tally(**counts).exit_code is code
+    assert _results(**counts).exit_code is code
 
 
-def test_strictly_a_photo_of_nobody_is_a_failure() -> None:
-    tally = Tally(strict=True)
-    assert tally.add(PhotoResult(Path("a.jpg"), PhotoStatus.NO_SUBJECT))
-    assert not tally.add(PhotoResult(Path("b.jpg"), PhotoStatus.SKIPPED))
-    assert tally.exit_code is ExitCode.SOME_FAILED
+def test_in_a_strict_run_a_photo_without_people_is_a_failure() -> None:
+    results = Results(strict=True)
+    assert results.add(PhotoResult(Path("a.jpg"), PhotoStatus.NO_SUBJECT))
+    assert not results.add(PhotoResult(Path("b.jpg"), PhotoStatus.SKIPPED))
+    assert results.finish(0.0).exit_code is ExitCode.SOME_FAILED
 
 
 def test_failures_are_kept_with_their_reasons() -> None:
-    assert [(str(r.source), r.reason) for r in _tally(done=1, failed=1).failures] == [("/photos/0.jpg", "why")]
+    assert [(str(r.source), r.reason) for r in _results(done=1, failed=1).failed] == [("/photos/0.jpg", "why")]
 
 
 @pytest.mark.parametrize(
@@ -72,22 +84,22 @@ def record(shot: ShotType, score: float | None, file: str | None = "a.jpg", *, e
     return ShotRecord(shot, PixelBox(0, 0, 1, 1), box, box, file, None, score=score, edited=edited)
 
 
-def test_only_scores_below_the_least_accepted_one_are_doubtful() -> None:
+def test_only_scores_below_the_least_accepted_one_are_listed_for_review() -> None:
     shots = [record(shot, score) for shot, score in zip(SHOT_TYPES, (0.5, 0.4999, None), strict=True)]
-    assert doubts(shots, 0.5) == (Doubt(ShotType.MEDIUM, 0.4999),)
-    assert doubts(shots, None) == doubts(shots, 0.0) == ()
+    assert low_scores(shots, 0.5) == (LowScore(ShotType.MEDIUM, 0.4999),)
+    assert low_scores(shots, None) == low_scores(shots, 0.0) == ()
 
 
-def test_what_was_not_cut_or_was_set_by_a_person_is_never_doubtful() -> None:
-    assert doubts([record(ShotType.MEDIUM, 0.1, None), record(ShotType.CLOSE_UP, 0.1, edited=True)], 0.5) == ()
+def test_what_was_not_cut_or_was_set_by_a_person_is_never_listed_for_review() -> None:
+    assert low_scores([record(ShotType.MEDIUM, 0.1, None), record(ShotType.CLOSE_UP, 0.1, edited=True)], 0.5) == ()
 
 
 def test_a_score_is_judged_as_it_is_written() -> None:
-    assert doubts([record(ShotType.MEDIUM, 0.49999)], 0.5) == ()
+    assert low_scores([record(ShotType.MEDIUM, 0.49999)], 0.5) == ()
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"shots": [{"file": "a", "edited": false, "score": "x"}]}', "["])
-def test_a_record_that_cannot_be_read_raises_no_doubt(tmp_path: Path, content: str) -> None:
+def test_a_record_that_cannot_be_read_lists_nothing_for_review(tmp_path: Path, content: str) -> None:
     path = tmp_path / "a.jpg.json"
     path.write_text(content)
-    assert doubts_on_record(path, 0.5) == doubts_on_record(tmp_path / "missing", 0.5) == ()
+    assert recorded_low_scores(path, 0.5) == recorded_low_scores(tmp_path / "missing", 0.5) == ()

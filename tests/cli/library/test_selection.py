@@ -15,8 +15,8 @@ from shotcrop_cli.library.selection import Filter, Wildcard, read_list
 
 
 def test_without_patterns_everything_is_taken() -> None:
-    assert Filter().takes("a/b.jpg")
-    assert Filter().enters("a")
+    assert Filter().accepts_photo("a/b.jpg")
+    assert Filter().accepts_folder("a")
 
 
 @pytest.mark.parametrize(
@@ -36,31 +36,31 @@ def test_without_patterns_everything_is_taken() -> None:
     ],
 )
 def test_patterns_are_those_of_gitignore(pattern: str, matching: str, other: str) -> None:
-    assert not Filter(excludes=[pattern]).takes(matching)
-    assert Filter(excludes=[pattern]).takes(other)
-    assert Filter(includes=[pattern]).takes(matching)
-    assert not Filter(includes=[pattern]).takes(other)
+    assert not Filter(excludes=[pattern]).accepts_photo(matching)
+    assert Filter(excludes=[pattern]).accepts_photo(other)
+    assert Filter(includes=[pattern]).accepts_photo(matching)
+    assert not Filter(includes=[pattern]).accepts_photo(other)
 
 
 def test_one_include_is_enough_and_one_exclude_too_much() -> None:
     wanted = Filter(["*.jpg", "*.png"], ["b.*"])
-    assert wanted.takes("a.jpg")
-    assert wanted.takes("a.png")
-    assert not wanted.takes("a.webp")
-    assert not wanted.takes("b.jpg")
+    assert wanted.accepts_photo("a.jpg")
+    assert wanted.accepts_photo("a.png")
+    assert not wanted.accepts_photo("a.webp")
+    assert not wanted.accepts_photo("b.jpg")
 
 
 def test_an_excluded_folder_is_not_entered() -> None:
-    assert not Filter(excludes=["drafts"]).enters("2026/drafts")
-    assert Filter(excludes=["drafts"]).enters("2026")
-    assert Filter(includes=["2026/"]).enters("2025")
+    assert not Filter(excludes=["drafts"]).accepts_folder("2026/drafts")
+    assert Filter(excludes=["drafts"]).accepts_folder("2026")
+    assert Filter(includes=["2026/"]).accepts_folder("2025")
 
 
 def test_an_exception_from_an_exclude_is_reached() -> None:
     wanted = Filter(excludes=["2026/**", "!2026/kept.jpg"])
-    assert wanted.enters("2026")
-    assert wanted.takes("2026/kept.jpg")
-    assert not wanted.takes("2026/a.jpg")
+    assert wanted.accepts_folder("2026")
+    assert wanted.accepts_photo("2026/kept.jpg")
+    assert not wanted.accepts_photo("2026/a.jpg")
 
 
 @pytest.mark.parametrize("pattern", ["", " ", "/", "!", "\\", "a[", "[z-a].jpg"])

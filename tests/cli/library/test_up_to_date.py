@@ -1,49 +1,53 @@
 import json
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import pytest
 
 from shotcrop_cli.crop_settings import CropSettings
-from shotcrop_cli.library.plan import Wanted
-from shotcrop_cli.library.up_to_date import INDEX_NAME, Index
-from shotcrop_cli.shots import ShotType
+from shotcrop_cli.library.name_template import NameTemplate, TemplateNames
+from shotcrop_cli.library.plan import Target, Wanted, decide
+from shotcrop_cli.library.source import Folder, Source
+from shotcrop_cli.library.up_to_date import INDEX_NAME, Index, UpToDateCheck
+from shotcrop_cli.shots import SHOT_TYPES, ShotType
+from shotcrop_cli.sidecar import Sidecar, SidecarStatus, parse
+from sidecar_examples import example
 
 WANTED = Wanted("m", CropSettings())
-LOOK = (10, 20, 30, 40)
+STAMP = (10, 20, 30, 40)
 FOLDER = "/photos/\udcff"
 
 
 def _saved(root: Path) -> Index:
     index = Index(root, WANTED, "{name}")
-    index.add("a/\udcff.jpg.json", LOOK, FOLDER, nobody=False)
-    index.add("b.jpg.json", LOOK, FOLDER, nobody=True)
+    index.add("a/\udcff.jpg.json", STAMP, FOLDER, no_subject=False)
+    index.add("b.jpg.json", STAMP, FOLDER, no_subject=True)
     index.save()
     return Index(root, WANTED, "{name}")
 
 
-def test_what_was_seen_is_recalled_by_the_next_run(tmp_path: Path) -> None:
+def test_the_next_run_finds_the_entries(tmp_path: Path) -> None:
     index = _saved(tmp_path)
-    assert index.recall("a/\udcff.jpg.json", LOOK, FOLDER) is False
-    assert index.recall("b.jpg.json", LOOK, FOLDER) is True
-    assert index.recall("c.jpg.json", LOOK, FOLDER) is None
+    assert index.find("a/\udcff.jpg.json", STAMP, FOLDER) is False
+    assert index.find("b.jpg.json", STAMP, FOLDER) is True
+    assert index.find("c.jpg.json", STAMP, FOLDER) is None
 
 
 def test_a_copy_in_another_folder_is_unknown(tmp_path: Path) -> None:
     index = _saved(tmp_path)
-    assert index.recall("b.jpg.json", LOOK, "/backup") is None
-    index.add("b.jpg.json", LOOK, "/backup", nobody=False)
+    assert index.find("b.jpg.json", STAMP, "/backup") is None
+    index.add("b.jpg.json", STAMP, "/backup", no_subject=False)
     index.save()
     again = Index(tmp_path, WANTED, "{name}")
-    assert again.recall("b.jpg.json", LOOK, "/backup") is False
-    assert again.recall("b.jpg.json", LOOK, FOLDER) is None
-    assert again.recall("a/\udcff.jpg.json", LOOK, FOLDER) is False
+    assert again.find("b.jpg.json", STAMP, "/backup") is False
+    assert again.find("b.jpg.json", STAMP, FOLDER) is None
+    assert again.find("a/\udcff.jpg.json", STAMP, FOLDER) is False
 
 
 @pytest.mark.parametrize("place", range(4))
-def test_a_photo_or_sidecar_that_looks_otherwise_is_unknown(tmp_path: Path, place: int) -> None:
-    other = tuple(value + (number == place) for number, value in enumerate(LOOK))
-    assert _saved(tmp_path).recall("b.jpg.json", other, FOLDER) is None  # type: ignore[arg-type]
+def test_a_photo_or_sidecar_with_another_size_or_time_is_unknown(tmp_path: Path, place: int) -> None:
+    other = tuple(value + (number == place) for number, value in enumerate(STAMP))
+    assert _saved(tmp_path).find("b.jpg.json", other, FOLDER) is None  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -55,9 +59,9 @@ def test_a_photo_or_sidecar_that_looks_otherwise_is_unknown(tmp_path: Path, plac
         (WANTED, "{stem}"),
     ],
 )
-def test_what_was_seen_for_another_run_does_not_count(tmp_path: Path, wanted: Wanted, template: str) -> None:
+def test_entries_of_another_kind_of_run_do_not_count(tmp_path: Path, wanted: Wanted, template: str) -> None:
     _saved(tmp_path)
-    assert Index(tmp_path, wanted, template).recall("b.jpg.json", LOOK, FOLDER) is None
+    assert Index(tmp_path, wanted, template).find("b.jpg.json", STAMP, FOLDER) is None
 
 
 @pytest.mark.parametrize("change", [lambda _: b"", lambda _: b"[]", lambda good: good[:-5], lambda _: b"\xff"])
@@ -65,20 +69,103 @@ def test_a_damaged_index_is_as_good_as_none(tmp_path: Path, change: object) -> N
     _saved(tmp_path)
     path = tmp_path / INDEX_NAME
     path.write_bytes(change(path.read_bytes()))  # type: ignore[operator]
-    assert Index(tmp_path, WANTED, "{name}").recall("b.jpg.json", LOOK, FOLDER) is None
+    assert Index(tmp_path, WANTED, "{name}").find("b.jpg.json", STAMP, FOLDER) is None
 
 
 @pytest.mark.parametrize(
     "entry", [None, [], [10, 20, 30, 40, 0], [10, 20, 30, 40, 0, "x"], [10, 20, 30, 40, -1, True], "text", {"0": 1}]
 )
-def test_a_damaged_entry_never_claims_that_nobody_was_seen(tmp_path: Path, entry: object) -> None:
+def test_a_damaged_entry_never_says_that_there_are_no_people(tmp_path: Path, entry: object) -> None:
     _saved(tmp_path)
     path = tmp_path / INDEX_NAME
     document = json.loads(path.read_bytes())
     path.write_text(json.dumps({**document, "photos": {"b.jpg.json": entry}}), encoding="ascii")
-    assert not Index(tmp_path, WANTED, "{name}").recall("b.jpg.json", LOOK, FOLDER)
+    assert not Index(tmp_path, WANTED, "{name}").find("b.jpg.json", STAMP, FOLDER)
 
 
 def test_nothing_new_is_not_written(tmp_path: Path) -> None:
     Index(tmp_path, WANTED, "{name}").save()
     assert list(tmp_path.iterdir()) == []
+
+
+def _target(path: str = "/photos/a.jpg") -> Target:
+    folder, _, name = path.rpartition("/")
+    source = Source(Folder(Path(folder), PurePath()), name, 1234, 1_000)
+    return Target(source, Path("/shots"), TemplateNames(NameTemplate(), ".jpg"))
+
+
+def _check(content: bytes, target: Target, wanted: Wanted, missing: str = "") -> bool | None:
+    """Check a sidecar, and that the full decision agrees whenever the check is sure."""
+    present = {target.sidecar_name, *target.crop_names, *(f"{name}.xmp" for name in target.crop_names)} - {missing}
+    no_subject = UpToDateCheck(wanted).check(content, target, present)
+    if no_subject is not None:
+        task = decide(target, parse(content), present, wanted, lambda: "")
+        assert (task.is_due, task.no_subject) == (False, no_subject)
+    return no_subject
+
+
+CURRENT = Wanted("d" * 64, CropSettings())
+
+
+def test_a_sidecar_as_written_is_up_to_date() -> None:
+    assert _check(example().to_bytes(), _target(), CURRENT) is False
+
+
+def test_a_sidecar_in_another_layout_is_up_to_date() -> None:
+    document = json.loads(example().to_bytes())
+    content = json.dumps(dict(reversed(document.items())), separators=(",", ":")).encode()
+    assert _check(content, _target(), CURRENT) is False
+
+
+def test_a_photo_without_people_is_up_to_date() -> None:
+    sidecar = replace(example(), status=SidecarStatus.NO_SUBJECT, shots=())
+    assert _check(sidecar.to_bytes(), _target(), CURRENT) is True
+
+
+def test_a_shot_without_a_crop_matters_only_if_it_is_asked_for() -> None:
+    first, *others = example().shots
+    content = replace(example(), shots=(replace(first, file=None, size=None), *others)).to_bytes()
+    missing = first.file or ""
+    assert _check(content, _target(), CURRENT, missing) is None
+    assert _check(content, _target(), replace(CURRENT, shots=SHOT_TYPES[1:]), missing) is False
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        replace(example(), source=replace(example().source, size_bytes=1235)),
+        replace(example(), source=replace(example().source, mtime="1970-01-01T00:00:00.000002Z")),
+        replace(example(), source=replace(example().source, path="/photos/b.jpg")),
+        replace(example(), model=replace(example().model, sha256="e" * 64)),
+        replace(example(), settings=CropSettings(quality=94)),
+        replace(example(), shots=(replace(example().shots[0], file="b.jpg"), *example().shots[1:])),
+    ],
+)
+def test_anything_else_needs_the_whole_sidecar(changed: Sidecar) -> None:
+    assert _check(changed.to_bytes(), _target(), CURRENT) is None
+
+
+@pytest.mark.parametrize("missing", ["a.jpg.medium.jpg", "a.jpg.medium.jpg.xmp"])
+def test_a_missing_file_needs_the_whole_sidecar(missing: str) -> None:
+    settings = CropSettings(xmp=True)
+    content = replace(example(), settings=settings).to_bytes()
+    assert _check(content, _target(), Wanted("d" * 64, settings)) is False
+    assert _check(content, _target(), Wanted("d" * 64, settings), missing) is None
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"[]",
+        b"{",
+        b"\xff",
+        b"[" * 100_000,
+        example().to_bytes().replace(b"shotcrop/1", b"shotcrop/2"),
+        example().to_bytes().replace(b'"shot": "medium"', b'"shot": "close_up"'),
+        example().to_bytes().replace(b'"status": "done"', b'"status": "no_subject"'),
+        example("/photos/\udcff.jpg").to_bytes(),
+    ],
+)
+def test_what_is_not_a_plain_sidecar_needs_the_whole_sidecar(content: bytes) -> None:
+    assert _check(content, _target(), CURRENT) is None

@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shotcrop_cli.imaging.formats import FORMATS, format_of
-from shotcrop_cli.library.discover import Discovery, discover
+from shotcrop_cli.library.discover import discover
 from shotcrop_cli.library.output_folder import LOCK_NAME
 from shotcrop_cli.library.selection import Selection
+from shotcrop_cli.library.source import Discovery
 from shotcrop_cli.library.walk import format_of_name
 
 
@@ -91,7 +92,7 @@ def test_a_folder_named_like_a_photo_is_looked_into_and_told(photos: Path) -> No
     found = _search(photos)
     assert _relatives(found) == ["album.jpg/a.jpg"]
     assert [(passed.path, passed.reason) for passed in found.skipped] == [
-        (photos / "album.jpg", "a folder, looked into")
+        (photos / "album.jpg", "a folder; its photos are searched")
     ]
 
 
@@ -214,11 +215,11 @@ def test_a_broken_link_with_the_name_of_a_photo_is_unreadable(photos: Path) -> N
     assert [(passed.path.name, passed.reason) for passed in found.unreadable] == [
         (
             "broken.jpg",
-            "a link that leads nowhere (No such file or directory): renew or delete it, or leave links alone",
+            "a broken link (No such file or directory); fix or delete it, or do not follow links",
         ),
         (
             "loop.jpg",
-            "a link that leads nowhere (Too many levels of symbolic links): renew or delete it, or leave links alone",
+            "a broken link (Too many levels of symbolic links); fix or delete it, or do not follow links",
         ),
     ]
 
@@ -281,7 +282,7 @@ def test_a_path_too_long_for_the_system_is_reported(photos: Path) -> None:
     with _chain(photos, "d" * 250, 20):
         found = _search(photos)
     assert _relatives(found) == ["z.jpg"]
-    assert [passed.reason for passed in found.unreadable] == ["cannot be looked at: File name too long"]
+    assert [passed.reason for passed in found.unreadable] == ["cannot be accessed: File name too long"]
 
 
 @given(

@@ -14,7 +14,7 @@ from conftest import (
     FakeComposer,
     fixed_composition,
     names_in,
-    nobody,
+    no_people,
     open_image,
     picture,
     write_photo,
@@ -23,13 +23,13 @@ from shotcrop_cli.crop_settings import CropSettings
 from shotcrop_cli.errors import AnswerError, OutputError
 from shotcrop_cli.geometry import to_pixels
 from shotcrop_cli.library.discover import discover
-from shotcrop_cli.library.output_state import Ledger
-from shotcrop_cli.library.plan import Wanted, plan
+from shotcrop_cli.library.output_state import OutputState
+from shotcrop_cli.library.plan import Task, Wanted, plan
 from shotcrop_cli.library.results import PhotoResult, PhotoStatus
 from shotcrop_cli.library.selection import Selection
 from shotcrop_cli.pipeline import runner, steps
+from shotcrop_cli.pipeline.loaded_photo import LoadedPhoto, RunContext
 from shotcrop_cli.pipeline.runner import run
-from shotcrop_cli.pipeline.task import LoadedPhoto, RunContext, Task
 from shotcrop_cli.shots import Answer, ShotType
 from shotcrop_cli.sidecar import read
 from sidecar_examples import SCHEMA
@@ -43,9 +43,8 @@ def output(tmp_path: Path) -> Path:
 
 
 def _tasks(photos: Path, output: Path, settings: CropSettings = CropSettings()) -> list[Task]:  # noqa: B008
-    ledger = Ledger(output, Wanted("ab" * 32, settings), overwrite=True)
-    jobs = plan(discover(Selection((photos,)), output).sources, output)
-    return [Task(job, ledger.decide(job), settings) for job in jobs]
+    state = OutputState(output, Wanted("ab" * 32, settings), overwrite=True)
+    return [state.decide(target) for target in plan(discover(Selection((photos,)), output).sources, output)]
 
 
 def _run(
@@ -150,7 +149,7 @@ def test_an_unreadable_answer_fails_alone(photos: Path, output: Path) -> None:
     ]
 
 
-def test_an_unforeseen_error_fails_alone_and_says_so(
+def test_an_unexpected_error_fails_alone_and_says_so(
     photos: Path, output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_photo(photos / "a.png")
@@ -160,13 +159,13 @@ def test_an_unforeseen_error_fails_alone_and_says_so(
 
     monkeypatch.setattr(steps, "thumbnail", broken)
     (result,) = _run(photos, output, FakeComposer())
-    assert (result.status, result.reason) == (PhotoStatus.FAILED, "unforeseen KeyError: 'surprise'")
+    assert (result.status, result.reason) == (PhotoStatus.FAILED, "unexpected KeyError: 'surprise'")
 
 
 def test_nobody_in_the_photo_is_no_failure_and_removes_old_crops(photos: Path, output: Path) -> None:
     write_photo(photos / "a.png")
     _run(photos, output, FakeComposer())
-    (result,) = _run(photos, output, FakeComposer(nobody))
+    (result,) = _run(photos, output, FakeComposer(no_people))
     assert result.status is PhotoStatus.NO_SUBJECT
     assert names_in(output) == ["a.png.json"]
     SCHEMA.validate(json.loads((output / "a.png.json").read_bytes()))
@@ -251,8 +250,8 @@ def test_a_run_of_many_photos_holds_few_in_memory(photos: Path, output: Path, mo
         nonlocal most
         loaded = load(task, size)
         assert isinstance(loaded, LoadedPhoto)
-        alive.add(task.job.source.path)
-        weakref.finalize(loaded.photo.pixels, alive.discard, task.job.source.path)
+        alive.add(task.target.source.path)
+        weakref.finalize(loaded.photo.pixels, alive.discard, task.target.source.path)
         most = max(most, len(alive))
         return loaded
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conftest import FIXED_BOXES, FakeComposer, nobody, picture
+from conftest import FIXED_BOXES, FakeComposer, no_people, picture
 from shotcrop_cli.errors import AnswerError, ShotcropError
 from shotcrop_cli.evaluation.dataset import read_dataset
 from shotcrop_cli.geometry import iou
@@ -59,7 +59,7 @@ def test_every_proposer_appears_in_exactly_one_proposal(shots: list[tuple[str, S
 
 
 def test_a_model_proposes_its_triples_and_nothing_for_nobody_or_an_unreadable_answer() -> None:
-    answers = {120: FakeComposer().answer, 60: nobody, 30: lambda *_: AnswerError("no JSON")}
+    answers = {120: FakeComposer().answer, 60: no_people, 30: lambda *_: AnswerError("no JSON")}
     composer = FakeComposer(answer=lambda image, aspect: answers[image.width](image, aspect))
     photos = [Photo(picture(width, 80), width / 80) for width in answers]
     triple, *others = Model("m", composer).propose(photos)

@@ -1,0 +1,341 @@
+"""Crop whole photo libraries: `crop_photos` and `apply_sidecars`. The commands `crop` and `apply` call these functions.
+
+    options -> discover -> plan -> decide what is due -> pipeline.runner -> RunResult
+
+To crop single photos in memory, use `shotcrop_cli.Cropper`.
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from shotcrop_cli.errors import ShotcropError
+from shotcrop_cli.library.discover import discover
+from shotcrop_cli.library.output_folder import add_roots, open_output, read_roots
+from shotcrop_cli.library.output_state import OutputState
+from shotcrop_cli.library.plan import Target, Task, Wanted, plan
+from shotcrop_cli.library.recrop import is_pending, output_root, recrop_task, sidecars_in
+from shotcrop_cli.library.results import PhotoResult, PhotoStatus, Reporter, Results, RunResult, recorded_low_scores
+from shotcrop_cli.library.source import Discovery
+from shotcrop_cli.library.up_to_date import Index
+from shotcrop_cli.model.lazy import LazyComposer
+from shotcrop_cli.resources import usable_memory, usable_processors
+from shotcrop_cli.run_options import ApplyOptions, CropOptions, ModelOptions
+
+if TYPE_CHECKING:
+    from shotcrop_cli.model.multi_device import MultiDeviceComposer
+
+_MEMORY_SHARE = 4
+"""Decoded photos may take one part in this many of the memory. That is enough for the large batches of a GPU."""
+_APPLY_IN_FLIGHT = 8
+"""Photos that may wait to be written while `apply_sidecars` decodes others."""
+
+
+def crop_photos(options: CropOptions, reporter: Reporter | None = None) -> RunResult:
+    """Crop the photos of a library that are not up to date.
+
+    A photo that fails does not end the run; its result says why. While this runs, Pillow's warnings are off in the
+    whole process.
+
+    Args:
+        options: What to do.
+        reporter: Hears of every photo while the run works.
+
+    Returns:
+        How the photos ended. A dry run counts what it would do.
+
+    Raises:
+        ShotcropError: The run cannot begin or go on; subclasses say why.
+    """
+    with _process_settings():
+        return _CropRun(options, reporter or Reporter()).run()
+
+
+def apply_sidecars(options: ApplyOptions, reporter: Reporter | None = None) -> RunResult:
+    """Write crops again as their sidecars, perhaps edited by hand, say. This needs no model.
+
+    Args:
+        options: What to do.
+        reporter: Hears of every photo while the run works.
+
+    Returns:
+        How the photos ended. A dry run counts those it would crop and those that cannot be cropped.
+
+    Raises:
+        ShotcropError: The run cannot begin or go on; subclasses say why.
+    """
+    with _process_settings():
+        return _ApplyRun(options, reporter or Reporter()).run()
+
+
+@contextmanager
+def _process_settings() -> Iterator[None]:
+    with warnings.catch_warnings():
+        # Pillow warns about large pictures and odd metadata. Results report what matters of it.
+        warnings.filterwarnings("ignore", module=r"PIL\..*")
+        yield
+
+
+class _FirstFailure(Exception):
+    """Ends a run at its first failure, which is reported already."""
+
+
+class _Run:
+    """Collects results and passes them to the reporter."""
+
+    def __init__(self, options: CropOptions | ApplyOptions, reporter: Reporter, min_score: float | None = None) -> None:
+        self.reporter = reporter
+        self._strict, self._fail_fast, self._keep_results = options.strict, options.fail_fast, options.keep_results
+        self._dry_run, self._min_score = options.dry_run, min_score
+        self._results = Results(strict=options.strict, keep_all=options.keep_results)
+        self._start = time.monotonic()
+        self._stopping = False
+
+    def add(self, photo: PhotoResult) -> None:
+        is_failure = self._results.add(photo)
+        self.reporter.photo(photo)
+        if is_failure and self._fail_fast and not self._stopping:
+            self._stopping = True  # photos that are being written may fail, too
+            raise _FirstFailure
+
+    def add_unchanged(self, task: Task) -> None:
+        target = task.target
+        low = recorded_low_scores(target.sidecar, self._min_score)
+        if task.no_subject and self._strict:
+            self.add(PhotoResult(target.source.path, PhotoStatus.NO_SUBJECT, target.sidecar))
+        elif low or self._keep_results or self.reporter.wants_unchanged:
+            crops = target.crops(task.shots)
+            self.add(PhotoResult(target.source.path, PhotoStatus.UNCHANGED, target.sidecar, crops, low_scores=low))
+        else:
+            self._results.counts[PhotoStatus.UNCHANGED] += 1  # costs next to nothing for 100,000 photos
+
+    def add_planned(self, task: Task) -> None:
+        target = task.target
+        crops = target.crops(task.shots)
+        self.add(PhotoResult(target.source.path, PhotoStatus.PLANNED, target.sidecar, crops, task.reason))
+
+    def result(self, provider: str = "") -> RunResult:
+        return self._results.finish(time.monotonic() - self._start, provider, dry_run=self._dry_run)
+
+
+class _CropRun(_Run):
+    def __init__(self, options: CropOptions, reporter: Reporter) -> None:
+        super().__init__(options, reporter, options.min_score)
+        self._options = options
+        self._output = Path(options.output)
+
+    def run(self) -> RunResult:
+        options, output = self._options, self._output
+        found = discover(options.selection, output)
+        targets = plan(found.sources, output, options.template, options.settings.format)
+        if not targets:
+            self.reporter.warn("no photos found")
+        composer, model_sha256 = _find_model(options.model, self.reporter)
+        wanted = Wanted(model_sha256, options.settings, options.shots)
+        index = Index(output, wanted, options.template.text)
+        state = OutputState(output, wanted, overwrite=options.overwrite, read_only=options.dry_run, index=index)
+        gc.freeze()  # the targets of a large library are not garbage, and searching them for some takes long
+        try:
+            if options.dry_run:
+                return self._plan_only(targets, state)
+            with open_output(output, options.wait, lambda: _tell_waiting(output, self.reporter)):
+                add_roots(output, found.roots)
+                self.reporter.start()
+                return self._crop(targets, found, state, composer)
+        finally:
+            gc.unfreeze()
+
+    def _plan_only(self, targets: Sequence[Target], state: OutputState) -> RunResult:
+        planned = 0
+        for task in map(state.decide, targets):
+            if not task.is_due:
+                self._results.counts[PhotoStatus.UNCHANGED] += 1
+            elif self._options.limit is None or planned < self._options.limit:
+                planned += 1
+                self.add_planned(task)
+        result = self.result()
+        self.reporter.finish(result)
+        return result
+
+    def _crop(
+        self,
+        targets: Sequence[Target],
+        found: Discovery,
+        state: OutputState,
+        composer: LazyComposer[MultiDeviceComposer],
+    ) -> RunResult:
+        try:
+            with suppress(_FirstFailure):
+                for ignored in found.skipped:
+                    self.add(PhotoResult(ignored.path, PhotoStatus.SKIPPED, reason=ignored.reason))
+                for ignored in found.unreadable:
+                    self.add(PhotoResult(ignored.path, PhotoStatus.FAILED, reason=ignored.reason))
+                if due := self._due_tasks(targets, state):
+                    self._carry_out(due, state, composer)
+        finally:  # an interrupted run reports how far it got, too
+            result = self.result(composer.identity.provider if composer.loaded else "")
+            self.reporter.finish(result)
+        return result
+
+    def _due_tasks(self, targets: Sequence[Target], state: OutputState) -> list[Task]:
+        due: list[Task] = []
+        for target in targets:
+            task = state.decide(target)
+            if not task.is_due:
+                self.add_unchanged(task)
+                continue
+            due.append(task)
+            if self._options.limit is None or len(due) <= self._options.limit:
+                self.reporter.detail(f"{target.source.path}: to do, {task.reason}")
+        state.save()
+        return due
+
+    def _carry_out(self, due: Sequence[Task], state: OutputState, composer: LazyComposer[MultiDeviceComposer]) -> None:
+        # These load everything that reads and writes pictures, which a run without work does not need.
+        from shotcrop_cli.imaging.lossless import MISSING, is_installed
+        from shotcrop_cli.pipeline.batch_size import BatchSize, choose_batch_size
+        from shotcrop_cli.pipeline.loaded_photo import RunContext
+        from shotcrop_cli.pipeline.runner import BYTES_PER_WORKER, run
+
+        options, limit = self._options, self._options.limit
+        if options.settings.lossless and not is_installed():
+            self.reporter.warn(MISSING)
+        model = composer.composer if any(task.needs_model for task in due[:limit]) else None
+        per_device = options.model.batch_size
+        if per_device is None and model is not None:
+            per_device = model.recall_batch_size()
+        # The last digits of the model's sums depend on the other photos of a batch.
+        batch_size = BatchSize(1) if options.reproducible else choose_batch_size(model, per_device)
+        workers = options.workers or usable_processors()
+        byte_budget = usable_memory() // _MEMORY_SHARE
+        if model is None or model.on_cpu:
+            byte_budget = min(byte_budget, workers * BYTES_PER_WORKER)
+        context = RunContext(self._output, reproducible=options.reproducible, min_score=options.min_score)
+        waiting, share = iter(due), len(due) if limit is None else limit
+        with self.reporter.progress(min(share, len(due))) as advance:
+
+            def report(photo: PhotoResult) -> None:
+                nonlocal share
+                if photo.status is PhotoStatus.FAILED and limit is not None:
+                    share += 1
+                else:
+                    advance()
+                self.add(photo)
+
+            # As many photos again as have failed: otherwise the same failures could use up the limit every night.
+            while tasks := tuple(islice(waiting, share)):
+                share = 0
+                run(
+                    self._still_due(tasks, state),
+                    composer,
+                    context,
+                    workers=workers,
+                    batch_size=batch_size,
+                    report=report,
+                    byte_budget=byte_budget,
+                )
+        if model is not None and batch_size.is_automatic and batch_size.is_final:
+            model.remember_batch_size(batch_size.size // len(model.devices))
+
+    def _still_due(self, tasks: Iterable[Task], state: OutputState) -> Iterator[Task]:
+        """Yield tasks, but respect sidecars that somebody edited while the tasks waited for their turn."""
+        for waiting in tasks:
+            task = state.decide_again_if_changed(waiting)
+            if task.is_due:
+                yield task
+            else:
+                self.add_unchanged(task)
+
+
+class _ApplyRun(_Run):
+    def __init__(self, options: ApplyOptions, reporter: Reporter) -> None:
+        super().__init__(options, reporter)
+        self._options = options
+
+    def run(self) -> RunResult:
+        roots: dict[Path, list[Path]] = {}
+        for path in self._options.sidecars:
+            roots.setdefault(output_root(path), []).append(path)
+        self.reporter.start()
+        try:
+            with suppress(_FirstFailure):
+                for root, paths in roots.items():
+                    if self._options.dry_run:
+                        for task in self._tasks(root, paths):
+                            self.add_planned(task)
+                    else:
+                        self._apply_below(root, paths)
+        finally:
+            result = self.result()
+            self.reporter.finish(result)
+        return result
+
+    def _apply_below(self, root: Path, paths: Iterable[Path]) -> None:
+        from shotcrop_cli.imaging.lossless import MISSING, is_installed
+        from shotcrop_cli.pipeline.loaded_photo import RunContext
+        from shotcrop_cli.pipeline.runner import run
+
+        def tasks() -> Iterator[Task]:
+            warned = is_installed()
+            for task in self._tasks(root, paths):
+                if task.settings.lossless and not warned:
+                    self.reporter.warn(MISSING)
+                    warned = True
+                yield task
+
+        with open_output(root, self._options.wait, lambda: _tell_waiting(root, self.reporter)):
+            run(
+                tasks(),
+                LazyComposer(_no_model),
+                RunContext(root, reproducible=self._options.reproducible),
+                workers=self._options.workers or usable_processors(),
+                batch_size=_APPLY_IN_FLIGHT,
+                report=self.add,
+            )
+
+    def _tasks(self, root: Path, paths: Iterable[Path]) -> Iterator[Task]:
+        """Yield what to crop, each sidecar once, and report what cannot be cropped."""
+        photo_roots = self._options.photos or read_roots(root)
+        seen: set[Path] = set()
+        for named in paths:
+            for path in sidecars_in(named) if named.is_dir() else (named,):
+                if (real := path.resolve()) in seen:
+                    continue
+                seen.add(real)
+                try:
+                    task = recrop_task(path, root, photo_roots)
+                except (ShotcropError, FileNotFoundError) as error:
+                    self.add(PhotoResult(path, PhotoStatus.FAILED, reason=str(error).removeprefix(f"{path}: ")))
+                    continue
+                if not named.is_dir() or is_pending(task):
+                    yield task
+
+
+def _find_model(options: ModelOptions, reporter: Reporter) -> tuple[LazyComposer[MultiDeviceComposer], str]:
+    """Return the model, which is loaded only when needed, and its hash."""
+    from shotcrop_cli.model.load import find_model
+    from shotcrop_cli.model.multi_device import load_on_devices
+
+    bundle = find_model(options.name, offline=options.offline)
+
+    def load() -> MultiDeviceComposer:
+        model = load_on_devices(bundle, options.device, options.providers, reporter)
+        reporter.info(f"model {model}")
+        return model
+
+    return LazyComposer(load), bundle.sha256
+
+
+def _tell_waiting(root: Path, reporter: Reporter) -> None:
+    reporter.info(f"waiting for another run on {root} to end")
+
+
+def _no_model() -> NoReturn:
+    raise AssertionError("sidecars are applied without a model")

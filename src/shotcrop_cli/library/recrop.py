@@ -1,0 +1,129 @@
+"""Turn a sidecar, perhaps edited by hand, into the task of cropping its photo again.
+
+Sidecars are edited and passed around, so a sidecar alone does not decide what is read or written. Photos are read only
+from the folders of the photos, and crops are written only below the output folder.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePath
+
+from shotcrop_cli import sidecar as sidecars
+from shotcrop_cli.errors import PhotoError, ShotcropError
+from shotcrop_cli.imaging.formats import JPEG, format_of, written_as
+from shotcrop_cli.library.name_template import RecordedNames, is_inside
+from shotcrop_cli.library.output_folder import LOCK_NAME
+from shotcrop_cli.library.plan import Action, Target, Task
+from shotcrop_cli.library.source import Folder, Source
+from shotcrop_cli.shots import SHOT_TYPES
+from shotcrop_cli.sidecar import Sidecar, is_moved
+
+_SUFFIX = ".json"
+
+
+def output_root(path: Path) -> Path:
+    """Return the output folder that a sidecar, or a folder of sidecars, is in.
+
+    Args:
+        path: A file or folder that exists.
+
+    Raises:
+        ShotcropError: No folder above it was written by `shotcrop crop`.
+    """
+    real = path.resolve()
+    for folder in (real, *real.parents):
+        if (folder / LOCK_NAME).is_file():
+            return folder
+    raise ShotcropError(f"{path}: not in an output folder of shotcrop", hint="name sidecars that `crop` wrote")
+
+
+def sidecars_in(folder: Path) -> Iterator[Path]:
+    """Yield the sidecars in a folder and its subfolders, sorted, without following links."""
+    for parent, folders, names in os.walk(folder):
+        folders.sort()
+        for name in sorted(names):
+            if name.endswith(_SUFFIX) and format_of(Path(name.removesuffix(_SUFFIX))) is not None:
+                yield Path(parent, name)
+
+
+def recrop_task(path: Path, root: Path, photo_roots: Sequence[Path]) -> Task:
+    """Read a sidecar and return the task of writing its crops again.
+
+    Args:
+        path: The sidecar.
+        root: The output folder, resolved. Nothing outside of it is written.
+        photo_roots: Folders of photos. Nothing outside of them is read.
+
+    Raises:
+        ShotcropError: It is not a valid sidecar, or it leads out of these folders.
+        PhotoError: Its photo is missing.
+        FileNotFoundError: There is no such sidecar.
+    """
+    folder = path.parent.resolve()
+    if path.is_symlink() or not folder.is_relative_to(root):
+        raise ShotcropError(f"{path}: a link that leads out of the output folder", hint="name the file itself")
+    record = sidecars.read(path)
+    source = _find_source(path, folder.relative_to(root), record, photo_roots)
+    if f"{source.name}{_SUFFIX}" != path.name:
+        raise ShotcropError(
+            f"{path}: its name does not match its photo {source.name}", hint=f"rename it to {source.name}{_SUFFIX}"
+        )
+    files = {shot.shot: shot.file or "" for shot in record.shots}
+    target = Target(source, folder, RecordedNames(tuple(files.get(shot, "") for shot in SHOT_TYPES)))
+    _check_files(path, target, record, root)
+    shots = tuple(shot.shot for shot in record.shots if shot.file is not None)
+    recorded = Path(record.source.path)
+    other = recorded if recorded != source.path and os.path.exists(recorded) else None  # noqa: PTH110 - never raises
+    return Task(target, record.settings, Action.CROP, "the sidecar is applied", shots, record, recorded_path=other)
+
+
+def is_pending(task: Task) -> bool:
+    """Say whether a sidecar has an edited box that is not cropped yet, or a crop that is missing."""
+    record = task.record
+    assert record is not None
+    return any(
+        shot.file is not None
+        and (is_moved(shot.box, shot.box_norm, record.source) or not (task.target.folder / shot.file).is_file())
+        for shot in record.shots
+    )
+
+
+def _find_source(path: Path, mirrored: PurePath, record: Sidecar, photo_roots: Sequence[Path]) -> Source:
+    """Find the photo: at its recorded path, or at the same place as the sidecar below one of the photo folders."""
+    roots = [root.resolve() for root in photo_roots]
+    candidates = [Path(record.source.path), *(root / mirrored / path.name.removesuffix(_SUFFIX) for root in roots)]
+    allowed = [photo for photo in candidates if any(photo.resolve().is_relative_to(root) for root in roots)]
+    for photo in allowed:
+        if format_of(photo) is None:
+            continue
+        try:
+            status = photo.stat()
+        except (OSError, ValueError):
+            continue
+        if stat.S_ISREG(status.st_mode):
+            return Source(Folder(photo.parent, mirrored), photo.name, status.st_size, status.st_mtime_ns)
+    if not allowed:
+        raise PhotoError(
+            f"{path}: its photo {record.source.path} is not in a folder that shotcrop may read",
+            hint="name the folder of the photos with --photos",
+        )
+    raise PhotoError(
+        f"{path}: its photo {record.source.path} is gone", hint="name the folder it was moved to with --photos"
+    )
+
+
+def _check_files(path: Path, target: Target, record: Sidecar, root: Path) -> None:
+    suffix = written_as(format_of(target.source.path) or JPEG, record.settings.format).suffix
+    names = [shot.file for shot in record.shots if shot.file is not None]
+    for name in names:
+        if not is_inside(name) or not (target.folder / name).parent.resolve().is_relative_to(root):
+            raise ShotcropError(f"{path}: its crop {name!r} is outside the output folder", hint="correct `file`")
+        if not name.endswith(suffix) or PurePath(name).name.startswith("."):
+            raise ShotcropError(
+                f"{path}: its crop {name!r} does not have the name of a crop", hint=f"let `file` end with {suffix}"
+            )
+    if len(set(names)) < len(names):
+        raise ShotcropError(f"{path}: two of its shots have the same file", hint="correct `file`")

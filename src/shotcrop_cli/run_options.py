@@ -1,0 +1,111 @@
+"""Options of `crop_photos` and `apply_sidecars`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+from shotcrop_cli.crop_settings import CropSettings
+from shotcrop_cli.library.name_template import NameTemplate
+from shotcrop_cli.library.selection import Selection
+from shotcrop_cli.shots import SHOT_TYPES, ShotType
+
+StrPath: TypeAlias = "str | os.PathLike[str]"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelOptions:
+    """Which model to use, and where to run it.
+
+    Args:
+        name: Name of a model, path of its folder, or ORG/REPO of a hub; None for the default model.
+        offline: Whether to use only models that are on this machine.
+        device: `auto`, `cpu`, `cuda`, `cuda:N`, several of these GPUs separated by commas, or `cuda:all`.
+        providers: Execution providers in order of preference; empty to choose by device.
+        batch_size: Photos per device and batch; None to choose by device.
+    """
+
+    name: str | None = None
+    offline: bool = False
+    device: str = "auto"
+    providers: tuple[str, ...] = ()
+    batch_size: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CropOptions:
+    """What `crop_photos` should do. The defaults are those of `shotcrop crop`.
+
+    Args:
+        photos: A photo, folder or pattern, several of these, or a `Selection` with filters.
+        output: Folder for the crops. It gets the same subfolders as the photos.
+        shots: The shots to crop.
+        settings: How the crops should look.
+        template: Names of the crops.
+        model: Which model to use, and where to run it.
+        workers: Threads that decode, and as many that write; None for one per processor.
+        overwrite: Whether to crop finished photos again, including those with boxes that a person set.
+        dry_run: Whether to report what would be cropped and write nothing.
+        limit: Number of photos to crop at most; failed ones do not count. None for all.
+        reproducible: Whether equal runs write equal files: no times in sidecars, and batches of one photo.
+        wait: Seconds to wait for another run on the same output; infinity to wait as long as it takes.
+        strict: Whether a photo without people counts as failed.
+        fail_fast: Whether to stop at the first failed photo.
+        min_score: Crops with a lower score need a review, 0 to 1; None if none does.
+        keep_results: Whether the `RunResult` lists every photo. It always lists those that failed or need a review.
+    """
+
+    photos: Selection | StrPath | Sequence[StrPath]
+    output: StrPath
+    shots: tuple[ShotType, ...] = SHOT_TYPES
+    settings: CropSettings = CropSettings()  # noqa: RUF009 - it is frozen
+    template: NameTemplate = NameTemplate()  # noqa: RUF009
+    model: ModelOptions = ModelOptions()
+    workers: int | None = None
+    overwrite: bool = False
+    dry_run: bool = False
+    limit: int | None = None
+    reproducible: bool = False
+    wait: float = 0.0
+    strict: bool = False
+    fail_fast: bool = False
+    min_score: float | None = None
+    keep_results: bool = True
+
+    @property
+    def selection(self) -> Selection:
+        """The photos to crop."""
+        if isinstance(self.photos, Selection):
+            return self.photos
+        paths = (self.photos,) if isinstance(self.photos, (str, os.PathLike)) else self.photos
+        return Selection(tuple(map(Path, paths)))
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyOptions:
+    """What `apply_sidecars` should do.
+
+    Args:
+        sidecars: Sidecars, and folders of them.
+        photos: Folders to read photos from; empty for those that `crop_photos` recorded.
+        workers: Threads that decode, and as many that write; None for one per processor.
+        dry_run: Whether to report what would be cropped and write nothing.
+        reproducible: Whether sidecars leave out when they were made and how long it took.
+        wait: Seconds to wait for another run on the same output; infinity to wait as long as it takes.
+        strict: Whether a photo without people counts as failed.
+        fail_fast: Whether to stop at the first failed photo.
+        keep_results: Whether the `RunResult` lists every photo. It always lists those that failed.
+    """
+
+    sidecars: tuple[Path, ...]
+    photos: tuple[Path, ...] = ()
+    workers: int | None = None
+    dry_run: bool = False
+    reproducible: bool = False
+    wait: float = 0.0
+    strict: bool = False
+    fail_fast: bool = False
+    keep_results: bool = True
