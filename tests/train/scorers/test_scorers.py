@@ -20,7 +20,7 @@ from shotcrop_train.scorers import SCORERS, Judged, Photo, ScorerRecipe, load_sc
 from shotcrop_train.scorers.aesthetic import AestheticScorer, load_aesthetic, load_head
 from shotcrop_train.scorers.agreement import AgreementScorer
 from shotcrop_train.scorers.clip import ClipScorer, load_clip
-from shotcrop_train.scorers.craft import CraftScorer, breaks_geometry
+from shotcrop_train.scorers.composition import CraftScorer, breaks_geometry
 from shotcrop_train.scorers.mllm import MllmScorer, load_mllm, read_marks, rubric
 from training import save_tiny_model
 from vlm import save_tiny_vlm

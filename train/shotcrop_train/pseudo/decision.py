@@ -36,7 +36,7 @@ class Rule:
         hard: A shot is hard when every proposal's mean is below.
         margin: Option [O]: on any criterion an accepted proposal may trail or tie by less than this, as long as its
             mean is the highest. At 0 it must be strictly best on each.
-        veto: Option [O]: a proposal that breaks geometry (`scorers.craft.breaks_geometry`) is not accepted.
+        veto: Option [O]: a proposal that breaks geometry (`scorers.composition.breaks_geometry`) is not accepted.
     """
 
     accept: float = 0.85

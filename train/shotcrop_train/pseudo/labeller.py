@@ -16,7 +16,7 @@ from shotcrop_train.data.samples import load_photo
 from shotcrop_train.pseudo.decision import Accepted, Calibration, Decision, Rule, Scores, best_of, decide
 from shotcrop_train.pseudo.proposers import Proposal, Proposer, merge
 from shotcrop_train.scorers import Judged, Photo, Scorer
-from shotcrop_train.scorers.craft import breaks_geometry
+from shotcrop_train.scorers.composition import breaks_geometry
 
 
 @dataclass(frozen=True, slots=True)

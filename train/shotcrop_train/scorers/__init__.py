@@ -129,7 +129,7 @@ def _load(name: str, settings: ScorerRecipe, offline: bool) -> Scorer:
 
         return load_aesthetic(settings, offline=offline)
     if name == "craft":
-        from shotcrop_train.scorers.craft import CraftScorer
+        from shotcrop_train.scorers.composition import CraftScorer
 
         return CraftScorer()
     if name == "agreement":
