@@ -26,3 +26,12 @@ HEAD_ASPECT = 0.78
 HAIR_ABOVE_FACE = 0.3
 """Hair above a face detector's box, as a share of the box's height. Source: with this value the experts' median
 headroom in medium shots is .10 of the crop's height, the middle of the range that film schools teach."""
+
+CHIN_BELOW_FACE = 0.02
+"""Chin below a face detector's box, as a share of the box's height. Our own estimate."""
+
+SIDE_OF_FACE = 0.16
+"""Head on either side of a face detector's box, ear to ear, as a share of the box's width. Our own estimate."""
+
+FACE_ASPECT = 0.76
+"""Width / height of a face detector's box in pixels. Our own estimate; the median of the training split is 0.81."""

@@ -26,7 +26,7 @@ from training_page import documented
 
 RECIPE = GrpoRecipe(
     GrpoData(("experts",)),
-    reward=RewardRecipe(aesthetic="craft", captions="words"),
+    reward=RewardRecipe(aesthetic="composition", captions="words"),
     optimisation=Policy(steps=4, photos=2, group=4, batch_size=4, learning_rate=1e-3, warmup_steps=1, max_tokens=110),
     schedule=Schedule(log_every=1, evaluate_every=4, save_every=2),
 )
@@ -59,21 +59,21 @@ def moved(one: Path, other: Path) -> list[str]:
 
 
 def lowercase(completions: Sequence[Any], **_: Any) -> list[float]:
-    """Stand for the examiner: reward the share of small letters in what was written."""
+    """Stand for the reward: reward the share of small letters in what was written."""
     texts = [one[0]["content"] for one in completions]
     return [sum("a" <= letter <= "z" for letter in text) / max(len(text), 1) for text in texts]
 
 
 def low_establishing(completions: Sequence[Any], **_: Any) -> list[float]:
-    """Stand for the examiner: the further down the first shot begins, the better; "nobody" earns nothing."""
+    """Stand for the reward: the further down the first shot begins, the better; "nobody" earns nothing."""
     answers = [GrammarContract().read(one[0]["content"], (64, 64)) for one in completions]
     return [answer.shots[0].box.y0 if isinstance(answer, Composition) else 0.0 for answer in answers]
 
 
 def plant(monkeypatch: pytest.MonkeyPatch, reward: Any) -> None:
-    """Put a reward in the examiner's place, and spare the looks at the held-back photos."""
+    """Put a reward in the reward's place, and spare the looks at the held-back photos."""
     monkeypatch.setattr(grpo, "prepare", lambda *arguments, **named: reward)
-    monkeypatch.setattr(grpo, "watch", lambda *given: {})
+    monkeypatch.setattr(grpo, "validate", lambda *given: {})
 
 
 def rise(log: list[dict[str, Any]]) -> float:
@@ -228,10 +228,10 @@ def test_low_rank_updates_move_the_chosen_linears_alone_and_end_in_a_whole_model
 def test_held_back_photos_are_never_drawn(data: Path, nano: Path) -> None:
     from shotcrop_train.checkpoints import load_base
     from shotcrop_train.data.samples import split
-    from shotcrop_train.rewards.photo_pool import Pool
+    from shotcrop_train.rewards.photo_pool import PhotoPool
 
     experts, held = split(read_dataset(data / "experts"))
-    pool = Pool(experts, [], load_base(nano), 0.1, 0)
+    pool = PhotoPool(experts, [], load_base(nano), 0.1, 0)
     drawn = {pool.records[pool.draw(index)["case"]].path for index in range(200)}
     assert held and not any(map(held_back, experts))
     assert drawn == {record.path for record in experts}
@@ -253,7 +253,7 @@ def test_shipped_recipes_follow_the_method(size: str, preset: str) -> None:
     )
     assert (plan.group, plan.temperature, plan.beta, plan.clip_low, plan.clip_high) == (8, 1.0, 0.01, 0.2, 0.28)
     assert recipe.vllm == VllmRecipe()
-    assert (recipe.reward.aesthetic == "craft") == (size == "nano")
+    assert (recipe.reward.aesthetic == "composition") == (size == "nano")
 
 
 @pytest.mark.parametrize(
@@ -267,10 +267,10 @@ def test_a_plan_that_cannot_be_run_is_refused(change: dict[str, int], message: s
 
 def test_rows_follow_from_the_seed_alone(data: Path, nano: Path) -> None:
     from shotcrop_train.checkpoints import load_base
-    from shotcrop_train.rewards.photo_pool import Pool
+    from shotcrop_train.rewards.photo_pool import PhotoPool
 
     base, records = load_base(nano), read_dataset(data / "experts")
-    one, other, third = (Pool(records, [], base, 0.1, seed) for seed in (1, 1, 2))
+    one, other, third = (PhotoPool(records, [], base, 0.1, seed) for seed in (1, 1, 2))
     assert [one.draw(k)["case"] for k in (5, 3, 9)] == [other.draw(k)["case"] for k in (5, 3, 9)]
     assert [one.draw(k)["case"] for k in range(9)] != [third.draw(k)["case"] for k in range(9)]
     assert json.dumps(one.draw(0)["prompt"]) == json.dumps(other.draw(0)["prompt"])

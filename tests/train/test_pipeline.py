@@ -14,7 +14,7 @@ from shotcrop_train.runs import provenance
 STAGES = (
     StageRecipe("grounding", "sft", "nano-grounding"),
     StageRecipe("cot", "sft", "nano-cot", start="grounding"),
-    StageRecipe("labels", "pseudo-label", "nano-pseudo", proposers=("cot", "grounding", "cinematographer")),
+    StageRecipe("labels", "pseudo-label", "nano-pseudo", proposers=("cot", "grounding", "rule-based")),
 )
 
 
@@ -56,7 +56,7 @@ def test_each_stage_starts_from_what_an_earlier_one_made(data: Path, tmp_path: P
     assert shop.done == [
         ("grounding", "None", ()),
         ("cot", str(grounding), ()),
-        ("labels", "None", (str(cot), str(grounding), "cinematographer")),
+        ("labels", "None", (str(cot), str(grounding), "rule-based")),
     ]
 
 
@@ -73,7 +73,7 @@ def test_a_cut_pipeline_keeps_what_is_complete_and_goes_on(data: Path, tmp_path:
 def test_a_stage_built_on_weights_that_have_changed_is_refused(data: Path, tmp_path: Path) -> None:
     run(PipelineRecipe(STAGES), data, tmp_path / "runs", Workshop().kinds, lambda _: None)
     (tmp_path / "runs" / "grounding" / "final" / "model.safetensors").write_text("other", "utf-8")
-    with pytest.raises(ShotcropError, match="another start"):
+    with pytest.raises(ShotcropError, match="differs in start"):
         run(PipelineRecipe(STAGES), data, tmp_path / "runs", Workshop().kinds, lambda _: None)
 
 
@@ -93,7 +93,7 @@ def test_a_changed_recipe_is_refused_by_name(data: Path, tmp_path: Path) -> None
         ({"name": "a", "kind": "grpo", "recipe": "x"}, "'a' needs 'start'"),
         ({"name": "a", "kind": "pseudo-label", "recipe": "x"}, "'a' needs 'proposers'"),
         ({"name": "a", "kind": "export", "start": "b"}, "'a' needs 'photos'"),
-        ({"name": "../a", "kind": "sft", "recipe": "x"}, "is no name for a stage"),
+        ({"name": "../a", "kind": "sft", "recipe": "x"}, "is not a valid name for a stage"),
     ],
 )
 def test_a_faulty_stage_is_named(stage: dict[str, object], message: str) -> None:
@@ -120,7 +120,7 @@ def test_shipped_pipelines_load_and_name_only_stages_before_them(path: Path) -> 
     seen: set[str] = set()
     for stage in load_pipeline(path.stem).stages:
         for name in (stage.start, stage.pseudo, stage.hard, *stage.proposers):
-            assert not name or name in seen or name == "cinematographer" or "/" in name, name
+            assert not name or name in seen or name == "rule-based" or "/" in name, name
         if stage.recipe:
             assert (RECIPES / f"{stage.recipe}.toml").is_file()
         seen.add(stage.name)

@@ -215,7 +215,7 @@ def test_a_photo_that_nobody_proposes_anything_for_keeps_its_row(
 ) -> None:
     plant([Silent()], [Planted("m", lambda _: 0.9)])
     output = label(replace(RECIPE, criteria=("m",)), data, tmp_path / "out", ["silent"])
-    assert {row["pseudo"]["failure"] for row in rows_of(output)} == {"nobody proposes anything"}
+    assert {row["pseudo"]["failure"] for row in rows_of(output)} == {"no proposer proposes anything"}
     assert [record.composition for record in read_dataset(output)] == [None] * 5
 
 
@@ -269,7 +269,7 @@ def test_the_geometry_veto_is_off_by_default_and_strikes_cut_faces_when_on(
 def test_real_checkpoints_and_a_stand_in_label_photos(data: Path, tmp_path: Path) -> None:
     checkpoint = save_tiny_model(tmp_path / "nano")
     recipe = replace(RECIPE, criteria=("agreement",), chunk=8)
-    output = label(recipe, data, tmp_path / "out", [checkpoint, "cinematographer"], offline=True)
+    output = label(recipe, data, tmp_path / "out", [checkpoint, "rule-based"], offline=True)
     assert len(read_dataset(output)) == 5
     assert len(json.loads((output / "calibration.json").read_text("utf-8"))) == 3
 
@@ -291,7 +291,7 @@ def test_real_models_of_the_three_criteria_label_photos(
         aesthetic_head=str(tmp_path / "head.pth"),
     )
     recipe = replace(RECIPE, criteria=("mllm", "clip", "aesthetic"), scorers=scorers, chunk=8)
-    output = label(recipe, data, tmp_path / "out", ["cinematographer"], offline=True)
+    output = label(recipe, data, tmp_path / "out", ["rule-based"], offline=True)
     scores = rows_of(output)[0]["pseudo"]["medium"]["proposals"][0]["scores"]
     # A random judge writes no marks, and the rules write no caption: neither may be taken for agreement.
     assert scores["mllm"] is None
@@ -327,7 +327,7 @@ def test_a_broken_line_is_named_before_anything_is_labelled_behind_it(
 
 
 def test_the_contact_sheet_shows_the_box_and_the_crop(tmp_path: Path) -> None:
-    from shotcrop_train.pseudo.report import Tally, draw_sheet
+    from shotcrop_train.pseudo.report import Counts, draw_sheet
 
     Image.new("RGB", (100, 100), (0, 160, 0)).save(tmp_path / "green.png")
     shot = {
@@ -335,8 +335,8 @@ def test_the_contact_sheet_shows_the_box_and_the_crop(tmp_path: Path) -> None:
         "chosen": 0,
         "proposals": [{"proposers": ["a"], "box": [0, 0, 500, 1000], "scores": {"m": 0.9}}],
     }
-    tally = Tally(("m",))
-    tally.add(tmp_path, {"file_name": "green.png", "pseudo": {kind.value: shot for kind in SHOT_TYPES}})
-    sheet = draw_sheet(tally)
+    counts = Counts(("m",))
+    counts.add(tmp_path, {"file_name": "green.png", "pseudo": {kind.value: shot for kind in SHOT_TYPES}})
+    sheet = draw_sheet(counts)
     green = sum(count for count, colour in sheet.getcolors(1 << 20) or [] if colour == (0, 160, 0))
     assert green > 3 * 100 * 100

@@ -92,17 +92,17 @@ def test_a_cut_run_goes_on_and_ends_like_an_uncut_one(data: Path, tmp_path: Path
 
     import shotcrop_train.sft as sft
 
-    real = sft.watch
+    real = sft.validate
     calls = []
 
-    def cutting_watch(*arguments: object) -> dict[str, float]:
+    def cutting_validate(*arguments: object) -> dict[str, float]:
         calls.append(1)
         if len(calls) == 2:
             raise Cut
         return real(*arguments)  # type: ignore[arg-type]
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(Cut):
-        patch.setattr(sft, "watch", cutting_watch)
+        patch.setattr(sft, "validate", cutting_validate)
         train(RECIPE, data, tmp_path / "cut", start)
     assert (tmp_path / "cut" / "checkpoint-3").is_dir()
     resumed = load_nano(train(RECIPE, data, tmp_path / "cut", start))[0]

@@ -63,10 +63,10 @@ def quick(monkeypatch: pytest.MonkeyPatch, *figures: float) -> None:
     """Have evaluation give these figures, without composing anything, and end the run behind the last of them."""
     given = iter(figures)
 
-    def watch(*_: object) -> dict[str, float]:
+    def validate(*_: object) -> dict[str, float]:
         return {"held_iou": next(given)}
 
-    monkeypatch.setattr(sft, "watch", watch)
+    monkeypatch.setattr(sft, "validate", validate)
 
 
 @pytest.mark.parametrize("family", vlm.FAMILIES)

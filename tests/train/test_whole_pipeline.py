@@ -27,7 +27,7 @@ RECIPES = {
     "pseudo": """
         experts = ["experts"]
         unlabelled = ["proposals"]
-        criteria = ["craft"]
+        criteria = ["composition"]
         [rule]
         accept = 0.0
         hard = 0.0
@@ -45,7 +45,7 @@ RECIPES = {
         experts = ["experts"]
         [reward]
         preset = "paper"
-        aesthetic = "craft"
+        aesthetic = "composition"
         captions = "words"
         [optimisation]
         steps = 1
@@ -67,7 +67,7 @@ PIPELINE = """
     name = "labels"
     kind = "pseudo-label"
     recipe = "{folder}/pseudo.toml"
-    proposers = ["cot", "{folder}/tiny", "cinematographer"]
+    proposers = ["cot", "{folder}/tiny", "rule-based"]
     limit = 5
 
     [[stages]]

@@ -1,21 +1,20 @@
 """Stage 3, GRPO-S: group relative policy optimisation with a composite reward made for the task.
 
-The algorithm: for each photo the policy samples a group of G answers at temperature 1; `rewards` judges each; an
-answer's advantage is (r - mean) / (std + 1e-4) within its group; the clipped policy gradient with a KL penalty towards
-the model that the stage started from moves the weights. It is trl's `GRPOTrainer` with our reward:
+The algorithm: for each photo the policy samples a group of G answers at temperature 1, and `rewards` judges each. An
+answer's advantage is (r - mean) / (std + 1e-4) within its group. The weights follow the clipped policy gradient, with a
+KL penalty towards the model that the stage started from. It is trl's `GRPOTrainer` with our reward:
 
     shotcrop train grpo --config nano-grpo-paper --data DATA -o runs/grpo --from runs/ssft/final
     accelerate launch --num_processes 8 -m shotcrop_cli train grpo --config qwen3-vl-grpo-paper ...
 
-* Groups without variance are dropped [N: DAPO]: their advantage is 0 anyway, and here they do not even pull towards the
-  reference or weigh in the loss's mean. `groups_without_variance` in the log is their share.
-* Answers that were cut short are masked [N: DAPO]: they count in their group's mean with their reward of 0, and move
-  nothing themselves.
-* Hard cases of stage 2 have no expert's box: only terms that need none reward them [O].
-* The compact model samples within its grammar, and the loss reads the same masked probabilities (`nano.sampling`):
-  without a mask more than half of its answers leave the grammar at temperature 1 [O].
+* Groups without variance are dropped, as in DAPO. Their advantage is 0 anyway; dropped, they also have no KL term and
+  no part in the loss's mean. `groups_without_variance` in the log is their share.
+* Truncated answers are masked, as in DAPO. They count in their group's mean with a reward of 0, but have no gradient.
+* Hard cases of stage 2 have no expert's box, so only terms that need none reward them (our own choice).
+* The compact model samples within its grammar, and the loss reads the same masked probabilities (`nano.sampling`).
+  Without a mask, more than half of its answers leave the grammar at temperature 1.
 
-Rows are drawn one by one from the seed, so that a run that was cut sees what it would have seen.
+Each row depends on the seed and its number alone, so an interrupted run that continues sees the same rows.
 """
 
 from __future__ import annotations
@@ -37,19 +36,19 @@ from shotcrop_train.base import AnswerMask
 from shotcrop_train.checkpoints import load_base
 from shotcrop_train.data.samples import split
 from shotcrop_train.recipe import ModelRecipe, Schedule
-from shotcrop_train.rewards.photo_pool import GrpoData, Pool, read_hard_cases
+from shotcrop_train.rewards.photo_pool import GrpoData, PhotoPool, read_hard_cases
 from shotcrop_train.rewards.reward_function import RewardRecipe, prepare
 from shotcrop_train.runs import provenance
 from shotcrop_train.runs.curves import Panel, draw_curves
 from shotcrop_train.runs.final_model import save_final
 from shotcrop_train.runs.log import LOG, RunLog
-from shotcrop_train.runs.validation import watch
+from shotcrop_train.runs.validation import validate
 from shotcrop_train.sft import CURVES
 from shotcrop_train.text_base import add_head_bias
 from shotcrop_train.torch_composer import TorchComposer
 
 WITHOUT_VARIANCE = 1e-2
-"""A group whose advantages all stay below has rewards that differ by less than a millionth: rounding [O]."""
+"""A group whose advantages are all below this has rewards that differ by less than a millionth, by rounding."""
 
 PANELS = (
     Panel("reward and its parts", ("reward", "group_")),
@@ -61,22 +60,22 @@ PANELS = (
 
 @dataclass(frozen=True)
 class Policy:
-    """How answers are sampled and the weights move; group, temperature, beta and clip as in neighbouring work [N].
+    """How answers are sampled and weights are updated; group, temperature, beta and clip are as in related work.
 
     Args:
         steps: Optimiser steps of the whole run.
         photos: Photos per step and device.
         group: Answers to each photo, G.
         batch_size: Answers per forward pass and device.
-        learning_rate: Reached after `warmup_steps`, constant from there.
+        learning_rate: Reached after `warmup_steps`, constant from then on.
         warmup_steps: Steps until then.
-        max_grad_norm: Gradients longer than this are shortened to it.
-        temperature: Of the sampling.
-        max_tokens: Longest answer; longer ones are cut short and masked.
+        max_grad_norm: Gradients longer than this are scaled down to it.
+        temperature: Sampling temperature.
+        max_tokens: Longest answer; longer ones are truncated and masked.
         beta: Weight of the KL penalty.
-        clip_low: How far below 1 a token's probability ratio counts.
-        clip_high: How far above 1 it counts.
-        seed: Source of chance.
+        clip_low: A token's probability ratio is clipped this far below 1.
+        clip_high: It is clipped this far above 1.
+        seed: Random seed.
     """
 
     steps: int = 500
@@ -102,7 +101,7 @@ class Policy:
 
 @dataclass(frozen=True)
 class VllmRecipe:
-    """Rollouts by vLLM, where it is installed: `colocate` shares the training GPUs, `server` runs `trl vllm-serve`."""
+    """Rollouts by vLLM if it is installed: `colocate` shares the training GPUs, `server` uses `trl vllm-serve`."""
 
     use: bool = False
     mode: str = "colocate"
@@ -125,10 +124,10 @@ class GrpoRecipe:
 
 
 class GroupTrainer(GRPOTrainer):
-    """trl's GRPO trainer without the groups that teach nothing.
+    """trl's GRPO trainer without the groups whose answers all earn the same.
 
     Args:
-        mask: Grammar that the answers were sampled within; None for models that sample freely.
+        mask: Mask that the answers were sampled within; None for models that sample freely.
     """
 
     def __init__(self, *args: Any, mask: AnswerMask | None = None, **kwargs: Any) -> None:
@@ -145,7 +144,7 @@ class GroupTrainer(GRPOTrainer):
         pixel_values: Tensor | None = None,
         **kwargs: Any,
     ) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        """Return log-probabilities and entropies (N, S) of the policy that sampled, so within the grammar if it was."""
+        """Return log-probabilities and entropies (N, S) of the policy, within the mask if it sampled within one."""
         if self.mask is None:
             result: tuple[Tensor, Tensor | None, Tensor | None] = super()._get_per_token_logps_and_entropies(
                 model, input_ids, attention_mask, logits_to_keep, batch_size, pixel_values=pixel_values, **kwargs
@@ -174,7 +173,7 @@ class GroupTrainer(GRPOTrainer):
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         """Sample and reward answers, then mask the groups without variance."""
         output: dict[str, Any] = super()._generate_and_score_completions(inputs)
-        # A device's batch holds whole groups, see `Policy`: no other device need be asked.
+        # A device's batch holds whole groups, see `Policy`, so other devices are not needed here.
         spread = output["advantages"].view(-1, self.num_generations).abs().amax(dim=1)
         flat = spread < WITHOUT_VARIANCE
         output["completion_mask"] = output["completion_mask"] * ~flat.repeat_interleave(self.num_generations)[:, None]
@@ -196,19 +195,19 @@ def train(
     """Run stage 3 and return the folder of the trained model.
 
     Args:
-        recipe: What to do.
+        recipe: The run's recipe.
         data: Folder that holds the recipe's datasets.
         output: Run folder: checkpoints, `log.jsonl`, `curves.png`, `run.json` and the trained model in `final`.
-        start: Checkpoint that answers by the contract already.
-        hard: The `hard.jsonl` of stage 2; without it only experts' photos are drawn.
-        offline: Whether only what is on this machine counts.
+        start: Checkpoint that follows the contract already.
+        hard: The `hard.jsonl` of stage 2. Without it, only experts' photos are drawn.
+        offline: Use only models on this machine.
 
     Raises:
         ShotcropError: There is no start, or a dataset, the checkpoint or a scorer cannot be read.
     """
     if start is None:
         raise ShotcropError(
-            "stage 3 improves answers and cannot begin with a new model",
+            "stage 3 improves a trained model and cannot start from a new one",
             hint="name a checkpoint of `train sft` or `ssft`",
         )
     folders = [data / name for name in recipe.data.experts]
@@ -221,11 +220,11 @@ def train(
     experts, held_back = split(records)
     base = load_base(start, recipe.model, offline=offline, trained=True)
     mask = base.prepare_stage_3(recipe.model)
-    pool = Pool(experts, read_hard_cases(hard) if hard else [], base, recipe.data.hard_share, plan.seed)
+    pool = PhotoPool(experts, read_hard_cases(hard) if hard else [], base, recipe.data.hard_share, plan.seed)
     settings = _settings(recipe, output)
 
     def evaluate(model: torch.nn.Module) -> Mapping[str, float]:
-        return watch(TorchComposer(replace(base, model=model)), held_back)
+        return validate(TorchComposer(replace(base, model=model)), held_back)
 
     trainer = GroupTrainer(
         model=base.model,
@@ -251,7 +250,7 @@ def _settings(recipe: GrpoRecipe, output: Path) -> GRPOConfig:
         output_dir=str(output),
         max_steps=plan.steps,
         per_device_train_batch_size=plan.batch_size,
-        # One step's answers are sampled at once and stay on policy: as many forward passes as the step needs.
+        # All answers of a step are sampled at once, so they are on policy, with as many forward passes as needed.
         gradient_accumulation_steps=plan.photos * plan.group // plan.batch_size,
         num_generations=plan.group,
         max_completion_length=plan.max_tokens,
@@ -260,7 +259,7 @@ def _settings(recipe: GrpoRecipe, output: Path) -> GRPOConfig:
         epsilon=plan.clip_low,
         epsilon_high=plan.clip_high,
         mask_truncated_completions=True,
-        # Rows are drawn by chance already.
+        # Rows are random already.
         shuffle_dataset=False,
         learning_rate=plan.learning_rate,
         lr_scheduler_type="constant_with_warmup",

@@ -1,4 +1,4 @@
-"""The whole pipeline from one TOML file: each stage starts from what an earlier one made; complete ones are kept.
+"""Run the whole pipeline from one TOML file: each stage starts from an earlier one's result, complete ones are kept.
 
     [[stages]]
     name = "cot"               # its run folder below the output folder
@@ -6,8 +6,8 @@
     recipe = "nano-cot"        # a shipped recipe, or a .toml file
     start = "grounding"        # an earlier stage, a checkpoint folder, or a hub id
 
-Every stage begins with `provenance.record`, which tells it to go on where it was cut, that it is complete, or that it
-was made from another recipe, other data or another start: nothing stale is ever built upon.
+Every stage begins with `provenance.record`. It decides whether the stage continues after an interruption, is complete,
+or was made with a different recipe, different data or a different start. So no stage builds on a stale result.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ class StageRecipe:
         name: Name of the stage and of its run folder.
         kind: One of `KINDS`.
         recipe: Name or path of the stage's recipe; an export needs none.
-        start: Where it starts from: an earlier stage, a checkpoint folder or a hub id. Empty for a new model.
-        proposers: For `pseudo-label`: earlier stages, checkpoints, or `cinematographer`.
-        pseudo: For `ssft`: the `pseudo-label` stage whose shots it mixes in.
-        hard: For `grpo`: the `pseudo-label` stage whose hard cases it adds.
-        photos: For `export`: dataset below the data folder on whose photos the export is verified.
+        start: What it starts from: an earlier stage, a checkpoint folder or a hub id. Empty for a new model.
+        proposers: For `pseudo-label`: earlier stages, checkpoints, or `rule-based`.
+        pseudo: For `ssft`: the `pseudo-label` stage whose shots it uses.
+        hard: For `grpo`: the `pseudo-label` stage whose hard cases it uses.
+        photos: For `export`: dataset below the data folder that verifies the export.
         calibrate: For `export`: whether the held-back tenth of `photos` turns scores into probabilities.
-        int8: For `export`: whether the model looks in 8-bit integers, with ranges taken from `photos`.
+        int8: For `export`: whether the vision graph uses 8-bit integers, with ranges measured on `photos`.
         words: For `export`: datasets below the data folder from whose captions the model's lexicon is learned.
-        steps: Optimiser steps in place of the recipe's, 0 to keep those.
-        limit: For `pseudo-label`: photos to label, 0 for all.
+        steps: Optimiser steps that replace the recipe's; 0 keeps those.
+        limit: For `pseudo-label`: photos to label; 0 for all.
     """
 
     name: str
@@ -74,7 +74,7 @@ class StageRecipe:
             if self.kind == kind and not getattr(self, key):
                 raise ValueError(f"stage '{self.name}' needs '{key}'")
         if not self.name or Path(self.name).name != self.name:
-            raise ValueError(f"'{self.name}' is no name for a stage")
+            raise ValueError(f"'{self.name}' is not a valid name for a stage")
 
 
 @dataclass(frozen=True)
@@ -103,13 +103,13 @@ def load_pipeline(name: str) -> PipelineRecipe:
     """Read a pipeline by the name of a shipped one or by path.
 
     Raises:
-        ShotcropError: There is none, or it is faulty.
+        ShotcropError: There is no such pipeline, or it is not valid.
     """
     return build(PipelineRecipe, read_toml(name, PIPELINES), name)
 
 
 def stage_recipe(stage: StageRecipe, kind: type[Any]) -> Any:
-    """Read a stage's recipe, with the pipeline's number of steps in place of its own where that is set."""
+    """Read a stage's recipe. The pipeline's number of steps replaces the recipe's where it is set."""
     recipe = load_recipe(stage.recipe, kind)
     optimisation = getattr(recipe, "optimisation", None)
     if stage.steps and is_dataclass(optimisation):
@@ -130,14 +130,14 @@ def run(
         pipeline: The stages.
         data: Folder that holds the datasets.
         output: Folder of the run folders, one for each stage.
-        kinds: What runs each kind of stage.
+        kinds: The function that runs each kind of stage.
         say: Called with one line about each stage.
 
     Returns:
-        What each stage made, by its name.
+        The result of each stage, by its name.
 
     Raises:
-        ShotcropError: A stage fails, or was made from something else than it would be made from now.
+        ShotcropError: A stage fails, or its folder holds a run with a different recipe, data or start.
     """
     results: dict[str, Path] = {}
 

@@ -1,21 +1,23 @@
-"""Stage 2, first half: pseudo labels, shots of unlabelled photos that every criterion holds to be good.
+"""Stage 2, first half: pseudo labels, shots of unlabelled photos that every criterion rates as good.
 
 The algorithm, for each photo and each of its three shots:
-1. Every proposer, a checkpoint or the rule-based cinematographer, gives a box; near-identical boxes are merged [S].
-2. Every scorer judges every proposal, 0..1: an MLLM's rubric, CLIP's similarity of crop and caption, aesthetics [P].
-3. A proposal that is strictly best on all of them, each at least .85, is accepted; the shot is hard when all means are
-   below .60, else rejected [S]. `decision` states this exactly.
+1. Every proposer, a checkpoint or the rules over detections, gives a box. Near-identical boxes are merged.
+2. Every scorer judges every proposal, 0..1: an MLLM's rubric, CLIP's similarity of crop and caption, aesthetics.
+3. A proposal that is strictly best on all of them, each at least .85, is accepted. The shot is hard when all means are
+   below .60, otherwise rejected. `decision` states this exactly.
+
+The criteria of step 2 are in the paper's abstract. Steps 1 and 3 are second-hand, from a transcription of its text.
 
     shotcrop train pseudo-label --config nano-pseudo --data DATA -o runs/pseudo \
-        --proposer runs/cot/final --proposer runs/sft/final --proposer cinematographer
+        --proposer runs/cot/final --proposer runs/sft/final --proposer rule-based
 
-Departures from the paper: the cinematographer may propose; the scores of CLIP, aesthetics and the stand-ins are mapped
-between percentiles of the experts' crops of the same shot; stand-ins may take the place of the three criteria [O].
+Three choices are our own: rules may propose; the scores of CLIP, aesthetics and the stand-ins are mapped between
+percentiles of the experts' crops of the same shot; stand-ins may replace the three criteria.
 
-The run folder becomes a dataset: one row per photo in `metadata.jsonl`, photos linked, never copied. A row's `pseudo`
-holds every proposal with its scores, so that any decision can be traced and taken anew. Photos stream through in
-chunks, each chunk's rows reach the disk before the next is read, and a run that was cut goes on behind its last whole
-row. At the end follow `hard.jsonl`, rows of photos with a hard shot, and the report of `pseudo_report`.
+The run folder becomes a dataset: one row per photo in `metadata.jsonl`, and links to the photos. A row's `pseudo` holds
+every proposal with its scores, so that any decision can be checked and made again. Photos are processed in chunks, and
+each chunk's rows are on disk before the next chunk is read. An interrupted run continues after its last complete row.
+At the end it writes `hard.jsonl`, the rows of photos with a hard shot, and the report of `pseudo.report`.
 """
 
 from __future__ import annotations
@@ -51,16 +53,16 @@ class PseudoLabelRecipe:
     """How photos are labelled.
 
     Args:
-        experts: Datasets whose expert crops calibrate the scorers, the held-back tenth excepted.
-        unlabelled: Datasets to label; their rows with an annotation, or without a person, are passed over.
-        criteria: Names of the scorers, each of which must agree.
+        experts: Datasets whose expert crops calibrate the scorers, without the held-back tenth.
+        unlabelled: Datasets to label. Rows with an annotation or without people are skipped.
+        criteria: Names of the scorers; all of them must agree.
         rule: When a proposal is accepted.
-        scorers: Which weights the scorers use.
+        scorers: Models that the scorers use.
         model: How the proposers' checkpoints are loaded.
         near_duplicate: Boxes with a higher IoU are merged.
         max_side: Photos are shrunk to this many pixels on their longer side.
-        chunk: Photos that are in memory, and written, at a time.
-        batch_size: Photos that a proposer sees at a time.
+        chunk: Photos in memory at a time; their rows are written together.
+        batch_size: Photos per batch of a proposer.
     """
 
     experts: tuple[str, ...] = ()
@@ -85,7 +87,7 @@ class PseudoLabelRecipe:
 
 @dataclass(frozen=True)
 class Labelling:
-    """All that decides what a run writes; a run folder goes on only with the same."""
+    """Everything that decides what a run writes. A run folder continues only with the same."""
 
     recipe: PseudoLabelRecipe
     proposers: tuple[str, ...]
@@ -104,15 +106,15 @@ def label(
     """Label photos and return the folder of the dataset.
 
     Args:
-        recipe: How.
+        recipe: The run's recipe.
         data: Folder that holds the recipe's datasets.
-        output: Folder of the dataset, made here; a cut run in it goes on.
-        proposers: Checkpoint folders or hub ids, and the word `cinematographer`.
-        offline: Whether only models on this machine count.
-        limit: Label the first so many photos; None for all.
+        output: Folder of the dataset. It is created here; an interrupted run in it continues.
+        proposers: Checkpoint folders or hub ids, and the word `rule-based`.
+        offline: Use only models on this machine.
+        limit: Number of photos to label, from the first on; None for all.
 
     Raises:
-        ShotcropError: A dataset, model or scorer is missing, or the folder holds a run of another kind.
+        ShotcropError: A dataset, model or scorer is missing, or the folder holds a different run.
     """
     names = tuple(str(name) for name in proposers)
     provenance.record(
@@ -129,7 +131,7 @@ def label(
     rows = chain.from_iterable(_unlabelled(data, name) for name in recipe.unlabelled)
     done = _whole_rows(output / METADATA)
     remaining = islice(rows, done, limit)
-    # A bar on a terminal only; elsewhere the growing file tells how far it is.
+    # Show the bar on a terminal only; elsewhere the growing file shows the progress.
     with (output / METADATA).open("a", encoding="utf-8") as file, tqdm(initial=done, unit="photo", disable=None) as bar:
         while chunk := list(islice(remaining, recipe.chunk)):
             for text in _rows(chunk, labeller, recipe, output):
@@ -143,7 +145,7 @@ def label(
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row of an unlabelled dataset: what it says, and as it was read."""
+    """A row of an unlabelled dataset: its content, and the record read from it."""
 
     dataset: str
     record: Record
@@ -164,7 +166,7 @@ def _rows(chunk: Sequence[Row], labeller: Labeller, recipe: PseudoLabelRecipe, o
         content = dict(row.content) | {"file_name": _link(row, output)}
         label = labels.get(index)
         if label is None:
-            content["pseudo"] = {"failure": failures.get(index, "nobody proposes anything")}
+            content["pseudo"] = {"failure": failures.get(index, "no proposer proposes anything")}
         else:
             content["annotation"] = _annotation(label)
             content["pseudo"] = {
@@ -214,8 +216,8 @@ def _trace(verdict: Verdict, criteria: Sequence[str]) -> dict[str, Any]:
 
 
 def _link(row: Row, output: Path) -> str:
-    """Link a photo into the dataset and return its name there, below the name of the dataset that it comes from."""
-    # A name that leads out of its own dataset must not lead out of this one.
+    """Link a photo into the dataset and return its name there, which starts with the name of its own dataset."""
+    # A name that points out of its own dataset must not point out of this one.
     source = PurePath(row.content["file_name"])
     inside = [part for part in source.parts if part not in ("..", source.anchor)]
     link = output / row.dataset / Path(*inside)
@@ -225,13 +227,14 @@ def _link(row: Row, output: Path) -> str:
             link.symlink_to(row.record.path.resolve())
     except OSError as error:
         raise OutputError(
-            f"{link} cannot be linked: {error.strerror}", hint="choose an output folder on a disk that knows links"
+            f"{link} cannot be linked: {error.strerror}",
+            hint="choose an output folder on a file system with symbolic links",
         ) from error
     return link.relative_to(output).as_posix()
 
 
 def _unlabelled(data: Path, name: str) -> Iterator[Row]:
-    """Yield the rows of a dataset that are to be labelled, one at a time."""
+    """Yield the rows of a dataset to label, one at a time."""
     for record, line in _stream(data / name):
         if record.composition is None and not record.no_subject:
             yield Row(name, record, json.loads(line))
@@ -246,11 +249,11 @@ def _stream(folder: Path) -> Iterator[tuple[Record, str]]:
             try:
                 yield read_row(folder, line), line
             except (ValueError, OverflowError, RecursionError) as error:
-                raise ShotcropError(f"{path}, line {number}: {error}", hint="mend or delete that line") from error
+                raise ShotcropError(f"{path}, line {number}: {error}", hint="fix or delete that line") from error
 
 
 def _whole_rows(path: Path) -> int:
-    """Count the rows that an earlier part of the run wrote; half a row at the end, where it was cut, is removed."""
+    """Count the rows that an earlier part of the run wrote, and remove an incomplete row at the end."""
     if not path.exists():
         return 0
     rows = end = 0
@@ -265,7 +268,7 @@ def _whole_rows(path: Path) -> int:
 def _calibration(
     recipe: PseudoLabelRecipe, data: Path, output: Path, team: Sequence[Proposer], scorers: Sequence[Scorer]
 ) -> Calibration:
-    """Read the calibration that an earlier part of the run wrote, or make it from the experts' crops."""
+    """Read the calibration that an earlier part of the run wrote, or compute it from the experts' crops."""
     path = output / CALIBRATION
     if path.exists():
         entries = json.loads(path.read_text(encoding="utf-8"))
@@ -278,7 +281,7 @@ def _calibration(
     }
     experts = chain.from_iterable(_stream(data / name) for name in recipe.experts)
     triples = (record for record, _ in experts if record.composition is not None and not held_back(record))
-    # Only agreement asks what the proposers make of the experts' photos.
+    # Only agreement needs the proposers' boxes for the experts' photos.
     rivals = team if any(scorer.name == "agreement" for scorer in judges) else ()
     while judges and (chunk := list(islice(triples, recipe.chunk))):
         for scorer, shot, raw in expert_figures(chunk, recipe.max_side, rivals, judges):

@@ -1,4 +1,4 @@
-"""Recipes: everything that decides a training run, read from TOML."""
+"""Recipes: all settings of a training run, read from TOML."""
 
 from __future__ import annotations
 
@@ -25,22 +25,23 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class ModelRecipe:
-    """How a base is loaded and trained. The compact model heeds `think` alone.
+    """How a base is loaded and trained. The compact model uses `think` alone.
 
     Args:
-        lora_rank: Rank of the low-rank updates [N: 32 to 64 for this kind of task]; 0 trains the weights themselves.
-        lora_alpha: Strength of the updates, divided by the rank; 0 for twice the rank [O].
+        lora_rank: Rank of the low-rank updates; related work uses 32 to 64. 0 trains the weights themselves.
+        lora_alpha: Strength of the updates, divided by the rank; 0 for twice the rank.
         lora_dropout: Dropout before the updates.
         lora_targets: Names of the linear layers that get updates.
-        freeze_vision: Leave the vision tower as it is, in LoRA and in full training.
+        freeze_vision: Do not train the vision tower, in LoRA and in full training.
         dtype: `float32`, `bfloat16`, or `auto`: bfloat16 on a GPU, except for weights that are trained themselves.
-        gradient_checkpointing: Compute activations twice in place of keeping them.
-        micro_batch: Photos of a batch that are in memory at once; 0 for all. Their gradients are added up.
-        max_pixels: Photos are shrunk to so many pixels [N: 1 to 2 million]; 0 keeps the processor's own limit.
-        min_pixels: Photos are enlarged to so many; 0 likewise.
-        coord_space: How boxes are written: `permille`, `absolute`, or `auto` for the base's habit.
-        think: Whether the reasoning is written before the shots.
-        location_tokens: Write boxes as location tokens, which are added to the vocabulary and trained.
+        gradient_checkpointing: Compute activations twice instead of keeping them in memory.
+        micro_batch: Photos of a batch in memory at once; 0 for all. Their gradients are added up.
+        max_pixels: Photos are shrunk to this many pixels; related work uses 1 to 2 million. 0 keeps the processor's own
+            limit.
+        min_pixels: Photos are enlarged to this many pixels. 0 keeps the processor's own limit.
+        coord_space: How boxes are written: `permille`, `absolute`, or `auto` for the form that the base's family knows.
+        think: Write the reasoning before the shots.
+        location_tokens: Write boxes as location tokens. These join the vocabulary and are trained.
     """
 
     lora_rank: int = 0
@@ -68,14 +69,14 @@ class ModelRecipe:
 
 @dataclass(frozen=True)
 class DataRecipe:
-    """Which datasets below the data folder are used, and how often each kind of sample is drawn.
+    """Which datasets below the data folder are used, and how often each group of samples is drawn.
 
     Args:
-        experts: Datasets with expert triples; a tenth of them is held back to watch training.
+        experts: Datasets with expert triples. A tenth of them is held back for validation.
         proposals: Datasets of which only detections and captions of the whole photo are used.
-        empty: Datasets of photos that show nobody; a tenth of them is held back likewise.
+        empty: Datasets of photos without people. A tenth of them is held back for validation too.
         shares: Probability of drawing an expert, proposal or empty sample.
-        shot_weight: Weight of a proposed shot box in the loss, where an expert's weighs 1.
+        shot_weight: Weight of a proposed box in the loss; an expert's box has 1.
     """
 
     experts: tuple[str, ...] = ()
@@ -87,7 +88,7 @@ class DataRecipe:
 
 @dataclass(frozen=True)
 class Optimisation:
-    """How the weights move.
+    """How the weights are updated.
 
     Args:
         steps: Optimiser steps of the whole run.
@@ -97,8 +98,8 @@ class Optimisation:
         freeze_stages: Stages of the tower, counted from its stem, that are not trained.
         warmup_steps: Steps until the peak.
         weight_decay: Decoupled weight decay.
-        max_grad_norm: Gradients longer than this are shortened to it.
-        seed: Source of chance of initialisation, mixture and augmentation.
+        max_grad_norm: Gradients longer than this are scaled down to it.
+        seed: Random seed of initialisation, mixture and augmentation.
     """
 
     steps: int = 1000
@@ -114,7 +115,7 @@ class Optimisation:
 
 @dataclass(frozen=True)
 class Schedule:
-    """When something is written during a run, in optimiser steps."""
+    """How often a run logs, evaluates and saves, in optimiser steps."""
 
     log_every: int = 20
     evaluate_every: int = 200
@@ -143,7 +144,7 @@ def load_recipe(name: str, kind: type[T]) -> T:
         kind: The dataclass of its stage.
 
     Raises:
-        ShotcropError: There is no such recipe, it is not TOML, or a key or value in it is unknown.
+        ShotcropError: There is no such recipe, it is not TOML, or it holds an unknown key or a wrong value.
     """
     return build(kind, read_toml(name, RECIPES), name)
 
@@ -153,7 +154,7 @@ def read_toml(name: str, shipped: Path) -> dict[str, Any]:
 
     Args:
         name: Name of one in `shipped`, without ending, or a path that ends in `.toml`.
-        shipped: Folder of those that come with the package.
+        shipped: Folder of the files that come with the package.
 
     Raises:
         ShotcropError: There is no such file, or it is not TOML.
@@ -163,7 +164,7 @@ def read_toml(name: str, shipped: Path) -> dict[str, Any]:
         content: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         names = ", ".join(sorted(one.stem for one in shipped.glob("*.toml")))
-        raise ShotcropError(f"no recipe '{name}'", hint=f"give a .toml file or one of: {names}") from None
+        raise ShotcropError(f"there is no recipe '{name}'", hint=f"give a .toml file or one of: {names}") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ShotcropError(f"recipe {path} cannot be read: {error}", hint="fix the file") from None
     return content

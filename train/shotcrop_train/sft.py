@@ -1,26 +1,26 @@
 """Stage 1, supervised fine-tuning with a chain of thought, for the compact model and for any larger base.
 
-The algorithm: rows are drawn from a mixture of expert triples, detections with rule-based proposals, and photos of
-nobody; they are augmented; the model learns the next token of the whole answer, chain of thought first. The compact
-model takes it twice, from ImageNet's weights; a larger base once:
+The algorithm: draw rows from a mixture of expert triples, detections with rule-based proposals, and photos without
+people; augment them; train the model on the next token of the whole answer, chain of thought first. The compact model
+goes through this stage twice, starting from ImageNet's weights; a larger base once:
 
     shotcrop train sft --config nano-grounding --data DATA -o runs/grounding
     shotcrop train sft --config nano-cot --data DATA -o runs/cot --from runs/grounding/final
     shotcrop train sft --config qwen3-vl-sft --data DATA -o runs/qwen --from Qwen/Qwen3-VL-4B-Instruct
 
-On eight GPUs the same, launched by accelerate:
+With eight GPUs, accelerate launches the same command:
 
     accelerate launch --num_processes 8 -m shotcrop_cli train sft --config qwen3-vl-sft ...
 
-Departures from the paper, whose stage 1 fine-tunes a large vision-language model on text targets [P]; the first three
-concern the compact model alone:
-* The chain of thought is the lead's box, head, facing and scale, not prose; detections supervise it on thousands of
-  photos.
-* Location tokens learn from soft targets and from the boxes they mean (`nano.loss`).
-* A first run teaches grounding and captions without any expert, since the decoder starts from nothing.
-* A larger base may be given location tokens too, in place of numbers; by default it keeps the numbers it knows [O].
+Stage 1 of the paper fine-tunes a large vision-language model on text targets (from its abstract). This stage differs
+from that; the first three points concern the compact model alone:
+* The chain of thought is the main person's box, head, facing and scale, not prose. Detections supervise it on
+  thousands of photos.
+* Location tokens learn from soft targets and from the boxes they stand for (`nano.loss`).
+* A first run learns grounding and captions without any expert, since the decoder starts untrained.
+* A larger base may use location tokens too, in place of numbers. By default it keeps the numbers it knows.
 
-A run can be cut at any time: started again with the same folder it goes on from its last checkpoint.
+A run can be interrupted at any time: start it again with the same folder, and it continues from its last checkpoint.
 """
 
 from __future__ import annotations
@@ -46,17 +46,18 @@ from shotcrop_train.runs import provenance
 from shotcrop_train.runs.curves import draw_curves
 from shotcrop_train.runs.final_model import save_final
 from shotcrop_train.runs.log import LOG, RunLog
-from shotcrop_train.runs.validation import watch
+from shotcrop_train.runs.validation import validate
 from shotcrop_train.torch_composer import TorchComposer
 
 CURVES = "curves.png"
 EXPERT_CAPTION_REPEATS = 4
-"""How often an expert caption counts when the vocabulary is learned; whole-photo captions are far more numerous [O]."""
+"""How often an expert caption counts when the vocabulary is learned, since there are far more captions of whole photos.
+Our own choice."""
 
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """What a recipe's datasets come to: samples to train on by group, and records to watch training with."""
+    """The content of a recipe's datasets: samples by group, held-back records for validation, and captions."""
 
     groups: dict[str, list[Sample]]
     held_back: list[Record]
@@ -64,7 +65,7 @@ class TrainingSet:
 
 
 def read_training_set(data: Path, recipe: DataRecipe) -> TrainingSet:
-    """Read a recipe's datasets below `data` and part off the held-back slice."""
+    """Read a recipe's datasets below `data` and split off the held-back tenth."""
     experts, held_experts = split(_records(data, recipe.experts))
     empty, held_empty = split(_records(data, recipe.empty))
     proposals = [
@@ -97,15 +98,15 @@ def train(
     """Run stage 1 and return the folder of the trained model.
 
     Args:
-        recipe: What to do.
+        recipe: The run's recipe.
         data: Folder that holds the recipe's datasets.
-        output: Run folder; see `fit` for what it will hold.
+        output: Run folder; `fit` says what it will hold.
         start: Base to start from, a checkpoint folder or a hub id; None starts a new compact model from ImageNet's
             tower.
-        offline: Whether the hub is not asked for the base.
+        offline: Use only models on this machine.
 
     Raises:
-        Complete: The folder holds this very run, and it is finished.
+        Complete: The folder holds this run, and it is finished.
         ShotcropError: A dataset or the base cannot be read, or the recipe does not fit the base.
     """
     provenance.record(output, stage="sft", recipe=recipe, datasets=dataset_folders(data, recipe.data), start=start)
@@ -117,7 +118,7 @@ def train(
 def load_start(
     recipe: SftRecipe, training: TrainingSet, start: str | Path | None = None, *, offline: bool = False
 ) -> Base:
-    """Load the base that a supervised run starts from, taught the recipe's contract; see `train`."""
+    """Load the base that a supervised run starts from and configure it by the recipe; see `train`."""
     if start is not None:
         base = load_base(start, recipe.model, offline=offline, trained=True)
     else:
@@ -126,13 +127,13 @@ def load_start(
 
 
 def fit(base: Base, training: TrainingSet, recipe: SftRecipe, output: Path) -> Path:
-    """Train a base on a training set, going on from the last checkpoint in the run folder if there is one.
+    """Train a base on a training set. If the run folder holds a checkpoint, continue from the last one.
 
     Args:
-        base: It is trained in place.
-        training: Its groups are drawn from by the recipe's shares.
-        recipe: What to do.
-        output: Run folder. It will hold checkpoints, `log.jsonl`, `curves.png`, the best model on the held-back slice
+        base: The base, which is trained in place.
+        training: The training set. The recipe's shares say how often each group is drawn.
+        recipe: The run's recipe.
+        output: Run folder. It will hold checkpoints, `log.jsonl`, `curves.png`, the best model on the held-back tenth
             in `best`, with LoRA the low-rank updates in `adapter`, and the whole trained model in `final`.
 
     Returns:
@@ -157,7 +158,7 @@ def fit(base: Base, training: TrainingSet, recipe: SftRecipe, output: Path) -> P
     )
 
     def evaluate(model: torch.nn.Module) -> Mapping[str, float]:
-        return watch(TorchComposer(replace(base, model=model), base.validation_batch), training.held_back)
+        return validate(TorchComposer(replace(base, model=model), base.validation_batch), training.held_back)
 
     log = RunLog(output, evaluate if training.held_back else None, recipe.schedule.evaluate_every)
     common = {"args": settings, "train_dataset": mixture.dataset(), "callbacks": [log]}

@@ -1,14 +1,15 @@
 """Stage 2, second half: semi-supervised fine-tuning on experts' shots and accepted pseudo labels.
 
-The algorithm is that of stage 1 on a mixture with one more group: photos with at least one accepted shot. Of these,
-the accepted shots alone carry loss; the others are written, since an answer needs all three, and masked [S].
-Pseudo-labelled photos are drawn so often that one accepted shot is learned for each expert's shot [S].
+The algorithm is that of stage 1 on a mixture with one more group: photos with at least one accepted shot. Only their
+accepted shots have a loss. The others are part of the answer, which needs all three, but are masked. Pseudo-labelled
+photos are drawn so often that the model learns one accepted shot for each expert's shot. Both are second-hand, from a
+transcription of the paper's text.
 
     shotcrop train ssft --config nano-ssft --data DATA --pseudo runs/pseudo -o runs/ssft --from runs/cot/final
 
-Departures from the paper [O]:
-* Groups of stage 1 that the recipe gives a share, such as photos of nobody, stay in the mixture.
-* The chain of thought of a pseudo-labelled photo, its proposer's own, is learned like an expert's.
+Two choices are our own:
+* Groups of stage 1 to which the recipe gives a share, such as photos without people, stay in the mixture.
+* The model learns the chain of thought of a pseudo-labelled photo, which is its proposer's, like an expert's.
 """
 
 from __future__ import annotations
@@ -33,10 +34,10 @@ EXPERT, PSEUDO = "expert", "pseudo"
 
 @dataclass(frozen=True)
 class SsftRecipe(SftRecipe):
-    """A supervised run with pseudo labels; `data.shares` are those of stage 1, the pseudo labels' follows from them.
+    """A supervised run with pseudo labels. `data.shares` holds the shares of stage 1; that of pseudo labels follows.
 
     Args:
-        ratio: Accepted pseudo shots that are learned for each expert's shot.
+        ratio: Accepted pseudo-labelled shots per expert's shot.
     """
 
     ratio: float = 1.0
@@ -45,7 +46,7 @@ class SsftRecipe(SftRecipe):
         if not self.ratio > 0.0:
             raise ValueError(f"ratio must be above 0, not {self.ratio}")
         if not self.data.shares.get(EXPERT, 0.0) > 0.0:
-            raise ValueError("the ratio is one to experts, so shares must give `expert` some")
+            raise ValueError("the ratio is relative to experts, so `expert` needs a share above 0")
 
 
 def train(
@@ -60,15 +61,15 @@ def train(
     """Run the second half of stage 2 and return the folder of the trained model.
 
     Args:
-        recipe: What to do.
+        recipe: The run's recipe.
         data: Folder that holds the recipe's datasets.
-        pseudo: Dataset that `pseudo_label.label` wrote.
+        pseudo: Dataset written by `pseudo_label.label`.
         output: Run folder; see `sft.fit`.
-        start: Base to start from, as of `sft.train`.
-        offline: Whether the hub is not asked for the base.
+        start: Base to start from; see `sft.train`.
+        offline: Use only models on this machine.
 
     Raises:
-        Complete: The folder holds this very run, and it is finished.
+        Complete: The folder holds this run, and it is finished.
         ShotcropError: A dataset or the base cannot be read, or no pseudo label was accepted.
     """
     samples = pseudo_samples(pseudo)
@@ -83,15 +84,15 @@ def train(
 
 
 def pseudo_samples(pseudo: Path) -> list[Sample]:
-    """Return the photos of a pseudo-labelled dataset that have an accepted shot; other shots weigh 0.
+    """Return the photos of a pseudo-labelled dataset that have an accepted shot. Their other shots get weight 0.
 
     Raises:
-        ShotcropError: It is not complete, or nothing was accepted.
+        ShotcropError: The dataset is not complete, or no shot was accepted.
     """
     if not (pseudo / SUMMARY).is_file():
         raise ShotcropError(
-            f"{pseudo} holds no complete pseudo labels: it has no {SUMMARY}",
-            hint="name the folder of a `train pseudo-label` run, or run that again until it ends",
+            f"{pseudo} holds no complete pseudo labels: {SUMMARY} is missing",
+            hint="name the folder of a `train pseudo-label` run, or start that run again until it is complete",
         )
     samples = expert_samples(record for record in read_dataset(pseudo) if any(record.accepted))
     if not samples:
@@ -100,6 +101,6 @@ def pseudo_samples(pseudo: Path) -> list[Sample]:
 
 
 def photos_per_expert(samples: Sequence[Sample]) -> float:
-    """Return how many pseudo-labelled photos hold as many accepted shots as an expert's photo holds shots."""
+    """Return how many pseudo-labelled photos have as many accepted shots as one expert's photo has shots."""
     accepted = sum(shot.weight > 0.0 for sample in samples for shot in sample.shots)
     return len(SHOT_TYPES) * len(samples) / accepted

@@ -85,8 +85,7 @@ def sft_command(
     "pseudo-label",
     example=(
         "label photos by rules",
-        "shotcrop train pseudo-label --config nano-pseudo \\\n"
-        "      --data DATA -o runs/labels --proposer cinematographer",
+        "shotcrop train pseudo-label --config nano-pseudo \\\n      --data DATA -o runs/labels --proposer rule-based",
     ),
 )
 @recipe_option
@@ -98,7 +97,7 @@ def sft_command(
     multiple=True,
     required=True,
     metavar="CHECKPOINT",
-    help="Model that proposes boxes, or cinematographer for the rules; repeatable.",
+    help="Model that proposes boxes, or rule-based for the rules; repeatable.",
 )
 @option("--limit", type=click.IntRange(min=1), metavar="N", help="Label only the first N photos.")
 @offline_option

@@ -79,21 +79,21 @@ def test_a_sound_dataset_is_counted_and_nothing_else(tmp_path: Path) -> None:
     folder = write(tmp_path, good_row(), "", empty)
     write_photo(folder / "b.jpg", Image.linear_gradient("L").resize((60, 90)))
     assert [str(finding) for finding in check(folder)] == [
-        "note: 2 rows can be read: 1 with three shots, 1 of nobody, 0 without either",
+        "note: 2 rows can be read: 1 with three shots, 1 without people, 0 with neither",
         "note: shots to learn from: establishing 1, medium 1, close_up 1",
-        "note: setting: indoor 0, outdoor 1, not said 0",
-        "note: facing: camera 1, left 0, right 0, away 0, down 0, up 0, not said 0",
+        "note: setting: indoor 0, outdoor 1, not given 0",
+        "note: facing: camera 1, left 0, right 0, away 0, down 0, up 0, not given 0",
     ]
 
 
 ERRORS: dict[str, tuple[Row | str, str]] = {
-    "no JSON": ('{"file_name": ', "this line is no JSON"),
+    "no JSON": ('{"file_name": ', "this line is not JSON"),
     "a list": ("[1, 2]", "must be one object in braces"),
     "no name": (changed(lambda row: row.pop("file_name")), "file_name, the photo's name, is missing"),
     "no photo": (changed(lambda row: row.update(file_name="c.jpg")), "there is no such photo in"),
-    "outside": (changed(lambda row: row.update(file_name="../a.jpg")), "must lie inside the dataset's folder"),
+    "outside": (changed(lambda row: row.update(file_name="../a.jpg")), "must be inside the dataset's folder"),
     "other size": (changed(lambda row: row.update(width=60)), "must be 120 and 80, not 60 and 80"),
-    "turned": (changed(lambda row: row.update(width=80, height=120)), "the camera held it turned; count it upright"),
+    "turned": (changed(lambda row: row.update(width=80, height=120)), "these are the sides of the upright photo"),
     "no size": (changed(lambda row: row.pop("width")), "must be 120 and 80, not None and 80"),
     "setting": (annotated(setting="space"), 'setting must be one of indoor, outdoor, not "space"'),
     "facing": (annotated(facing="north"), "facing must be one of camera, left"),
@@ -104,7 +104,7 @@ ERRORS: dict[str, tuple[Row | str, str]] = {
     "shot missing": (changed(lambda row: row["annotation"]["shots"].pop("medium")), "the medium shot is missing"),
     "unknown shot": (
         changed(lambda row: row["annotation"]["shots"].update(detail={})),
-        "there is no shot 'detail': the three are establishing, medium, close_up",
+        "there is no shot 'detail': the three shots are establishing, medium, close_up",
     ),
     "no box": (changed(lambda row: row["annotation"]["shots"]["medium"].pop("box")), "must be four numbers"),
     "three sides": (shot("medium", box=[1, 2, 3]), "medium: the box must be four numbers, [left, top, right, bottom]"),
@@ -112,9 +112,9 @@ ERRORS: dict[str, tuple[Row | str, str]] = {
     "turned around": (shot("medium", box=[800, 100, 200, 700]), "is turned around: write [left, top, right, bottom]"),
     "upside down": (shot("medium", box=[200, 700, 800, 100]), "top before bottom"),
     "empty box": (shot("medium", box=[200, 100, 200, 700]), "the box [200, 100, 200, 700] is empty"),
-    "pixels": (shot("medium", box=[200, 100, 1800, 700]), "count from 0 to 1000, whatever its size in pixels"),
+    "pixels": (shot("medium", box=[200, 100, 1800, 700]), "run from 0 to 1000, whatever the photo's size in pixels"),
     "negative": (shot("medium", box=[-5, 100, 800, 700]), "leaves the photo"),
-    "shares": (shot("medium", box=[0.2, 0.1, 0.8, 0.7]), "sides count from 0 to 1000, not from 0 to 1"),
+    "shares": (shot("medium", box=[0.2, 0.1, 0.8, 0.7]), "sides run from 0 to 1000, not from 0 to 1"),
     "not finite": (json.dumps(shot("medium", box=[0, 0, 5, 7])).replace("[0, 0, 5, 7]", "[NaN, 1, 5, 7]"), "leaves"),
     "medium wider": (shot("establishing", box=[300, 200, 700, 600]), "medium shot is not smaller than the establ"),
     "close-up wider": (shot("close_up", box=[100, 50, 900, 900]), "close_up shot is not smaller than the medium"),
@@ -141,19 +141,19 @@ def test_each_error_is_named_once_with_its_line(tmp_path: Path, row: Row | str, 
 
 WARNINGS: dict[str, tuple[Row, str]] = {
     "misspelt": (changed(lambda row: row.update(no_subjects=True)), "did you mean 'no_subject'?"),
-    "misspelt in annotation": (annotated(settings="indoor"), "annotation has a field 'settings' that nothing reads"),
-    "misspelt in shot": (shot("medium", captions="x"), "the medium shot has a field 'captions' that nothing reads"),
-    "own field": (changed(lambda row: row.update(mood="sad")), "'mood' that nothing reads: known are file_name"),
+    "misspelt in annotation": (annotated(settings="indoor"), "annotation has an unknown field 'settings'"),
+    "misspelt in shot": (shot("medium", captions="x"), "the medium shot has an unknown field 'captions'"),
+    "own field": (changed(lambda row: row.update(mood="sad")), "unknown field 'mood': known fields are file_name"),
     "empty caption": (shot("medium", caption=" "), "medium: the caption is empty"),
     "no caption": (
         changed(lambda row: row["annotation"]["shots"]["close_up"].pop("caption")),
         "close_up: the caption is empty",
     ),
-    "long caption": (shot("medium", caption="very " * 30), "medium: the caption has 30 words; 6 to 18 are enough"),
-    "brackets": (shot("medium", caption="a man < a horse"), "medium: leave < and > out of the caption"),
+    "long caption": (shot("medium", caption="very " * 30), "medium: the caption has 30 words; write 6 to 18"),
+    "brackets": (shot("medium", caption="a man < a horse"), "medium: remove < and > from the caption"),
     "other shot": (
         shot("medium", caption="A close-up of his face in the evening light"),
-        "medium: the caption speaks of another shot ('close-up')",
+        "medium: the caption names another shot ('close-up')",
     ),
     "same captions": (
         shot("medium", caption="A MAN stands in a wide and empty field"),
@@ -166,7 +166,7 @@ WARNINGS: dict[str, tuple[Row, str]] = {
     ),
     "cut face": (
         changed(lambda row: row["detections"]["faces"].__setitem__(0, face(380, 150, 480, 250))),
-        "the close-up cuts the face, it shows 80% of it: widen it",
+        "the close-up cuts the face, it shows 80% of it: make the box wider",
     ),
 }
 
@@ -191,7 +191,7 @@ def test_a_damaged_photo_is_named(tmp_path: Path, content: bytes) -> None:
     whole = (folder / "a.jpg").read_bytes()
     (folder / "a.jpg").write_bytes(whole[: len(whole) // 2] if content == b"cut" else content)
     (finding,) = faults(folder)
-    assert finding.severity == "error" and "cannot be opened, export it anew" in finding.message
+    assert finding.severity == "error" and "cannot be opened, export it again" in finding.message
 
 
 def test_photos_are_measured_upright(tmp_path: Path) -> None:
@@ -238,8 +238,8 @@ def test_rare_settings_and_directions_are_warned_of(tmp_path: Path) -> None:
     write_dataset(tmp_path / "made", 50, "experts")
     found = [finding.message for finding in faults(tmp_path / "made") if finding.line is None]
     assert found == [
-        "setting: hardly any photo is indoor; look for some more of these",
-        "facing: hardly any photo is left, right, away, down, up; look for some more of these",
+        "setting: hardly any photo is indoor; add more of these",
+        "facing: hardly any photo is left, right, away, down, up; add more of these",
     ]
 
 

@@ -174,9 +174,9 @@ def test_a_caption_cannot_pass_for_a_token() -> None:
 def test_an_answer_in_words_needs_all_boxes() -> None:
     shots = (*SAMPLE.shots[:2], ShotTarget())
     partial = replace(SAMPLE, shots=shots)
-    assert GrammarContract().teaches(partial)
-    assert not text_contract().teaches(partial)
-    assert text_contract().teaches(SAMPLE) and text_contract().teaches(NOBODY)
+    assert GrammarContract().has_targets(partial)
+    assert not text_contract().has_targets(partial)
+    assert text_contract().has_targets(SAMPLE) and text_contract().has_targets(NOBODY)
     with pytest.raises(ValueError, match="the close_up shot has no box"):
         text_contract().write(partial, CAPTIONS, SIZE)
 

@@ -104,7 +104,7 @@ COCO_FAULTS: dict[str, tuple[object, str]] = {
     "other category": (fault(lambda content: content["categories"][0].update(name="dog")), "unknown shot: dog"),
     "no image": (fault(lambda content: content["annotations"][0].update(image_id=9)), "is not COCO-style: KeyError 9"),
     "three sides": (fault(lambda content: content["annotations"][0].update(bbox=[1, 2, 3])), "is not COCO-style"),
-    "shot missing": (fault(lambda content: content["annotations"].pop()), "trip/a.jpg lacks medium"),
+    "shot missing": (fault(lambda content: content["annotations"].pop()), "trip/a.jpg has no box for medium"),
     "shot doubled": (
         fault(lambda content: content["annotations"].append(content["annotations"][2])),
         "trip/a.jpg has two medium boxes",
@@ -116,7 +116,7 @@ COCO_FAULTS: dict[str, tuple[object, str]] = {
     "empty": (fault(lambda content: content["annotations"][2].update(bbox=[60, 8, 0, 20])), "is empty or leaves"),
     "turned": (
         fault(lambda content: content["images"][0].update(width=80, height=120)),
-        "trip/a.jpg has 80 x 120 pixels there, upright it has 120 x 80",
+        "trip/a.jpg has 80 x 120 pixels there, but 120 x 80 when upright",
     ),
     "doubled image": (
         fault(
@@ -142,7 +142,7 @@ def test_a_faulty_coco_file_is_named_and_nothing_is_written(tmp_path: Path, cont
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("b.jpg", "does not exist"), ("../b.jpg", "does not lie in"), ("bad.jpg", "cannot be opened")],
+    [("b.jpg", "does not exist"), ("../b.jpg", "is not in"), ("bad.jpg", "cannot be opened")],
 )
 def test_a_photo_that_cannot_be_had_is_named(tmp_path: Path, name: str, message: str) -> None:
     content = fault(lambda content: content["images"][0].update(file_name=name))
@@ -157,7 +157,7 @@ def test_a_dataset_is_never_overwritten(tmp_path: Path) -> None:
     path = source(tmp_path, coco())
     import_coco(path, tmp_path / "photos", tmp_path / "made")
     before = (tmp_path / "made" / "metadata.jsonl").read_bytes()
-    with pytest.raises(OutputError, match="is there already"):
+    with pytest.raises(OutputError, match="exists already"):
         import_coco(path, tmp_path / "photos", tmp_path / "made")
     assert (tmp_path / "made" / "metadata.jsonl").read_bytes() == before
 
@@ -166,7 +166,7 @@ def test_another_photo_of_that_name_is_left_alone(tmp_path: Path) -> None:
     path = source(tmp_path, coco())
     other = write_photo(tmp_path / "made" / "trip" / "a.jpg", picture(40, 30))
     before = other.read_bytes()
-    with pytest.raises(OutputError, match="is there already and another file"):
+    with pytest.raises(OutputError, match="exists already and is a different file"):
         import_coco(path, tmp_path / "photos", tmp_path / "made")
     assert other.read_bytes() == before
 
@@ -233,9 +233,9 @@ def test_imported_boxes_are_those_of_the_answer(
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ("{", "line 2 is no object with file_name and answer"),
-        ("[1]", "line 2 is no object with file_name and answer"),
-        ({"file_name": "b.jpg"}, "line 2 is no object with file_name and answer"),
+        ("{", "line 2 is not an object with file_name and answer"),
+        ("[1]", "line 2 is not an object with file_name and answer"),
+        ({"file_name": "b.jpg"}, "line 2 is not an object with file_name and answer"),
         ({"file_name": "b.jpg", "answer": "I see a man."}, "line 2, b.jpg: there is neither JSON nor a tagged shot"),
         (
             {"file_name": "b.jpg", "answer": TAGS.replace("1000", "1200")},

@@ -135,7 +135,7 @@ def test_a_criterion_without_a_span_is_left_as_it_is() -> None:
 
 
 def test_too_few_or_equal_expert_crops_are_refused_by_criterion_and_shot() -> None:
-    with pytest.raises(ShotcropError, match=r"'clip' could judge only 3 expert crops of the medium shot"):
+    with pytest.raises(ShotcropError, match=r"'clip' scored only 3 expert crops of the medium shot"):
         calibrate({("clip", ShotType.MEDIUM): [0.1, 0.2, 0.3]})
     with pytest.raises(ShotcropError, match="same score"):
         calibrate({("clip", ShotType.MEDIUM): [0.1] * 20})

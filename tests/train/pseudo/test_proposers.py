@@ -12,7 +12,7 @@ from shotcrop_cli.evaluation.dataset import read_dataset
 from shotcrop_cli.geometry import iou
 from shotcrop_cli.shots import SHOT_TYPES, Box, Shot, ShotType
 from shotcrop_train.pseudo.labeller import open_photo
-from shotcrop_train.pseudo.proposers import Cinematographer, Model, load_proposers, merge
+from shotcrop_train.pseudo.proposers import CheckpointProposer, RuleBasedProposer, load_proposers, merge
 from shotcrop_train.recipe import ModelRecipe
 from shotcrop_train.scorers import Photo
 from training import save_tiny_model, write_dataset
@@ -62,7 +62,7 @@ def test_a_model_proposes_its_triples_and_nothing_for_nobody_or_an_unreadable_an
     answers = {120: FakeComposer().answer, 60: no_people, 30: lambda *_: AnswerError("no JSON")}
     composer = FakeComposer(answer=lambda image, aspect: answers[image.width](image, aspect))
     photos = [Photo(picture(width, 80), width / 80) for width in answers]
-    triple, *others = Model("m", composer).propose(photos)
+    triple, *others = CheckpointProposer("m", composer).propose(photos)
     assert triple is not None
     assert [shot.box for shot in triple.shots] == list(FIXED_BOXES.values())
     assert others == [None, None]
@@ -72,7 +72,7 @@ def test_a_model_proposes_its_triples_and_nothing_for_nobody_or_an_unreadable_an
 def test_the_cinematographer_proposes_where_a_head_was_detected_and_writes_no_captions(tmp_path: Path) -> None:
     write_dataset(tmp_path / "data", 1, "proposals")
     (record,) = read_dataset(tmp_path / "data")
-    triple, nothing = Cinematographer().propose([open_photo(record, 64), Photo(picture(), 1.5)])
+    triple, nothing = RuleBasedProposer().propose([open_photo(record, 64), Photo(picture(), 1.5)])
     assert triple is not None
     assert [shot.type for shot in triple.shots] == list(SHOT_TYPES)
     assert {shot.caption for shot in triple.shots} == {""}
@@ -81,18 +81,24 @@ def test_the_cinematographer_proposes_where_a_head_was_detected_and_writes_no_ca
 
 def test_checkpoints_and_the_rules_are_loaded_in_the_order_in_which_they_are_named(tmp_path: Path) -> None:
     start = save_tiny_model(tmp_path / "nano")
-    team = load_proposers([start, "cinematographer"], ModelRecipe(), 4, offline=True)
-    assert [proposer.name for proposer in team] == [str(start), "cinematographer"]
+    team = load_proposers([start, "rule-based"], ModelRecipe(), 4, offline=True)
+    assert [proposer.name for proposer in team] == [str(start), "rule-based"]
     photos = [Photo(picture(), 1.5)] * 5
     assert len(team[0].propose(photos)) == 5
 
 
-@pytest.mark.parametrize("names", [[], ["cinematographer", "cinematographer"]])
+@pytest.mark.parametrize("names", [[], ["rule-based", "rule-based"]])
 def test_no_proposer_or_one_twice_is_refused(names: list[str]) -> None:
-    with pytest.raises(ShotcropError, match="each named once"):
+    with pytest.raises(ShotcropError, match="each only once"):
         load_proposers(names, ModelRecipe(), 4)
 
 
 def test_an_absent_checkpoint_is_named(tmp_path: Path) -> None:
     with pytest.raises(ShotcropError, match="absent"):
         load_proposers([tmp_path / "absent"], ModelRecipe(), 4, offline=True)
+
+
+def test_the_former_name_of_the_rules_is_still_read() -> None:
+    (former,) = load_proposers(["cinematographer"], ModelRecipe(), 4)
+    assert isinstance(former, RuleBasedProposer)
+    assert former.name == "cinematographer"

@@ -12,13 +12,13 @@ from shotcrop_cli.evaluation.dataset import read_dataset
 from shotcrop_cli.shots import FULL_FRAME, Composition, NoSubject, Reasoning
 from shotcrop_train.checkpoints import load_base
 from shotcrop_train.pseudo.decision import Calibration
-from shotcrop_train.rewards.photo_pool import GrpoData, Pool, read_hard_cases
-from shotcrop_train.rewards.reward_function import Examiner, RewardRecipe, prepare
+from shotcrop_train.rewards.photo_pool import GrpoData, PhotoPool, read_hard_cases
+from shotcrop_train.rewards.reward_function import RewardFunction, RewardRecipe, prepare
 from shotcrop_train.rewards.terms import Terms
 from shotcrop_train.scorers import Judged
 from training import save_tiny_model, write_dataset
 
-STANDINS = RewardRecipe(preset="cinema", aesthetic="craft", captions="words")
+STANDINS = RewardRecipe(preset="cinema", aesthetic="composition", captions="words")
 
 
 @dataclass
@@ -34,7 +34,7 @@ class Likes:
 
 
 @pytest.fixture(scope="module")
-def pool(tmp_path_factory: pytest.TempPathFactory) -> Pool:
+def pool(tmp_path_factory: pytest.TempPathFactory) -> PhotoPool:
     """Twelve expert photos and three hard cases, one of them squashed."""
     folder = tmp_path_factory.mktemp("pool")
     write_dataset(folder / "experts", 12, "experts")
@@ -43,41 +43,41 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Pool:
     rows[0] |= {"squashed": True, "width": 72, "height": 72}
     (folder / "pseudo" / "hard.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
     hard = read_hard_cases(folder / "pseudo" / "hard.jsonl")
-    return Pool(read_dataset(folder / "experts"), hard, load_base(save_tiny_model(folder / "nano")), 0.25, 0)
+    return PhotoPool(read_dataset(folder / "experts"), hard, load_base(save_tiny_model(folder / "nano")), 0.25, 0)
 
 
-def expert(pool: Pool, case: int = 0) -> Composition:
+def expert(pool: PhotoPool, case: int = 0) -> Composition:
     truth = pool.records[case].composition
     assert truth is not None
     return replace(truth, reasoning=Reasoning("A field.", "A figure.", "It stands."))
 
 
-def examine(pool: Pool, recipe: RewardRecipe, **scorers: Likes) -> Examiner:
-    return Examiner(recipe, pool, 2, scorers, Calibration())
+def reward_function(pool: PhotoPool, recipe: RewardRecipe, **scorers: Likes) -> RewardFunction:
+    return RewardFunction(recipe, pool, 2, scorers, Calibration())
 
 
 def values(terms: Terms) -> Mapping[str, float | None]:
     return {term.name: term.value for term in terms.terms}
 
 
-def test_an_expert_earns_more_than_the_full_frame_and_nobody_nothing(pool: Pool) -> None:
+def test_an_expert_earns_more_than_the_full_frame_and_nobody_nothing(pool: PhotoPool) -> None:
     full = replace(expert(pool), shots=tuple(replace(shot, box=FULL_FRAME) for shot in expert(pool).shots))
-    examiner = examine(pool, STANDINS, craft=Likes("craft"))
-    best, worse, none, broken = examiner.judge([expert(pool), full, NoSubject(), AnswerError("?")], [0] * 4)
+    reward = reward_function(pool, STANDINS, composition=Likes("composition"))
+    best, worse, none, broken = reward.judge([expert(pool), full, NoSubject(), AnswerError("?")], [0] * 4)
     assert best.reward > worse.reward > 0.0
     assert none.reward == broken.reward == 0.0
 
 
-def test_hard_cases_are_rewarded_by_what_needs_no_expert(pool: Pool) -> None:
-    examiner = examine(pool, STANDINS, craft=Likes("craft"))
-    squashed, plain = examiner.judge([expert(pool), expert(pool)], [12, 13])
+def test_hard_cases_are_rewarded_by_what_needs_no_expert(pool: PhotoPool) -> None:
+    reward = reward_function(pool, STANDINS, composition=Likes("composition"))
+    squashed, plain = reward.judge([expert(pool), expert(pool)], [12, 13])
     known = {name for name, value in values(plain).items() if value is not None}
     assert known == {"aesthetic", "ratio", "scale", "head", "joint", "set"}
     assert {name for name, value in values(squashed).items() if value is not None} == known - {"ratio", "joint"}
     assert 0.0 < squashed.reward <= 1.0
 
 
-def test_hard_cases_are_drawn_by_their_share_and_their_own_labels_are_not_believed(pool: Pool) -> None:
+def test_hard_cases_are_drawn_by_their_share_and_their_own_labels_are_not_believed(pool: PhotoPool) -> None:
     drawn = [pool.draw(index)["case"] for index in range(400)]
     assert sum(case >= pool.experts for case in drawn) == pytest.approx(100, abs=30)
     assert set(drawn) == set(range(15))
@@ -85,22 +85,24 @@ def test_hard_cases_are_drawn_by_their_share_and_their_own_labels_are_not_believ
     assert pool.records[12].composition is not None
 
 
-def test_a_scorer_without_anything_to_say_of_a_photo_drops_its_term(pool: Pool) -> None:
-    (seen,) = examine(pool, STANDINS, craft=Likes("craft")).judge([expert(pool)], [0])
-    (blind,) = examine(pool, STANDINS, craft=Likes("craft", blind=True)).judge([expert(pool)], [0])
+def test_a_scorer_without_anything_to_say_of_a_photo_drops_its_term(pool: PhotoPool) -> None:
+    (seen,) = reward_function(pool, STANDINS, composition=Likes("composition")).judge([expert(pool)], [0])
+    (blind,) = reward_function(pool, STANDINS, composition=Likes("composition", blind=True)).judge([expert(pool)], [0])
     assert values(seen)["aesthetic"] is not None
     assert values(blind)["aesthetic"] is None
 
 
-def test_captions_are_held_against_every_crop(pool: Pool) -> None:
-    recipe = RewardRecipe(preset="cinema", aesthetic="craft", captions="clip")
-    (terms,) = examine(pool, recipe, craft=Likes("craft"), clip=Likes("clip")).judge([expert(pool)], [0])
+def test_captions_are_held_against_every_crop(pool: PhotoPool) -> None:
+    recipe = RewardRecipe(preset="cinema", aesthetic="composition", captions="clip")
+    (terms,) = reward_function(pool, recipe, composition=Likes("composition"), clip=Likes("clip")).judge(
+        [expert(pool)], [0]
+    )
     sizes = [1.0 - shot.box.area for shot in expert(pool).shots]
     margins = [own - (sum(sizes) - own) / 2 for own in sizes]
     assert values(terms)["captions"] == pytest.approx(sum((1 + one) / 2 for one in margins) / 3)
 
 
-def test_every_part_is_logged(pool: Pool) -> None:
+def test_every_part_is_logged(pool: PhotoPool) -> None:
     text = pool.contract.write
     from shotcrop_train.data.samples import expert_samples
 
@@ -108,9 +110,9 @@ def test_every_part_is_logged(pool: Pool) -> None:
     written = text(sample, ["a field", "a red figure", "a head"], (64, 64)).text
     logged: dict[str, float] = {}
     row = pool.draw(0)
-    examiner = examine(pool, replace(STANDINS, preset="paper"), craft=Likes("craft"))
+    reward = reward_function(pool, replace(STANDINS, preset="paper"), composition=Likes("composition"))
     talk = [[{"role": "assistant", "content": one}] for one in (written, "<people_0>", written, "nonsense")]
-    rewards = examiner(talk, [row["image"]] * 4, [0, 0, 0, 0], logged.__setitem__)
+    rewards = reward(talk, [row["image"]] * 4, [0, 0, 0, 0], logged.__setitem__)
     assert rewards[0] == rewards[2] > 0.5
     assert rewards[1] == rewards[3] == 0.0
     assert logged["format_rate"] == 0.5
@@ -120,7 +122,7 @@ def test_every_part_is_logged(pool: Pool) -> None:
     assert logged["group_std"] == pytest.approx(rewards[0] / 2)
 
 
-def test_a_scorer_without_weights_ends_the_run(pool: Pool, tmp_path: Path) -> None:
+def test_a_scorer_without_weights_ends_the_run(pool: PhotoPool, tmp_path: Path) -> None:
     recipe = RewardRecipe(aesthetic="aesthetic")
     with pytest.raises(ShotcropError):
         prepare(recipe, pool, 2, pool.records[:12], offline=True)
@@ -147,6 +149,6 @@ def test_a_pool_needs_experts() -> None:
         GrpoData(("experts",), hard_share=1.0)
 
 
-def test_a_box_is_no_reward_without_words(pool: Pool) -> None:
+def test_a_box_is_no_reward_without_words(pool: PhotoPool) -> None:
     silent = replace(expert(pool), shots=tuple(replace(shot, caption="") for shot in expert(pool).shots))
-    assert examine(pool, STANDINS, craft=Likes("craft")).judge([silent], [0])[0].reward == 0.0
+    assert reward_function(pool, STANDINS, composition=Likes("composition")).judge([silent], [0])[0].reward == 0.0

@@ -19,8 +19,8 @@ from shotcrop_train.data.contract import TextContract
 from shotcrop_train.rewards import terms
 from shotcrop_train.rewards.terms import (
     CinemaWeights,
+    CropScores,
     Evidence,
-    Opinion,
     PaperWeights,
     Preset,
     TargetRatios,
@@ -72,7 +72,7 @@ TRUTH = triple(
     (Box(0.0625, 0.0625, 0.9375, 0.9375), Box(0.3125, 0.09375, 0.6875, 0.46875), Box(0.40625, 0.125, 0.59375, 0.3125))
 )
 KNOWN = Evidence(TRUTH, FOUND, 1.5)
-LIKED = Opinion((0.5, 0.5, 0.5), (0.5, 0.5, 0.5), word_fit(TRUTH, TRUTH))
+LIKED = CropScores((0.5, 0.5, 0.5), (0.5, 0.5, 0.5), word_fit(TRUTH, TRUTH))
 
 
 def asked(answer: Answer, preset: Preset, evidence: Evidence = KNOWN) -> float:
@@ -96,13 +96,13 @@ def test_weights_sum_to_one(weights: PaperWeights | CinemaWeights) -> None:
 
 def test_paper_is_the_mean_over_the_shots_of_three_parts() -> None:
     half = triple((TRUTH.shots[0].box, TRUTH.shots[1].box, Box(0.8, 0.8, 0.9, 0.9)))
-    opinion = Opinion((0.75, 0.5, 0.25))
-    terms = values(paper(half, KNOWN, opinion))
+    scores = CropScores((0.75, 0.5, 0.25))
+    terms = values(paper(half, KNOWN, scores))
     ratios = (ratio_credit(1.5), ratio_credit(1.5), ratio_credit(1.5))
     assert terms["iou"] == pytest.approx(2 / 3)
     assert terms["aesthetic"] == 0.5
     assert terms["ratio"] == pytest.approx(sum(ratios) / 3)
-    assert paper(half, KNOWN, opinion).reward == pytest.approx(0.6 * 2 / 3 + 0.2 * 0.5 + 0.2 * sum(ratios) / 3)
+    assert paper(half, KNOWN, scores).reward == pytest.approx(0.6 * 2 / 3 + 0.2 * 0.5 + 0.2 * sum(ratios) / 3)
 
 
 def test_target_ratios_are_parameters() -> None:
@@ -213,13 +213,13 @@ def test_a_cut_chin_earns_no_credit_for_the_head() -> None:
 
 def test_terms_without_evidence_are_dropped_and_the_rest_renormalised() -> None:
     hard = Evidence(None, Detections(), None)
-    bare = cinema(TRUTH, hard, Opinion())
+    bare = cinema(TRUTH, hard, CropScores())
     assert {name for name, value in values(bare).items() if value is not None} == {"set"}
     assert bare.reward == 1.0
-    assert paper(TRUTH, replace(hard, aspect=1.5), Opinion((0.25,) * 3)).reward == pytest.approx(
+    assert paper(TRUTH, replace(hard, aspect=1.5), CropScores((0.25,) * 3)).reward == pytest.approx(
         (0.2 * 0.25 + 0.2 * ratio_credit(1.5)) / 0.4, abs=0.1
     )
-    assert paper(TRUTH, hard, Opinion()).reward == 0.0
+    assert paper(TRUTH, hard, CropScores()).reward == 0.0
 
 
 box_on_grid = st.builds(
@@ -230,7 +230,9 @@ triples = st.builds(
     triple, st.tuples(box_on_grid, box_on_grid, box_on_grid), facing=st.sampled_from([None, "left", "camera"])
 )
 shares = st.tuples(*[st.floats(0, 1)] * 3)
-opinions = st.builds(Opinion, st.none() | shares, st.none() | shares, st.none() | st.tuples(shares, shares, shares))
+crop_scores = st.builds(
+    CropScores, st.none() | shares, st.none() | shares, st.none() | st.tuples(shares, shares, shares)
+)
 figures = st.builds(
     lambda x, top, height: person(x / GRID, top / GRID, height / GRID),
     st.integers(300, 700), st.integers(0, 300), st.integers(256, 700),
@@ -242,31 +244,31 @@ evidence = st.builds(
 
 
 @PRESETS
-@given(answer=triples, known=evidence, opinion=opinions)
+@given(answer=triples, known=evidence, scores=crop_scores)
 def test_rewards_and_terms_lie_within_0_and_1(
-    preset: Preset, answer: Composition, known: Evidence, opinion: Opinion
+    preset: Preset, answer: Composition, known: Evidence, scores: CropScores
 ) -> None:
-    terms = preset(answer, known, opinion)
+    terms = preset(answer, known, scores)
     assert 0.0 <= terms.reward <= 1.0
     assert all(0.0 <= value <= 1.0 for value in values(terms).values() if value is not None)
 
 
 @PRESETS
-@given(one=triples, other=triples, known=evidence, opinion=opinions)
+@given(one=triples, other=triples, known=evidence, scores=crop_scores)
 def test_no_answer_chooses_what_it_is_judged_by(
-    preset: Preset, one: Composition, other: Composition, known: Evidence, opinion: Opinion
+    preset: Preset, one: Composition, other: Composition, known: Evidence, scores: CropScores
 ) -> None:
-    a, b = values(preset(one, known, opinion)), values(preset(other, known, opinion))
+    a, b = values(preset(one, known, scores)), values(preset(other, known, scores))
     assert {name: value is None for name, value in a.items()} == {name: value is None for name, value in b.items()}
 
 
 @PRESETS
-@given(answer=triples, known=evidence, opinion=opinions)
+@given(answer=triples, known=evidence, scores=crop_scores)
 def test_a_mirrored_photo_gives_the_same_reward(
-    preset: Preset, answer: Composition, known: Evidence, opinion: Opinion
+    preset: Preset, answer: Composition, known: Evidence, scores: CropScores
 ) -> None:
-    there = preset(answer, known, opinion).reward
-    back = preset(mirrored(answer), mirrored_evidence(known), opinion).reward
+    there = preset(answer, known, scores).reward
+    back = preset(mirrored(answer), mirrored_evidence(known), scores).reward
     assert back == pytest.approx(there)
 
 

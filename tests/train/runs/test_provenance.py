@@ -66,24 +66,24 @@ def test_another_recipe_in_the_same_folder_is_refused_by_the_value_that_differs(
 def test_changed_data_are_refused(tmp_path: Path, dataset: Path) -> None:
     _record(tmp_path / "run", dataset)
     (dataset / "metadata.jsonl").write_text("{}\n", "utf-8")
-    with pytest.raises(ShotcropError, match=r"another datasets\..*rows: 2, not 1"):
+    with pytest.raises(ShotcropError, match=r"differs in datasets\..*rows: 2, not 1"):
         _record(tmp_path / "run", dataset)
 
 
 def test_a_checkpoint_that_was_trained_on_is_another_start(tmp_path: Path, dataset: Path, checkpoint: Path) -> None:
     _record(tmp_path / "run", dataset, start=checkpoint)
     (checkpoint / "model.safetensors").write_bytes(b"other weights")
-    with pytest.raises(ShotcropError, match="another start"):
+    with pytest.raises(ShotcropError, match="differs in start"):
         _record(tmp_path / "run", dataset, start=checkpoint)
 
 
 def test_a_helper_that_was_trained_on_is_another_helper(tmp_path: Path, dataset: Path, checkpoint: Path) -> None:
     arguments = {"stage": "pseudo-label", "recipe": Recipe(), "datasets": [dataset]}
     for _ in range(2):
-        provenance.record(tmp_path / "run", **arguments, helpers=[checkpoint, "cinematographer"])
+        provenance.record(tmp_path / "run", **arguments, helpers=[checkpoint, "rule-based"])
     (checkpoint / "model.safetensors").write_bytes(b"other weights")
-    with pytest.raises(ShotcropError, match="another helpers"):
-        provenance.record(tmp_path / "run", **arguments, helpers=[checkpoint, "cinematographer"])
+    with pytest.raises(ShotcropError, match="differs in helpers"):
+        provenance.record(tmp_path / "run", **arguments, helpers=[checkpoint, "rule-based"])
 
 
 def test_a_start_from_a_hub_is_named(tmp_path: Path, dataset: Path) -> None:
@@ -107,7 +107,7 @@ def test_a_finished_run_is_complete_wherever_its_folder_has_moved(tmp_path: Path
     with pytest.raises(provenance.Complete) as complete:
         _record(moved, dataset)
     assert complete.value.result == moved / "final"
-    with pytest.raises(ShotcropError, match="another recipe"):
+    with pytest.raises(ShotcropError, match="differs in recipe"):
         _record(moved, dataset, Recipe(shares=(1.0,)))
 
 

@@ -14,7 +14,7 @@ from shotcrop_cli.evaluation.dataset import read_dataset
 from shotcrop_cli.shots import SHOT_TYPES, Answer, Box, Composition, Grounding, NoSubject, Shot
 from shotcrop_train.runs.curves import Panel, draw_curves
 from shotcrop_train.runs.log import RunLog, read_log
-from shotcrop_train.runs.validation import answer, watch
+from shotcrop_train.runs.validation import answer, validate
 from training import write_dataset
 
 
@@ -45,7 +45,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_perfect_answers_score_perfectly(data: Path) -> None:
     records = read_dataset(data / "experts") + read_dataset(data / "empty")
     truth: list[Answer] = [record.composition or NoSubject() for record in records]
-    figures = watch(Scripted(truth), records)  # type: ignore[arg-type]
+    figures = validate(Scripted(truth), records)  # type: ignore[arg-type]
     assert figures["held_iou"] == figures["held_iou_close_up"] == figures["held_acc@0.85"] == 1.0
     assert figures["held_bde"] == 0.0
     assert (figures["held_no_subject_recall"], figures["held_no_subject_false_alarm"]) == (1.0, 0.0)
@@ -56,7 +56,7 @@ def test_unreadable_answers_count_as_misses(data: Path) -> None:
     records = read_dataset(data / "experts")
     answers: list[Answer] = [record.composition or NoSubject() for record in records]
     answers[0], answers[1] = AnswerError("not an answer"), NoSubject()
-    figures = watch(Scripted(answers), records)  # type: ignore[arg-type]
+    figures = validate(Scripted(answers), records)  # type: ignore[arg-type]
     assert figures["held_iou"] == figures["held_complete"] == 0.6
     assert figures["held_no_subject_false_alarm"] == 0.2
 
@@ -65,7 +65,7 @@ def test_the_heads_of_models_that_ground_are_measured(data: Path) -> None:
     records = read_dataset(data / "experts")[:1]
     shots = tuple(Shot(kind, Box(0, 0, 1, 1)) for kind in SHOT_TYPES)
     wrong = Composition(shots, grounding=Grounding(head=Box(0.9, 0.9, 1, 1)))
-    assert watch(Scripted([wrong]), records)["held_iou_head"] == 0.0  # type: ignore[arg-type]
+    assert validate(Scripted([wrong]), records)["held_iou_head"] == 0.0  # type: ignore[arg-type]
 
 
 def test_photos_are_shown_in_the_shape_that_the_base_wants_and_never_all_at_once(data: Path) -> None:

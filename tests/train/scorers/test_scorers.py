@@ -16,11 +16,12 @@ from conftest import picture
 from shotcrop_cli.errors import ExitCode, ShotcropError
 from shotcrop_cli.evaluation.detections import Detections, Face, Keypoint, Person, Point
 from shotcrop_cli.shots import FULL_FRAME, Box, Shot, ShotType
+from shotcrop_train.rewards.reward_function import RewardRecipe
 from shotcrop_train.scorers import SCORERS, Judged, Photo, ScorerRecipe, load_scorers
 from shotcrop_train.scorers.aesthetic import AestheticScorer, load_aesthetic, load_head
 from shotcrop_train.scorers.agreement import AgreementScorer
 from shotcrop_train.scorers.clip import ClipScorer, load_clip
-from shotcrop_train.scorers.composition import CraftScorer, breaks_geometry
+from shotcrop_train.scorers.composition import CompositionScorer, breaks_composition_rules
 from shotcrop_train.scorers.mllm import MllmScorer, load_mllm, read_marks, rubric
 from training import save_tiny_model
 from vlm import save_tiny_vlm
@@ -50,11 +51,11 @@ def judged(
 
 def test_a_crop_of_a_squashed_photo_gets_its_true_shape_back() -> None:
     squashed = Photo(picture(80, 80), 1.5)
-    assert squashed.cut(Box(0.0, 0.0, 0.5, 0.5)).size == (60, 40)
+    assert squashed.crop(Box(0.0, 0.0, 0.5, 0.5)).size == (60, 40)
 
 
 def test_a_crop_of_a_photo_in_its_own_shape_keeps_its_pixels() -> None:
-    crop = Photo(picture(120, 80), 1.5).cut(Box(0.25, 0.25, 0.75, 0.75))
+    crop = Photo(picture(120, 80), 1.5).crop(Box(0.25, 0.25, 0.75, 0.75))
     assert crop.tobytes() == picture(120, 80).crop((30, 20, 90, 60)).tobytes()
 
 
@@ -163,7 +164,7 @@ def test_clip_scores_are_cosines_and_do_not_depend_on_the_batch(family: str, req
     assert one[1] is None
     assert whole == [pytest.approx(one[0], abs=1e-5), None, pytest.approx(one[2], abs=1e-5)]
     assert all(-1.0 <= score <= 1.0 for score in whole if score is not None)
-    image = clip.embed_images([crops[0].photo.cut(BOX)])
+    image = clip.embed_images([crops[0].photo.crop(BOX)])
     text = clip.embed_texts(["a man stands in a field"])
     assert one[0] == pytest.approx(float(image[0] @ text[0]), abs=1e-5)
 
@@ -202,7 +203,7 @@ def test_a_head_loads_from_either_format_and_scores_crops(
     path, table = tmp_path / f"head{suffix}", weights()
     (save_file if suffix == ".safetensors" else torch.save)(table, path)
     scorer = load_aesthetic(ScorerRecipe(aesthetic_clip=str(tiny_clip), aesthetic_head=str(path)), offline=True)
-    expected = scorer.clip.embed_images([judged().photo.cut(BOX)])
+    expected = scorer.clip.embed_images([judged().photo.crop(BOX)])
     for name in [name for name in sorted(table, key=lambda name: len(name)) if name.endswith("weight")]:
         expected = expected @ table[name].T + table[name.replace("weight", "bias")]
     assert scorer.score([judged()]) == [pytest.approx(float(expected[0, 0]), abs=1e-4)]
@@ -245,7 +246,7 @@ def test_weights_that_are_no_head_are_refused(table: dict[str, torch.Tensor], tm
 def test_a_head_for_another_clip_is_refused(tiny_siglip: Path, tmp_path: Path) -> None:
     torch.save(_linear(), tmp_path / "head.pth")
     settings = ScorerRecipe(aesthetic_clip=str(tiny_siglip), aesthetic_head=str(tmp_path / "head.pth"))
-    with pytest.raises(ShotcropError, match=r"wants 12 numbers an image, .* gives 16"):
+    with pytest.raises(ShotcropError, match=r"needs embeddings of 12 numbers, .* gives 16"):
         load_aesthetic(settings, offline=True)
 
 
@@ -265,9 +266,19 @@ def test_absent_weights_are_named_with_what_to_download(criterion: str, told: st
 
 
 def test_an_unknown_scorer_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(ShotcropError, match="no scorer 'beauty'") as failure:
+    with pytest.raises(ShotcropError, match="there is no scorer 'beauty'") as failure:
         load_scorers(["beauty"], ScorerRecipe())
     assert all(name in str(failure.value) for name in SCORERS)
+
+
+def test_the_former_name_of_the_composition_scorer_is_still_read() -> None:
+    (former,) = load_scorers(["craft"], ScorerRecipe())
+    (scorer,) = load_scorers(["composition"], ScorerRecipe())
+    assert type(former) is type(scorer)
+    assert (former.name, scorer.name) == ("craft", "composition")
+    assert RewardRecipe(aesthetic="craft").aesthetic == "craft"
+    with pytest.raises(ValueError, match="captions must be clip or words, not 'craft'"):
+        RewardRecipe(captions="craft")
 
 
 # The stand-ins.
@@ -294,7 +305,7 @@ def close_up(top: float = 0.09, height: float = 0.19, detections: Detections | N
 
 
 def test_a_close_up_by_the_rules_scores_more_than_one_that_cuts_the_chin_or_is_loose() -> None:
-    right, cut, loose = CraftScorer().score([close_up(), close_up(0.05, 0.1), close_up(0.05, 0.5)])
+    right, cut, loose = CompositionScorer().score([close_up(), close_up(0.05, 0.1), close_up(0.05, 0.5)])
     assert right is not None
     assert cut is not None
     assert loose is not None
@@ -302,13 +313,15 @@ def test_a_close_up_by_the_rules_scores_more_than_one_that_cuts_the_chin_or_is_l
 
 
 def test_a_crop_that_misses_the_face_scores_nothing_and_a_photo_without_one_is_not_judged() -> None:
-    assert CraftScorer().score([judged(Box(0.0, 0.5, 0.2, 0.9), detections=standing()), judged()]) == [0.0, None]
+    assert CompositionScorer().score([judged(Box(0.0, 0.5, 0.2, 0.9), detections=standing()), judged()]) == [0.0, None]
 
 
 def test_an_edge_through_a_joint_costs_credit() -> None:
     knee = 0.1 + 0.8 / 7.5 * 5.5
     above, through = (
-        CraftScorer().score([judged(Box(0.3, 0.05, 0.7, low), kind=ShotType.ESTABLISHING, detections=standing())])[0]
+        CompositionScorer().score(
+            [judged(Box(0.3, 0.05, 0.7, low), kind=ShotType.ESTABLISHING, detections=standing())]
+        )[0]
         for low in (knee - 0.1, knee)
     )
     assert above is not None
@@ -319,17 +332,17 @@ def test_an_edge_through_a_joint_costs_credit() -> None:
 @given(st.floats(0.0, 0.7), st.floats(0.05, 0.3), st.sampled_from(list(ShotType)))
 def test_craft_scores_lie_within_the_unit_interval(top: float, height: float, kind: ShotType) -> None:
     crop = judged(Box(0.35, top, 0.65, top + height), kind=kind, detections=standing())
-    (score,) = CraftScorer().score([crop])
+    (score,) = CompositionScorer().score([crop])
     assert score is not None
     assert 0.0 <= score <= 1.0
 
 
 def test_the_veto_strikes_cut_faces_and_wrong_scales_only() -> None:
-    assert not breaks_geometry(close_up())
-    assert breaks_geometry(close_up(0.05, 0.1))
-    assert breaks_geometry(close_up(0.0, 0.9))
-    assert not breaks_geometry(judged(FULL_FRAME))
-    assert not breaks_geometry(judged(FULL_FRAME, kind=ShotType.ESTABLISHING, detections=standing()))
+    assert not breaks_composition_rules(close_up())
+    assert breaks_composition_rules(close_up(0.05, 0.1))
+    assert breaks_composition_rules(close_up(0.0, 0.9))
+    assert not breaks_composition_rules(judged(FULL_FRAME))
+    assert not breaks_composition_rules(judged(FULL_FRAME, kind=ShotType.ESTABLISHING, detections=standing()))
 
 
 def test_agreement_is_the_mean_iou_with_the_rivals() -> None:

@@ -1,4 +1,4 @@
-"""Augmentation of samples: flips, crop-jitter, aspect jitter and colour, moving every box with its photo."""
+"""Augment samples with flips, crops, new aspects and colour. Every box moves with its photo."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SIDES = re.compile(r"\b(left|right)(?=\b|ward|most|hand)", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How strongly samples are varied [O]; probabilities unless said otherwise."""
+    """How strongly samples are varied. Values are probabilities unless documented otherwise. Our own choice."""
 
     flip: float = 0.5
     crop: float = 0.7
@@ -28,9 +28,9 @@ class Augmentation:
     colour: float = 0.5
     gray: float = 0.05
     location_noise: float = 3.0
-    """Standard deviation, in bins, of the noise on location tokens the model reads (not on those it must write)."""
+    """Standard deviation, in bins, of the noise on location tokens that the model reads. Its targets have no noise."""
     caption_dropout: float = 0.0
-    """All captions of a row left out, so that boxes do not come to depend on the captions decoded before them."""
+    """Leave out all captions of a row, so that boxes do not depend on the captions decoded before them."""
 
 
 def augment(
@@ -41,15 +41,15 @@ def augment(
     rng: np.random.Generator,
     accepts: Callable[[Sample], bool] = lambda _: True,
 ) -> tuple[Sample, Image.Image]:
-    """Vary a sample and its photo alike.
+    """Vary a sample and its photo in the same way.
 
     Args:
         sample: The sample.
-        image: Its whole photo, squashed or not.
-        size: Side of the square that is returned, in pixels; None keeps the scale and the shape.
+        image: The whole photo, squashed or not.
+        size: Side in pixels of the square to return; None keeps scale and shape.
         settings: How strongly to vary.
-        rng: Source of chance.
-        accepts: Says whether a cropped sample still teaches enough; the photo stays whole where it does not.
+        rng: Random generator.
+        accepts: Returns whether a cropped sample still has enough targets; if not, the photo stays whole.
 
     Returns:
         The sample in the coordinates of the returned image, and the image, mode RGB.
@@ -77,7 +77,7 @@ def augment(
 
 
 def draw_frame(sample: Sample, smallest: float, rng: np.random.Generator) -> Box:
-    """Draw a crop of the photo, of a shape of its own, that keeps the close-up and the head whole if known."""
+    """Draw a crop of the photo, of any shape, that contains the whole close-up and head if these are known."""
     width, height = rng.uniform(smallest, 1.0, size=2)
     kept = [shot.box for shot in sample.shots[-1:] if shot.box is not None]
     kept += [sample.grounding.head] if sample.grounding.head is not None else []
@@ -94,16 +94,16 @@ def draw_frame(sample: Sample, smallest: float, rng: np.random.Generator) -> Box
 
 
 def _between(low: float, high: float, rng: np.random.Generator) -> float:
-    """Draw uniformly from a range that rounding may have turned around by a hair."""
+    """Draw uniformly from a range that rounding may have made slightly negative."""
     return low + rng.random() * max(high - low, 0.0)
 
 
 def cropped(sample: Sample, frame: Box) -> Sample:
-    """Re-express a sample in a crop of its photo and drop what the crop no longer shows.
+    """Express a sample in a crop of its photo and drop what the crop no longer shows.
 
-    A box that the frame cuts stays, clipped, while most of it is seen: the wide shots of a tighter photo end where that
-    photo ends. A close-up or a head is kept only when (nearly) whole. Scale, number of people and the lead's place
-    change with the frame.
+    A box that the frame cuts is clipped and kept while most of it is visible, since the wide shots of a tighter photo
+    end where that photo ends. A close-up or a head is kept only if it is (nearly) whole. Scale, number of people and
+    the main person's position change with the frame.
     """
     grounding, keep = sample.grounding, frame.area
     if grounding.people == 0:

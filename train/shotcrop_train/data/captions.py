@@ -1,4 +1,4 @@
-"""What the words of captions tell, without any model: whether they are plain, and which crop they are about."""
+"""Judge captions by their words alone: whether a caption is natural, and which crop it describes."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from shotcrop_cli.shots import Composition
 
 LONGEST_CAPTION = 25
-"""Words of a caption that still counts [O]: the contract asks for 6 to 18, the experts' longest has 19."""
+"""Longest caption that counts, in words. Our own choice: the contract asks for 6 to 18, the experts' longest has 19."""
 
-RICHEST_REPEAT = 0.6
-"""A caption counts while this share of its words are different ones [O]: the experts' lowest is .69."""
+LEAST_DISTINCT = 0.6
+"""A caption counts if at least this share of its words are distinct. Our own choice: the experts' lowest is .69."""
 
 
 def words(text: str) -> list[str]:
@@ -21,16 +21,16 @@ def words(text: str) -> list[str]:
 
 
 def plain(caption: str) -> bool:
-    """Say whether a caption is one that people write: not empty, not endless, not the same words again and again."""
-    said = words(caption)
-    return 0 < len(said) <= LONGEST_CAPTION and len(set(said)) >= RICHEST_REPEAT * len(said)
+    """Return whether a caption is one that people write: not empty, not too long, and without many repeated words."""
+    found = words(caption)
+    return 0 < len(found) <= LONGEST_CAPTION and len(set(found)) >= LEAST_DISTINCT * len(found)
 
 
 def word_fit(answer: Composition, truth: Composition) -> tuple[tuple[float, ...], ...]:
-    """Stand in for an image-text scorer [O]: how much captions share with what the expert wrote of each crop.
+    """Return how many words captions share with the expert's caption of each crop: a stand-in for an image-text scorer.
 
-    `[i][j]` is the F1 of the words of the answer's caption i and of the expert's caption j. A caption stuffed with
-    everything loses precision, and fits the siblings as well as its own crop.
+    `[i][j]` is the F1 of the words in the answer's caption i and in the expert's caption j. A caption full of keywords
+    loses precision, and fits the other crops as well as its own. Our own choice.
     """
     return tuple(tuple(_f1(words(one.caption), words(other.caption)) for other in truth.shots) for one in answer.shots)
 

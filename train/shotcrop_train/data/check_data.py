@@ -1,7 +1,7 @@
-"""`shotcrop train check-data`: what is wrong with a dataset, in words that its labeller understands.
+"""`shotcrop train check-data`: report what is wrong with a dataset, in words that its annotators understand.
 
-An error must be mended before the dataset can be used; a warning is worth a look; a note counts what is there. Every
-figure is our own choice [O]: on careful annotations they find next to nothing.
+An error must be fixed before the dataset can be used. A warning should be checked. A note counts what the dataset
+holds. All thresholds are our own choice: careful annotations trigger almost none of them.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ CHOICES = {"setting": SETTINGS, "facing": FACINGS, "native_scale": NATIVE_SCALES
 SENTENCES = ("scene", "subject", "story")
 
 MOST_WORDS = 20
-"""Longest caption: two words more than the annotation guide asks for."""
+"""Longest caption in words: two more than the annotation guide allows."""
 ENOUGH_TRIPLES = 50
-"""Below this many, shares of settings and directions say nothing."""
+"""With fewer triples, shares of settings and directions say nothing."""
 RARE = 0.02
-"""A setting or direction in a smaller share of the photos will hardly be learned."""
+"""A model will hardly learn a setting or direction that a smaller share of the photos has."""
 
 _NAMES = {
     ShotType.ESTABLISHING: re.compile(r"\bestablishing\b", re.IGNORECASE),
@@ -49,13 +49,13 @@ _NAMES = {
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a check has to say.
+    """One result of a check.
 
     Args:
-        line: Line of `metadata.jsonl`, None where it is about the dataset as a whole.
-        photo: Name of the photo, empty likewise.
+        line: Line of `metadata.jsonl`, None if it is about the whole dataset.
+        photo: Name of the photo, empty if it is about the whole dataset.
         severity: `error`, `warning` or `note`.
-        message: One line in a labeller's words.
+        message: One line in an annotator's words.
     """
 
     line: int | None
@@ -69,17 +69,17 @@ class Finding:
 
 
 def check(folder: Path) -> list[Finding]:
-    """Check a dataset: every row, every photo, and what they come to.
+    """Check a dataset: every row, every photo, and the dataset as a whole.
 
     Args:
         folder: Holds the photos and `metadata.jsonl`.
 
     Returns:
-        The findings in the order of the file, those about the whole dataset last. Without an error among them
-        `shotcrop_cli.evaluation.dataset.read_dataset` reads the dataset.
+        The findings in the order of the file, those about the whole dataset last. If none is an error,
+        `shotcrop_cli.evaluation.dataset.read_dataset` can read the dataset.
 
     Raises:
-        ShotcropError: There is no `metadata.jsonl`, or it is no text.
+        ShotcropError: There is no `metadata.jsonl`, or it is not text.
     """
     findings: list[Finding] = []
     records: list[Record] = []
@@ -88,14 +88,14 @@ def check(folder: Path) -> list[Finding]:
         try:
             row = json.loads(text)
         except (ValueError, RecursionError) as error:
-            findings.append(Finding(line, "", "error", f"this line is no JSON: {error}"))
+            findings.append(Finding(line, "", "error", f"this line is not JSON: {error}"))
             continue
         if not isinstance(row, dict):
             findings.append(Finding(line, "", "error", "this line must be one object in braces { }"))
             continue
         name = row["file_name"] if isinstance(row.get("file_name"), str) else ""
-        remarks = [*_fields(row), *_annotation(row.get("annotation")), *photos.look(line, name, row)]
-        # What was said already in plainer words, and what follows from it, is not said again.
+        remarks = [*_fields(row), *_annotation(row.get("annotation")), *photos.check(line, name, row)]
+        # An error that was reported in plainer words already is not reported again, nor is what follows from it.
         broken = any(severity == "error" for severity, _ in remarks)
         try:
             record = read_row(folder, text)
@@ -119,8 +119,8 @@ def _unknown(entry: Mapping[str, Any], known: Sequence[str], where: str) -> Iter
     for key in entry:
         if key not in known:
             close = get_close_matches(key, known, n=1)
-            advice = f"did you mean '{close[0]}'?" if close else f"known are {', '.join(known)}"
-            yield "warning", f"{where} has a field '{key}' that nothing reads: {advice}"
+            advice = f"did you mean '{close[0]}'?" if close else f"known fields are {', '.join(known)}"
+            yield "warning", f"{where} has an unknown field '{key}': {advice}"
 
 
 def _annotation(annotation: object) -> Iterator[Remark]:
@@ -137,14 +137,14 @@ def _annotation(annotation: object) -> Iterator[Remark]:
     if people is not None and (isinstance(people, bool) or not isinstance(people, int) or people < 1):
         yield "error", f"people must be the number of people, 1 or more, not {json.dumps(people)}"
     if empty := [key for key in SENTENCES if not annotation.get(key)]:
-        yield "warning", f"{', '.join(empty)}: empty, though the model learns from it to reason"
+        yield "warning", f"{', '.join(empty)}: empty, but the model learns to reason from it"
     shots = annotation.get("shots")
     if not isinstance(shots, dict):
         yield "error", "annotation.shots is missing: it holds establishing, medium and close_up"
         return
     for key in shots:
         if key not in tuple(map(str, SHOT_TYPES)):
-            yield "error", f"there is no shot '{key}': the three are {', '.join(map(str, SHOT_TYPES))}"
+            yield "error", f"there is no shot '{key}': the three shots are {', '.join(map(str, SHOT_TYPES))}"
     for kind in SHOT_TYPES:
         if not isinstance(shots.get(str(kind)), dict):
             yield "error", f"the {kind} shot is missing"
@@ -164,12 +164,12 @@ def _shot(kind: ShotType, shot: Mapping[str, Any]) -> Iterator[Remark]:
     if words == 0:
         yield "warning", f"{kind}: the caption is empty"
     if words > MOST_WORDS:
-        yield "warning", f"{kind}: the caption has {words} words; 6 to 18 are enough"
+        yield "warning", f"{kind}: the caption has {words} words; write 6 to 18"
     if "<" in caption or ">" in caption:
-        yield "warning", f"{kind}: leave < and > out of the caption"
+        yield "warning", f"{kind}: remove < and > from the caption"
     for other, name in _NAMES.items():
         if other is not kind and (match := name.search(caption)):
-            yield "warning", f"{kind}: the caption speaks of another shot ('{match.group()}')"
+            yield "warning", f"{kind}: the caption names another shot ('{match.group()}')"
 
 
 def _box_fault(box: object) -> str | None:
@@ -178,9 +178,11 @@ def _box_fault(box: object) -> str | None:
         return "the box must be four numbers, [left, top, right, bottom]"
     x0, y0, x1, y1 = numbers
     if min(numbers) >= 0 and max(numbers) <= 1:
-        return f"the box {box} is too small to see: sides count from 0 to {PERMILLE}, not from 0 to 1"
+        return f"the box {box} is too small to see: its sides run from 0 to {PERMILLE}, not from 0 to 1"
     if not (min(numbers) >= 0 and max(numbers) <= PERMILLE):
-        return f"the box {box} leaves the photo: sides count from 0 to {PERMILLE}, whatever its size in pixels"
+        return (
+            f"the box {box} leaves the photo: its sides run from 0 to {PERMILLE}, whatever the photo's size in pixels"
+        )
     if x0 > x1 or y0 > y1:
         return f"the box {box} is turned around: write [left, top, right, bottom], left before right, top before bottom"
     if x0 == x1 or y0 == y1:
@@ -189,7 +191,7 @@ def _box_fault(box: object) -> str | None:
 
 
 def _set(record: Record) -> Iterator[Remark]:
-    """Look at the three shots together, as far as they are to be learned from."""
+    """Check the shots of a triple together, as far as a model learns from them."""
     if record.composition is None:
         return
     shots = [shot for shot, accepted in zip(record.composition.shots, record.accepted, strict=True) if accepted]
@@ -210,17 +212,17 @@ def _face(record: Record, composition: Composition) -> Iterator[Remark]:
     if face is None or shown < FACE_SHOWN:
         return
     if cuts_chin(close_up, face):
-        yield "warning", "the close-up cuts the chin: lower its lower edge to the collar"
+        yield "warning", "the close-up cuts the chin: move its lower edge down to the collar"
     elif shown < FACE_INSIDE:
-        yield "warning", f"the close-up cuts the face, it shows {shown:.0%} of it: widen it"
+        yield "warning", f"the close-up cuts the face, it shows {shown:.0%} of it: make the box wider"
 
 
 def _balance(records: Sequence[Record]) -> Iterator[Remark]:
-    """Count what there is, and warn of what is too rare to be learned."""
+    """Count what the dataset holds, and warn of what is too rare to be learned."""
     triples = [record for record in records if record.composition is not None]
-    nobody = sum(record.no_subject for record in records)
-    bare = len(records) - len(triples) - nobody
-    kinds = f"{len(triples)} with three shots, {nobody} of nobody, {bare} without either"
+    empty = sum(record.no_subject for record in records)
+    bare = len(records) - len(triples) - empty
+    kinds = f"{len(triples)} with three shots, {empty} without people, {bare} with neither"
     yield "note", f"{len(records)} rows can be read: {kinds}"
     if not triples:
         return
@@ -232,9 +234,9 @@ def _balance(records: Sequence[Record]) -> Iterator[Remark]:
             for record in triples
             if record.composition is not None and record.composition.grounding is not None
         )
-        told = [f"{value} {counts[value]}" for value in CHOICES[key]]
-        yield "note", f"{key}: {', '.join(told)}, not said {counts[None]}"
+        given = [f"{value} {counts[value]}" for value in CHOICES[key]]
+        yield "note", f"{key}: {', '.join(given)}, not given {counts[None]}"
         if len(triples) >= ENOUGH_TRIPLES:
             rare = [value for value in CHOICES[key] if counts[value] < RARE * len(triples)]
             if rare:
-                yield "warning", f"{key}: hardly any photo is {', '.join(rare)}; look for some more of these"
+                yield "warning", f"{key}: hardly any photo is {', '.join(rare)}; add more of these"

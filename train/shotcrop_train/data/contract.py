@@ -1,4 +1,4 @@
-"""How a family of models is asked and how it answers: one contract for training, rewards and evaluation."""
+"""How a family of models is asked and how it answers. Training, rewards and evaluation share these contracts."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from shotcrop_train.data.samples import Sample
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a model is to write.
+    """The answer that a model should write.
 
     Args:
         text: The whole answer.
         spans: For each shot, in their order, the characters [start, end) of its entry and its weight in the loss;
-            empty for a photo of nobody.
+            empty for a photo without people.
     """
 
     text: str
@@ -46,32 +46,32 @@ class Contract(Protocol):
     """How one family of models is asked and answers."""
 
     def prompt(self, aspect: float | None) -> str:
-        """Return the user's text beside a photo of that width / height, None when it is unknown."""
+        """Return the user's text for a photo of this width / height, None when it is unknown."""
         ...
 
-    def teaches(self, sample: Sample) -> bool:
-        """Say whether a sample holds all that `write` needs."""
+    def has_targets(self, sample: Sample) -> bool:
+        """Return whether a sample has everything that `write` needs."""
         ...
 
     def write(self, sample: Sample, captions: Sequence[str], size: tuple[int, int]) -> Target:
-        """Write the answer that a sample teaches.
+        """Write the answer that a model should learn from a sample.
 
         Args:
-            sample: The photo's targets, relative to the image that the model is shown.
+            sample: The photo's targets, relative to the image that the model sees.
             captions: One caption for each shot, empty when unknown.
-            size: Width and height in pixels of the image that is handed to the processor.
+            size: Width and height in pixels of the image that the processor gets.
 
         Raises:
-            ValueError: `teaches` says no.
+            ValueError: `has_targets` returns False.
         """
         ...
 
     def read(self, text: str, size: tuple[int, int]) -> Answer:
-        """Read what a model wrote; what cannot be read is an `AnswerError` that is returned, not raised.
+        """Read an answer. If it cannot be read, return an `AnswerError`; do not raise it.
 
         Args:
             text: The answer without special tokens.
-            size: Width and height in pixels of the image that was handed to the processor.
+            size: Width and height in pixels of the image that the processor got.
         """
         ...
 
@@ -89,23 +89,23 @@ class GrammarContract:
     """The compact model's grammar.
 
     Args:
-        think: Whether the chain of thought is taught; without it its slots hold `<unk>`, which carries no loss.
+        think: Whether the model learns the chain of thought. If not, its slots hold `<unk>`, which has no loss.
     """
 
     think: bool = True
 
     def prompt(self, aspect: float | None) -> str:
-        """Return the aspect's token: the compact model knows but one task."""
+        """Return the aspect's token. The compact model needs no instruction, since it has only one task."""
         return grammar.aspect_token(aspect)
 
-    def teaches(self, sample: Sample) -> bool:
-        """Say yes: the grammar has a sign for what is not known."""
+    def has_targets(self, sample: Sample) -> bool:
+        """Return True: the grammar has a token for what is not known."""
         return True
 
     def write(self, sample: Sample, captions: Sequence[str], size: tuple[int, int]) -> Target:
-        """Write a sample in the grammar; `size` has no part in it."""
+        """Write a sample in the grammar. `size` has no effect."""
         grounding = sample.grounding if self.think or sample.grounding.people == 0 else Grounding()
-        # Angle brackets would be taken for control tokens.
+        # Angle brackets would be read as control tokens.
         plain = [caption.replace("<", "").replace(">", "") for caption in captions]
         boxes = [shot.box for shot in sample.shots]
         text = grammar.write(grounding, list(zip(boxes, plain, strict=True)))
@@ -117,28 +117,28 @@ class GrammarContract:
         return Target(text, spans)
 
     def read(self, text: str, size: tuple[int, int]) -> Answer:
-        """Read an answer in the grammar, one without a chain of thought included."""
+        """Read an answer in the grammar, with or without a chain of thought."""
         text = text.strip()
-        thoughtless = text.startswith(_NO_THOUGHT)
+        without_thought = text.startswith(_NO_THOUGHT)
         try:
-            # The grammar's reader wants every slot filled: a stand-in is read in place of nothing, and taken away.
+            # The grammar's reader needs every slot filled: fill empty slots and clear them afterwards.
             answer = grammar.read(text.replace(_NO_THOUGHT, _ANY_THOUGHT, 1))
         except AnswerError as error:
             return error
-        if thoughtless and isinstance(answer, Composition):
+        if without_thought and isinstance(answer, Composition):
             return replace(answer, reasoning=Reasoning(), grounding=None)
         return answer
 
 
 @dataclass(frozen=True, slots=True)
 class TextContract:
-    """The output contract in words and JSON, of models that were trained on language.
+    """The output contract in words and JSON, for vision-language models.
 
     Args:
         space: How the model writes boxes.
         think: Whether it writes its reasoning first.
-        seen: Maps the size of an image that is handed to the processor to the size of what the model sees of it, width
-            and height in pixels. Boxes in `CoordSpace.ABSOLUTE` are in pixels of the latter.
+        seen: Maps the size of the image that the processor gets to the size that the model sees, width and height in
+            pixels. Boxes in `CoordSpace.ABSOLUTE` are in pixels of the latter.
     """
 
     space: CoordSpace
@@ -146,15 +146,15 @@ class TextContract:
     seen: Callable[[tuple[int, int]], tuple[int, int]]
 
     def prompt(self, aspect: float | None) -> str:
-        """Return the instruction; such a model is shown the photo in its own shape."""
+        """Return the instruction. It does not depend on the aspect, since photos keep their shape."""
         return instruction(self.space, think=self.think)
 
-    def teaches(self, sample: Sample) -> bool:
-        """Say whether all three boxes are known, or nobody is visible."""
+    def has_targets(self, sample: Sample) -> bool:
+        """Return whether all three boxes are known, or there are no people."""
         return sample.grounding.people == 0 or all(shot.box is not None for shot in sample.shots)
 
     def write(self, sample: Sample, captions: Sequence[str], size: tuple[int, int]) -> Target:
-        """Write a sample by the contract; where nobody put its reasoning into words, its grounding is."""
+        """Write a sample by the contract. A sample without reasoning in words gets sentences made of its grounding."""
         if sample.grounding.people == 0:
             return Target(render(NoSubject()), ())
         seen = self.seen(size)

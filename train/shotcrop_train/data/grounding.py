@@ -1,71 +1,36 @@
-"""What teacher detections say of a photo: who leads, where the head is, where the face points, how wide the frame is.
+"""What detections say of a photo: the main person, the head, where the face points, and how wide the framing is.
 
-The detections are machine output and wrong at times; each function returns None where they do not carry an answer,
-and the answer then trains nothing. Constants marked [O] are our own estimates, or medians of the training split where
-it says so; together they are judged by what `cinematographer.propose` makes of them.
+The detections are machine output and are wrong at times. Each function returns None where they give no answer; the
+model then learns nothing from that part. The constants are our own estimates, or medians of the training split where
+that is said. `rule_based.propose` shows how good they are together.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
+from shotcrop_cli.body import CHIN_BELOW_FACE, FACE_ASPECT, HAIR_ABOVE_FACE, HEAD_ASPECT, SIDE_OF_FACE
 from shotcrop_cli.evaluation.composition_rules import yaw
 from shotcrop_cli.evaluation.detections import Detections, Face, Joint, Person
-from shotcrop_cli.geometry import clip, ioa, iou
+from shotcrop_cli.evaluation.main_person import main_face, main_person
+from shotcrop_cli.geometry import clip
 from shotcrop_cli.shots import Box, Composition, Grounding, ShotType
 
 MIN_PERSON_SCORE = 0.4
 MIN_FACE_SCORE = 0.7
 MIN_KEYPOINT_CONFIDENCE = 0.35
-"""Below these a detection is not believed [O]."""
+"""Detections with a lower score are ignored."""
 
-HAIR_ABOVE_FACE = 0.28
-CHIN_BELOW_FACE = 0.02
-SIDE_OF_FACE = 0.16
-"""How far a head (hair top to chin, ear to ear) reaches beyond a face detector's box, in heights and widths of it
-[O]."""
-
-HEAD_ASPECT = 0.78
-"""Width / height of a head in pixels [O]."""
-
-
-def lead_face(faces: Sequence[Face], composition: Composition | None) -> Face | None:
-    """Return the face of the lead: the expert's close-up decides, else size, centrality and confidence do."""
-    sure = [face for face in faces if face.score >= MIN_FACE_SCORE]
-    if composition is not None:
-        close_up = composition[ShotType.CLOSE_UP].box
-        sure = [face for face in sure if ioa(face.box, close_up) > 0.8]
-        return max(sure, key=lambda face: face.box.area, default=None)
-    return max(sure, key=lambda face: face.score * _prominence(face.box), default=None)
-
-
-def lead_person(detections: Detections, face: Face | None, composition: Composition | None) -> Person | None:
-    """Return the person who carries the story: the one the face belongs to, else the most prominent one."""
-    persons = [person for person in detections.persons if person.score >= MIN_PERSON_SCORE]
-    if face is not None:
-        owners = [person for person in persons if ioa(face.box, person.box) > 0.7]
-        # Of nested boxes the one whose top is nearest to the face is its own.
-        return min(owners, key=lambda person: abs(person.box.y0 - face.box.y0), default=None)
-    if composition is not None:
-        medium = composition[ShotType.MEDIUM].box
-        close_up = composition[ShotType.CLOSE_UP].box
-        persons = [person for person in persons if ioa(close_up, person.box) > 0.3]
-        return max(persons, key=lambda person: iou(person.box, medium), default=None)
-    return max(persons, key=lambda person: person.score * _prominence(person.box), default=None)
-
-
-def _prominence(box: Box) -> float:
-    x, y = box.centre
-    return math.sqrt(box.area) * (1.0 - min(math.hypot(x - 0.5, 0.5 * (y - 0.5)), 0.9))
+MIN_FACE_SHARE = 0.8
+"""The expert's close-up shows at least this share of the main person's face; other faces are not the main person's."""
 
 
 def head_box(face: Face | None, person: Person | None, aspect: float) -> Box | None:
-    """Return the lead's head, hair top to chin, from the face or, for heads seen from behind, from the pose.
+    """Return the main person's head, hair top to chin: from the face, or from the pose of a head seen from behind.
 
     Args:
-        face: The lead's face.
-        person: The lead.
+        face: The main person's face.
+        person: The main person.
         aspect: Width / height of the upright photo.
     """
     if face is not None:
@@ -85,7 +50,7 @@ def head_box(face: Face | None, person: Person | None, aspect: float) -> Box | N
         return None
     x = sum(point.x for point in seen) / len(seen)
     y = sum(point.y for point in seen) / len(seen)
-    # The ears lie about halfway between hair top and chin; the shoulder joints about one head height lower [O].
+    # The ears are about half-way between hair top and chin, the shoulder joints about one head lower.
     height = sum(point.y for point in shoulders) / 2 - y
     if not 0.0 < height < person.box.height / 2:
         return None
@@ -94,11 +59,11 @@ def head_box(face: Face | None, person: Person | None, aspect: float) -> Box | N
 
 
 def facing(face: Face | None) -> str | None:
-    """Return where the lead's face points, from the nose's offset between the eyes, or None when that is unclear."""
+    """Return where the main person's face points, by the nose's offset between the eyes; None when that is unclear."""
     if face is None:
         return None
     turn = yaw(face)
-    # On the training split nine tenths of the faces turned aside lie beyond .05, of those at the camera within .08 [O].
+    # On the training split, nine tenths of faces turned aside are beyond .05, of those to the camera within .08.
     if abs(turn) < 0.05:
         return "camera"
     if abs(turn) > 0.1:
@@ -107,7 +72,7 @@ def facing(face: Face | None) -> str | None:
 
 
 def native_scale(head: Box | None) -> str | None:
-    """Return how the photo frames the lead, from the head's height; borders lie between the experts' medians [O]."""
+    """Return how the photo frames the main person, by the head's height. Limits are between the experts' medians."""
     if head is None:
         return None
     for scale, limit in (("wide", 0.07), ("full", 0.19), ("medium", 0.42)):
@@ -117,15 +82,17 @@ def native_scale(head: Box | None) -> str | None:
 
 
 def ground(detections: Detections, aspect: float, composition: Composition | None = None) -> Grounding:
-    """Return the chain of thought that detections, and an expert's triple where there is one, support.
+    """Return the chain of thought that follows from detections and from an expert's triple where there is one.
 
     Args:
         detections: Persons and faces of the photo.
         aspect: Width / height of the upright photo.
-        composition: The expert's triple; it decides who leads, and its own judgements come before derived ones.
+        composition: The expert's triple. Its close-up shows who the main person is, and its own judgements replace
+            derived ones.
     """
-    face = lead_face(detections.faces, composition)
-    person = lead_person(detections, face, composition)
+    close_up = None if composition is None else composition[ShotType.CLOSE_UP].box
+    face = main_face(detections, close_up, min_score=MIN_FACE_SCORE, min_share=MIN_FACE_SHARE)
+    person = main_person(detections, face.box if face is not None else close_up, min_score=MIN_PERSON_SCORE)
     head = head_box(face, person, aspect)
     known = composition.grounding if composition is not None else None
     if known is not None:
@@ -150,8 +117,7 @@ def ground(detections: Detections, aspect: float, composition: Composition | Non
 def guess_aspect(faces: Sequence[Face]) -> float:
     """Guess the width / height of a photo that was squashed to a square, from the shape of the faces in it.
 
-    Nearly all such photos are 4:3 or 3:2, lying or standing; a face has a known shape, so it tells which.
+    Nearly all such photos are 4:3 or 3:2, landscape or portrait. Faces have a known shape, so they show which.
     """
     shapes = [face.box.height / face.box.width for face in faces if face.score >= MIN_FACE_SCORE]
-    # Width / height of a face detector's box in pixels is .76 in the median [O].
-    return 0.72 if shapes and 0.76 * sorted(shapes)[len(shapes) // 2] < 1.0 else 1.4
+    return 0.72 if shapes and FACE_ASPECT * sorted(shapes)[len(shapes) // 2] < 1.0 else 1.4

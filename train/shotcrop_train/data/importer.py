@@ -1,7 +1,7 @@
-"""`shotcrop train import-data`: annotations made with other tools, or answers of models, as a dataset.
+"""`shotcrop train import-data`: turn annotations of other tools, or answers of models, into a dataset.
 
-The photos are linked into the new dataset, or copied where the file system cannot link. Nothing is guessed: the first
-fault ends the import before anything is written.
+Photos are hard-linked into the new dataset, or copied if the file system cannot link. Nothing is guessed: the first
+error ends the import before anything is written.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from shotcrop_cli.shots import SHOT_TYPES, Box, Composition, NoSubject, Shot, Sh
 from shotcrop_train.data.samples import load_photo
 
 STRAY_PIXELS = 2.0
-"""A box may leave the photo by so much, as hand-drawn boxes do, and is cut to it [O]."""
+"""A hand-drawn box may leave the photo by this many pixels and is clipped. Our own choice."""
 
 _T = TypeVar("_T")
 
@@ -36,7 +36,7 @@ class Entry:
     Args:
         name: The photo's name, relative to the folder of photos.
         size: Width and height of the upright photo in pixels.
-        answer: The triple, or that nobody is visible.
+        answer: The triple, or that there are no people.
     """
 
     name: str
@@ -45,10 +45,10 @@ class Entry:
 
 
 def import_coco(source: Path, photos: Path, output: Path) -> Path:
-    """Make a dataset of a COCO-style file.
+    """Make a dataset from a COCO-style file.
 
     Its categories are `establishing`, `medium` and `close_up`; every annotated image has one box of each, `bbox` as
-    x, y, width and height in pixels of the upright photo. A caption may stand in the annotation, as `caption` or as an
+    x, y, width and height in pixels of the upright photo. The annotation may hold a caption, as `caption` or as an
     attribute of that name. Images without annotations are left out.
 
     Args:
@@ -61,7 +61,7 @@ def import_coco(source: Path, photos: Path, output: Path) -> Path:
 
     Raises:
         ShotcropError: The file, a photo or an annotation is not as described; the message names it.
-        OutputError: The dataset cannot be written or is there already.
+        OutputError: The dataset cannot be written or exists already.
     """
     content = _load(source, lambda: json.loads(source.read_text(encoding="utf-8-sig")))
     try:
@@ -92,8 +92,8 @@ def _coco_entry(
     if (image.get("width", width), image.get("height", height)) != (width, height):
         raise _fault(
             source,
-            f"{name} has {image['width']} x {image['height']} pixels there, upright it has {width} x {height}",
-            hint="annotate the photo as it stands upright",
+            f"{name} has {image['width']} x {image['height']} pixels there, but {width} x {height} when upright",
+            hint="annotate the upright photo",
         )
     shots: dict[ShotType, Shot] = {}
     for annotation in annotations:
@@ -105,7 +105,7 @@ def _coco_entry(
         shots[kind] = Shot(kind, _box(source, f"{name}, {kind}", (x, y, x + w, y + h), (width, height)), str(caption))
     missing = [str(kind) for kind in SHOT_TYPES if kind not in shots]
     if missing:
-        raise _fault(source, f"{name} lacks {', '.join(missing)}")
+        raise _fault(source, f"{name} has no box for {', '.join(missing)}")
     return Entry(name, (width, height), Composition(tuple(shots[kind] for kind in SHOT_TYPES)))
 
 
@@ -120,7 +120,7 @@ def _box(source: Path, where: str, sides: Sequence[float], size: tuple[int, int]
 
 
 def import_answers(source: Path, photos: Path, output: Path, space: CoordSpace = CoordSpace.PERMILLE) -> Path:
-    """Make a dataset of models' answers, JSON Lines of `{"file_name": ..., "answer": ...}`.
+    """Make a dataset from models' answers, JSON Lines of `{"file_name": ..., "answer": ...}`.
 
     Args:
         source: The file; an answer is any text that `shotcrop_cli.model.large.answer.parse` reads, bbox tags included.
@@ -133,7 +133,7 @@ def import_answers(source: Path, photos: Path, output: Path, space: CoordSpace =
 
     Raises:
         ShotcropError: A line, photo or answer is not as described; the message names it.
-        OutputError: The dataset cannot be written or is there already.
+        OutputError: The dataset cannot be written or exists already.
     """
     lines = _load(source, lambda: source.read_text(encoding="utf-8-sig").split("\n"))
     entries = []
@@ -144,7 +144,7 @@ def import_answers(source: Path, photos: Path, output: Path, space: CoordSpace =
             row = json.loads(line)
             name, text = str(row["file_name"]), str(row["answer"])
         except (ValueError, KeyError, TypeError, RecursionError):
-            raise _fault(source, f"line {number} is no object with file_name and answer") from None
+            raise _fault(source, f"line {number} is not an object with file_name and answer") from None
         size = _photo_size(photos, name)
         try:
             entries.append(Entry(name, size, parse(text, space=space, image_size=size)))
@@ -160,37 +160,37 @@ def _load(source: Path, read: Callable[[], _T]) -> _T:
         raise _fault(source, f"cannot be read: {error}") from error
 
 
-def _fault(source: Path, message: str, *, hint: str = "mend the file; nothing was written") -> ShotcropError:
+def _fault(source: Path, message: str, *, hint: str = "fix the file; nothing was written") -> ShotcropError:
     return ShotcropError(f"{source}: {message}", hint=hint)
 
 
 def _photo_size(photos: Path, name: str) -> tuple[int, int]:
     path = photos / name
     if PurePath(name).is_absolute() or ".." in PurePath(name).parts:
-        raise PhotoError(f"{name} does not lie in {photos}", hint="name photos relative to the folder of photos")
+        raise PhotoError(f"{name} is not in {photos}", hint="name photos relative to the folder of photos")
     try:
         return load_photo(path).size
     except FileNotFoundError:
         raise PhotoError(f"{path} does not exist", hint="name the folder of the photos with --photos") from None
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise PhotoError(f"{path} cannot be opened: {error}", hint="export the photo anew") from error
+        raise PhotoError(f"{path} cannot be opened: {error}", hint="export the photo again") from error
 
 
 def _write(entries: Sequence[Entry], photos: Path, output: Path) -> Path:
     target = output / METADATA
     if target.exists():
-        raise OutputError(f"{target} is there already", hint="name a new folder with --output")
+        raise OutputError(f"{target} exists already", hint="name a new folder with --output")
     names = [entry.name for entry in entries]
     if len(set(names)) < len(names):
-        doubled = next(name for name in names if names.count(name) > 1)
-        raise ShotcropError(f"{doubled} is annotated twice", hint="keep one of the two; nothing was written")
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ShotcropError(f"{twice} is annotated twice", hint="keep one of the two; nothing was written")
     try:
         for name in names:
             _link(photos / name, output / name)
         output.mkdir(parents=True, exist_ok=True)
-        half = target.with_suffix(".part")
-        half.write_text("".join(f"{line}\n" for line in _rows(entries)), encoding="utf-8")
-        half.replace(target)
+        partial = target.with_suffix(".part")
+        partial.write_text("".join(f"{line}\n" for line in _rows(entries)), encoding="utf-8")
+        partial.replace(target)
     except OSError as error:
         raise OutputError(
             f"{output} cannot be written: {error}", hint="check its permissions and free space"
@@ -201,7 +201,7 @@ def _write(entries: Sequence[Entry], photos: Path, output: Path) -> Path:
 def _link(photo: Path, place: Path) -> None:
     if place.exists():
         if not place.samefile(photo):
-            raise OutputError(f"{place} is there already and another file", hint="name a new folder with --output")
+            raise OutputError(f"{place} exists already and is a different file", hint="name a new folder with --output")
         return
     place.parent.mkdir(parents=True, exist_ok=True)
     try:

@@ -1,4 +1,4 @@
-"""Mixtures of samples as the rows trl wants, and a collator for either family of models."""
+"""Mixtures of samples as rows for trl, and a collator for each family of models."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from shotcrop_train.nano.processing import NanoProcessor
 from shotcrop_train.nano.torch_network import vocabulary_of
 
 IGNORED = -100
-"""The label that carries no loss: torch's own `ignore_index`."""
+"""The label without loss: torch's own `ignore_index`."""
 
 
 class Mixture:
-    """An endless mixture cut to `length` draws: draw k is a function of the seed and of k alone.
+    """A random mixture of `length` draws. Draw k depends on the seed and on k alone.
 
-    A run that is cut and resumed therefore sees exactly the rows that it would have seen.
+    So a run that is interrupted and continued sees exactly the same rows as one without interruption.
 
     Args:
         groups: Samples by group name.
@@ -38,9 +38,9 @@ class Mixture:
         length: Number of rows.
         size: Side in pixels of the square that photos are squashed to; None keeps their shape.
         augmentation: How strongly rows are varied.
-        seed: Source of chance.
-        contract: How rows are written; samples that do not hold what it needs are left out.
-        cache: Keep every photo's pixels in memory once read.
+        seed: Random seed.
+        contract: How rows are written. Samples without the targets that it needs are left out.
+        cache: Keep every photo's pixels in memory once they are read.
         max_side: Longer side in pixels of a photo that keeps its shape; None for no limit.
     """
 
@@ -59,7 +59,7 @@ class Mixture:
         names = [name for name in groups if shares.get(name, 0.0) > 0.0]
         if not names:
             raise ValueError("a mixture needs a group with a share above 0")
-        self.groups = [[sample for sample in groups[name] if contract.teaches(sample)] for name in names]
+        self.groups = [[sample for sample in groups[name] if contract.has_targets(sample)] for name in names]
         for name, group in zip(names, self.groups, strict=True):
             if not group:
                 raise ValueError(f"group '{name}' has a share of {shares[name]} but no samples to draw")
@@ -70,7 +70,7 @@ class Mixture:
         self.pixels: dict[Path, Image.Image] | None = {} if cache else None
 
     def dataset(self) -> Dataset:
-        """Return the mixture as the `datasets.Dataset` that trl asks for; its rows are made when they are read."""
+        """Return the mixture as the `datasets.Dataset` that trl needs. Its rows are made when they are read."""
 
         def rows(batch: Mapping[str, list[int]]) -> dict[str, list[Any]]:
             drawn = [self.draw(index) for index in batch["draw"]]
@@ -81,14 +81,14 @@ class Mixture:
     def draw(self, index: int) -> dict[str, Any]:
         """Return a row.
 
-        It holds `image`, `prompt` and `completion` as trl wants them, the shots' `spans`, the `captions` of the widest
+        It holds `image`, `prompt` and `completion` in trl's form, the shots' `spans`, the `captions` of the widest
         shot, and the `draw` itself.
         """
         rng = np.random.default_rng((self.seed, index))
         group = self.groups[rng.choice(len(self.groups), p=self.shares)]
         sample = group[rng.integers(len(group))]
         photo = self._pixels(sample.path)
-        sample, image = augment(sample, photo, self.size, self.augmentation, rng, self.contract.teaches)
+        sample, image = augment(sample, photo, self.size, self.augmentation, rng, self.contract.has_targets)
         return row(sample, image, self.contract, rng) | {"draw": index}
 
     def _pixels(self, path: Path) -> Image.Image:
@@ -101,7 +101,7 @@ class Mixture:
 
 
 def row(sample: Sample, image: Image.Image, contract: Contract, rng: np.random.Generator) -> dict[str, Any]:
-    """Write a sample as a conversational prompt and completion; one of a shot's captions is drawn."""
+    """Write a sample as a conversation of prompt and completion, with a random one of each shot's captions."""
     captions = [shot.captions[rng.integers(len(shot.captions))] if shot.captions else "" for shot in sample.shots]
     target = contract.write(sample, captions, image.size)
     return {
@@ -117,14 +117,14 @@ def row(sample: Sample, image: Image.Image, contract: Contract, rng: np.random.G
 class NanoCollator:
     """Makes a batch of rows for the compact model: what trl's own collator makes, plus weights and noise.
 
-    Unknown parts of an answer carry no label, nor does a shot of weight 0. Any other weight is that of a shot's box
-    alone: a proposed box may be off, a caption is true. Location tokens are read with noise while their targets stay
-    exact: when it decodes, the model reads its own, imperfect, tokens.
+    Unknown parts of an answer have no label, and neither has a shot of weight 0. Any other weight applies to the
+    shot's box alone, since a proposed box may be wrong while a caption is right. The model reads location tokens with
+    noise and learns them without: when it decodes, it reads its own, inexact, tokens.
 
     Args:
         processor: The compact model's processor.
         location_noise: Standard deviation of the noise in bins.
-        seed: Source of chance.
+        seed: Random seed.
     """
 
     processor: NanoProcessor
@@ -133,7 +133,7 @@ class NanoCollator:
 
     @cached_property
     def vocabulary(self) -> grammar.Vocabulary:
-        """Where the control tokens lie."""
+        """The ids of the control tokens."""
         return vocabulary_of(self.processor.tokenizer)
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
@@ -158,7 +158,7 @@ class NanoCollator:
             labels[index, start:stop] = after
             weights[index, start:stop] = self._weights(np.array(after), rows[index]["spans"])
         labels[(labels == self.vocabulary.id(grammar.UNKNOWN)) | (weights == 0.0)] = IGNORED
-        self._disturb(ids, [int(one["draw"]) for one in rows])
+        self._add_location_noise(ids, [int(one["draw"]) for one in rows])
         return {
             "input_ids": torch.from_numpy(ids),
             "attention_mask": torch.from_numpy((ids != pad).astype(np.int64)),
@@ -171,7 +171,7 @@ class NanoCollator:
         }
 
     def _bag(self, captions: Sequence[str]) -> np.ndarray:
-        """Return how large a part of the captions each token of text is (T,); a caption counts each of its own once."""
+        """Return each text token's share of the captions (T,). A token counts once per caption."""
         bag = np.zeros(self.vocabulary.text_tokens, dtype=np.float32)
         for ids in self.processor.tokenizer(list(captions))["input_ids"] if captions else ():
             bag[[index for index in set(ids) if index < len(bag)]] += 1.0
@@ -179,7 +179,7 @@ class NanoCollator:
         return bag
 
     def _weights(self, answer: np.ndarray, spans: Sequence[tuple[int, int, float]]) -> np.ndarray:
-        """Weigh the location tokens behind each shot's marker by the shot's weight, a shot of weight 0 wholly."""
+        """Return token weights: a shot's weight on its location tokens; on all its tokens if that weight is 0."""
         markers = self.vocabulary.span(grammar.SHOT_TOKENS)
         shot = np.cumsum((answer >= markers.start) & (answer < markers.stop))
         weights = np.array([1.0, *(weight for _, _, weight in spans)])[shot]
@@ -189,10 +189,10 @@ class NanoCollator:
         ends = answer == self.vocabulary.id(grammar.END)
         return np.where(~ends & (location | (weights == 0.0)), weights, 1.0)
 
-    def _disturb(self, ids: np.ndarray, draws: Sequence[int]) -> None:
-        """Move location tokens by noise, a third of the rows spared, the rest each by a strength of its own.
+    def _add_location_noise(self, ids: np.ndarray, draws: Sequence[int]) -> None:
+        """Add noise to location tokens, in two thirds of the rows, of a different strength in each.
 
-        Like all chance, the noise depends on the seed and the number of the draw alone.
+        The noise depends on the seed and the number of the draw alone.
         """
         if self.location_noise <= 0.0:
             return
@@ -207,13 +207,13 @@ class NanoCollator:
 
 @dataclass
 class TextCollator:
-    """Makes a batch of rows for a model of language: what trl's own collator makes, plus a weight for each token.
+    """Makes a batch of rows for a vision-language model: what trl's own collator makes, plus a weight for each token.
 
-    Tokens of a shot of weight 0 carry no label; a token on the border of two entries takes the smaller weight.
+    Tokens of a shot of weight 0 have no label. A token that belongs to two entries gets the smaller weight.
 
     Args:
         processor: The model's processor, with a fast tokenizer.
-        max_length: Longest sequence in tokens; None for no limit. A cut may fall into an answer, and must not into a
+        max_length: Longest sequence in tokens; None for no limit. Truncation may cut an answer, but must not cut a
             photo's tokens.
     """
 
@@ -224,8 +224,8 @@ class TextCollator:
         """Return trl's batch with `labels` masked and `token_weights` (B, S), 0 where there is no label.
 
         Raises:
-            ValueError: The chat template changes an answer, or the labels are not the tokens of the answer: no weight
-                could be given to the right tokens.
+            ValueError: The chat template changes an answer, or the labels are not the tokens of the answer. Then the
+                weights cannot be assigned.
         """
         plain = [{key: row[key] for key in ("image", "prompt", "completion")} for row in rows]
         collate = DataCollatorForVisionLanguageModeling(self.processor, self.max_length, completion_only_loss=True)
@@ -252,7 +252,7 @@ class TextCollator:
             self.processor,
         )
         answer, before = row["completion"][0]["content"], written["prompt"]
-        # A template may open the answer itself, with `<think>`: then the answer begins in the prompt.
+        # A template may start the answer itself, with `<think>`. Then the answer begins in the prompt.
         start = (before + written["completion"]).rfind(answer) - len(before)
         if start < -len(before):
             raise ValueError(f"the chat template changes the answer {answer[:60]!r}")

@@ -1,4 +1,4 @@
-"""The photos of a dataset under check: is each there, sound, of the size that its row says, and there only once?"""
+"""Check the photos of a dataset: each exists, opens, has the size that its row says, and is there only once."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from shotcrop_train.data.samples import load_photo
 
 Severity = Literal["error", "warning", "note"]
 Remark = tuple[Severity, str]
-"""How bad something is, and one line about it in a labeller's words."""
+"""A severity, and one line in an annotator's words."""
 
 
 class PhotoChecks:
-    """Looks at one photo after the other, to find missing, damaged, wrongly sized and doubled ones.
+    """Checks one photo after the other for missing, damaged, wrongly sized and duplicate ones.
 
     Args:
         folder: The dataset.
@@ -29,15 +29,15 @@ class PhotoChecks:
         self.folder = folder
         self.names: dict[str, int] = {}
         self.contents: dict[bytes, str] = {}
-        self.looks: dict[bytes, str] = {}
+        self.hashes: dict[bytes, str] = {}
 
-    def look(self, line: int, name: str, row: Mapping[str, Any]) -> Iterator[Remark]:
-        """Look at the photo of a row.
+    def check(self, line: int, name: str, row: Mapping[str, Any]) -> Iterator[Remark]:
+        """Check the photo of a row.
 
         Args:
             line: The row's line.
             name: Its `file_name`, empty when it has none.
-            row: The row as it was read.
+            row: The row as read.
         """
         if not name:
             yield "error", "file_name, the photo's name, is missing"
@@ -47,7 +47,7 @@ class PhotoChecks:
             return
         self.names[name] = line
         if PurePath(name).is_absolute() or ".." in PurePath(name).parts:
-            yield "error", "file_name must lie inside the dataset's folder"
+            yield "error", "file_name must be inside the dataset's folder"
             return
         path = self.folder / name
         if not path.is_file():
@@ -57,18 +57,18 @@ class PhotoChecks:
             content = sha256(path.read_bytes()).digest()
             image = load_photo(path)
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            yield "error", f"the photo cannot be opened, export it anew: {error}"
+            yield "error", f"the photo cannot be opened, export it again: {error}"
             return
         yield from _size(image, row)
-        look = _difference_hash(image)
+        similar = _difference_hash(image)
         twin = self.contents.setdefault(content, name)
         if twin != name:
             yield "error", f"the photo is a copy of {twin}"
-        elif look is not None and self.looks.setdefault(look, name) != name:
-            yield "warning", f"the photo looks like {self.looks[look]}: is it the same one?"
+        elif similar is not None and self.hashes.setdefault(similar, name) != name:
+            yield "warning", f"the photo looks like {self.hashes[similar]}: is it the same one?"
 
     def unnamed(self) -> Iterator[Remark]:
-        """Name the photos in the folder that no row has named so far."""
+        """Report the photos in the folder that no row has named so far."""
         suffixes = Image.registered_extensions()
         named = {self.folder / name for name in self.names}
         found = (path for path in sorted(self.folder.rglob("*")) if path.suffix.lower() in suffixes)
@@ -82,12 +82,12 @@ def _size(image: Image.Image, row: Mapping[str, Any]) -> Iterator[Remark]:
     if written == image.size:
         return
     width, height = image.size
-    turned = " (the camera held it turned; count it upright)" if written == (height, width) else ""
+    turned = " (these are the sides of the upright photo)" if written == (height, width) else ""
     yield "error", f"width and height must be {width} and {height}{turned}, not {written[0]} and {written[1]}"
 
 
 def _difference_hash(image: Image.Image) -> bytes | None:
-    """Return 64 bits that say where a photo gets brighter to the right; None for a picture of one tone."""
+    """Return 64 bits that say where a photo gets brighter to the right; None for an image of one tone."""
     small = np.asarray(image.convert("L").resize((9, 8), Image.Resampling.BOX), dtype=np.int16)
     steps = np.diff(small, axis=1)
     return np.packbits(steps > 0).tobytes() if int(np.abs(steps).max()) > 8 else None

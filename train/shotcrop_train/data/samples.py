@@ -1,4 +1,4 @@
-"""Training samples: what a photo teaches, from whichever source it comes."""
+"""Training samples: a photo and its targets, from experts, detections or pseudo labels."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from shotcrop_train.data.grounding import ground, guess_aspect
 from shotcrop_train.pseudo import rule_based
 
 CACHE_SIDE = 352
-"""Photos are kept in memory squashed to at most this many pixels a side: enough to zoom into 256 by a third."""
+"""Photos are kept in memory squashed to at most this many pixels per side. 256 of them are 73 % of the side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +23,10 @@ class ShotTarget:
     """What is known of one shot.
 
     Args:
-        box: Where it is cut, None when unknown.
+        box: The crop, None when unknown.
         captions: Any number of captions; one is drawn each time.
-        weight: Weight in the loss, where an expert's shot weighs 1. A shot of weight 0 is written into the answer, for
-            the sake of its form, but teaches nothing.
+        weight: Weight in the loss; an expert's shot has 1. A shot of weight 0 is part of the answer, since an answer
+            needs three shots, but has no loss.
     """
 
     box: Box | None = None
@@ -41,8 +41,8 @@ class Sample:
     Args:
         path: The photo.
         aspect: Width / height of the upright photo, None when unknown.
-        grounding: The chain of thought in figures; None fields train nothing.
-        shots: Targets of the three shots, in their order; empty for a photo of nobody.
+        grounding: The chain of thought in figures; fields that are None have no loss.
+        shots: Targets of the three shots, in their order; empty for a photo without people.
         reasoning: The chain of thought in words.
     """
 
@@ -54,7 +54,7 @@ class Sample:
 
 
 def expert_samples(records: Iterable[Record]) -> list[Sample]:
-    """Return a sample for each record with a triple; a shot that was not accepted weighs 0."""
+    """Return a sample for each record with a triple. A shot that was not accepted gets weight 0."""
     samples = []
     for record in records:
         if record.composition is None:
@@ -84,7 +84,7 @@ def proposal_samples(records: Iterable[Record], shot_weight: float) -> list[Samp
 
 
 def empty_samples(records: Iterable[Record]) -> list[Sample]:
-    """Return a sample for each record of a photo that shows nobody."""
+    """Return a sample for each record of a photo without people."""
     return [
         Sample(record.path, _known_aspect(record), Grounding(people=0), ()) for record in records if record.no_subject
     ]
@@ -95,9 +95,9 @@ def _known_aspect(record: Record) -> float | None:
 
 
 def held_back(record: Record) -> bool:
-    """Say whether a record belongs to the tenth of a training set that is only ever used to watch training.
+    """Return whether a record belongs to the tenth of a training set that is held back for validation.
 
-    The file's name decides, so the slice stays the same in every run and every stage.
+    The file's name decides, so this tenth is the same in every run and every stage.
     """
     return hashlib.sha256(record.path.name.encode()).digest()[0] % 10 == 0
 
@@ -124,5 +124,5 @@ def load_pixels(path: Path, side: int = CACHE_SIDE) -> Image.Image:
 
 
 def split(records: Sequence[Record]) -> tuple[list[Record], list[Record]]:
-    """Part records into those to train on and those held back."""
+    """Split records into those to train on and those held back."""
     return [one for one in records if not held_back(one)], [one for one in records if held_back(one)]

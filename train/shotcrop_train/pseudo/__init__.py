@@ -1,1 +1,1 @@
-"""Pseudo labels: who proposes them, who accepts them, and the report."""
+"""Pseudo labels: proposers, the decision which proposals to accept, and the report."""

@@ -1,9 +1,11 @@
 """Which proposal of a shot becomes its pseudo label, if any. Pure functions of scores.
 
-Every shot is decided by itself, not the triple as a whole [S]. A proposal is accepted when it is strictly best on all
-criteria and each of its scores is at least .85; the shot is hard when every proposal's mean is below .60; else it is
-rejected [S]. Scores are 0..1: what is not so by itself is mapped linearly between the 1st and 99th percentile of
-what the experts' crops of the same shot score [O].
+Each shot is decided by itself, not the triple as a whole. A proposal is accepted when it is strictly best on all
+criteria and each of its scores is at least .85. The shot is hard when every proposal's mean is below .60. All other
+shots are rejected. Source: second-hand, a transcription of the paper's text.
+
+Scores are 0..1. Figures that are not are mapped linearly, between the 1st and 99th percentile of what the experts'
+crops of the same shot score (our own choice).
 """
 
 from __future__ import annotations
@@ -18,25 +20,28 @@ from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.shots import ShotType
 
 PERCENTILES = (1.0, 99.0)
-"""Of the experts' raw figures: they become 0 and 1 [O]."""
+"""Percentiles of the experts' raw figures that become 0 and 1. Our own choice."""
 
 LEAST_CROPS = 10
-"""Expert crops that a percentile needs to mean anything [O]."""
+"""Fewest expert crops that give a useful percentile. Our own choice."""
 
 Scores = tuple[float | None, ...]
-"""One proposal's score on each criterion, 0..1; None where the criterion had nothing to judge by."""
+"""One proposal's score on each criterion, 0..1; None where the criterion could not judge it."""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """How strict the decision is; the values here are the paper's [S], each option is off.
+    """How strict the decision is.
+
+    The defaults are the paper's rule, second-hand from a transcription of its text; the options are off.
 
     Args:
-        accept: Least score of an accepted proposal on every criterion.
-        hard: A shot is hard when every proposal's mean is below.
-        margin: Option [O]: on any criterion an accepted proposal may trail or tie by less than this, as long as its
-            mean is the highest. At 0 it must be strictly best on each.
-        veto: Option [O]: a proposal that breaks geometry (`scorers.composition.breaks_geometry`) is not accepted.
+        accept: Lowest score that an accepted proposal may have on any criterion.
+        hard: A shot is hard when every proposal's mean is below this.
+        margin: Our own option. An accepted proposal may tie, or trail by less than this, on any criterion as long as
+            its mean is the highest. At 0 it must be strictly best on each criterion.
+        veto: Our own option. A proposal that breaks a composition rule is not accepted; see
+            `scorers.composition.breaks_composition_rules`.
     """
 
     accept: float = 0.85
@@ -60,12 +65,12 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Hard:
-    """All proposals are poor: a case for the pool of stage 3."""
+    """All proposals are poor: stage 3 trains on this photo."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """No proposal is surely good, not all are poor."""
+    """No proposal is certainly good, and not all are poor."""
 
 
 Decision = Accepted | Hard | Rejected
@@ -74,18 +79,18 @@ Decision = Accepted | Hard | Rejected
 def decide(scores: Sequence[Scores], rule: Rule = Rule(), vetoed: Sequence[bool] = ()) -> Decision:
     """Decide one shot.
 
-    A proposal with an unknown score is neither accepted nor counted as poor: no criterion is ever dropped. Its known
-    scores still stand against the others.
+    No criterion is ever dropped. A proposal with an unknown score is neither accepted nor counted as poor, but other
+    proposals must still beat its known scores.
 
     Args:
-        scores: Of each proposal, near-duplicates merged.
+        scores: Scores of each proposal, after near-duplicates are merged.
         rule: How strict to be.
-        vetoed: Which proposals the geometry veto strikes; empty for none.
+        vetoed: For each proposal, whether the veto excludes it; empty for no veto.
     """
     for index, own in enumerate(scores):
         rivals = [other for number, other in enumerate(scores) if number != index]
-        struck = bool(vetoed) and vetoed[index]
-        if not struck and min_score(own) >= rule.accept and all(_beats(own, other, rule.margin) for other in rivals):
+        excluded = bool(vetoed) and vetoed[index]
+        if not excluded and min_score(own) >= rule.accept and all(_beats(own, other, rule.margin) for other in rivals):
             return Accepted(index)
     means = [mean_score(own) for own in scores]
     poor = [mean is not None and mean < rule.hard for mean in means]
@@ -99,12 +104,12 @@ def mean_score(scores: Scores) -> float | None:
 
 
 def min_score(scores: Scores) -> float:
-    """Return a proposal's lowest score, an unknown one being the lowest of all."""
+    """Return a proposal's lowest score, -1 if one is unknown."""
     return min((-1.0 if score is None else score for score in scores), default=-1.0)
 
 
 def best_of(scores: Sequence[Scores]) -> int:
-    """Return the proposal with the highest mean of what is known, the first of equals."""
+    """Return the index of the proposal with the highest mean, the first of equals. An unknown score counts as 0."""
     return max(range(len(scores)), key=lambda index: fmean([0.0 if one is None else one for one in scores[index]]))
 
 
@@ -119,13 +124,13 @@ def _beats(own: Scores, other: Scores, margin: float) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """What raw figures become 0 and 1."""
+    """The raw figures that become 0 and 1."""
 
     low: float
     high: float
 
     def map(self, raw: float) -> float:
-        """Map linearly, cut off at 0 and 1."""
+        """Map linearly, limited to 0..1."""
         return min(max((raw - self.low) / (self.high - self.low), 0.0), 1.0)
 
 
@@ -136,7 +141,7 @@ class Calibration:
     spans: Mapping[tuple[str, ShotType], Span] = field(default_factory=dict)
 
     def map(self, criterion: str, shot: ShotType, raw: float | None) -> float | None:
-        """Bring a raw figure to 0..1; a criterion without a span is so by itself, unknown stays unknown."""
+        """Map a raw figure to 0..1. A criterion without a span is 0..1 already; an unknown figure stays unknown."""
         if raw is None:
             return None
         span = self.spans.get((criterion, shot))
@@ -147,7 +152,7 @@ def calibrate(raws: Mapping[tuple[str, ShotType], Sequence[float]]) -> Calibrati
     """Return the spans that expert crops give.
 
     Args:
-        raws: The known raw figures of expert crops by criterion and shot.
+        raws: Known raw figures of expert crops, by criterion and shot.
 
     Raises:
         ShotcropError: There are too few of them, or they do not differ.
@@ -156,9 +161,9 @@ def calibrate(raws: Mapping[tuple[str, ShotType], Sequence[float]]) -> Calibrati
     for (criterion, shot), figures in raws.items():
         if len(figures) < LEAST_CROPS:
             raise ShotcropError(
-                f"criterion '{criterion}' could judge only {len(figures)} expert crops of the {shot} shot,"
-                f" it needs {LEAST_CROPS} to be calibrated",
-                hint="name more datasets under `experts`, or another criterion",
+                f"criterion '{criterion}' scored only {len(figures)} expert crops of the {shot} shot;"
+                f" its calibration needs {LEAST_CROPS}",
+                hint="name more datasets under `experts`, or use another criterion",
             )
         low, high = (float(side) for side in np.percentile(figures, PERCENTILES))
         if not low < high:

@@ -1,4 +1,4 @@
-"""Labels photos: proposers propose, near-duplicates are merged, scorers judge, the rule decides. Nothing is written."""
+"""Label photos: ask proposers, merge near-duplicates, score, decide. Nothing is written to disk."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from shotcrop_train.data.samples import load_photo
 from shotcrop_train.pseudo.decision import Accepted, Calibration, Decision, Rule, Scores, best_of, decide
 from shotcrop_train.pseudo.proposers import Proposal, Proposer, merge
 from shotcrop_train.scorers import Judged, Photo, Scorer
-from shotcrop_train.scorers.composition import breaks_geometry
+from shotcrop_train.scorers.composition import breaks_composition_rules
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What became of one shot: its proposals, their scores in the order of the criteria, and the decision."""
+    """The outcome of one shot: its proposals, their scores in the order of the criteria, and the decision."""
 
     proposals: tuple[Proposal, ...]
     scores: tuple[Scores, ...]
@@ -29,13 +29,13 @@ class Verdict:
 
     @property
     def chosen(self) -> int:
-        """The accepted proposal, or the best of those that were not."""
+        """Index of the accepted proposal, or of the best one if none was accepted."""
         return self.decision.index if isinstance(self.decision, Accepted) else best_of(self.scores)
 
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """What became of one photo: a verdict for each shot, and the chain of thought behind them."""
+    """The outcome of one photo: a verdict for each shot, and the chain of thought that goes with them."""
 
     verdicts: tuple[Verdict, ...]
     reasoning: Reasoning
@@ -47,9 +47,9 @@ class Labeller:
     """Proposers, scorers and rule, ready to label.
 
     Args:
-        proposers: Who proposes.
+        proposers: The proposers.
         scorers: The criteria.
-        calibration: Brings the scorers' raw figures to 0..1.
+        calibration: Maps the scorers' raw figures to 0..1.
         rule: When a proposal is accepted.
         near_duplicate: Boxes with a higher IoU are merged.
     """
@@ -61,7 +61,7 @@ class Labeller:
     near_duplicate: float
 
     def label(self, photos: Sequence[Photo]) -> list[Label | None]:
-        """Return a label for each photo, None where nobody proposes anything."""
+        """Return a label for each photo, None where no proposer proposes anything."""
         if not photos:
             return []
         answers = [(proposer.name, proposer.propose(photos)) for proposer in self.proposers]
@@ -92,35 +92,37 @@ class Labeller:
         return list(zip(*columns, strict=True))
 
     def _verdict(self, proposals: Sequence[Proposal], scored: Sequence[tuple[Judged, Scores]]) -> Verdict:
-        vetoed = [breaks_geometry(one) for one, _ in scored] if self.rule.veto else ()
+        vetoed = [breaks_composition_rules(one) for one, _ in scored] if self.rule.veto else ()
         scores = tuple(score for _, score in scored)
         return Verdict(tuple(proposals), scores, decide(scores, self.rule, vetoed))
 
 
 def _label(verdicts: Sequence[Verdict], triples: Sequence[tuple[str, Composition]]) -> Label:
-    """Add the chain of thought of whoever proposed most of what was accepted, of equals the first that has one."""
+    """Add the chain of thought of the proposer with the most accepted shots; of equals, the first that has one."""
     accepted = [
         verdict.proposals[verdict.chosen].proposers for verdict in verdicts if isinstance(verdict.decision, Accepted)
     ]
 
-    def standing(named: tuple[str, Composition]) -> tuple[bool, int]:
+    def rank(named: tuple[str, Composition]) -> tuple[bool, int]:
         name, triple = named
         return triple.reasoning != Reasoning(), sum(name in proposers for proposers in accepted)
 
-    _, voice = max(triples, key=standing)
-    return Label(tuple(verdicts), voice.reasoning, voice.grounding or Grounding())
+    _, best = max(triples, key=rank)
+    return Label(tuple(verdicts), best.reasoning, best.grounding or Grounding())
 
 
 def open_photo(record: Record, max_side: int) -> Photo:
-    """Read a record's photo, its longer side at most `max_side` pixels; the aspect of a squashed one is guessed.
+    """Read a record's photo, its longer side at most `max_side` pixels. The aspect of a squashed photo is guessed.
 
     Raises:
-        PhotoError: It is absent or damaged.
+        PhotoError: The photo is missing or damaged.
     """
     try:
         image = load_photo(record.path, max_side)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise PhotoError(f"{record.path} cannot be opened: {error}", hint="mend the photo or delete its row") from error
+        raise PhotoError(
+            f"{record.path} cannot be opened: {error}", hint="repair the photo or delete its row"
+        ) from error
     aspect = guess_aspect(record.detections.faces) if record.squashed else record.aspect
     return Photo(image, aspect, record.detections)
 
@@ -128,13 +130,13 @@ def open_photo(record: Record, max_side: int) -> Photo:
 def expert_figures(
     records: Sequence[Record], max_side: int, rivals: Sequence[Proposer], scorers: Sequence[Scorer]
 ) -> Iterator[tuple[str, ShotType, float]]:
-    """Yield criterion, shot and raw figure of what the scorers know of the experts' crops in some photos.
+    """Yield criterion, shot and raw figure for each score that the scorers give to the experts' crops in some photos.
 
     Args:
         records: Rows with an expert's triple.
         max_side: Photos are shrunk to this many pixels on their longer side.
-        rivals: Whose boxes stand beside the expert's; none where no scorer looks at rivals.
-        scorers: Who judges.
+        rivals: Proposers whose boxes are compared with the expert's; none where no scorer compares boxes.
+        scorers: The scorers.
     """
     photos = [open_photo(record, max_side) for record in records]
     proposed = [proposer.propose(photos) for proposer in rivals]

@@ -1,4 +1,4 @@
-"""Who proposes pseudo labels: checkpoints of any family, and the rule-based cinematographer over detections."""
+"""Proposers of pseudo labels: checkpoints of any family, and rules over detections."""
 
 from __future__ import annotations
 
@@ -16,11 +16,14 @@ from shotcrop_train.pseudo import rule_based
 from shotcrop_train.recipe import ModelRecipe
 from shotcrop_train.scorers import Photo
 
-CINEMATOGRAPHER = "cinematographer"
-"""The word that names the rules where a checkpoint could stand."""
+RULE_BASED = "rule-based"
+"""The word that names the rules in place of a checkpoint."""
+
+FORMER_RULE_BASED = "cinematographer"
+"""The same in older recipes."""
 
 NEAR_DUPLICATE = 0.95
-"""Boxes with a higher IoU are one proposal [S]."""
+"""Boxes with a higher IoU are one proposal. Second-hand: a transcription of the paper's text."""
 
 
 class Proposer(Protocol):
@@ -28,18 +31,19 @@ class Proposer(Protocol):
 
     @property
     def name(self) -> str:
-        """What it is called in rows and reports."""
+        """Its name in rows and reports."""
         ...
 
     def propose(self, photos: Sequence[Photo]) -> list[Composition | None]:
-        """Return a triple for each photo, None where it has none to propose."""
+        """Return a triple for each photo, None where it proposes nothing."""
         ...
 
 
-class Cinematographer:
-    """Proposes by rule; its shots carry no caption."""
+class RuleBasedProposer:
+    """Proposes by the rules of `rule_based`. Its shots have no captions."""
 
-    name = CINEMATOGRAPHER
+    def __init__(self, name: str = RULE_BASED) -> None:
+        self.name = name
 
     def propose(self, photos: Sequence[Photo]) -> list[Composition | None]:
         """Return triples; see `Proposer`."""
@@ -54,8 +58,8 @@ def _by_rule(photo: Photo) -> Composition | None:
     return Composition(tuple(map(Shot, SHOT_TYPES, boxes)), grounding=grounding)
 
 
-class Model:
-    """Proposes what a model answers; "nobody" and unreadable answers propose nothing."""
+class CheckpointProposer:
+    """Proposes what a model answers. Unreadable answers and "no people" propose nothing."""
 
     def __init__(self, name: str, composer: Composer) -> None:
         self.name, self.composer = name, composer
@@ -72,26 +76,29 @@ def load_proposers(
     """Load proposers.
 
     Args:
-        names: Checkpoint folders or hub ids, and the word `cinematographer`; the first ones speak first.
+        names: Checkpoint folders or hub ids, and the word `rule-based`. Where boxes are merged, the first one counts.
         recipe: How checkpoints are loaded.
         batch_size: Photos that a checkpoint sees at a time.
-        offline: Whether only what is on this machine counts.
+        offline: Use only models on this machine.
 
     Raises:
-        ShotcropError: There is none, one is named twice or cannot be loaded.
+        ShotcropError: No proposer is named, one is named twice, or one cannot be loaded.
     """
     texts = [str(name) for name in names]
     if not texts or len(set(texts)) < len(texts):
-        raise ShotcropError("pseudo labels need proposers, each named once", hint="name checkpoints or cinematographer")
+        raise ShotcropError(
+            "pseudo labels need at least one proposer, and each only once",
+            hint="name checkpoints, or rule-based for the rules",
+        )
     return [_load(text, recipe, batch_size, offline) for text in texts]
 
 
 def _load(name: str, recipe: ModelRecipe, batch_size: int, offline: bool) -> Proposer:
-    if name == CINEMATOGRAPHER:
-        return Cinematographer()
+    if name in (RULE_BASED, FORMER_RULE_BASED):
+        return RuleBasedProposer(name)
     from shotcrop_train.torch_composer import TorchComposer
 
-    return Model(name, TorchComposer(load_base(name, recipe, offline=offline), batch_size))
+    return CheckpointProposer(name, TorchComposer(load_base(name, recipe, offline=offline), batch_size))
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +106,9 @@ class Proposal:
     """One proposed crop after near-duplicates are merged.
 
     Args:
-        shot: Box and caption of the first of them that has a caption, else of the first.
-        proposers: Names of all of them.
-        rivals: Boxes of all other proposers for this shot, merged ones included: who agrees closely is a witness too.
+        shot: Box and caption of the first merged proposal that has a caption, else of the first.
+        proposers: Names of all merged proposers.
+        rivals: Boxes of all other proposers for this shot, merged ones included: close agreement counts too.
     """
 
     shot: Shot
@@ -110,11 +117,11 @@ class Proposal:
 
 
 def merge(shots: Sequence[tuple[str, Shot]], limit: float = NEAR_DUPLICATE) -> list[Proposal]:
-    """Merge the near-identical boxes that several proposers give one shot.
+    """Merge the near-identical boxes that several proposers give for one shot.
 
     Args:
         shots: Name and shot of each proposer.
-        limit: A box with a higher IoU with the first of a group joins it.
+        limit: A box joins a group if its IoU with the first box of the group is higher.
     """
     groups: list[list[int]] = []
     for index, (_, shot) in enumerate(shots):

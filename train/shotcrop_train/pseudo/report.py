@@ -1,7 +1,7 @@
-"""What pseudo labelling came to: `summary.json`, `histograms.png`, `contact-sheet.jpg`, and the pool of hard cases.
+"""Report of a pseudo-label run: `summary.json`, `histograms.png`, `contact-sheet.jpg`, and the hard cases.
 
-All four are made from the rows on disk, read one at a time, so that the report of a run that was cut and went on is
-that of an uncut one.
+All four are made from the rows on disk, one row at a time. So an interrupted run that
+continued gets the same report as one without interruption.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ SHEET = "contact-sheet.jpg"
 OUTCOMES = ("accepted", "rejected", "hard")
 BINS = 20
 EXAMPLES = 4
-"""Shots of each kind and outcome on the contact sheet."""
+"""Shots of each type and outcome on the contact sheet."""
 CELL = 400
-"""Width of one example on the contact sheet in pixels: the photo beside the crop."""
+"""Width in pixels of one example on the contact sheet: the photo next to the crop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +48,8 @@ class Example:
 
 
 @dataclass
-class Tally:
-    """Counts of everything, a histogram of every score, and a fair draw of examples."""
+class Counts:
+    """Counts of photos, shots and proposals, a histogram of every score, and a random sample of examples."""
 
     criteria: tuple[str, ...]
     photos: Counter[str] = field(default_factory=Counter)
@@ -90,7 +90,7 @@ class Tally:
         self._draw(shot, outcome, Example(photo, from_permille(best["box"]), scores))
 
     def _draw(self, shot: str, outcome: str, example: Example) -> None:
-        """Keep each shot seen so far with equal chance."""
+        """Keep each shot seen so far with equal probability."""
         kept = self.examples.setdefault((shot, outcome), [])
         place = self.chance.randrange(self.outcomes[shot, outcome])
         if len(kept) < EXAMPLES:
@@ -100,24 +100,24 @@ class Tally:
 
 
 def write_report(folder: Path, criteria: Sequence[str], rule: Rule) -> None:
-    """Write the report of a labelled dataset beside its rows, the summary last.
+    """Write the report of a labelled dataset next to its rows, the summary last.
 
     Args:
         folder: The dataset.
         criteria: Names of the scorers.
         rule: The rule, for the threshold in the histograms.
     """
-    tally = Tally(tuple(criteria))
+    counts = Counts(tuple(criteria))
     temporary = folder / f"{HARD}.new"
-    with temporary.open("w", encoding="utf-8") as pool:
+    with temporary.open("w", encoding="utf-8") as hard:
         for row in _rows(folder):
-            tally.add(folder, row)
+            counts.add(folder, row)
             if any(row["pseudo"].get(shot.value, {}).get("outcome") == "hard" for shot in SHOT_TYPES):
-                pool.write(json.dumps(row, ensure_ascii=False) + "\n")
+                hard.write(json.dumps(row, ensure_ascii=False) + "\n")
     temporary.replace(folder / HARD)
-    draw_histograms(tally, rule, folder / HISTOGRAMS)
-    draw_sheet(tally).save(folder / SHEET, quality=90)
-    (folder / SUMMARY).write_text(json.dumps(summary(tally), indent=2) + "\n", encoding="utf-8")
+    draw_histograms(counts, rule, folder / HISTOGRAMS)
+    draw_sheet(counts).save(folder / SHEET, quality=90)
+    (folder / SUMMARY).write_text(json.dumps(summary(counts), indent=2) + "\n", encoding="utf-8")
 
 
 def _rows(folder: Path) -> Iterator[Mapping[str, Any]]:
@@ -125,48 +125,48 @@ def _rows(folder: Path) -> Iterator[Mapping[str, Any]]:
         yield from map(json.loads, file)
 
 
-def summary(tally: Tally) -> dict[str, Any]:
-    """Return the figures of `summary.json`; rates are shares of the shots of labelled photos."""
+def summary(counts: Counts) -> dict[str, Any]:
+    """Return the content of `summary.json`. Rates are shares of the shots of labelled photos."""
     shots = {}
     for shot in SHOT_TYPES:
-        counts = {outcome: tally.outcomes[shot.value, outcome] for outcome in OUTCOMES}
-        total = max(sum(counts.values()), 1)
-        shots[shot.value] = counts | {
-            "acceptance_rate": round(counts["accepted"] / total, 4),
-            "hard_rate": round(counts["hard"] / total, 4),
+        of_shot = {outcome: counts.outcomes[shot.value, outcome] for outcome in OUTCOMES}
+        total = max(sum(of_shot.values()), 1)
+        shots[shot.value] = of_shot | {
+            "acceptance_rate": round(of_shot["accepted"] / total, 4),
+            "hard_rate": round(of_shot["hard"] / total, 4),
         }
-    total = max(sum(tally.outcomes.values()), 1)
+    total = max(sum(counts.outcomes.values()), 1)
     rates = {
-        name: round(sum(tally.outcomes[shot.value, outcome] for shot in SHOT_TYPES) / total, 4)
+        name: round(sum(counts.outcomes[shot.value, outcome] for shot in SHOT_TYPES) / total, 4)
         for name, outcome in (("acceptance_rate", "accepted"), ("hard_rate", "hard"))
     }
     return {
-        "photos": {name: tally.photos[name] for name in ("all", "labelled", "failed")},
+        "photos": {name: counts.photos[name] for name in ("all", "labelled", "failed")},
         **rates,
         "shots": shots,
         "proposers": {
-            name: {"proposed": count, "accepted": tally.accepted[name]} for name, count in tally.proposed.items()
+            name: {"proposed": count, "accepted": counts.accepted[name]} for name, count in counts.proposed.items()
         },
-        "unknown_scores": {name: tally.unknown[name] for name in tally.criteria},
+        "unknown_scores": {name: counts.unknown[name] for name in counts.criteria},
     }
 
 
-def draw_histograms(tally: Tally, rule: Rule, target: Path) -> None:
-    """Draw how the scores of proposals lie, a row for each criterion and a column for each shot, into a PNG."""
+def draw_histograms(counts: Counts, rule: Rule, target: Path) -> None:
+    """Draw histograms of the proposals' scores into a PNG, a row for each criterion and a column for each shot."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    rows, columns = len(tally.criteria), len(SHOT_TYPES)
+    rows, columns = len(counts.criteria), len(SHOT_TYPES)
     figure, axes = pyplot.subplots(
         rows, columns, figsize=(4 * columns, 2.6 * rows), squeeze=False, sharex=True, layout="constrained"
     )
     edges = np.linspace(0.0, 1.0, BINS + 1)
     nothing = np.zeros(BINS, dtype=np.int64)
-    for criterion, line in zip(tally.criteria, axes, strict=True):
+    for criterion, line in zip(counts.criteria, axes, strict=True):
         for shot, axis in zip(SHOT_TYPES, line, strict=True):
-            won, lost = (tally.histograms.get((criterion, shot.value, kind), nothing) for kind in (True, False))
+            won, lost = (counts.histograms.get((criterion, shot.value, kind), nothing) for kind in (True, False))
             axis.stairs(won + lost, edges, fill=True, color="silver", label="not accepted")
             axis.stairs(won, edges, fill=True, color="seagreen", label="accepted")
             axis.axvline(rule.accept, color="black", linewidth=1)
@@ -178,8 +178,8 @@ def draw_histograms(tally: Tally, rule: Rule, target: Path) -> None:
     pyplot.close(figure)
 
 
-def draw_sheet(tally: Tally) -> Image.Image:
-    """Draw examples by outcome, each photo with the box beside what the box shows: a row for each shot and outcome."""
+def draw_sheet(counts: Counts) -> Image.Image:
+    """Draw examples, a row for each shot and outcome: each photo with its box, next to the crop."""
     gap, text = 16, font_for(CELL * EXAMPLES, 0.011)
     height = CELL // 2 + 3 * line_height(text)
     rows = [(outcome, shot) for outcome in OUTCOMES for shot in SHOT_TYPES]
@@ -187,10 +187,10 @@ def draw_sheet(tally: Tally) -> Image.Image:
     draw = ImageDraw.Draw(page)
     for number, (outcome, shot) in enumerate(rows):
         top = gap + number * (height + gap)
-        count = tally.outcomes[shot.value, outcome]
-        total = max(sum(tally.outcomes[shot.value, one] for one in OUTCOMES), 1)
+        count = counts.outcomes[shot.value, outcome]
+        total = max(sum(counts.outcomes[shot.value, one] for one in OUTCOMES), 1)
         draw.text((gap, top), f"{shot.value} {outcome}: {count} of {total}", INK, text)
-        for place, example in enumerate(tally.examples.get((shot.value, outcome), ())):
+        for place, example in enumerate(counts.examples.get((shot.value, outcome), ())):
             left = gap + place * (CELL + gap)
             page.paste(_cell(example, shot), (left, top + line_height(text)))
             note = shorten(legible(example.note), text, CELL)
@@ -199,7 +199,7 @@ def draw_sheet(tally: Tally) -> Image.Image:
 
 
 def _cell(example: Example, shot: ShotType) -> Image.Image:
-    """Return the photo with the box, and the crop beside it, in a cell of `CELL` x `CELL` / 2 pixels."""
+    """Return the photo with the box, and the crop next to it, in a cell of `CELL` x `CELL` / 2 pixels."""
     side = CELL // 2
     photo = load_photo(example.photo, 4 * side)
     crop = photo.crop(to_pixels(example.box, *photo.size).corners)

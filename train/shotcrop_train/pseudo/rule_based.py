@@ -1,10 +1,13 @@
-"""A rule-based cinematographer: proposes a triple from the lead's head and body.
+"""Rules that propose a triple from the main person's head and body.
 
-It frames by `shotcrop_cli.evaluation.composition_rules`: heads and chins stay whole, headroom, waist to mid-thigh for
-the medium shot, head and shoulders for the close-up, near 4:3 or 3:4. All lengths are in heights of the head, measured
-in pixels so that they mean the same in either direction; the constants lie near the medians of the expert triples of
-the training split [O]. On that split the proposals agree with the experts at a mean IoU of .692 where the expert's
-close-up says who leads, of .665 where the detections alone do.
+They follow `shotcrop_cli.evaluation.composition_rules`: heads and chins stay whole, with headroom; the medium shot ends
+between waist and mid-thigh, the close-up shows head and shoulders; both are near 4:3 or 3:4. Lengths are in heights of
+the head in pixels, so that they mean the same in both directions. The constants are near the medians of the expert
+triples of the training split.
+
+On the training split (1,629 triples) the proposals agree with the experts at a mean IoU of .667 where the expert's
+close-up shows who the main person is, and of .633 where the detections alone decide. Photos in which no head is known
+get no proposal: 129 and 97 of them.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from shotcrop_cli.shots import Box, Grounding
 from shotcrop_train.data.grounding import MIN_PERSON_SCORE
 
 ESTABLISHING = Box(0.02, 0.02, 0.98, 0.98)
-"""Experts keep nearly everything; without reading the scene nothing better can be said."""
+"""Experts keep nearly everything. Rules that do not read the scene cannot do better."""
 
 MEDIUM_HEADROOM = 0.38
 MEDIUM_BELOW_CHIN = 2.9
@@ -24,19 +27,19 @@ CLOSE_HEADROOM = 0.22
 CLOSE_BELOW_CHIN = 0.75
 CLOSE_ASPECT = 1.08
 LEAD_ROOM = 0.1
-"""Shift towards where the face points, in heights of the head."""
+"""Shift in the direction that the face points, in heights of the head."""
 
 
 def propose(grounding: Grounding, detections: Detections, aspect: float) -> tuple[Box, Box, Box] | None:
-    """Propose establishing, medium and close-up boxes, or None when the lead's head is unknown.
+    """Propose establishing, medium and close-up boxes, or None when the main person's head is unknown.
 
     Args:
-        grounding: Lead and head.
-        detections: All persons; somebody close to the lead and of like size joins the medium shot.
+        grounding: Main person and head.
+        detections: All persons. Those close to the main person and of similar size join the medium shot.
         aspect: Width / height of the upright photo.
     """
-    head, lead = grounding.head, grounding.main_person
-    if head is None or lead is None:
+    head, subject = grounding.head, grounding.main_person
+    if head is None or subject is None:
         return None
     unit = head.height
     shift = {"left": -LEAD_ROOM, "right": LEAD_ROOM}.get(grounding.facing or "", 0.0)
@@ -47,17 +50,17 @@ def propose(grounding: Grounding, detections: Detections, aspect: float) -> tupl
     close_x = x + shift * unit / aspect
     close_up = clamp(close_x - half, top, close_x + half, bottom)
 
-    group = lead
+    group = subject
     for person in detections.persons:
-        beside = min(person.box.x1, lead.x1) - max(person.box.x0, lead.x0) > -0.1 * lead.width
-        alike = 0.75 < person.box.height / lead.height < 1.33
-        if person.score >= MIN_PERSON_SCORE and beside and alike:
+        close = min(person.box.x1, subject.x1) - max(person.box.x0, subject.x0) > -0.1 * subject.width
+        similar = 0.75 < person.box.height / subject.height < 1.33
+        if person.score >= MIN_PERSON_SCORE and close and similar:
             group = union(group, person.box)
     top = min(head.y0 - MEDIUM_HEADROOM * unit, group.y0)
-    bottom = min(head.y1 + MEDIUM_BELOW_CHIN * unit, max(lead.y1, head.y1 + unit))
+    bottom = min(head.y1 + MEDIUM_BELOW_CHIN * unit, max(subject.y1, head.y1 + unit))
     height = min(bottom, 1.0) - max(top, 0.0)
     low, high = (limit * height / aspect for limit in MEDIUM_ASPECT)
-    width = min(max(group.width + 0.3 * unit / aspect, low), max(high, group.width if group != lead else high))
+    width = min(max(group.width + 0.3 * unit / aspect, low), max(high, group.width if group != subject else high))
     middle = group.centre[0] if group.width <= width else x
     medium = clamp(middle - width / 2, top, middle + width / 2, bottom)
     return ESTABLISHING, medium, close_up

@@ -1,1 +1,1 @@
-"""Rewards of stage 3, and the photos they are given for."""
+"""Rewards of stage 3, and the photos that they are computed on."""

@@ -1,4 +1,4 @@
-"""The photos of stage 3 and what is known of each: experts' first, hard cases of stage 2 after them."""
+"""The photos of stage 3 and what is known of each: experts' photos first, then the hard cases of stage 2."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from shotcrop_train.rewards.terms import Evidence
 from shotcrop_train.scorers import Photo
 
 RECENT = 256
-"""Photos that stay in memory: every row is read once for each answer of its group [O]."""
+"""Photos that stay in memory, since every row is read once for each answer of its group. Our own choice."""
 
 
 @dataclass(frozen=True)
 class GrpoData:
-    """Where photos come from.
+    """The datasets of stage 3.
 
     Args:
         experts: Datasets with expert triples; the held-back tenth is never drawn.
-        hard_share: Share of hard cases among the draws, when there is a pool of them.
+        hard_share: Share of hard cases among the draws, if a run of stage 2 provides any.
     """
 
     experts: tuple[str, ...] = ()
@@ -44,22 +44,24 @@ class GrpoData:
             raise ValueError(f"hard_share must be within 0..1, not {self.hard_share}")
 
 
-class Pool:
-    """The photos that are drawn, and what is known of each: experts' first, hard cases after them.
+class PhotoPool:
+    """The photos that stage 3 draws, and what is known of each: experts' photos first, then hard cases.
 
     Args:
         experts: Records with an expert's triple.
-        hard: Records of hard cases; their own triples, being machines', are not believed.
-        base: Whose contract and image size the rows follow.
+        hard: Records of hard cases. Their triples come from models and are ignored.
+        base: The base whose contract and image size the rows follow.
         hard_share: Share of the hard cases among the draws, if there are any.
-        seed: Source of chance.
+        seed: Random seed.
     """
 
     def __init__(
         self, experts: Sequence[Record], hard: Sequence[Record], base: Base, hard_share: float, seed: int
     ) -> None:
         if not experts:
-            raise ShotcropError("the datasets hold no expert triple to learn from", hint="name others under `experts`")
+            raise ShotcropError(
+                "the datasets hold no expert triple to learn from", hint="name other datasets under `experts`"
+            )
         self.records = [*experts, *hard]
         self.experts, self.hard_share = len(experts), hard_share if hard else 0.0
         self.contract, self.seed = base.contract, seed
@@ -79,13 +81,13 @@ class Pool:
         return Evidence(truth, record.detections, None if record.squashed else record.aspect, think)
 
     def photo(self, case: int) -> Photo:
-        """Return a photo as scorers want it."""
+        """Return a photo in the form that scorers take."""
         record = self.records[case]
         aspect = guess_aspect(record.detections.faces) if record.squashed else record.aspect
         return Photo(self.pixels(record.path), aspect, record.detections)
 
     def draw(self, index: int) -> dict[str, Any]:
-        """Return a row as trl wants it: `image`, `prompt`, and the number of the `case`."""
+        """Return a row in trl's form: `image`, `prompt`, and the number of the `case`."""
         rng = np.random.default_rng((self.seed, index))
         hard = rng.random() < self.hard_share
         case = int(rng.integers(self.experts, len(self.records)) if hard else rng.integers(self.experts))
@@ -98,7 +100,7 @@ class Pool:
         }
 
     def dataset(self, length: int) -> Dataset:
-        """Return `length` draws as the `datasets.Dataset` that trl asks for; rows are made when they are read."""
+        """Return `length` draws as the `datasets.Dataset` that trl needs. Rows are made when they are read."""
 
         def rows(batch: Mapping[str, list[int]]) -> dict[str, list[Any]]:
             drawn = [self.draw(index) for index in batch["draw"]]
@@ -108,7 +110,7 @@ class Pool:
 
 
 def read_hard_cases(path: Path) -> list[Record]:
-    """Read the `hard.jsonl` that pseudo labelling wrote; photos lie beside it.
+    """Read the `hard.jsonl` of a pseudo-label run; its photos are next to it.
 
     Raises:
         ShotcropError: It cannot be read, or a row is malformed.
@@ -126,5 +128,5 @@ def read_hard_cases(path: Path) -> list[Record]:
         try:
             records.append(read_row(path.parent, line))
         except (ValueError, OverflowError, RecursionError) as error:
-            raise ShotcropError(f"{path}, line {number}: {error}", hint="mend or delete that line") from None
+            raise ShotcropError(f"{path}, line {number}: {error}", hint="fix or delete that line") from None
     return records

@@ -1,4 +1,4 @@
-"""Reads, scores and rewards a batch of answers: the edge between trl's rollouts and the pure `rewards`."""
+"""Read, score and reward a batch of answers: the link between trl's rollouts and the pure functions of `terms`."""
 
 from __future__ import annotations
 
@@ -16,29 +16,30 @@ from shotcrop_train.data.captions import word_fit
 from shotcrop_train.pseudo.decision import Calibration, calibrate
 from shotcrop_train.pseudo.labeller import expert_figures
 from shotcrop_train.rewards import terms
-from shotcrop_train.rewards.photo_pool import Pool
-from shotcrop_train.rewards.terms import CinemaWeights, Opinion, PaperWeights, TargetRatios, Terms
-from shotcrop_train.scorers import Judged, Scorer, ScorerRecipe, load_scorers
+from shotcrop_train.rewards.photo_pool import PhotoPool
+from shotcrop_train.rewards.terms import CinemaWeights, CropScores, PaperWeights, TargetRatios, Terms
+from shotcrop_train.scorers import FORMER_COMPOSITION, Judged, Scorer, ScorerRecipe, load_scorers
 
 SIDE = 1024
-"""Longer side in pixels of expert photos while scorers are calibrated: CLIP sees 224 to 384 of a crop [O]."""
+"""Longer side in pixels of expert photos while scorers are calibrated: CLIP sees crops at 224 to 384 pixels. Our own
+choice."""
 
 CHUNK = 64
-"""Expert photos that are in memory at a time while scorers are calibrated [O]."""
+"""Expert photos in memory at a time while scorers are calibrated. Our own choice."""
 
 
 @dataclass(frozen=True)
 class RewardRecipe:
-    """What is rewarded.
+    """What the reward consists of.
 
     Args:
-        preset: `paper` or `cinema`; see `rewards`.
-        aesthetic: Scorer of crops: `aesthetic`, or the stand-in `craft`.
-        captions: What tells a caption's own crop from its siblings, for `cinema`: `clip`, or the stand-in `words`.
-        paper: Weights of that preset.
-        cinema: Weights of that preset.
-        targets: Ratios that crops should have.
-        scorers: Weights of the scorers.
+        preset: `paper` or `cinema`; see `terms`.
+        aesthetic: Scorer of crops: `aesthetic`, or the stand-in `composition`.
+        captions: For `cinema`, what compares captions with crops: `clip`, or the stand-in `words`.
+        paper: Weights of preset `paper`.
+        cinema: Weights of preset `cinema`.
+        targets: Aspect ratios that crops should have.
+        scorers: Models that the scorers use.
     """
 
     preset: str = "paper"
@@ -52,11 +53,12 @@ class RewardRecipe:
     def __post_init__(self) -> None:
         for name, known in (
             ("preset", ("paper", "cinema")),
-            ("aesthetic", ("aesthetic", "craft")),
+            ("aesthetic", ("aesthetic", "composition")),
             ("captions", ("clip", "words")),
         ):
-            if getattr(self, name) not in known:
-                raise ValueError(f"{name} must be {' or '.join(known)}, not '{getattr(self, name)}'")
+            value = getattr(self, name)
+            if value not in known and (name, value) != ("aesthetic", FORMER_COMPOSITION):
+                raise ValueError(f"{name} must be {' or '.join(known)}, not '{value}'")
 
     @property
     def rule(self) -> terms.Preset:
@@ -69,21 +71,22 @@ class RewardRecipe:
 Triple = tuple[float, float, float]
 
 
-class Examiner:
-    """trl's reward function: one figure per answer, and the parts of it into the log.
+class RewardFunction:
+    """The reward function for trl. It returns one figure per answer and logs the parts of it.
 
     Args:
-        recipe: What is rewarded.
+        recipe: What the reward consists of.
         pool: What is known of each photo.
-        group: Answers to each photo; a batch holds whole groups, one after the other.
-        scorers: By their names, those that the recipe asks for.
-        calibration: Brings their raw figures to 0..1.
+        group: Answers to each photo. A batch holds whole groups, one after the other.
+        scorers: The recipe's scorers by name.
+        calibration: Maps their raw figures to 0..1.
     """
 
-    __name__ = "examiner"
+    __name__ = "reward"
+    """trl logs the function's mean as `rewards/reward/mean`."""
 
     def __init__(
-        self, recipe: RewardRecipe, pool: Pool, group: int, scorers: Mapping[str, Scorer], calibration: Calibration
+        self, recipe: RewardRecipe, pool: PhotoPool, group: int, scorers: Mapping[str, Scorer], calibration: Calibration
     ) -> None:
         self.recipe, self.pool, self.group, self.scorers = recipe, pool, group, scorers
         self.calibration = calibration
@@ -99,10 +102,10 @@ class Examiner:
         """Reward a batch.
 
         Args:
-            completions: What the policy wrote, as a conversation of one message each.
-            image: What it was shown.
-            case: The photo's number in the pool.
-            log_metric: Takes a name and a figure.
+            completions: Answers of the policy, each a conversation of one message.
+            image: The photos that the policy saw.
+            case: The photos' numbers in the pool.
+            log_metric: Logs a figure under a name.
         """
         read = self.pool.contract.read
         answers = [read(one[0]["content"], shown.size) for one, shown in zip(completions, image, strict=True)]
@@ -111,30 +114,30 @@ class Examiner:
         return [one.reward for one in terms]
 
     def judge(self, answers: Sequence[Answer], cases: Sequence[int]) -> list[Terms]:
-        """Return the parts of each answer's reward; only readable ones are shown to the scorers."""
+        """Return the parts of each answer's reward. Scorers get readable answers only."""
         readable = {index: one for index, one in enumerate(answers) if isinstance(one, Composition)}
         crops = self._crops(readable, cases)
         fits = self._fits(readable, cases)
         rule = self.recipe.rule
         return [
-            rule(answer, self.pool.evidence(case), Opinion(*crops.get(index, (None, None)), fits.get(index)))
+            rule(answer, self.pool.evidence(case), CropScores(*crops.get(index, (None, None)), fits.get(index)))
             for index, (answer, case) in enumerate(zip(answers, cases, strict=True))
         ]
 
     def _crops(
         self, answers: Mapping[int, Composition], cases: Sequence[int]
     ) -> dict[int, tuple[Triple | None, Triple | None]]:
-        """Judge each answer's crops, and each photo's full frame once; a crop without a score earns 0."""
+        """Score each answer's crops, and each photo's full frame once. A crop without a score counts as 0."""
         photos = {case: self.pool.photo(case) for case in dict.fromkeys(cases[index] for index in answers)}
         scorer = self.scorers[self.recipe.aesthetic]
         whole = [Judged(photo, Shot(kind, FULL_FRAME)) for photo in photos.values() for kind in SHOT_TYPES]
-        cut = [Judged(photos[cases[index]], shot) for index, one in answers.items() for shot in one.shots]
+        cropped = [Judged(photos[cases[index]], shot) for index, one in answers.items() for shot in one.shots]
         frames = dict(zip(photos, _by_three(self._score(scorer, whole)), strict=True))
-        crops = dict(zip(answers, _by_three(self._score(scorer, cut)), strict=True))
+        crops = dict(zip(answers, _by_three(self._score(scorer, cropped)), strict=True))
         judged: dict[int, tuple[Triple | None, Triple | None]] = {}
         for index, crop in crops.items():
             frame = frames[cases[index]]
-            # What the scorer says of the whole photo tells whether the photo gives it anything to judge by.
+            # A photo whose full frame gets no score gives the scorer nothing to judge.
             evident = all(value is not None for value in frame)
             judged[index] = (_known(crop), _known(frame)) if evident else (None, None)
         return judged
@@ -142,16 +145,16 @@ class Examiner:
     def _fits(
         self, answers: Mapping[int, Composition], cases: Sequence[int]
     ) -> dict[int, tuple[tuple[float, ...], ...]]:
-        """Judge how well each caption of an answer fits each of its crops."""
+        """Score how well each caption of an answer fits each of its crops."""
         if self.recipe.preset == "paper":
             return {}
         if self.recipe.captions == "words":
             truths = {index: self.pool.evidence(cases[index]).truth for index in answers}
             return {index: word_fit(answers[index], truth) for index, truth in truths.items() if truth}
         judged = [
-            Judged(self.pool.photo(cases[index]), Shot(crop.type, crop.box, said.caption))
+            Judged(self.pool.photo(cases[index]), Shot(crop.type, crop.box, captioned.caption))
             for index, answer in answers.items()
-            for said in answer.shots
+            for captioned in answer.shots
             for crop in answer.shots
         ]
         rows = [_known(row) for row in _by_three(self._score(self.scorers[self.recipe.captions], judged))]
@@ -162,7 +165,7 @@ class Examiner:
         return [self.calibration.map(scorer.name, one.shot.type, raw) for one, raw in zip(judged, raws, strict=True)]
 
     def _log(self, terms: Sequence[Terms], cases: Sequence[int], log_metric: Callable[[str, float], None]) -> None:
-        """Log the mean of every term over the answers that have it, and the groups' means and deviations."""
+        """Log the mean of every term over the answers that have it, and the groups' mean and standard deviation."""
         log_metric("format_rate", fmean(one.well_formed for one in terms))
         log_metric("hard_share", fmean(case >= self.pool.experts for case in cases))
         values: dict[str, list[float]] = {}
@@ -186,18 +189,20 @@ def _known(values: Sequence[float | None]) -> Triple:
     return one, two, three
 
 
-def prepare(recipe: RewardRecipe, pool: Pool, group: int, experts: Sequence[Record], *, offline: bool) -> Examiner:
+def prepare(
+    recipe: RewardRecipe, pool: PhotoPool, group: int, experts: Sequence[Record], *, offline: bool
+) -> RewardFunction:
     """Load the scorers that a recipe names and calibrate them on the experts' crops.
 
     Args:
-        recipe: What is rewarded.
+        recipe: What the reward consists of.
         pool: What is known of each photo.
         group: Answers to each photo.
         experts: Records with an expert's triple.
-        offline: Whether only what is on this machine counts.
+        offline: Use only models on this machine.
 
     Raises:
-        ShotcropError: A scorer's weights are absent: no term is ever dropped for that.
+        ShotcropError: A scorer's weights are missing. No term is dropped for that.
     """
     names = [recipe.aesthetic]
     if recipe.preset == "cinema" and recipe.captions != "words":
@@ -208,4 +213,4 @@ def prepare(recipe: RewardRecipe, pool: Pool, group: int, experts: Sequence[Reco
     for first in range(0, len(experts) if judges else 0, CHUNK):
         for name, shot, raw in expert_figures(experts[first : first + CHUNK], SIDE, (), judges):
             raws[name, shot].append(raw)
-    return Examiner(recipe, pool, group, scorers, calibrate(raws))
+    return RewardFunction(recipe, pool, group, scorers, calibrate(raws))

@@ -1,20 +1,20 @@
-"""The rewards of stage 3: pure functions of an answer, what is known of its photo, and what scorers say.
+"""The rewards of stage 3: pure functions of an answer, what is known of its photo, and what scorers give it.
 
-Two presets. `paper` [S] is second-hand, from a transcription of the paper's text:
+There are two presets. `paper` is second-hand, from a transcription of the paper's text:
 
     R = mean over the shots of  .6 IoU + .2 aesthetic + .2 ratio
 
-`cinema` [O] is our own:
+`cinema` is our own:
 
     R = 1[format] (.50 loc + .10 aesthetic gain + .10 ratio + .10 scale + .06 head + .05 joint + .05 captions + .04 set)
 
-Three rules hold for both [O].
+Three rules of our own hold for both.
 
-* An answer that is not by the contract earns 0: unreadable, without a triple, without the thought it was asked for, or
-  with the contract's own placeholders in place of words.
-* A term without evidence in the photo (no expert's box, no face, no body, no scorer) is dropped and the other weights
-  renormalised. The photo alone decides that, never the answer: else an answer could choose what it is judged by.
-* Every term, and so every reward, lies within 0..1.
+* An answer that breaks the contract earns 0: it is unreadable, has no triple, lacks the reasoning it was asked for, or
+  repeats the contract's placeholders.
+* A term without evidence in the photo (no expert's box, no face, no body, no scorer) is dropped, and the other weights
+  are renormalised. The photo alone decides this. If the answer did, it could choose what it is judged by.
+* Every term, and so every reward, is within 0..1.
 """
 
 from __future__ import annotations
@@ -34,12 +34,15 @@ from shotcrop_cli.evaluation.metrics import FACE_SHOWN
 from shotcrop_cli.geometry import ioa, iou, pixel_aspect, visible_share
 from shotcrop_cli.shots import SHOT_TYPES, Answer, Box, Composition, ShotType
 from shotcrop_train.data.captions import plain, words
-from shotcrop_train.data.grounding import lead_face
+from shotcrop_train.data.grounding import MIN_FACE_SCORE
 
 
 @dataclass(frozen=True, slots=True)
 class TargetRatios:
-    """Width / height in pixels that a lying and a standing crop should have [S]."""
+    """Width / height in pixels that landscape and portrait crops should have.
+
+    Source: second-hand, a transcription of the paper's text.
+    """
 
     landscape: float = 4 / 3
     portrait: float = 3 / 4
@@ -51,7 +54,7 @@ class TargetRatios:
 
 @dataclass(frozen=True, slots=True)
 class PaperWeights:
-    """Weights of preset `paper` [S]."""
+    """Weights of preset `paper`. Source: second-hand, a transcription of the paper's text."""
 
     iou: float = 0.6
     aesthetic: float = 0.2
@@ -60,7 +63,7 @@ class PaperWeights:
 
 @dataclass(frozen=True, slots=True)
 class CinemaWeights:
-    """Weights of preset `cinema` [O]."""
+    """Weights of preset `cinema`, our own choice."""
 
     loc: float = 0.50
     aesthetic: float = 0.10
@@ -74,13 +77,13 @@ class CinemaWeights:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What is known of a photo before any answer to it.
+    """What is known of a photo, whatever the answer.
 
     Args:
-        truth: The expert's triple, None for a hard case.
+        truth: The expert's triple; None for a hard case.
         detections: Persons and faces; may be empty.
         aspect: Width / height of the upright photo, None when unknown.
-        think: Whether the answer was to hold a chain of thought.
+        think: Whether the answer should hold a chain of thought.
     """
 
     truth: Composition | None
@@ -90,13 +93,13 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True)
-class Opinion:
-    """What scorers say of an answer, all within 0..1.
+class CropScores:
+    """The scores of an answer, all within 0..1.
 
     Args:
-        crops: How good each shot's crop is, in the order of the shots; None when the photo gives nothing to judge by.
-        full_frames: The same of the whole photo, taken for each of the shots.
-        fit: `fit[i][j]` is how well the caption of shot i fits the crop of shot j; None when nothing can tell.
+        crops: How good each shot's crop is, in the order of the shots; None when the photo cannot be judged.
+        full_frames: The score of the whole photo as each of the shots.
+        fit: `fit[i][j]` is how well the caption of shot i fits the crop of shot j; None when this is unknown.
     """
 
     crops: tuple[float, ...] | None = None
@@ -115,13 +118,13 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """The parts of one answer's reward; none at all when the answer is not by the contract."""
+    """The parts of one answer's reward; empty when the answer breaks the contract."""
 
     terms: tuple[Term, ...] = ()
 
     @property
     def well_formed(self) -> bool:
-        """Whether the answer passed the gate of format."""
+        """Whether the answer follows the contract."""
         return bool(self.terms)
 
     @property
@@ -135,17 +138,17 @@ class Terms:
 def paper(
     answer: Answer,
     evidence: Evidence,
-    opinion: Opinion,
+    scores: CropScores,
     weights: PaperWeights = PaperWeights(),
     targets: TargetRatios = TargetRatios(),
 ) -> Terms:
-    """Reward an answer by preset `paper` [S]."""
+    """Reward an answer by preset `paper`."""
     if not isinstance(answer, Composition) or not well_formed(answer, think=evidence.think):
         return Terms()
     return Terms(
         (
             Term("iou", weights.iou, _overlap(answer, evidence.truth)),
-            Term("aesthetic", weights.aesthetic, None if opinion.crops is None else fmean(opinion.crops)),
+            Term("aesthetic", weights.aesthetic, None if scores.crops is None else fmean(scores.crops)),
             Term("ratio", weights.ratio, _ratio(answer, evidence.aspect, targets)),
         )
     )
@@ -154,33 +157,33 @@ def paper(
 def cinema(
     answer: Answer,
     evidence: Evidence,
-    opinion: Opinion,
+    scores: CropScores,
     weights: CinemaWeights = CinemaWeights(),
     targets: TargetRatios = TargetRatios(),
 ) -> Terms:
-    """Reward an answer by preset `cinema` [O]."""
+    """Reward an answer by preset `cinema`."""
     if not isinstance(answer, Composition) or not well_formed(answer, think=evidence.think):
         return Terms()
-    face, person = _lead(evidence)
+    face, person = _main_person(evidence)
     return Terms(
         (
             Term("loc", weights.loc, _overlap(answer, evidence.truth)),
-            Term("aesthetic", weights.aesthetic, _gain(opinion)),
+            Term("aesthetic", weights.aesthetic, _gain(scores)),
             Term("ratio", weights.ratio, _ratio(answer, evidence.aspect, targets)),
             Term("scale", weights.scale, None if face is None else _scale(answer, face)),
             Term("head", weights.head, None if face is None else _head(answer, face, _facing(evidence, face))),
             Term("joint", weights.joint, _joint(answer, person, evidence.aspect)),
-            Term("captions", weights.captions, None if opinion.fit is None else _margin(answer, opinion.fit)),
+            Term("captions", weights.captions, None if scores.fit is None else _margin(answer, scores.fit)),
             Term("set", weights.set, _set(answer)),
         )
     )
 
 
 def well_formed(answer: Composition, *, think: bool) -> bool:
-    """Say whether a readable triple is by the contract: captions in words and, where asked for, a thought in words.
+    """Return whether a readable triple follows the contract: its captions, and its reasoning if asked for, have words.
 
-    The `...` of the contract's pattern has no letters, so an echo of it fails. The same caption three times tells
-    nothing of three crops and fails too.
+    The `...` of the contract's pattern has no letters, so an echo of it fails. Three equal captions say nothing about
+    three crops and fail too.
     """
     thought = (answer.reasoning.scene, answer.reasoning.subject, answer.reasoning.story) if think else ()
     captions = [shot.caption for shot in answer.shots]
@@ -189,7 +192,9 @@ def well_formed(answer: Composition, *, think: bool) -> bool:
 
 
 def ratio_credit(ratio: float, targets: TargetRatios = TargetRatios()) -> float:
-    """Return max(0, 1 - |ln ratio - ln target|), the target being the landscape one from a square on [S].
+    """Return max(0, 1 - |ln ratio - ln target|). From a square on, the target is the landscape one.
+
+    Source: second-hand, a transcription of the paper's text.
 
     >>> ratio_credit(4 / 3), ratio_credit(3 / 4), round(ratio_credit(1.0), 3), ratio_credit(10.0)
     (1.0, 1.0, 0.712, 0.0)
@@ -210,17 +215,17 @@ def _ratio(answer: Composition, aspect: float | None, targets: TargetRatios) -> 
     return fmean(ratio_credit(pixel_aspect(shot.box, aspect), targets) for shot in answer.shots)
 
 
-def _gain(opinion: Opinion) -> float | None:
-    """Return the crops' mean lead over the full frame, from -1..1 to 0..1: the full frame itself earns a half."""
-    if opinion.crops is None or opinion.full_frames is None:
+def _gain(scores: CropScores) -> float | None:
+    """Return the crops' mean gain over the full frame, mapped from -1..1 to 0..1. The full frame itself earns 0.5."""
+    if scores.crops is None or scores.full_frames is None:
         return None
-    return (1.0 + fmean(opinion.crops) - fmean(opinion.full_frames)) / 2
+    return (1.0 + fmean(scores.crops) - fmean(scores.full_frames)) / 2
 
 
-def _lead(evidence: Evidence) -> tuple[Face | None, Person | None]:
-    """Return face and body of who leads: the expert says it, else prominence does; never the answer."""
+def _main_person(evidence: Evidence) -> tuple[Face | None, Person | None]:
+    """Return face and body of the main person. The expert decides who that is, else prominence; never the answer."""
     if evidence.truth is None:
-        face = lead_face(evidence.detections.faces, None)
+        face = main_face(evidence.detections, None, min_score=MIN_FACE_SCORE)
         return face, main_person(evidence.detections, face.box) if face else None
     close_up = evidence.truth[ShotType.CLOSE_UP].box
     face = main_face(evidence.detections, close_up)
@@ -228,8 +233,8 @@ def _lead(evidence: Evidence) -> tuple[Face | None, Person | None]:
 
 
 def _facing(evidence: Evidence, face: Face) -> str:
-    told = evidence.truth.grounding.facing if evidence.truth and evidence.truth.grounding else None
-    return told or composition_rules.gaze(face)
+    known = evidence.truth.grounding.facing if evidence.truth and evidence.truth.grounding else None
+    return known or composition_rules.gaze(face)
 
 
 def _shows(crop: Box, face: Face) -> bool:
@@ -237,7 +242,7 @@ def _shows(crop: Box, face: Face) -> bool:
 
 
 def _scale(answer: Composition, face: Face) -> float:
-    """Return the mean credit of the face's height in the crops; a crop that misses the face earns none."""
+    """Return the mean credit of the face's height in the crops. A crop without the face earns 0."""
     return fmean(
         composition_rules.HEAD_SCALE[shot.type].credit(composition_rules.head_scale(shot.box, face))
         * _shows(shot.box, face)
@@ -246,7 +251,7 @@ def _scale(answer: Composition, face: Face) -> float:
 
 
 def _head(answer: Composition, face: Face, facing: str) -> float:
-    """Return the mean credit of headroom, eye line and lead room in medium and close-up; a cut chin earns none."""
+    """Return the mean credit of headroom, eye line and lead room in medium and close-up. A cut chin earns 0."""
     credits = []
     for kind in (ShotType.MEDIUM, ShotType.CLOSE_UP):
         crop = answer[kind].box
@@ -265,7 +270,7 @@ def _head(answer: Composition, face: Face, facing: str) -> float:
 
 
 def _joint(answer: Composition, person: Person | None, aspect: float | None) -> float | None:
-    """Return the share of crops that show the lead and cut no joint."""
+    """Return the share of crops that show the main person and cut no joint."""
     if person is None or aspect is None:
         return None
     return fmean(
@@ -274,9 +279,9 @@ def _joint(answer: Composition, person: Person | None, aspect: float | None) -> 
 
 
 def _margin(answer: Composition, fit: Sequence[Sequence[float]]) -> float:
-    """Return by how much captions fit their own crops better than the siblings, from -1..1 to 0..1.
+    """Return by how much captions fit their own crop better than the other two, mapped from -1..1 to 0..1.
 
-    A caption that is too long or repeats itself earns none: stuffed with keywords it would fit anything.
+    A caption that is too long or repeats itself earns 0: a caption full of keywords would fit any crop.
     """
     credits = []
     for index, shot in enumerate(answer.shots):
@@ -286,12 +291,12 @@ def _margin(answer: Composition, fit: Sequence[Sequence[float]]) -> float:
 
 
 def _set(answer: Composition) -> float:
-    """Return half for areas that fall from shot to shot, half for crops that differ; nesting is never forced."""
+    """Return 0.5 for areas that fall from shot to shot, plus 0.5 for crops that differ. Nesting is not required."""
     boxes = [shot.box for shot in answer.shots]
     ordered = all(wide.area > tight.area for wide, tight in pairwise(boxes))
     distinct = all(iou(a, b) < DISTINCT for a, b in combinations(boxes, 2))
     return fmean((float(ordered), float(distinct)))
 
 
-Preset = Callable[[Answer, Evidence, Opinion], Terms]
-"""A preset with its weights and target ratios filled in."""
+Preset = Callable[[Answer, Evidence, CropScores], Terms]
+"""A preset with its weights and target ratios."""

@@ -1,4 +1,4 @@
-"""The curves of a run as a picture."""
+"""Draw the curves of a run."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class Panel:
     """One diagram.
 
     Args:
-        title: What stands above it.
-        prefixes: It shows every number of the log whose name begins with one of these.
+        title: Title of the diagram.
+        prefixes: It shows every number of the log whose name starts with one of these.
     """
 
     title: str
@@ -26,9 +26,9 @@ SFT_PANELS = (Panel("training loss", ("loss",)), Panel("held-back IoU", ("held_i
 
 
 def draw_curves(log: Path, target: Path, panels: Sequence[Panel] = SFT_PANELS) -> None:
-    """Draw numbers of a `log.jsonl` over the steps, the panels side by side, into a PNG.
+    """Draw the numbers of a `log.jsonl` over the steps into a PNG, with the panels side by side.
 
-    A number that was logged twice at one step, since the run was cut and went on, counts as logged last.
+    If a number was logged twice at one step, because the run was interrupted and continued, the last value counts.
     """
     import matplotlib
 

@@ -1,4 +1,4 @@
-"""What a run leaves: the whole trained model in `final`, and with LoRA its low-rank updates in `adapter`."""
+"""The result of a run: the whole trained model in `final`, and with LoRA the low-rank updates in `adapter`."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ ADAPTER = "adapter"
 def save_final(trainer: Any, base: Base, recipe: ModelRecipe, output: Path) -> Path:
     """Write the trained model so that any tool can load it and no folder depends on another.
 
-    With LoRA the base is read afresh, so that it makes no difference how training had spread it over devices.
+    With LoRA the base is read from disk again, so the result does not depend on how training had distributed it over
+    devices.
 
     Args:
-        trainer: transformers' or trl's, after training; called in every process.
-        base: What it trained.
+        trainer: Trainer of transformers or trl, after training. Every process calls this function.
+        base: The base that it trained.
         recipe: How the base was loaded.
         output: Run folder.
 

@@ -1,4 +1,4 @@
-"""The log of a training run, evaluation in between, and the best checkpoint."""
+"""The log of a training run, evaluation during the run, and the best checkpoint."""
 
 from __future__ import annotations
 
@@ -19,16 +19,15 @@ BOARD = "tensorboard"
 
 
 class RunLog(TrainerCallback):
-    """Appends every log line to the run's `log.jsonl`, evaluates in between and keeps the best model in `best`.
+    """Appends every log line to the run's `log.jsonl`, evaluates the model during the run and keeps the best in `best`.
 
-    Where TensorBoard is installed, every number goes there too. Of several processes only the first evaluates and
-    writes.
+    Every number also goes to a TensorBoard log. With several processes, only the first evaluates and writes.
 
     Args:
         folder: The run folder.
-        evaluate: Measures the model; None evaluates nothing.
-        every: Steps between evaluations; there is one after the last step too.
-        best: The measurement, higher being better, by which the best model is kept; None keeps none.
+        evaluate: Measures the model; None for no evaluation.
+        every: Steps between evaluations. There is one after the last step too.
+        best: The measurement, the higher the better, that chooses the best model; None keeps none.
     """
 
     def __init__(
@@ -73,11 +72,11 @@ class RunLog(TrainerCallback):
             self.board.close()
 
     def _top(self) -> float:
-        """Return the best measurement so far, of the parts of the run before a cut too."""
+        """Return the best measurement so far, also from before an interruption."""
         return max((line[self.best] for line in read_log(self.folder / LOG) if self.best in line), default=-1.0)
 
     def _keep(self, model: Any, processor: Any) -> None:
-        """Replace the best model; a run that is cut meanwhile keeps the one before."""
+        """Replace the best model. A run that is interrupted here keeps the previous one."""
         target, new = self.folder / BEST, self.folder / f"{BEST}.new"
         shutil.rmtree(new, ignore_errors=True)
         model.save_pretrained(str(new))
@@ -86,7 +85,7 @@ class RunLog(TrainerCallback):
         new.rename(target)
 
     def _write(self, state: Any, figures: Mapping[str, Any]) -> None:
-        """Append a line at once, so that a cut run keeps it."""
+        """Append a line at once, so that an interrupted run keeps it."""
         if not state.is_world_process_zero:
             return
         step = state.global_step
@@ -100,7 +99,7 @@ class RunLog(TrainerCallback):
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
-    """Return the lines of a `log.jsonl`, none where there is no such file; a line that was cut short is left out."""
+    """Return the lines of a `log.jsonl`, none if there is no such file. An incomplete line is left out."""
     if not path.is_file():
         return []
     lines = []

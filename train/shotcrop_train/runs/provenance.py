@@ -1,8 +1,8 @@
-"""What a training run was made from, so that any number can be traced: `run.json` in the run folder.
+"""Record what a training run was made from, so that any number can be traced: `run.json` in the run folder.
 
-It holds the recipe as it was read, the command line, a hash of every dataset's rows and of the checkpoint the run
-started from, the state of the code, the versions of what computes, and the machine. A run that was cut goes on only
-with the recipe, data and start that it began with.
+The file holds the recipe as it was read, the command line, hashes of every dataset's rows and of the checkpoint that
+the run started from, the state of the code, the versions of libraries, and the machine. An interrupted run continues
+only with the same recipe, data and start.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ RUN = "run.json"
 PACKAGES = ("shotcrop-cli", "torch", "transformers", "trl", "peft", "accelerate", "datasets", "numpy", "pillow")
 _WEIGHTS = ("*.safetensors", "adapter_config.json", "config.json")
 _FIXED = ("stage", "recipe", "datasets", "start", "helpers")
-"""What may not change between the parts of one run."""
+"""What must not change between the parts of one run."""
 
 
 class Complete(Exception):
-    """The run is finished, from the same recipe, data and start; `result` is what it made."""
+    """The run with this recipe, data and start is finished; `result` is what it made."""
 
     def __init__(self, result: Path) -> None:
         super().__init__(str(result))
@@ -47,7 +47,7 @@ def record(
     start: str | Path | None = None,
     helpers: Sequence[str | Path] = (),
 ) -> Path:
-    """Write `run.json`, or add to it that the run goes on.
+    """Write `run.json`, or add to it that the run continues.
 
     Args:
         output: Run folder; it is made.
@@ -55,14 +55,14 @@ def record(
         recipe: Its recipe, a dataclass.
         datasets: Folders that the run reads, each with a `metadata.jsonl`.
         start: Checkpoint folder or hub id that it starts from.
-        helpers: Further models that it asks, in the same terms.
+        helpers: Further models that it uses, named in the same way.
 
     Returns:
         The file.
 
     Raises:
         Complete: The folder holds this very run, and it is finished.
-        ShotcropError: The folder holds a run with another recipe, other data or another start.
+        ShotcropError: The folder holds a run with a different recipe, different data or a different start.
     """
     path = output / RUN
     facts: dict[str, Any] = {
@@ -92,7 +92,7 @@ def finish(output: Path, result: Path) -> None:
 
     Args:
         output: Run folder with a `run.json`.
-        result: What it made: a checkpoint, dataset or model folder in the run folder, or the run folder itself.
+        result: The checkpoint, dataset or model folder that it made, in the run folder or the run folder itself.
     """
     facts = read(output)
     if facts is None:
@@ -104,7 +104,7 @@ def finish(output: Path, result: Path) -> None:
 
 
 def read(output: Path) -> dict[str, Any] | None:
-    """Return what `run.json` holds, None where there is none.
+    """Return the content of `run.json`, None if there is no such file.
 
     Raises:
         ShotcropError: It is damaged.
@@ -126,12 +126,12 @@ def _require_same(before: Mapping[str, Any], now: Mapping[str, Any], output: Pat
             continue
         what = next(iter(_differences(before.get(key), now.get(key), key)))
         raise ShotcropError(
-            f"{output} holds a run with another {what}", hint="choose another run folder, or delete this one"
+            f"{output} holds a run that differs in {what}", hint="choose another run folder, or delete this one"
         )
 
 
 def _differences(before: Any, now: Any, name: str) -> Iterable[str]:
-    """Name the leaves in which two recipes or lists of data differ."""
+    """Name the values in which two recipes or lists of data differ."""
     if isinstance(before, dict) and isinstance(now, dict):
         for key in [*before, *(key for key in now if key not in before)]:
             if before.get(key) != now.get(key):
@@ -151,7 +151,7 @@ def _dataset(folder: Path) -> dict[str, Any]:
         content = rows.read_bytes()
     except OSError as error:
         raise ShotcropError(
-            f"{folder} is no dataset: {error.strerror}", hint=f"name a folder with a {METADATA}"
+            f"{folder} is not a dataset: {error.strerror}", hint=f"name a folder with a {METADATA}"
         ) from None
     return {"rows": content.count(b"\n"), "sha256": hashlib.sha256(content).hexdigest()}
 
@@ -161,7 +161,7 @@ def _model(name: str | Path) -> dict[str, Any]:
 
 
 def _checkpoint(start: Path) -> str | None:
-    """Hash the weights and configuration of a local checkpoint; None for one from a hub."""
+    """Hash the weights and configuration of a local checkpoint. Return None for one from the hub."""
     files = sorted({file for pattern in _WEIGHTS for file in start.glob(pattern)}) if start.is_dir() else []
     if not files:
         return None
@@ -175,7 +175,7 @@ def _checkpoint(start: Path) -> str | None:
 
 
 def _code() -> dict[str, Any]:
-    """Return commit and state of the source tree, nothing where this is no checkout."""
+    """Return commit and state of the source tree, nothing outside a checkout."""
     here = Path(__file__).parent
 
     def git(*arguments: str) -> str:
@@ -206,7 +206,7 @@ def _machine() -> dict[str, Any]:
 
 
 def _write(path: Path, facts: Mapping[str, Any]) -> None:
-    """Replace the file at once; of several processes of one run only the first writes."""
+    """Replace the file atomically. With several processes, only the first one of a run writes."""
     if int(os.environ.get("RANK", "0")) != 0:
         return
     temporary = path.with_suffix(".json.new")

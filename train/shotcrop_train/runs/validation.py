@@ -1,4 +1,4 @@
-"""A look at the model during training: compose the held-back photos and measure as `shotcrop eval` does."""
+"""Validate a model during training: compose the held-back photos and measure them as `shotcrop eval` does."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PREFIX = "held_"
 
 
 def answer(composer: TorchComposer, records: Sequence[Record]) -> list[Answer]:
-    """Return a model's answers to the photos of some records, with no more photos in memory than it sees at once."""
+    """Return a model's answers to the photos of some records, with one batch of photos in memory at a time."""
     answers: list[Answer] = []
     for first in range(0, len(records), composer.batch_size):
         batch = records[first : first + composer.batch_size]
@@ -34,12 +34,12 @@ def _open(composer: TorchComposer, record: Record) -> Image.Image:
     return load_photo(record.path, composer.base.max_side)
 
 
-def watch(composer: TorchComposer, records: Sequence[Record]) -> dict[str, float]:
+def validate(composer: TorchComposer, records: Sequence[Record]) -> dict[str, float]:
     """Measure a model on held-back photos.
 
     Returns:
-        Every metric of `shotcrop eval` as `held_METRIC`, the mean over the shots, and `held_METRIC_SHOT`; and
-        `held_iou_head`, how well a model that grounds its answers finds the lead's head.
+        The metrics of `evaluate` as `held_METRIC`, the mean over the shots, and `held_METRIC_SHOT`. Also
+        `held_iou_head`: how well a model that grounds its answers finds the main person's head.
     """
     cases, heads, empty, peopled = [], [], [], []
     for record, found in zip(records, answer(composer, records), strict=True):

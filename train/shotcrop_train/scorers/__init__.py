@@ -1,8 +1,9 @@
-"""Scorers: what judges a proposed crop, each behind one small interface.
+"""Scorers: they judge a proposed crop, each behind one small interface.
 
-A scorer gives a raw figure, the higher the better; `decision.Calibration` brings it to 0..1. The three criteria of the
-paper [S] are `mllm`, `clip` and `aesthetic`. `craft` and `agreement` are stand-ins [O] for the compact model, where
-no weights of the three are at hand; a recipe that names them says that they are stand-ins.
+A scorer gives a raw figure, the higher the better; `decision.Calibration` maps it to 0..1. The three criteria of the
+paper are `mllm`, `clip` and `aesthetic` (second-hand: a transcription of the paper's text). `composition` and
+`agreement` are our own stand-ins for the compact model, since weights of the three were not available. A recipe that
+names them says that they are stand-ins.
 """
 
 from __future__ import annotations
@@ -18,7 +19,10 @@ from shotcrop_cli.evaluation.detections import Detections
 from shotcrop_cli.geometry import to_pixels
 from shotcrop_cli.shots import Box, Shot
 
-SCORERS = ("mllm", "clip", "aesthetic", "craft", "agreement")
+SCORERS = ("mllm", "clip", "aesthetic", "composition", "agreement")
+
+FORMER_COMPOSITION = "craft"
+"""What older recipes call `composition`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,19 +31,19 @@ class Photo:
 
     Args:
         image: The upright photo in mode RGB, at any size; squashed where its dataset squashed it.
-        aspect: True width / height of the photo, guessed where it was squashed.
-        detections: What detectors found in it.
+        aspect: True width / height of the photo; guessed if it was squashed.
+        detections: What detectors found in the photo.
     """
 
     image: Image.Image
     aspect: float
     detections: Detections = field(default_factory=Detections)
 
-    def cut(self, box: Box) -> Image.Image:
-        """Return the pixels in a box, in their true shape."""
+    def crop(self, box: Box) -> Image.Image:
+        """Return the pixels in a box, in their true proportions."""
         crop = self.image.crop(to_pixels(box, *self.image.size).corners)
         width = round(crop.width * self.aspect * self.image.height / self.image.width)
-        # Rounding to whole pixels alone moves the aspect of a photo that was never squashed by far less.
+        # Rounding to whole pixels changes the aspect of a photo that was never squashed by far less.
         squashed = abs(width - crop.width) > 0.02 * crop.width
         return crop.resize((max(1, width), crop.height)) if squashed else crop
 
@@ -49,8 +53,8 @@ class Judged:
     """A crop to judge.
 
     Args:
-        photo: Where it is cut from.
-        shot: What it is meant to be.
+        photo: The photo it comes from.
+        shot: Box, caption and type of shot that it should be.
         rivals: Boxes of the other proposers for the same shot.
     """
 
@@ -69,26 +73,26 @@ class Scorer(Protocol):
 
     @property
     def calibrated(self) -> bool:
-        """Whether the raw figure is mapped between percentiles of expert crops; else it is 0..1 by itself."""
+        """Whether the raw figure is mapped between percentiles of expert crops; otherwise it is 0..1 already."""
         ...
 
     def score(self, judged: Sequence[Judged]) -> list[float | None]:
-        """Return a raw figure for each crop, None where there is nothing to judge it by."""
+        """Return a raw figure for each crop, None where the scorer cannot judge it."""
         ...
 
 
 @dataclass(frozen=True)
 class ScorerRecipe:
-    """Which weights the scorers use: local folders or hub ids.
+    """The weights that scorers use: local folders or hub ids.
 
     Args:
-        mllm: The judge, any image-text-to-text model of transformers.
-        max_pixels: Crops are shrunk to this many pixels before the judge sees them.
+        mllm: The multimodal model that judges crops: any image-text-to-text model of transformers.
+        max_pixels: Crops are shrunk to this many pixels before that model sees them.
         clip: A CLIP or SigLIP model for crop and caption.
         aesthetic_clip: The CLIP model that the aesthetic head was trained on.
         aesthetic_head: File of the head's weights, .safetensors or .pth; LAION's linear and MLP heads load as they are.
-        aesthetic_activation: What the head has between its layers: `none` as LAION's "linearMSE" heads, or `relu`.
-        batch_size: Crops that a model sees at a time.
+        aesthetic_activation: Activation between the head's layers: `none`, as in LAION's "linearMSE" heads, or `relu`.
+        batch_size: Crops per batch.
     """
 
     mllm: str = "Qwen/Qwen3-VL-4B-Instruct"
@@ -101,21 +105,21 @@ class ScorerRecipe:
 
 
 def load_scorers(names: Sequence[str], settings: ScorerRecipe, *, offline: bool = False) -> list[Scorer]:
-    """Load scorers by name. No criterion is ever dropped: what cannot be loaded ends the run.
+    """Load scorers by name. No criterion is ever dropped: a scorer that cannot be loaded ends the run.
 
     Args:
         names: Some of `SCORERS`.
-        settings: Which weights they use.
-        offline: Whether only what is on this machine counts.
+        settings: The weights that they use.
+        offline: Use only weights on this machine.
 
     Raises:
-        ShotcropError: There is no such scorer, or its weights are absent; the message says what to get.
+        ShotcropError: There is no such scorer, or its weights are missing; the message says what to download.
     """
     return [_load(name, settings, offline) for name in names]
 
 
 def _load(name: str, settings: ScorerRecipe, offline: bool) -> Scorer:
-    # Each criterion brings its own heavy libraries; only the named ones are loaded.
+    # Each criterion needs heavy libraries of its own, so only those of the named ones are imported.
     if name == "mllm":
         from shotcrop_train.scorers.mllm import load_mllm
 
@@ -128,12 +132,12 @@ def _load(name: str, settings: ScorerRecipe, offline: bool) -> Scorer:
         from shotcrop_train.scorers.aesthetic import load_aesthetic
 
         return load_aesthetic(settings, offline=offline)
-    if name == "craft":
-        from shotcrop_train.scorers.composition import CraftScorer
+    if name in ("composition", FORMER_COMPOSITION):
+        from shotcrop_train.scorers.composition import CompositionScorer
 
-        return CraftScorer()
+        return CompositionScorer(name)
     if name == "agreement":
         from shotcrop_train.scorers.agreement import AgreementScorer
 
         return AgreementScorer()
-    raise ShotcropError(f"no scorer '{name}'", hint=f"use some of: {', '.join(SCORERS)}")
+    raise ShotcropError(f"there is no scorer '{name}'", hint=f"choose from: {', '.join(SCORERS)}")

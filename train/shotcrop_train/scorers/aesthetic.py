@@ -1,7 +1,7 @@
-"""Criterion `aesthetic`: a linear or small MLP head over unit CLIP image embeddings, as LAION's predictors [N].
+"""Criterion `aesthetic`: a linear or small MLP head over unit CLIP image embeddings, as in LAION's predictors.
 
-The heads that LAION published load as they are: one `Linear` saved as `weight` and `bias`, or a `Sequential` saved as
-`layers.N.weight` and `layers.N.bias`, whose dropouts have no weights. Nothing but tensors is ever unpickled.
+The heads that LAION published load without changes: one `Linear` saved as `weight` and `bias`, or a `Sequential` saved
+as `layers.N.weight` and `layers.N.bias`. Only tensors are unpickled.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ ACTIVATIONS = ("none", "relu")
 
 
 class AestheticScorer:
-    """Scores a crop by what the head makes of its embedding."""
+    """Scores a crop by the head's output for its embedding."""
 
     name = "aesthetic"
     calibrated = True
@@ -34,7 +34,7 @@ class AestheticScorer:
         """Return the head's figures, about 1..10 for LAION's; see `Scorer`."""
         scores: list[float | None] = []
         for first in range(0, len(judged), self.batch_size):
-            crops = [one.photo.cut(one.shot.box) for one in judged[first : first + self.batch_size]]
+            crops = [one.photo.crop(one.shot.box) for one in judged[first : first + self.batch_size]]
             scores += self.head(self.clip.embed_images(crops))[:, 0].tolist()
         return scores
 
@@ -43,14 +43,14 @@ def load_aesthetic(settings: ScorerRecipe, *, offline: bool = False) -> Aestheti
     """Load head and CLIP model.
 
     Raises:
-        ShotcropError: Either is absent, unreadable, or they do not fit.
+        ShotcropError: One of them is missing or unreadable, or they do not fit each other.
     """
     path = Path(settings.aesthetic_head)
     head = load_head(path, settings.aesthetic_activation)
     clip = load_clip(settings.aesthetic_clip, offline=offline)
     if head[0].in_features != clip.width:
         raise ShotcropError(
-            f"{path} wants {head[0].in_features} numbers an image, {settings.aesthetic_clip} gives {clip.width}",
+            f"{path} needs embeddings of {head[0].in_features} numbers, {settings.aesthetic_clip} gives {clip.width}",
             hint="set aesthetic_clip to the model that the head was trained on",
             exit_code=ExitCode.MODEL,
         )
@@ -62,13 +62,13 @@ def load_head(path: Path, activation: str = "none") -> torch.nn.Sequential:
 
     Args:
         path: A .safetensors file, or a .pth file that holds tensors only.
-        activation: What stands between its layers, one of `ACTIVATIONS`.
+        activation: Activation between the layers, one of `ACTIVATIONS`.
 
     Raises:
-        ShotcropError: The file is absent or holds no head.
+        ShotcropError: The file is missing or holds no head.
     """
     if activation not in ACTIVATIONS:
-        raise ShotcropError(f"no activation '{activation}'", hint=f"use one of: {', '.join(ACTIVATIONS)}")
+        raise ShotcropError(f"there is no activation '{activation}'", hint=f"choose from: {', '.join(ACTIVATIONS)}")
     weights = _read(path)
     layers: list[torch.nn.Module] = []
     try:
@@ -81,7 +81,7 @@ def load_head(path: Path, activation: str = "none") -> torch.nn.Sequential:
         if not widths or widths[-1].out_features != 1:
             raise ValueError("its last layer does not give one number")
         if any(before.out_features != after.in_features for before, after in pairwise(widths)):
-            raise ValueError("its layers do not fit one another")
+            raise ValueError("its layers do not fit each other")
     except (KeyError, ValueError, RuntimeError) as error:
         raise ShotcropError(
             f"{path} holds no aesthetic head: {error}", hint="use a linear or MLP head", exit_code=ExitCode.MODEL
@@ -90,7 +90,7 @@ def load_head(path: Path, activation: str = "none") -> torch.nn.Sequential:
 
 
 def _linears(weights: Mapping[str, torch.Tensor]) -> list[str]:
-    """Return the prefixes of the matrices, by the number in their names."""
+    """Return the name prefixes of the linear layers, sorted by the number in them."""
     prefixes = [name.removesuffix("weight") for name, value in weights.items() if name.endswith("weight")]
     return sorted(prefixes, key=lambda prefix: [int(number) for number in re.findall(r"\d+", prefix)])
 
@@ -107,15 +107,15 @@ def _read(path: Path) -> Mapping[str, torch.Tensor]:
         weights = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise ShotcropError(
-            f"the aesthetic head {path} is absent",
-            hint="download a head such as LAION's sac+logos+ava1-l14-linearMSE.pth, in"
+            f"the aesthetic head {path} is missing",
+            hint="download a head such as LAION's sac+logos+ava1-l14-linearMSE.pth from"
             " github.com/christophschuhmann/improved-aesthetic-predictor, and name it as aesthetic_head in the recipe",
             exit_code=ExitCode.MODEL,
         ) from None
     except (OSError, RuntimeError, UnpicklingError, SafetensorError) as error:
         raise ShotcropError(
             f"{path} cannot be read: {str(error).splitlines()[0]}",
-            hint="use .safetensors, or a .pth file of tensors only",
+            hint="use .safetensors, or a .pth file with tensors only",
             exit_code=ExitCode.MODEL,
         ) from error
     if not isinstance(weights, dict) or not all(isinstance(value, torch.Tensor) for value in weights.values()):

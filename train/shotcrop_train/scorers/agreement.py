@@ -1,7 +1,7 @@
-"""Stand-in criterion: agreement with the other proposers [O].
+"""Stand-in criterion `agreement`: agreement with the other proposers. Our own choice.
 
-Proposers that err do so each in its own way, so a box that the others share is likely right. Of exactly two boxes that
-differ neither can agree more than the other: it takes three proposers, or two that are merged.
+Each proposer makes mistakes of its own, so a box that others share is probably right. Two different boxes agree with
+each other equally, so this criterion needs three proposers, or two whose boxes are merged.
 """
 
 from __future__ import annotations

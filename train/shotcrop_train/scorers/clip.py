@@ -1,7 +1,7 @@
-"""Criterion `clip`: how well a crop and its description agree, as the cosine of their embeddings [P].
+"""Criterion `clip`: how well a crop and its description agree, as the cosine of their embeddings.
 
-Any CLIP or SigLIP model of transformers serves. Raw cosines lie in a narrow range far below .85, hence the mapping
-between percentiles of expert crops [O].
+Source: the paper's abstract. Any CLIP or SigLIP model of transformers works. Raw cosines are in a narrow range far
+below .85, so they are mapped between percentiles of expert crops (our own choice).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Clip:
 
     @property
     def width(self) -> int:
-        """Numbers in an embedding."""
+        """Size of an embedding."""
         config = self.model.config
         return int(getattr(config, "projection_dim", None) or config.vision_config.hidden_size)
 
@@ -42,8 +42,8 @@ class Clip:
 
     @torch.inference_mode()
     def embed_texts(self, texts: Sequence[str]) -> torch.Tensor:
-        """Return unit embeddings (N, D) of texts, on the CPU; overlong ones are cut."""
-        # SigLIP was trained on padding to the full length; CLIP ignores what its mask hides.
+        """Return unit embeddings (N, D) of texts, on the CPU; texts that are too long are truncated."""
+        # SigLIP was trained with padding to the full length; CLIP ignores padding through its mask.
         inputs = self.processor(
             text=list(texts),
             padding="max_length",
@@ -60,20 +60,20 @@ def _unit(output: Any) -> torch.Tensor:
 
 @cache
 def load_clip(name: str, *, offline: bool = False) -> Clip:
-    """Load a CLIP-like model once; `clip` and `aesthetic` share it where they name the same.
+    """Load a CLIP-like model once. `clip` and `aesthetic` share it if they name the same one.
 
     Args:
         name: Local folder or hub id; safetensors only.
-        offline: Whether only what is on this machine counts.
+        offline: Use only models on this machine.
 
     Raises:
-        ShotcropError: It is absent or no such model.
+        ShotcropError: The model is missing, or is not of this kind.
     """
     from huggingface_hub import snapshot_download
     from transformers import AutoModel, AutoProcessor
 
     try:
-        # The folder is looked up first: transformers itself would ask the hub for an adapter, offline or not.
+        # Find the folder first: transformers itself would ask the hub for an adapter, offline or not.
         folder = (
             name if Path(name).is_dir() else snapshot_download(name, local_files_only=offline, allow_patterns=_FILES)
         )
@@ -82,18 +82,18 @@ def load_clip(name: str, *, offline: bool = False) -> Clip:
     except (OSError, ValueError) as error:
         raise ShotcropError(
             f"the scorer's model {name} cannot be loaded: {str(error).splitlines()[0]}",
-            hint=f"`hf download {name}` puts it into the hub's cache; or name a folder that holds it in the recipe",
+            hint=f"download it with `hf download {name}`, or name a folder with the model in the recipe",
             exit_code=ExitCode.MODEL,
         ) from error
     if not hasattr(model, "get_image_features") or not hasattr(model, "get_text_features"):
         raise ShotcropError(
-            f"{name} embeds no images and texts", hint="name a CLIP or SigLIP model", exit_code=ExitCode.MODEL
+            f"{name} does not embed images and texts", hint="name a CLIP or SigLIP model", exit_code=ExitCode.MODEL
         )
     return Clip(model.eval().to("cuda" if torch.cuda.is_available() else "cpu"), processor)
 
 
 class ClipScorer:
-    """Scores a crop by the cosine between its embedding and its caption's."""
+    """Scores a crop by the cosine of its embedding and its caption's."""
 
     name = "clip"
     calibrated = True
@@ -104,10 +104,10 @@ class ClipScorer:
     def score(self, judged: Sequence[Judged]) -> list[float | None]:
         """Return cosines, None for a crop without a caption; see `Scorer`."""
         scores: list[float | None] = [None] * len(judged)
-        told = [index for index, one in enumerate(judged) if one.shot.caption]
-        for first in range(0, len(told), self.batch_size):
-            batch = told[first : first + self.batch_size]
-            images = self.clip.embed_images([judged[index].photo.cut(judged[index].shot.box) for index in batch])
+        captioned = [index for index, one in enumerate(judged) if one.shot.caption]
+        for first in range(0, len(captioned), self.batch_size):
+            batch = captioned[first : first + self.batch_size]
+            images = self.clip.embed_images([judged[index].photo.crop(judged[index].shot.box) for index in batch])
             texts = self.clip.embed_texts([judged[index].shot.caption for index in batch])
             for index, cosine in zip(batch, (images * texts).sum(dim=-1).tolist(), strict=True):
                 scores[index] = cosine

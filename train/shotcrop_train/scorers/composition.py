@@ -1,7 +1,7 @@
-"""Stand-in criterion: film craft, from `shotcrop_cli.evaluation.composition_rules`'s bands and cuts [O].
+"""Stand-in criterion `composition`: the bands of `shotcrop_cli.evaluation.composition_rules` and joint cuts.
 
-It needs detections only. The lead is whose face the crop itself shows best, so that a good close-up of somebody else
-is still a good close-up: who leads is a question for another criterion.
+It needs detections only. The person it judges is the one whose face the crop shows best. So a good close-up of somebody
+else still scores well: other criteria decide who the main person is. This criterion is our own choice.
 """
 
 from __future__ import annotations
@@ -18,22 +18,24 @@ from shotcrop_cli.shots import Box, ShotType
 from shotcrop_train.scorers import Judged
 
 
-class CraftScorer:
-    """Scores a crop 0..1: the mean credit of the rules that apply, times the share of the lead's face it shows."""
+class CompositionScorer:
+    """Scores a crop 0..1: the mean credit of the rules that apply, times the share of the face that it shows."""
 
-    name = "craft"
     calibrated = True
+
+    def __init__(self, name: str = "composition") -> None:
+        self.name = name
 
     def score(self, judged: Sequence[Judged]) -> list[float | None]:
         """Return credits, None for a photo without a face; see `Scorer`."""
         return [_credit(one) for one in judged]
 
 
-def breaks_geometry(judged: Judged) -> bool:
-    """Say whether a crop breaks a rule that no expert breaks on purpose [O]: the veto of `decision.Rule`.
+def breaks_composition_rules(judged: Judged) -> bool:
+    """Return whether a crop breaks a rule that no expert breaks on purpose: the veto of `decision.Rule`.
 
-    A medium or close-up shot must show the whole of the face it shows best and may not cut its chin, and the face's
-    height must keep the hard limits of its band. Without a face nothing is broken.
+    A medium or close-up shot must show the whole of the face that it shows best, without a cut through the chin, and
+    the face's height must be within the hard limits of its band. Without a face no rule is broken.
     """
     box, shot = judged.shot.box, judged.shot.type
     face = main_face(judged.photo.detections, box)

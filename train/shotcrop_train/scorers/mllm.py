@@ -1,7 +1,8 @@
-"""Criterion `mllm`: a vision-language model judges a crop by a written rubric, four marks of 0 to 10 [P].
+"""Criterion `mllm`: a vision-language model gives a crop four marks from 0 to 10 by a written rubric.
 
-The paper's own rubric is not known to us; this one follows the second-hand list of its items [S], its words are
-ours [O]. The score is the marks' mean / 10 and needs no calibration. A judge that leaves a mark out has not judged.
+That such a model judges is in the paper's abstract. The paper's own rubric is not known to us: the items here are
+second-hand, from a transcription of its text, and the words are ours. The score is the mean mark / 10 and needs no
+calibration. An answer without all four marks gives no score.
 """
 
 from __future__ import annotations
@@ -23,18 +24,20 @@ from shotcrop_train.text_base import TextBase
 ITEMS = ("shot_type", "integrity", "composition", "story")
 BEST = 10.0
 ANSWER_TOKENS = 160
-"""Enough for the four marks with some prose around them [O]."""
+"""Enough for the four marks with some prose around them. Our own choice."""
 
 MEANINGS = {
     ShotType.ESTABLISHING: "an establishing shot: it shows the place and how the people stand in it",
-    ShotType.MEDIUM: "a medium shot: it shows the lead from above the head to the waist or thigh, and what they do",
-    ShotType.CLOSE_UP: "a close-up: it shows the lead's head and shoulders, or the one detail that tells the story",
+    ShotType.MEDIUM: "a medium shot: it shows the main person from above the head to the waist or thigh,"
+    " and what they do",
+    ShotType.CLOSE_UP: "a close-up: it shows the main person's head and shoulders,"
+    " or the one detail that tells the story",
 }
 
 RUBRIC = """This picture was cut out of a photo to be {meaning}.{caption}
 Judge it as a film editor would. Give each item a whole number from 0 (useless) to 10 (flawless):
 shot_type: it has the framing of that shot, neither wider nor tighter.
-integrity: the lead is whole where the shot needs it; no chin, hand or joint is cut, no stranger is left half in frame.
+integrity: the main person is whole where the shot needs it; no chin, hand or joint is cut, no other person is half in.
 composition: headroom, room in front of the gaze, balance, no dead space and nothing that distracts.
 story: it shows what matters, and would be understood in a sequence of three shots.
 Answer with one JSON object and nothing else:
@@ -54,11 +57,11 @@ def rubric(shot: Shot) -> str:
 def read_marks(text: str) -> float | None:
     """Read a judge's answer.
 
-    JSON, prose around it, one item a line, fractions such as `8/10` or `4 out of 5`, and a bare list of four numbers in
-    the rubric's order are understood.
+    It understands JSON with prose around it, one item per line, fractions such as `8/10` or `4 out of 5`, and a bare
+    list of four numbers in the rubric's order.
 
     Returns:
-        The mean of the four marks as a share of the best, 0..1; None when one is missing or beyond the scale.
+        The mean of the four marks, divided by the best mark, 0..1. None when a mark is missing or out of range.
     """
     text = text.rpartition("</think>")[2]
     marks = [_last(_marks_of(item, text)) for item in ITEMS]
@@ -71,7 +74,7 @@ def read_marks(text: str) -> float | None:
 
 
 def _marks_of(item: str, text: str) -> Iterator[float | None]:
-    """Yield each mark that is given to an item: its name, punctuation, a number."""
+    """Yield each mark given to an item: the item's name, punctuation, a number."""
     name = item.replace("_", r"[\s_-]*")
     for match in re.finditer(rf"\b{name}\b[\s\"'*_`]*[:=|-]?[\s\"'*_`(]*", text, re.IGNORECASE):
         number = _MARK.match(text, match.end())
@@ -80,7 +83,7 @@ def _marks_of(item: str, text: str) -> Iterator[float | None]:
 
 
 def _last(marks: Iterator[float | None]) -> float | None:
-    """Return the last mark: a judge that thinks aloud concludes with it."""
+    """Return the last mark: a model that thinks aloud ends with its conclusion."""
     return next(reversed(list(marks)), None)
 
 
@@ -95,11 +98,11 @@ def _share(number: re.Match[str]) -> float | None:
 
 
 class MllmScorer:
-    """Scores a crop by a judge's marks.
+    """Scores a crop by the marks of a vision-language model.
 
     Args:
-        base: The judge, with a chat template.
-        batch_size: Crops that it sees at a time.
+        base: The model, with a chat template.
+        batch_size: Crops per batch.
         max_pixels: Crops are shrunk to this many pixels.
     """
 
@@ -111,11 +114,11 @@ class MllmScorer:
         self.batch_size, self.max_pixels = batch_size, max_pixels
 
     def score(self, judged: Sequence[Judged]) -> list[float | None]:
-        """Return means of the marks, None for an answer without all four; see `Scorer`."""
+        """Return mean marks, None for an answer without all four; see `Scorer`."""
         scores: list[float | None] = []
         for first in range(0, len(judged), self.batch_size):
             batch = judged[first : first + self.batch_size]
-            images = [_within(one.photo.cut(one.shot.box), self.max_pixels) for one in batch]
+            images = [_within(one.photo.crop(one.shot.box), self.max_pixels) for one in batch]
             scores += map(read_marks, self._ask(images, [rubric(one.shot) for one in batch]))
         return scores
 
@@ -143,7 +146,7 @@ class MllmScorer:
 
 
 def _within(image: Image.Image, pixels: int) -> Image.Image:
-    """Shrink an image that has more pixels than that."""
+    """Return an image with at most this many pixels."""
     scale = (pixels / (image.width * image.height)) ** 0.5
     if scale >= 1.0:
         return image
@@ -151,15 +154,15 @@ def _within(image: Image.Image, pixels: int) -> Image.Image:
 
 
 def load_mllm(settings: ScorerRecipe, *, offline: bool = False) -> MllmScorer:
-    """Load the judge.
+    """Load the model that judges.
 
     Raises:
-        ShotcropError: It is absent, or a compact model, which answers no questions.
+        ShotcropError: The model is missing, or is a compact model, which answers no questions.
     """
     base = load_base(settings.mllm, ModelRecipe(max_pixels=settings.max_pixels), offline=offline)
     if not isinstance(base, TextBase):
         raise ShotcropError(
-            f"{settings.mllm} is a compact model and cannot judge",
+            f"{settings.mllm} is a compact model and cannot judge crops",
             hint="name an image-text-to-text model of transformers as `mllm` in the recipe",
             exit_code=ExitCode.MODEL,
         )
