@@ -1,4 +1,4 @@
-"""Tiny large models for tests: with diverse answers, or taught one answer by heart."""
+"""Tiny large models for tests: with diverse answers, or trained to give one answer."""
 
 from __future__ import annotations
 

@@ -66,11 +66,11 @@ def test_pixel_limits_of_the_recipe_reach_the_processor(folders: dict[str, Path]
     assert base.max_side is not None and base.max_side < 100
 
 
-def test_a_checkpoint_is_asked_as_it_was_taught(folders: dict[str, Path], tmp_path: Path) -> None:
+def test_a_checkpoint_is_asked_as_it_was_trained(folders: dict[str, Path], tmp_path: Path) -> None:
     recipe = ModelRecipe(coord_space="absolute", think=False, max_pixels=64 * 64)
-    taught = load_base(folders["qwen3-vl"]).configured(recipe)
-    taught.model.save_pretrained(tmp_path)
-    taught.processor.save_pretrained(tmp_path)
+    trained = load_base(folders["qwen3-vl"]).configured(recipe)
+    trained.model.save_pretrained(tmp_path)
+    trained.processor.save_pretrained(tmp_path)
     again = load_base(tmp_path, ModelRecipe())
     assert text_contract(again).space is CoordSpace.ABSOLUTE
     assert not text_contract(again).think
@@ -81,10 +81,10 @@ def test_the_compact_model_is_a_base_that_remembers_whether_it_thinks(folders: d
     base = load_base(folders["nano"])
     assert isinstance(base, NanoBase)
     assert (base.contract, base.image_size, base.max_side) == (GrammarContract(True), 64, None)
-    taught = base.configured(ModelRecipe(think=False))
-    assert taught.contract == GrammarContract(False)
-    taught.model.save_pretrained(tmp_path)
-    taught.processor.save_pretrained(tmp_path)
+    trained = base.configured(ModelRecipe(think=False))
+    assert trained.contract == GrammarContract(False)
+    trained.model.save_pretrained(tmp_path)
+    trained.processor.save_pretrained(tmp_path)
     assert load_base(tmp_path).contract == GrammarContract(False)
 
 
@@ -107,7 +107,7 @@ def test_location_tokens_join_the_vocabulary_once_and_lie_on_a_line(folders: dic
 
 
 @pytest.mark.parametrize("family", vlm.FAMILIES)
-def test_lora_spares_a_frozen_vision_tower(folders: dict[str, Path], family: str) -> None:
+def test_lora_does_not_touch_a_frozen_vision_tower(folders: dict[str, Path], family: str) -> None:
     def touched(recipe: ModelRecipe) -> set[str]:
         base = load_base(folders[family], recipe)
         model = get_peft_model(base.model, base.lora(recipe))
@@ -122,11 +122,11 @@ def test_lora_spares_a_frozen_vision_tower(folders: dict[str, Path], family: str
     assert any("visual" in name for name in open_)
 
 
-def test_lora_is_twice_as_strong_as_its_rank_unless_told() -> None:
+def test_lora_is_twice_as_strong_as_its_rank_by_default() -> None:
     base = load_text_base(*vlm.tiny_vlm(), ModelRecipe())
-    automatic, told = (base.lora(ModelRecipe(lora_rank=8, lora_alpha=alpha)) for alpha in (0, 4))
-    assert automatic is not None and told is not None
-    assert (automatic.lora_alpha, told.lora_alpha) == (16, 4)
+    automatic, given = (base.lora(ModelRecipe(lora_rank=8, lora_alpha=alpha)) for alpha in (0, 4))
+    assert automatic is not None and given is not None
+    assert (automatic.lora_alpha, given.lora_alpha) == (16, 4)
     assert base.lora(ModelRecipe()) is None
 
 
@@ -273,7 +273,7 @@ def test_the_compact_model_composes_alike_in_any_batch(folders: dict[str, Path],
     assert TorchComposer(base).thumbnail_size == (64, 64)
 
 
-def test_the_compact_model_may_see_nobody(folders: dict[str, Path]) -> None:
+def test_the_compact_model_may_find_no_people(folders: dict[str, Path]) -> None:
     base = load_base(folders["nano"])
     base.model.config.no_subject_threshold = 0.0
     (answer,) = TorchComposer(base).compose([vlm.photo()], [1.3])

@@ -92,7 +92,7 @@ def test_two_processes_train_like_one_that_sees_both_their_batches(tmp_path: Pat
         write_dataset(tmp_path / "data" / kind, photos, kind)
     save_tiny_model(tmp_path / "nano")
     save_tiny_vlm(tmp_path / "vlm")
-    # What `accelerate launch` starts on GPUs; on a CPU it would start one process, whatever it is told.
+    # What `accelerate launch` starts on GPUs; on a CPU it would start one process, whatever the option says.
     launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", __file__, str(tmp_path)]
     here = str(Path(__file__).parent)
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([here, *sys.path]), "OMP_NUM_THREADS": "1"}

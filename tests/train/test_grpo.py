@@ -59,25 +59,25 @@ def moved(one: Path, other: Path) -> list[str]:
 
 
 def lowercase(completions: Sequence[Any], **_: Any) -> list[float]:
-    """Stand for the reward: reward the share of small letters in what was written."""
+    """Replace the reward: return the share of lower-case letters in each answer."""
     texts = [one[0]["content"] for one in completions]
     return [sum("a" <= letter <= "z" for letter in text) / max(len(text), 1) for text in texts]
 
 
 def low_establishing(completions: Sequence[Any], **_: Any) -> list[float]:
-    """Stand for the reward: the further down the first shot begins, the better; "nobody" earns nothing."""
+    """Replace the reward: the further down the first shot starts, the better; an answer without people earns 0."""
     answers = [GrammarContract().read(one[0]["content"], (64, 64)) for one in completions]
     return [answer.shots[0].box.y0 if isinstance(answer, Composition) else 0.0 for answer in answers]
 
 
 def plant(monkeypatch: pytest.MonkeyPatch, reward: Any) -> None:
-    """Put a reward in the reward's place, and spare the looks at the held-back photos."""
+    """Replace the reward function and skip validation."""
     monkeypatch.setattr(grpo, "prepare", lambda *arguments, **named: reward)
     monkeypatch.setattr(grpo, "validate", lambda *given: {})
 
 
 def rise(log: list[dict[str, Any]]) -> float:
-    """Return by how much the reward of the last quarter of the steps lies above that of the first."""
+    """Return by how much the reward of the last quarter of the steps is above that of the first."""
     values = [line["reward"] for line in log if "reward" in line]
     quarter = len(values) // 4
     return sum(values[-quarter:]) / quarter - sum(values[:quarter]) / quarter
@@ -110,7 +110,7 @@ def test_a_run_logs_every_term_the_groups_and_the_policy(learnt: Path) -> None:
     assert lines[-1]["kl"] > 0.0
     for line in lines:
         parts = 0.6 * line["reward_iou"] + 0.2 * line["reward_aesthetic"] + 0.2 * line["reward_ratio"]
-        # Within the grammar only "nobody" is no triple, and earns 0.
+        # Within the grammar only an answer without people is no triple, and it earns 0.
         assert line["reward"] == pytest.approx(line["format_rate"] * parts, abs=1e-4)
         assert line["group_mean"] == pytest.approx(line["reward"], abs=1e-6)
     assert any("held_iou" in line for line in read_log(learnt / "log.jsonl"))
@@ -124,28 +124,28 @@ def test_the_eyes_of_the_compact_model_stay_as_they_were(learnt: Path, nano: Pat
     assert not [name for name in names if ".tower." in name or ".neck." in name]
 
 
-def test_a_cut_run_goes_on_and_ends_like_an_uncut_one(
+def test_an_interrupted_run_continues_and_ends_like_one_without_interruption(
     data: Path, nano: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plant(monkeypatch, low_establishing)
     whole = train(RECIPE, data, tmp_path / "whole", nano)
 
-    class Cut(Exception):
+    class Interrupted(Exception):
         pass
 
     real, steps = grpo.GroupTrainer.training_step, []
 
-    def cutting(self: Any, *arguments: Any, **named: Any) -> Any:
+    def interrupting(self: Any, *arguments: Any, **named: Any) -> Any:
         steps.append(self.state.global_step)
         if self.state.global_step == 3:
-            raise Cut
+            raise Interrupted
         return real(self, *arguments, **named)
 
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(Cut):
-        patch.setattr(grpo.GroupTrainer, "training_step", cutting)
-        train(RECIPE, data, tmp_path / "cut", nano)
-    assert (tmp_path / "cut" / "checkpoint-2").is_dir()
-    resumed = train(RECIPE, data, tmp_path / "cut", nano)
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Interrupted):
+        patch.setattr(grpo.GroupTrainer, "training_step", interrupting)
+        train(RECIPE, data, tmp_path / "interrupted", nano)
+    assert (tmp_path / "interrupted" / "checkpoint-2").is_dir()
+    resumed = train(RECIPE, data, tmp_path / "interrupted", nano)
     assert moved(whole, resumed) == []
     assert moved(nano, resumed)
 
@@ -172,7 +172,7 @@ def test_groups_without_variance_do_not_dilute_the_others(
 
 
 def test_answers_that_were_cut_short_move_nothing(data: Path, nano: Path, tmp_path: Path) -> None:
-    # "Nobody" is said within two tokens; one token is too few for any answer.
+    # An answer without people takes two tokens; one token is too few for any answer.
     final = train(planned(steps=2, max_tokens=1), data, tmp_path, nano)
     assert moved(nano, final) == []
     lines = [line for line in read_log(tmp_path / "log.jsonl") if "reward" in line]
@@ -181,7 +181,7 @@ def test_answers_that_were_cut_short_move_nothing(data: Path, nano: Path, tmp_pa
 
 @pytest.fixture
 def endless(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A random model never ends its answer: let none be masked for being cut short."""
+    """A random model never ends its answer, so do not mask truncated answers."""
     settings = grpo._settings
 
     def unmasked(*given: Any) -> Any:

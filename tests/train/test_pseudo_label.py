@@ -148,7 +148,7 @@ def test_the_report_counts_rates_proposers_and_hard_cases(data: Path, tmp_path: 
     assert len(sheet.convert("L").getcolors(256) or []) > 50
 
 
-def test_a_cut_run_goes_on_where_it_was_cut_and_ends_like_an_uncut_one(
+def test_an_interrupted_run_continues_where_it_was_and_ends_like_one_without_interruption(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plant: Callable[..., None]
 ) -> None:
     whole = label(RECIPE, data, tmp_path / "whole", ["a", "b"])
@@ -210,9 +210,7 @@ def test_a_damaged_photo_costs_its_own_label_only(data: Path, tmp_path: Path) ->
     assert json.loads((output / "summary.json").read_text("utf-8"))["photos"]["failed"] == 1
 
 
-def test_a_photo_that_nobody_proposes_anything_for_keeps_its_row(
-    data: Path, tmp_path: Path, plant: Callable[..., None]
-) -> None:
+def test_a_photo_without_any_proposal_keeps_its_row(data: Path, tmp_path: Path, plant: Callable[..., None]) -> None:
     plant([Silent()], [Planted("m", lambda _: 0.9)])
     output = label(replace(RECIPE, criteria=("m",)), data, tmp_path / "out", ["silent"])
     assert {row["pseudo"]["failure"] for row in rows_of(output)} == {"no proposer proposes anything"}

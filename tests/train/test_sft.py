@@ -83,11 +83,11 @@ def test_the_compact_model_is_trained_whole_and_at_once(data: Path, tmp_path: Pa
         train(replace(RECIPE, model=model), data, tmp_path / "run", start)
 
 
-def test_a_cut_run_goes_on_and_ends_like_an_uncut_one(data: Path, tmp_path: Path) -> None:
+def test_an_interrupted_run_continues_and_ends_like_one_without_interruption(data: Path, tmp_path: Path) -> None:
     start = save_tiny_model(tmp_path / "start")
     whole = load_nano(train(RECIPE, data, tmp_path / "whole", start))[0]
 
-    class Cut(Exception):
+    class Interrupted(Exception):
         pass
 
     import shotcrop_train.sft as sft
@@ -95,17 +95,17 @@ def test_a_cut_run_goes_on_and_ends_like_an_uncut_one(data: Path, tmp_path: Path
     real = sft.validate
     calls = []
 
-    def cutting_validate(*arguments: object) -> dict[str, float]:
+    def interrupting_validate(*arguments: object) -> dict[str, float]:
         calls.append(1)
         if len(calls) == 2:
-            raise Cut
+            raise Interrupted
         return real(*arguments)  # type: ignore[arg-type]
 
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(Cut):
-        patch.setattr(sft, "validate", cutting_validate)
-        train(RECIPE, data, tmp_path / "cut", start)
-    assert (tmp_path / "cut" / "checkpoint-3").is_dir()
-    resumed = load_nano(train(RECIPE, data, tmp_path / "cut", start))[0]
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Interrupted):
+        patch.setattr(sft, "validate", interrupting_validate)
+        train(RECIPE, data, tmp_path / "interrupted", start)
+    assert (tmp_path / "interrupted" / "checkpoint-3").is_dir()
+    resumed = load_nano(train(RECIPE, data, tmp_path / "interrupted", start))[0]
     for (name, one), other in zip(whole.named_parameters(), resumed.parameters(), strict=True):
         assert torch.allclose(one, other, atol=1e-5), name
 

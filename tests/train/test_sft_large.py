@@ -98,7 +98,7 @@ def test_evaluation_writes_the_methods_metrics_and_keeps_the_best_model(
     assert (tmp_path / "run" / "curves.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_cut_lora_run_goes_on_and_ends_exactly_like_an_uncut_one(
+def test_an_interrupted_lora_run_continues_and_ends_exactly_like_one_without_interruption(
     data: Path, starts: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipe = replace(LORA, schedule=Schedule(log_every=1, evaluate_every=3, save_every=2))
@@ -106,13 +106,13 @@ def test_a_cut_lora_run_goes_on_and_ends_exactly_like_an_uncut_one(
     whole = weights(sft.train(recipe, data, tmp_path / "whole", starts["qwen3-vl"]))
     quick(monkeypatch)
     with pytest.raises(StopIteration):
-        sft.train(recipe, data, tmp_path / "cut", starts["qwen3-vl"])
-    assert (tmp_path / "cut" / "checkpoint-2").is_dir()
+        sft.train(recipe, data, tmp_path / "interrupted", starts["qwen3-vl"])
+    assert (tmp_path / "interrupted" / "checkpoint-2").is_dir()
     quick(monkeypatch, 0.1, 0.3)
-    resumed = weights(sft.train(recipe, data, tmp_path / "cut", starts["qwen3-vl"]))
+    resumed = weights(sft.train(recipe, data, tmp_path / "interrupted", starts["qwen3-vl"]))
     for name, value in whole.items():
         assert torch.equal(value, resumed[name]), name
-    assert losses(tmp_path / "whole")[2:] == losses(tmp_path / "cut")[-2:]
+    assert losses(tmp_path / "whole")[2:] == losses(tmp_path / "interrupted")[-2:]
 
 
 def test_the_merged_model_needs_no_other_folder(
@@ -220,7 +220,7 @@ def measure(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Measure:
     return loss
 
 
-def test_a_rejected_shot_teaches_nothing(measure: Measure) -> None:
+def test_a_rejected_shot_has_no_loss(measure: Measure) -> None:
     assert measure((1, 1, 0), "a red coat") == measure((1, 1, 0), "two dogs that bark")
     assert measure((1, 1, 1), "a red coat") != measure((1, 1, 1), "two dogs that bark")
 

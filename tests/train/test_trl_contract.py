@@ -130,4 +130,4 @@ def test_the_tested_release_of_trl_is_in_the_range_of_the_extra() -> None:
     assert tested is not None and tested[1] in supported
     assert trl.__version__ in supported
     next_minor = f"{trl.__version__.split('.')[0]}.{int(trl.__version__.split('.')[1]) + 1}"
-    assert next_minor not in supported, "releases of trl that nobody tested are in the range"
+    assert next_minor not in supported, "the range holds releases of trl that were not tested"

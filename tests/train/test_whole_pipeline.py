@@ -10,7 +10,7 @@ from shotcrop_cli.commands.train import train_command
 from shotcrop_cli.model.bundle import read_bundle
 from training import save_tiny_model, vary_experts, write_dataset
 
-# Craft chooses the labels: what untrained models agree on is chance, while the cinematographer's crops are sound.
+# Composition rules choose the labels: untrained models agree by chance, while the crops of the rules are good.
 RECIPES = {
     "sft": """
         [data]

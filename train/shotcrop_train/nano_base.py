@@ -45,7 +45,7 @@ class NanoBase(Base):
         return None
 
     def configured(self, recipe: ModelRecipe) -> NanoBase:
-        """Return the same model, taught to think or not; see `Base`."""
+        """Return the same model, set to think or not; see `Base`."""
         self.model.config.think = recipe.think
         return NanoBase(self.model, self.processor, GrammarContract(recipe.think))
 
@@ -79,7 +79,7 @@ class NanoBase(Base):
         )
 
     def prepare_stage_3(self, recipe: ModelRecipe) -> GrammarMask:
-        """Freeze tower and neck, which no reward teaches, and sample within the grammar; see `Base`."""
+        """Freeze tower and neck, since no reward trains them, and sample within the grammar; see `Base`."""
         self.model.model.tower.requires_grad_(False)
         self.model.model.neck.requires_grad_(False)
         # trl ends an answer at every end token that a checkpoint names; this one names a token of text among them.

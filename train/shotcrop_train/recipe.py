@@ -174,12 +174,12 @@ def build(kind: type[T], content: Mapping[str, Any], where: str) -> T:
     """Fill a recipe dataclass from a TOML table.
 
     Args:
-        kind: A dataclass of numbers, texts, truth values, mappings, tuples and further dataclasses.
+        kind: A dataclass of numbers, texts, booleans, mappings, tuples and further dataclasses.
         content: The table.
-        where: What it is called in messages.
+        where: Its name in messages.
 
     Raises:
-        ShotcropError: A key is unknown or missing, or a value is of the wrong kind or refused by the dataclass.
+        ShotcropError: A key is unknown or missing, or a value has the wrong type or is refused by the dataclass.
     """
     types = get_type_hints(kind)
     known = {one.name for one in fields(kind)}  # type: ignore[arg-type]
@@ -193,11 +193,11 @@ def build(kind: type[T], content: Mapping[str, Any], where: str) -> T:
     try:
         return kind(**values)
     except (TypeError, ValueError) as error:
-        raise ShotcropError(f"{where}: {error}", hint="mend the recipe") from None
+        raise ShotcropError(f"{where}: {error}", hint="fix the recipe") from None
 
 
 def _value(expected: Any, value: Any, key: str, where: str) -> Any:
-    """Turn what TOML holds into what a field wants."""
+    """Convert a TOML value to the type of a field, or explain what it should be."""
     if is_dataclass(expected):
         if not isinstance(value, dict):
             raise ShotcropError(f"{where}: '{key}' must be a table", hint=f"write [{key}]")
@@ -207,7 +207,7 @@ def _value(expected: Any, value: Any, key: str, where: str) -> Any:
         return tuple(_value(item, one, f"{key}[{number}]", where) for number, one in enumerate(value))
     for kinds, right, word in _PLAIN:
         if expected in kinds and not right(value):
-            raise ShotcropError(f"{where}: '{key}' must be {word}, not {value!r}", hint="mend the recipe")
+            raise ShotcropError(f"{where}: '{key}' must be {word}, not {value!r}", hint="fix the recipe")
     return float(value) if expected is float else value
 
 
@@ -221,4 +221,4 @@ _PLAIN: tuple[tuple[tuple[Any, ...], Callable[[Any], bool], str], ...] = (
     ((bool,), lambda value: isinstance(value, bool), "true or false"),
     ((str,), lambda value: isinstance(value, str), "text in quotes"),
 )
-"""What TOML must hold for a plain field, and how to say so."""
+"""The check of each plain type, and its name in messages."""

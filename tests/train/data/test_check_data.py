@@ -119,7 +119,7 @@ ERRORS: dict[str, tuple[Row | str, str]] = {
     "medium wider": (shot("establishing", box=[300, 200, 700, 600]), "medium shot is not smaller than the establ"),
     "close-up wider": (shot("close_up", box=[100, 50, 900, 900]), "close_up shot is not smaller than the medium"),
     "caption number": (shot("medium", caption=7), "medium: the caption must be text"),
-    "nobody and shots": (changed(lambda row: row.update(no_subject=True)), "either no_subject or has an annotation"),
+    "no people and shots": (changed(lambda row: row.update(no_subject=True)), "either no_subject or has an annotation"),
     "accepted": (shot("medium", accepted="no"), "accepted must be true or false"),
     "squashed": (changed(lambda row: row.update(squashed="no")), "squashed must be true or false"),
     "joints": (

@@ -51,7 +51,7 @@ SAMPLE = Sample(
     ),
     reasoning=Reasoning("A wet street.", "A man on the left.", "He greets."),
 )
-NOBODY = Sample(Path("empty.jpg"), None, Grounding(people=0), ())
+NO_PEOPLE = Sample(Path("empty.jpg"), None, Grounding(people=0), ())
 
 sides = st.floats(0.0, 1.0)
 
@@ -116,8 +116,8 @@ def test_spans_hold_each_shot_with_its_weight(contract: Contract) -> None:
 
 
 @every_contract
-def test_a_photo_of_nobody_is_said_and_understood(contract: Contract) -> None:
-    target = contract.write(NOBODY, (), SIZE)
+def test_a_photo_without_people_is_written_and_read(contract: Contract) -> None:
+    target = contract.write(NO_PEOPLE, (), SIZE)
     assert target.spans == ()
     assert contract.read(target.text, SIZE) == NoSubject()
 
@@ -176,7 +176,7 @@ def test_an_answer_in_words_needs_all_boxes() -> None:
     partial = replace(SAMPLE, shots=shots)
     assert GrammarContract().has_targets(partial)
     assert not text_contract().has_targets(partial)
-    assert text_contract().has_targets(SAMPLE) and text_contract().has_targets(NOBODY)
+    assert text_contract().has_targets(SAMPLE) and text_contract().has_targets(NO_PEOPLE)
     with pytest.raises(ValueError, match="the close_up shot has no box"):
         text_contract().write(partial, CAPTIONS, SIZE)
 

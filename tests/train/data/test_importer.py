@@ -187,7 +187,7 @@ def answers(folder: Path, *rows: object) -> Path:
     return path
 
 
-def test_answers_with_tags_words_and_nobody_become_a_dataset(tmp_path: Path) -> None:
+def test_answers_with_tags_words_and_no_people_become_a_dataset(tmp_path: Path) -> None:
     shots = tuple(Shot(kind, box, f"the {kind}") for kind, box in zip(SHOT_TYPES, CORNERS, strict=True))
     thought = render(Composition(shots, Reasoning("A field.", "A man.", "He waits.")))
     path = answers(
@@ -197,12 +197,12 @@ def test_answers_with_tags_words_and_nobody_become_a_dataset(tmp_path: Path) -> 
         "",
         {"file_name": "c.jpg", "answer": render(NoSubject())},
     )
-    tagged, worded, nobody = read_dataset(import_answers(path, tmp_path / "photos", tmp_path / "made"))
+    tagged, worded, empty = read_dataset(import_answers(path, tmp_path / "photos", tmp_path / "made"))
     assert tagged.composition is not None and worded.composition is not None
     assert tagged.composition[ShotType.CLOSE_UP] == Shot(ShotType.CLOSE_UP, Box(0.4, 0.1, 0.6, 0.3), "his face")
     assert worded.composition.shots == shots and worded.composition.reasoning.story == "He waits."
     assert (worded.width, worded.height) == (80, 120)
-    assert nobody.no_subject and nobody.composition is None
+    assert empty.no_subject and empty.composition is None
 
 
 CORNERS = (Box(0.0, 0.0, 1.0, 1.0), Box(0.2, 0.1, 0.8, 0.7), Box(0.4, 0.1, 0.6, 0.3))

@@ -28,7 +28,7 @@ from vlm import FAMILIES, tiny_vlm
 SHARES = {"expert": 0.6, "proposal": 0.2, "empty": 0.2}
 PROCESSORS = {family: tiny_vlm(family)[1] for family in FAMILIES}
 NANO = tiny_model()[1]
-NOBODY = Sample(Path("empty.jpg"), 1.5, Grounding(people=0), ())
+NO_PEOPLE = Sample(Path("empty.jpg"), 1.5, Grounding(people=0), ())
 TEXT = TextContract(CoordSpace.PERMILLE, True, lambda size: size)
 
 
@@ -128,7 +128,7 @@ def test_augmented_answers_in_words_stay_readable(tmp_path: Path) -> None:
     assert len(sizes) > 5
 
 
-def test_photos_are_kept_in_memory_only_when_told_so(tmp_path: Path) -> None:
+def test_photos_are_kept_in_memory_only_on_request(tmp_path: Path) -> None:
     made = groups(tmp_path)
     for cache in (True, False):
         mixture = Mixture(made, {"expert": 1.0}, 2, None, NO_AUGMENTATION, 0, TEXT, cache=cache)
@@ -170,7 +170,7 @@ def test_a_bag_holds_each_caption_of_the_whole_photo() -> None:
     one = sample(1, 1, 1)
     wide, *others = one.shots
     several = replace(one, shots=(replace(wide, captions=("a man", "a man", "a man runs")), *others))
-    bags = collator(rows(GrammarContract(), several, NOBODY))["bags"]
+    bags = collator(rows(GrammarContract(), several, NO_PEOPLE))["bags"]
     assert bags.shape == (2, collator.vocabulary.text_tokens)
     assert bags[0].sum() == pytest.approx(1.0) and not bags[1].any()
     told = {int(index): float(bags[0, index]) for index in bags[0].nonzero()[:, 0]}
@@ -188,7 +188,7 @@ def test_the_compact_model_still_learns_to_end_an_answer(rejected: int) -> None:
             GrammarContract(),
             sample(*weights),
             sample(1, 1, 1),
-            NOBODY,
+            NO_PEOPLE,
         )
     )
     ends = batch["labels"] == collator.vocabulary.id(grammar.END)
@@ -266,8 +266,8 @@ def test_weights_between_0_and_1_are_those_of_the_whole_entry() -> None:
     assert ((weights > 0) == (batch["labels"][0] != IGNORED)).all()
 
 
-def test_a_photo_of_nobody_is_learned_whole() -> None:
-    batch = TextCollator(PROCESSORS["qwen3-vl"])(rows(TEXT, NOBODY))
+def test_the_answer_for_a_photo_without_people_is_learned_whole() -> None:
+    batch = TextCollator(PROCESSORS["qwen3-vl"])(rows(TEXT, NO_PEOPLE))
     text = labelled_text(PROCESSORS["qwen3-vl"], batch["input_ids"][0], batch["labels"][0])
     assert text == '<answer>{"no_subject": true}</answer><|im_end|>\n'
 

@@ -58,7 +58,7 @@ def test_every_proposer_appears_in_exactly_one_proposal(shots: list[tuple[str, S
     assert all(iou(a, b) <= 0.95 for i, a in enumerate(boxes) for b in boxes[:i])
 
 
-def test_a_model_proposes_its_triples_and_nothing_for_nobody_or_an_unreadable_answer() -> None:
+def test_a_model_proposes_its_triples_and_nothing_for_no_people_or_an_unreadable_answer() -> None:
     answers = {120: FakeComposer().answer, 60: no_people, 30: lambda *_: AnswerError("no JSON")}
     composer = FakeComposer(answer=lambda image, aspect: answers[image.width](image, aspect))
     photos = [Photo(picture(width, 80), width / 80) for width in answers]
@@ -69,7 +69,7 @@ def test_a_model_proposes_its_triples_and_nothing_for_nobody_or_an_unreadable_an
     assert composer.aspects == [1.5, 0.75, 0.375]
 
 
-def test_the_cinematographer_proposes_where_a_head_was_detected_and_writes_no_captions(tmp_path: Path) -> None:
+def test_the_rules_propose_where_a_head_was_detected_and_write_no_captions(tmp_path: Path) -> None:
     write_dataset(tmp_path / "data", 1, "proposals")
     (record,) = read_dataset(tmp_path / "data")
     triple, nothing = RuleBasedProposer().propose([open_photo(record, 64), Photo(picture(), 1.5)])

@@ -39,7 +39,7 @@ def test_the_head_is_whole_in_every_proposed_shot() -> None:
     assert establishing.area > medium.area > close_up.area
 
 
-def test_the_biggest_central_person_leads() -> None:
+def test_the_biggest_central_person_is_the_main_person() -> None:
     big, big_face = standing(0.5)
     small, small_face = standing(0.9, size=0.5)
     detections = Detections((small, big), (small_face, big_face))
@@ -62,12 +62,12 @@ def test_a_mirrored_photo_gets_the_mirrored_proposal() -> None:
             assert iou(flip(a), b) == pytest.approx(1.0, abs=1e-6)
 
 
-def test_nobody_detected_gives_no_proposal() -> None:
+def test_a_photo_without_detections_gets_no_proposal() -> None:
     empty = Detections()
     assert propose(ground(empty, ASPECT), empty, ASPECT) is None
 
 
-def test_a_standing_photo_is_told_from_its_squashed_faces() -> None:
+def test_a_portrait_photo_is_recognised_by_its_squashed_faces() -> None:
     points = (Point(0.42, 0.42),) * 5
     wide = Face(Box(0.4, 0.4, 0.5, 0.49), 0.9, points)
     tall = Face(Box(0.4, 0.4, 0.44, 0.49), 0.9, points)

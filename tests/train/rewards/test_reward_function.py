@@ -60,7 +60,7 @@ def values(terms: Terms) -> Mapping[str, float | None]:
     return {term.name: term.value for term in terms.terms}
 
 
-def test_an_expert_earns_more_than_the_full_frame_and_nobody_nothing(pool: PhotoPool) -> None:
+def test_an_expert_earns_more_than_the_full_frame_and_no_people_nothing(pool: PhotoPool) -> None:
     full = replace(expert(pool), shots=tuple(replace(shot, box=FULL_FRAME) for shot in expert(pool).shots))
     reward = reward_function(pool, STANDINS, composition=Likes("composition"))
     best, worse, none, broken = reward.judge([expert(pool), full, NoSubject(), AnswerError("?")], [0] * 4)

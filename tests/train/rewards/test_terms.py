@@ -156,7 +156,7 @@ def test_an_empty_thought_earns_nothing_where_one_was_asked_for(preset: Preset, 
 
 
 @PRESETS
-def test_unreadable_answers_and_nobody_earn_nothing(preset: Preset) -> None:
+def test_unreadable_answers_and_no_people_earn_nothing(preset: Preset) -> None:
     for answer in (AnswerError("no answer"), NoSubject()):
         assert asked(answer, preset) == 0.0
         assert not preset(answer, KNOWN, LIKED).well_formed
@@ -174,7 +174,7 @@ def test_captions_stuffed_with_keywords_gain_nothing(preset: Preset) -> None:
     assert asked(repeated, cinema) < asked(TRUTH, cinema)
 
 
-def test_a_caption_that_a_scorer_likes_but_nobody_would_write_earns_nothing() -> None:
+def test_a_caption_that_a_scorer_likes_but_no_person_would_write_earns_nothing() -> None:
     boxes = tuple(shot.box for shot in TRUTH.shots)
     loved = replace(LIKED, fit=((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)))
     endless = tuple(f"{caption} {'abcdefghijklmnopqrstuvwxyz'.replace('', ' ')}" for caption in CAPTIONS)
@@ -196,7 +196,7 @@ def test_length_earns_nothing(preset: Preset) -> None:
     assert asked(triple(tuple(shot.box for shot in TRUTH.shots), longer), preset) <= asked(TRUTH, preset)
 
 
-def test_crops_that_miss_the_lead_earn_no_craft() -> None:
+def test_crops_without_the_main_person_earn_nothing_for_composition() -> None:
     corner = Box(0.0, 0.75, 0.125, 1.0)
     terms = values(cinema(triple((corner,) * 3), KNOWN, LIKED))
     assert terms["scale"] == terms["head"] == terms["joint"] == 0.0

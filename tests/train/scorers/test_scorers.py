@@ -251,17 +251,17 @@ def test_a_head_for_another_clip_is_refused(tiny_siglip: Path, tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    ("criterion", "told"),
+    ("criterion", "hint"),
     [("clip", "hf download nobody/nothing"), ("aesthetic", "LAION"), ("mllm", "nobody/nothing")],
 )
-def test_absent_weights_are_named_with_what_to_download(criterion: str, told: str, tmp_path: Path) -> None:
+def test_missing_weights_are_named_with_what_to_download(criterion: str, hint: str, tmp_path: Path) -> None:
     settings = ScorerRecipe(
         mllm="nobody/nothing", clip="nobody/nothing", aesthetic_head=str(tmp_path / "absent-head.pth")
     )
     with pytest.raises(ShotcropError) as failure:
         load_scorers([criterion], settings, offline=True)
     assert failure.value.exit_code == ExitCode.MODEL
-    assert told in str(failure.value)
+    assert hint in str(failure.value)
     assert "\n" not in str(failure.value)
 
 
@@ -330,7 +330,7 @@ def test_an_edge_through_a_joint_costs_credit() -> None:
 
 
 @given(st.floats(0.0, 0.7), st.floats(0.05, 0.3), st.sampled_from(list(ShotType)))
-def test_craft_scores_lie_within_the_unit_interval(top: float, height: float, kind: ShotType) -> None:
+def test_composition_scores_are_within_the_unit_interval(top: float, height: float, kind: ShotType) -> None:
     crop = judged(Box(0.35, top, 0.65, top + height), kind=kind, detections=standing())
     (score,) = CompositionScorer().score([crop])
     assert score is not None
