@@ -20,7 +20,7 @@ from shotcrop_train.grpo import GrpoRecipe, Policy, VllmRecipe, train
 from shotcrop_train.recipe import ModelRecipe, Schedule, load_recipe
 from shotcrop_train.rewards.photo_pool import GrpoData
 from shotcrop_train.rewards.reward_function import RewardRecipe
-from shotcrop_train.runs.log import read_log
+from shotcrop_train.runs.run_log import read_log
 from training import save_tiny_model, vary_experts, write_dataset
 from training_page import documented
 

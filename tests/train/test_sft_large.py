@@ -16,8 +16,9 @@ from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.evaluation.bootstrap import MEASURES
 from shotcrop_train import sft
 from shotcrop_train.checkpoints import load_base
-from shotcrop_train.data.mixture import Mixture, TextCollator
+from shotcrop_train.data.mixture import Mixture
 from shotcrop_train.data.samples import Sample
+from shotcrop_train.data.text_collator import TextCollator
 from shotcrop_train.recipe import DataRecipe, ModelRecipe, Optimisation, Schedule, SftRecipe, load_recipe
 from shotcrop_train.text_base import load_text_base
 from shotcrop_train.weighted_trainer import WeightedTrainer

@@ -41,7 +41,7 @@ from shotcrop_train.rewards.reward_function import RewardRecipe, prepare
 from shotcrop_train.runs import provenance
 from shotcrop_train.runs.curves import Panel, draw_curves
 from shotcrop_train.runs.final_model import save_final
-from shotcrop_train.runs.log import LOG, RunLog
+from shotcrop_train.runs.run_log import LOG, RunLog
 from shotcrop_train.runs.validation import validate
 from shotcrop_train.sft import CURVES
 from shotcrop_train.text_base import add_head_bias

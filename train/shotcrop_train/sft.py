@@ -45,7 +45,7 @@ from shotcrop_train.recipe import DataRecipe, SftRecipe
 from shotcrop_train.runs import provenance
 from shotcrop_train.runs.curves import draw_curves
 from shotcrop_train.runs.final_model import save_final
-from shotcrop_train.runs.log import LOG, RunLog
+from shotcrop_train.runs.run_log import LOG, RunLog
 from shotcrop_train.runs.validation import validate
 from shotcrop_train.torch_composer import TorchComposer
 

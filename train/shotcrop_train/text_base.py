@@ -102,7 +102,7 @@ class TextBase(Base):
 
     def sft_trainer(self, recipe: SftRecipe, common: Mapping[str, Any]) -> SFTTrainer:
         """Return trl's trainer with a weight for each token; see `Base`."""
-        from shotcrop_train.data.mixture import TextCollator
+        from shotcrop_train.data.text_collator import TextCollator
         from shotcrop_train.weighted_trainer import WeightedTrainer
 
         if recipe.model.freeze_vision:

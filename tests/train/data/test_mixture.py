@@ -20,8 +20,10 @@ from shotcrop_cli.model.nano import grammar
 from shotcrop_cli.shots import SHOT_TYPES, Box, Composition, Grounding, NoSubject, Reasoning
 from shotcrop_train.data.augmentation import Augmentation
 from shotcrop_train.data.contract import Contract, GrammarContract, TextContract
-from shotcrop_train.data.mixture import IGNORED, Mixture, NanoCollator, TextCollator, row
+from shotcrop_train.data.mixture import Mixture, row
+from shotcrop_train.data.nano_collator import NanoCollator
 from shotcrop_train.data.samples import Sample, ShotTarget, empty_samples, expert_samples, load_photo, proposal_samples
+from shotcrop_train.data.text_collator import IGNORED, TextCollator
 from training import CAPTIONS, NO_AUGMENTATION, tiny_model, write_dataset
 from vlm import FAMILIES, tiny_vlm
 

@@ -13,7 +13,7 @@ from shotcrop_cli.errors import AnswerError
 from shotcrop_cli.evaluation.dataset import read_dataset
 from shotcrop_cli.shots import SHOT_TYPES, Answer, Box, Composition, Grounding, NoSubject, Shot
 from shotcrop_train.runs.curves import Panel, draw_curves
-from shotcrop_train.runs.log import RunLog, read_log
+from shotcrop_train.runs.run_log import RunLog, read_log
 from shotcrop_train.runs.validation import answer, validate
 from training import write_dataset
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from shotcrop_train.runs.log import read_log
+from shotcrop_train.runs.run_log import read_log
 
 
 @dataclass(frozen=True)
