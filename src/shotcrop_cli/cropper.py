@@ -1,4 +1,4 @@
-"""Crop photos from Python, one by one or in a stream: `Cropper`."""
+"""Crop photos from Python, one by one or in a stream: `Cropper`. For whole libraries see `shotcrop_cli.api`."""
 
 from __future__ import annotations
 

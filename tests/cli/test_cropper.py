@@ -62,6 +62,13 @@ def test_the_examples_of_the_docs_run(
     elif name == "many":
         assert printed.count("PixelBox(") == 2
         assert "c.jpg" in printed
+    elif name == "library":
+        assert "2 cropped, 1 failed" in printed
+        assert (tmp_path / "shots" / "a.jpg.close_up.jpg").is_file()
+
+
+def test_the_docs_have_five_examples() -> None:
+    assert len(EXAMPLES) == 5
 
 
 def test_a_crop_is_where_its_box_says(cropper: Cropper) -> None:
