@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from shotcrop_cli.evaluation.baselines import Baseline, triple
 from shotcrop_cli.evaluation.dataset import Record
 from shotcrop_cli.shots import SHOT_TYPES, Box, Composition, Shot
+from shotcrop_train.data import rule_based
 from shotcrop_train.data.grounding import ground
-from shotcrop_train.pseudo import rule_based
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,8 @@ from shotcrop_train.checkpoints import load_base, load_nano
 from shotcrop_train.data.augmentation import Augmentation
 from shotcrop_train.data.contract import GrammarContract
 from shotcrop_train.data.mixture import Mixture
-from shotcrop_train.data.nano_collator import NanoCollator
 from shotcrop_train.data.samples import empty_samples, expert_samples, held_back, proposal_samples, split
+from shotcrop_train.nano.collator import NanoCollator
 from shotcrop_train.nano.torch_network import vocabulary_of
 from shotcrop_train.recipe import DataRecipe, ModelRecipe, Optimisation, Schedule, SftRecipe, load_recipe
 from shotcrop_train.sft import read_training_set, train

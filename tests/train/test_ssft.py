@@ -12,7 +12,7 @@ from shotcrop_cli.shots import SHOT_TYPES
 from shotcrop_train.checkpoints import load_nano
 from shotcrop_train.data.contract import GrammarContract, TextContract
 from shotcrop_train.data.mixture import Mixture
-from shotcrop_train.data.nano_collator import NanoCollator
+from shotcrop_train.nano.collator import NanoCollator
 from shotcrop_train.recipe import DataRecipe, ModelRecipe, Optimisation, Schedule, load_recipe
 from shotcrop_train.runs.run_log import read_log
 from shotcrop_train.ssft import SsftRecipe, photos_per_expert, pseudo_samples, train

@@ -44,8 +44,8 @@ from shotcrop_train.runs.final_model import save_final
 from shotcrop_train.runs.run_log import LOG, RunLog
 from shotcrop_train.runs.validation import validate
 from shotcrop_train.sft import CURVES
-from shotcrop_train.text_base import add_head_bias
 from shotcrop_train.torch_composer import TorchComposer
+from shotcrop_train.weighted_trainer import add_head_bias
 
 WITHOUT_VARIANCE = 1e-2
 """A group whose advantages are all below this has rewards that differ by less than a millionth, by rounding."""

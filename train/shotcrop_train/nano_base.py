@@ -63,7 +63,7 @@ class NanoBase(Base):
 
     def sft_trainer(self, recipe: SftRecipe, common: Mapping[str, Any]) -> SFTTrainer:
         """Return the trainer with the compact model's loss; see `Base`."""
-        from shotcrop_train.data.nano_collator import NanoCollator
+        from shotcrop_train.nano.collator import NanoCollator
         from shotcrop_train.nano.trainer import GroundedTrainer
 
         self.model.model.tower.freeze(recipe.optimisation.freeze_stages)

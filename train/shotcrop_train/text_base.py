@@ -156,16 +156,6 @@ def load_text_base(model: PreTrainedModel, processor: ProcessorMixin, recipe: Mo
     return TextBase(model, processor, _contract(processor, CoordSpace(trained["space"]), think=trained["think"]))
 
 
-def add_head_bias(model: torch.nn.Module) -> None:
-    """Give a language head that peft wraps the bias of None that trl's trainers read.
-
-    Without it peft's wrapper of a tied head fails in trl's fused forward. Call this once the trainer is made.
-    """
-    head = model.get_output_embeddings()
-    if not hasattr(head, "bias"):
-        head.bias = None
-
-
 def freeze_vision(model: PreTrainedModel) -> None:
     """Stop the training of a model's vision tower.
 

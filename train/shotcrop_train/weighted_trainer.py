@@ -7,8 +7,6 @@ from typing import Any
 import torch
 from trl import SFTTrainer
 
-from shotcrop_train.text_base import add_head_bias
-
 
 class WeightedTrainer(SFTTrainer):
     """trl's SFT trainer with a weight for each token."""
@@ -48,3 +46,13 @@ class WeightedTrainer(SFTTrainer):
             logs["token_accuracy"] = self.hits / self.tokens
             self.hits, self.tokens = 0.0, 0.0
         super().log(logs, *args, **kwargs)
+
+
+def add_head_bias(model: torch.nn.Module) -> None:
+    """Give a language head that peft wraps the bias of None that trl's trainers read.
+
+    Without it peft's wrapper of a tied head fails in trl's fused forward. Call this once the trainer is made.
+    """
+    head = model.get_output_embeddings()
+    if not hasattr(head, "bias"):
+        head.bias = None

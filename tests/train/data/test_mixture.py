@@ -21,9 +21,9 @@ from shotcrop_cli.shots import SHOT_TYPES, Box, Composition, Grounding, NoSubjec
 from shotcrop_train.data.augmentation import Augmentation
 from shotcrop_train.data.contract import Contract, GrammarContract, TextContract
 from shotcrop_train.data.mixture import Mixture, row
-from shotcrop_train.data.nano_collator import NanoCollator
 from shotcrop_train.data.samples import Sample, ShotTarget, empty_samples, expert_samples, load_photo, proposal_samples
 from shotcrop_train.data.text_collator import IGNORED, TextCollator
+from shotcrop_train.nano.collator import NanoCollator
 from training import CAPTIONS, NO_AUGMENTATION, tiny_model, write_dataset
 from vlm import FAMILIES, tiny_vlm
 

@@ -11,8 +11,8 @@ from PIL import Image, ImageOps
 
 from shotcrop_cli.evaluation.dataset import Record
 from shotcrop_cli.shots import SHOT_TYPES, Box, Grounding, Reasoning
+from shotcrop_train.data import rule_based
 from shotcrop_train.data.grounding import ground, guess_aspect
-from shotcrop_train.pseudo import rule_based
 
 CACHE_SIDE = 352
 """Photos are kept in memory squashed to at most this many pixels per side. 256 of them are 73 % of the side."""

@@ -11,8 +11,8 @@ from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.geometry import iou
 from shotcrop_cli.shots import SHOT_TYPES, Box, Composer, Composition, Shot
 from shotcrop_train.checkpoints import load_base
+from shotcrop_train.data import rule_based
 from shotcrop_train.data.grounding import ground
-from shotcrop_train.pseudo import rule_based
 from shotcrop_train.recipe import ModelRecipe
 from shotcrop_train.scorers import Photo
 

@@ -6,7 +6,7 @@ from shotcrop_cli.evaluation.detections import Detections, Face, Keypoint, Perso
 from shotcrop_cli.geometry import flip, ioa, iou
 from shotcrop_cli.shots import Box
 from shotcrop_train.data.grounding import ground, guess_aspect
-from shotcrop_train.pseudo.rule_based import propose
+from shotcrop_train.data.rule_based import propose
 
 ASPECT = 1.5
 
