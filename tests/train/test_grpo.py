@@ -238,7 +238,7 @@ def test_held_back_photos_are_never_drawn(data: Path, nano: Path) -> None:
 
 
 def test_stage_3_needs_a_start(data: Path, tmp_path: Path) -> None:
-    with pytest.raises(ShotcropError, match="new model"):
+    with pytest.raises(ShotcropError, match="cannot start from a new one"):
         train(RECIPE, data, tmp_path, None)
 
 
