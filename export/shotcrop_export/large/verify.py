@@ -15,7 +15,7 @@ from PIL import Image, ImageOps
 from transformers import GenerationConfig
 
 from shotcrop_cli.errors import ModelError
-from shotcrop_cli.imaging.thumbnail import in_shape
+from shotcrop_cli.imaging.thumbnail import shrink_to_long_side
 from shotcrop_cli.model.bundle import Bundle
 from shotcrop_cli.model.large.composer import LargeComposer
 from shotcrop_cli.model.large.manifest import LargeManifest, Precision
@@ -118,7 +118,7 @@ def verify(checkpoint: Checkpoint, bundle: Bundle, photos: Sequence[Path]) -> La
 
 def _load(path: Path, long_side: int) -> Image.Image:
     with Image.open(path) as image:
-        return in_shape(ImageOps.exif_transpose(image).convert("RGB"), long_side)
+        return shrink_to_long_side(ImageOps.exif_transpose(image).convert("RGB"), long_side)
 
 
 @torch.no_grad()

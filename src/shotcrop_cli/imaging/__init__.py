@@ -1,1 +1,1 @@
-"""The edge to image files: upright decoding, cropping, atomic writing, metadata policy."""
+"""Everything about image files: decode, crop, encode, colour, and the metadata that crops keep."""

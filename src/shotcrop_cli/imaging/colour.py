@@ -1,4 +1,4 @@
-"""Colour profiles: whether one fits its pixels, and the way to sRGB."""
+"""Colour profiles: check that one fits its pixels, and convert pixels to sRGB."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ _SPACES = {
     "CMYK": b"CMYK",
     "LAB": b"Lab ",
 }
-"""The colour space in a profile's header, by Pillow's mode (ICC.1, table 19)."""
+"""The colour space in the profile header, by Pillow mode. Source: ICC.1, table 19."""
 
 
-def fits(icc_profile: bytes, mode: str) -> bool:
-    """Tell whether a profile describes pixels of a mode."""
+def profile_fits(icc_profile: bytes, mode: str) -> bool:
+    """Return whether an ICC profile describes pixels of a Pillow mode."""
     # The space is at byte 16, the signature of any profile at 36 (ICC.1, section 7.2).
     return icc_profile[36:40] == b"acsp" and icc_profile[16:20] == _SPACES.get(mode)
 
 
 def to_srgb(image: Image.Image, icc_profile: bytes) -> Image.Image:
-    """Return a picture in sRGB, mode RGB, or RGBA where it was LA or RGBA.
+    """Return an image in sRGB: mode RGBA for LA and RGBA, otherwise mode RGB.
 
     Args:
-        image: 8 bits per channel.
-        icc_profile: Its profile; where it is of no use, the pixels are taken for sRGB, or plain gray or CMYK.
+        image: An image with 8 bits per channel.
+        icc_profile: Its profile. If it is missing or unusable, the pixels are treated as sRGB, plain gray or CMYK.
     """
     if image.mode in ("LA", "RGBA"):
         opaque = to_srgb(image.convert("L" if image.mode == "LA" else "RGB"), icc_profile)
@@ -38,19 +38,19 @@ def to_srgb(image: Image.Image, icc_profile: bytes) -> Image.Image:
     transform = _srgb_transform(icc_profile, image.mode)
     if transform is not None:
         converted = ImageCms.applyTransform(image, transform)
-        assert converted is not None  # None is returned for conversions in place only
+        assert converted is not None  # only a conversion in place returns None
         return converted
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
 @lru_cache(maxsize=16)
 def _srgb_transform(icc_profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
-    """Return the conversion to sRGB, None where there is nothing to convert or the profile is of no use."""
+    """Return the conversion to sRGB; None if the pixels are sRGB already or the profile is unusable."""
     try:
-        if not fits(icc_profile, mode):
+        if not profile_fits(icc_profile, mode):
             if mode != "LAB":
                 return None
-            profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB"))  # which needs no file's word
+            profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB"))  # LAB needs no profile from the file
         else:
             profile = ImageCms.ImageCmsProfile(io.BytesIO(icc_profile))
         if mode == "RGB" and "sRGB" in ImageCms.getProfileDescription(profile):

@@ -1,6 +1,6 @@
-"""Photo files to upright pixels.
+"""Read and decode photo files into upright pixels.
 
-Pixels keep the file's own mode and colour space, since crops are cut from them.
+Pixels keep the file's own mode and colour space, because crops are made from them.
 """
 
 from __future__ import annotations
@@ -18,30 +18,30 @@ from PIL import Image, JpegImagePlugin, TiffImagePlugin
 
 from shotcrop_cli import install_hint
 from shotcrop_cli.errors import PhotoError
-from shotcrop_cli.imaging.codestream import Codestream, codestream
+from shotcrop_cli.imaging.codestream import Codestream, read_codestream
 from shotcrop_cli.imaging.formats import BMP, FORMATS, GIF, HEIF, PNG, RAW, TIFF, Format, format_of
 from shotcrop_cli.imaging.metadata import exif
 from shotcrop_cli.imaging.metadata.policy import NO_METADATA, Metadata
-from shotcrop_cli.imaging.metadata.readers import picture_metadata, tiff_metadata
+from shotcrop_cli.imaging.metadata.readers import read_pillow_metadata, read_tiff_metadata
 from shotcrop_cli.imaging.metadata.xmp import is_readable
 from shotcrop_cli.imaging.pixels import DEEP_MODES
-from shotcrop_cli.imaging.raw import embedded_preview
-from shotcrop_cli.imaging.read_limit import Metered
+from shotcrop_cli.imaging.raw import extract_preview
+from shotcrop_cli.imaging.read_limit import LimitedReader
 
-_READ = tuple(dict.fromkeys(name for form in FORMATS.values() for name in form.pillow_names))
-"""Pillow's names of all that is read; it knows formats that would run other programs."""
-_LOSSLESS = (PNG, TIFF, GIF, BMP)
-_LOSSY_TIFFS = ("jpeg", "tiff_jpeg", "webp")
+_PILLOW_FORMATS = tuple(dict.fromkeys(name for form in FORMATS.values() for name in form.pillow_names))
+"""Pillow's names of the formats that shotcrop reads. Pillow knows more, and some of them start other programs."""
+_LOSSLESS_FORMATS = (PNG, TIFF, GIF, BMP)
+_LOSSY_TIFF_COMPRESSIONS = ("jpeg", "tiff_jpeg", "webp")
 
-_LARGEST_FILE = 2 << 30
-"""Bytes of a file that is read; as many as 178 megapixels have in 16-bit RGBA, and then some [O]."""
-_READ_ALLOWANCE = 16 << 20
-"""Bytes that reading a picture may cost beyond eight times its length [O]."""
-_LARGE = 60_000_000
-"""Pixels from which pictures are decoded one at a time; the sensors of most cameras have fewer [O]."""
-_turn = threading.Lock()
+_MAX_FILE_BYTES = 2 << 30
+"""Largest file that is read (our choice): more than 178 MP take in 16-bit RGBA."""
+_READ_MARGIN_BYTES = 16 << 20
+"""Decoding may read eight times the length of the file plus these bytes (our choice)."""
+_LARGE_PHOTO_PIXELS = 60_000_000
+"""Larger photos are decoded one at a time (our choice); the sensors of most cameras have fewer pixels."""
+_large_photo_lock = threading.Lock()
 
-_UPRIGHT = {
+_TO_UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -50,9 +50,9 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""What turns stored pixels upright, by EXIF orientation (TIFF 6.0, tag 274)."""
-_SIDEWAYS = (5, 6, 7, 8)
-_DCT_SIDE = 8
+"""The transposition that turns stored pixels upright, by EXIF orientation. Source: TIFF 6.0, tag 274."""
+_SWAPPED_SIDES = (5, 6, 7, 8)
+_DCT_BLOCK = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,15 +80,15 @@ class Photo:
 
     Args:
         pixels: The upright first frame in its own mode and colour space.
-        format: The container it came in.
-        orientation: How the stored pixels were turned, 1..8, before they were set upright.
-        icc_profile: The embedded colour profile, empty when there is none.
+        format: The format of the file.
+        orientation: EXIF orientation of the stored pixels, 1 to 8.
+        icc_profile: The embedded colour profile, empty if there is none.
         metadata: EXIF, XMP, IPTC and comments as stored.
-        subsampling: Chroma subsampling for JPEG and AVIF crops cut from it: 0 (4:4:4), 1 (4:2:2) or 2 (4:2:0).
-        block: Width and height in pixels of what a JPEG codes together, upright; other formats code each pixel alone.
-        lossless: Whether its pixels were stored without loss.
-        compression: Pillow's name of a TIFF's compression, empty for other formats.
-        warnings: What was lost on reading, in words.
+        subsampling: Chroma subsampling for JPEG and AVIF crops of this photo: 0 (4:4:4), 1 (4:2:2) or 2 (4:2:0).
+        block_size: Width and height of a JPEG coding unit in pixels of the upright photo; (1, 1) for other formats.
+        lossless: Whether the pixels were stored without loss.
+        compression: Pillow's name for the compression of a TIFF, empty for other formats.
+        warnings: What was lost in reading, one sentence each.
     """
 
     pixels: Image.Image
@@ -97,7 +97,7 @@ class Photo:
     icc_profile: bytes = b""
     metadata: Metadata = NO_METADATA
     subsampling: int = 0
-    block: tuple[int, int] = (1, 1)
+    block_size: tuple[int, int] = (1, 1)
     lossless: bool = False
     compression: str = ""
     warnings: tuple[str, ...] = ()
@@ -114,19 +114,19 @@ class Photo:
 
 
 def read_source(path: Path) -> SourceBytes:
-    """Read a file whole, once, and fingerprint what was read.
+    """Read a whole file once and hash its content.
 
     Raises:
-        PhotoError: The file cannot be read, is none that ends, is empty or huge, or changed meanwhile.
+        PhotoError: The file cannot be read, is not a regular file, is empty, too large, or changed meanwhile.
     """
     try:
-        with open(path, "rb", opener=_open_at_once) as file:
+        with open(path, "rb", opener=_open_nonblocking) as file:
             before = os.fstat(file.fileno())
             if not stat.S_ISREG(before.st_mode):
-                raise PhotoError(f"{path}: not a regular file", hint="replace it by the photo itself")
-            if before.st_size > _LARGEST_FILE:
-                raise PhotoError(f"{path}: larger than {_LARGEST_FILE >> 30} GiB", hint="scale it down first")
-            data = file.read(_LARGEST_FILE + 1)
+                raise PhotoError(f"{path}: not a regular file", hint="replace it with the photo itself")
+            if before.st_size > _MAX_FILE_BYTES:
+                raise PhotoError(f"{path}: larger than {_MAX_FILE_BYTES >> 30} GiB", hint="scale it down first")
+            data = file.read(_MAX_FILE_BYTES + 1)
             after = os.fstat(file.fileno())
     except OSError as error:
         raise PhotoError(
@@ -139,38 +139,38 @@ def read_source(path: Path) -> SourceBytes:
     return SourceBytes(path, data, len(data), after.st_mtime_ns, hashlib.sha256(data).hexdigest())
 
 
-def _open_at_once(path: str, flags: int) -> int:
-    """Open without waiting: a photo may have become a pipe that nobody writes to."""
+def _open_nonblocking(path: str, flags: int) -> int:
+    """Open a file without waiting: the path may be a pipe without a writer."""
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def decode(source: SourceBytes) -> Photo:
-    """Decode the first frame and set it upright.
+    """Decode the first frame of a photo and turn it upright.
 
     Raises:
-        PhotoError: The content is damaged, too large, or not of the format that the extension promises.
+        PhotoError: The content is damaged, too large, or of another format than the extension says.
     """
-    promised = format_of(source.path)
-    if promised is RAW:
-        return _developed(source)
-    if promised is HEIF:
+    expected = format_of(source.path)
+    if expected is RAW:
+        return _decode_raw(source)
+    if expected is HEIF:
         try:
             register_heif()
         except ImportError as error:
             raise PhotoError(
                 f"{source.path}: pillow-heif cannot be loaded: {error}", hint=install_hint.reinstall("pillow-heif")
             ) from error
-    return _decoded(source.path, source.data, promised)
+    return _decode_image(source.path, source.data, expected)
 
 
-def _developed(source: SourceBytes) -> Photo:
-    """Return a RAW photo as its camera developed it; its metadata is the RAW's own where that can be read."""
-    preview = embedded_preview(source.path, source.data)
-    photo = _decoded(source.path, preview.content, preview.format)
-    own = tiff_metadata(source.data)
+def _decode_raw(source: SourceBytes) -> Photo:
+    """Return the embedded preview of a RAW file, with the metadata of the RAW itself where it can be read."""
+    preview = extract_preview(source.path, source.data)
+    photo = _decode_image(source.path, preview.content, preview.format)
+    own = read_tiff_metadata(source.data)
     pixels, orientation = photo.pixels, photo.orientation
-    if exif.orientation(photo.metadata.exif) is None and preview.orientation in _UPRIGHT:
-        pixels, orientation = pixels.transpose(_UPRIGHT[preview.orientation]), preview.orientation
+    if exif.orientation(photo.metadata.exif) is None and preview.orientation in _TO_UPRIGHT:
+        pixels, orientation = pixels.transpose(_TO_UPRIGHT[preview.orientation]), preview.orientation
     return replace(
         photo,
         pixels=pixels,
@@ -183,61 +183,60 @@ def _developed(source: SourceBytes) -> Photo:
         ),
         lossless=False,
         warnings=(
-            f"cut from the embedded preview of {pixels.width} x {pixels.height} pixels",
+            f"cropped from the embedded preview of {pixels.width} x {pixels.height} pixels",
             *photo.warnings,
         ),
     )
 
 
-def _decoded(path: Path, data: bytes, promised: Format | None) -> Photo:
+def _decode_image(path: Path, data: bytes, expected: Format | None) -> Photo:
     Image.init()
     try:
         image = Image.open(
-            Metered(data, _READ_ALLOWANCE + 8 * len(data)), formats=[name for name in _READ if name in Image.OPEN]
+            LimitedReader(data, _READ_MARGIN_BYTES + 8 * len(data)),
+            formats=[name for name in _PILLOW_FORMATS if name in Image.OPEN],
         )
     except Image.DecompressionBombError as error:
         limit = 2 * (Image.MAX_IMAGE_PIXELS or 0) // 10**6
+        raise PhotoError(f"{path}: the image has more than {limit} megapixels", hint="scale it down first") from error
+    except Exception as error:  # hostile bytes may raise anything in a parser
+        raise PhotoError(f"{path}: cannot be read as an image", hint="check that it opens in a viewer") from error
+    if expected is None or image.format not in expected.pillow_names:
         raise PhotoError(
-            f"{path}: the picture is larger than {limit} megapixels", hint="scale it down first"
-        ) from error
-    except Exception as error:  # a parser fed with hostile bytes may raise anything
-        raise PhotoError(f"{path}: not a picture that can be read", hint="check that it opens in a viewer") from error
-    if promised is None or image.format not in promised.pillow_names:
-        raise PhotoError(
-            f"{path}: the content is {image.format}, which the extension does not say",
+            f"{path}: the content is {image.format}, which does not match the extension",
             hint="rename the file to the extension of its format",
         )
     try:
-        with _turn_for(image):
-            return _upright(image, promised, data)
+        with _memory_guard(image):
+            return _to_photo(image, expected, data)
     except MemoryError as error:
         raise PhotoError(
             f"{path}: {image.width} x {image.height} pixels do not fit into memory", hint="use fewer --jobs"
         ) from error
-    except Exception as error:  # as above: truncation shows only here
+    except Exception as error:  # as above; a truncated file is found out only here
         raise PhotoError(
-            f"{path}: the picture is damaged or incomplete ({error})", hint="restore it from a backup"
+            f"{path}: the image is damaged or incomplete ({error})", hint="restore it from a backup"
         ) from error
 
 
-def _turn_for(image: Image.Image) -> AbstractContextManager[object]:
-    """Have large pictures decoded one at a time, so that headers that lie do not add up."""
-    return _turn if image.width * image.height > _LARGE else nullcontext()
+def _memory_guard(image: Image.Image) -> AbstractContextManager[object]:
+    """Decode large images one at a time, so that several files with huge sizes cannot fill the memory."""
+    return _large_photo_lock if image.width * image.height > _LARGE_PHOTO_PIXELS else nullcontext()
 
 
-def _upright(image: Image.Image, form: Format, data: bytes) -> Photo:
-    sixteen_bit = ";16" in str(getattr(image, "tile", ""))
-    more = _says_there_is_more(image, form)
-    image.load()  # before `info` is read: PNG stores blocks behind its pixels
-    metadata = tiff_metadata(data) if form is TIFF else picture_metadata(image)
+def _to_photo(image: Image.Image, form: Format, data: bytes) -> Photo:
+    is_16_bit = ";16" in str(getattr(image, "tile", ""))
+    warning = _warn_about_more_images(image, form)
+    image.load()  # before reading `info`: PNG stores some blocks after the pixels
+    metadata = read_tiff_metadata(data) if form is TIFF else read_pillow_metadata(image)
     orientation = int(image.info.get("original_orientation") or metadata.orientation)
     pixels = image
-    # Pillow turns TIFF on load, and pillow-heif HEIC, which is then marked with its original orientation.
-    if orientation in _UPRIGHT and form is not TIFF and "original_orientation" not in image.info:
-        pixels = image.transpose(_UPRIGHT[orientation])
-    stream = codestream(image, data, form)
-    warnings = [more] if more else []
-    bits = 16 if sixteen_bit else stream.bits
+    # Pillow turns TIFF on load, and pillow-heif HEIC; then `info` has the original orientation.
+    if orientation in _TO_UPRIGHT and form is not TIFF and "original_orientation" not in image.info:
+        pixels = image.transpose(_TO_UPRIGHT[orientation])
+    stream = read_codestream(image, data, form)
+    warnings = [warning] if warning else []
+    bits = 16 if is_16_bit else stream.bits
     if bits > 8 and pixels.mode not in DEEP_MODES:
         warnings.append(f"{bits} bits per channel were reduced to 8")
     if metadata.xmp and not is_readable(metadata.xmp):
@@ -250,49 +249,49 @@ def _upright(image: Image.Image, form: Format, data: bytes) -> Photo:
         pixels=pixels,
         format=form,
         orientation=orientation,
-        icc_profile=icc_profile if isinstance(icc_profile, bytes) else b"",  # a TIFF may say that it is a number
+        icc_profile=icc_profile if isinstance(icc_profile, bytes) else b"",  # in a TIFF it may be a number
         metadata=metadata,
         subsampling=_subsampling(image, stream, orientation),
-        block=_block(image, orientation),
-        lossless=stream.lossless or (form in _LOSSLESS and compression not in _LOSSY_TIFFS),
+        block_size=_block_size(image, orientation),
+        lossless=stream.lossless or (form in _LOSSLESS_FORMATS and compression not in _LOSSY_TIFF_COMPRESSIONS),
         compression=compression,
         warnings=tuple(warnings),
     )
 
 
-def _says_there_is_more(image: Image.Image, form: Format) -> str:
-    """Return a warning when the file holds more than one picture; those of MPO are views of the same."""
+def _warn_about_more_images(image: Image.Image, form: Format) -> str:
+    """Return a warning if the file has more than one image. MPO gives none: its images are views of the same scene."""
     if isinstance(image, TiffImagePlugin.TiffImageFile):
-        # Counting the pages would follow every link of a chain that may have millions.
+        # Counting the pages would follow a chain that may have millions of links.
         return "more than one page: only the first is used" if image.tag_v2.next else ""
     if image.format == "MPO" or not getattr(image, "is_animated", False):
         return ""
-    return "more than one picture: only the first is used" if form is HEIF else "animated: only the first frame is used"
+    return "more than one image: only the first is used" if form is HEIF else "animated: only the first frame is used"
 
 
 def _subsampling(image: Image.Image, stream: Codestream, orientation: int) -> int:
-    """Return the chroma subsampling that loses none of the photo's: 4:4:4 where Pillow knows no equal."""
+    """Return a chroma subsampling that loses nothing: the photo's own, or 4:4:4 if Pillow cannot write that."""
     is_jpeg = isinstance(image, JpegImagePlugin.JpegImageFile)
     sampling = int(JpegImagePlugin.get_sampling(image)) if is_jpeg else stream.subsampling
-    # 4:2:2 turned by a quarter is 4:4:0, which Pillow cannot write.
-    if sampling < 0 or (sampling == 1 and orientation in _SIDEWAYS):
+    # 4:2:2 turned by 90 degrees is 4:4:0, which Pillow cannot write.
+    if sampling < 0 or (sampling == 1 and orientation in _SWAPPED_SIDES):
         return 0
     return sampling
 
 
-def _block(image: Image.Image, orientation: int) -> tuple[int, int]:
-    """Return the size of a JPEG's MCU as it is upright (ITU-T T.81, section A.2)."""
+def _block_size(image: Image.Image, orientation: int) -> tuple[int, int]:
+    """Return width and height of a JPEG coding unit (MCU) in the upright photo. Source: ITU-T T.81, section A.2."""
     if not isinstance(image, JpegImagePlugin.JpegImageFile):
         return 1, 1
-    # A component alone is not interleaved, whatever factors it is given.
+    # A single component is not interleaved, whatever its sampling factors.
     factors = [(across, down) for _, across, down, _ in image.layer] if len(image.layer) > 1 else [(1, 1)]
-    across, down = (_DCT_SIDE * max(axis) for axis in zip(*factors, strict=True))
-    return (down, across) if orientation in _SIDEWAYS else (across, down)
+    across, down = (_DCT_BLOCK * max(axis) for axis in zip(*factors, strict=True))
+    return (down, across) if orientation in _SWAPPED_SIDES else (across, down)
 
 
 @lru_cache(maxsize=1)
 def register_heif() -> None:
-    """Let Pillow read HEIC; a run without HEIC photos does not load libheif."""
+    """Let Pillow read HEIC. This is done for the first HEIC photo, so that other runs do not load libheif."""
     import pillow_heif
 
     pillow_heif.register_heif_opener()

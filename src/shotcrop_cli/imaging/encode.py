@@ -1,4 +1,4 @@
-"""Cut crops from untouched pixels and encode them."""
+"""Crop the pixels of a photo and encode the crop in an image format."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from PIL import Image
 
 from shotcrop_cli import install_hint
 from shotcrop_cli.errors import PhotoError
-from shotcrop_cli.imaging.colour import fits, to_srgb
+from shotcrop_cli.imaging.colour import profile_fits, to_srgb
 from shotcrop_cli.imaging.decode import Photo
-from shotcrop_cli.imaging.formats import AVIF, JPEG, PNG, TIFF, WEBP, CropFormat, Format, written_as
+from shotcrop_cli.imaging.formats import AVIF, JPEG, PNG, TIFF, WEBP, CropFormat, Format, output_format
 from shotcrop_cli.imaging.metadata import exif, iptc
 from shotcrop_cli.imaging.metadata.policy import Metadata, MetadataPolicy
-from shotcrop_cli.imaging.pixels import DEEP_MODES, eight_bit, over_white, shrunk, sixteen_bit, white_of, with_alpha
+from shotcrop_cli.imaging.pixels import DEEP_MODES, onto_white, resized, to_8_bit, to_16_bit, white_level, with_alpha
 from shotcrop_cli.shots import PixelBox
 
 _MARKER_LIMIT = 65_000
-"""Bytes of EXIF, XMP or comment that one JPEG marker holds, less the headers (65,533 in all)."""
+"""Largest EXIF, XMP or comment in bytes for one JPEG marker, which holds 65,533 bytes with headers."""
 _APPLICATION_MARKERS, _COMMENT_MARKER = range(0xE0, 0xF0), 0xFE
 _CODING_MARKERS = (0xE0, 0xEE)
-"""JFIF's and Adobe's, which tell of the pixels and not of the photo."""
+"""The markers of JFIF and Adobe, which describe the coding and not the photo."""
 _MODES = {
     JPEG: ("L", "RGB", "CMYK"),
     PNG: ("1", "L", "LA", "P", "RGB", "RGBA", "I;16"),
@@ -32,7 +32,7 @@ _MODES = {
     AVIF: ("RGB", "RGBA"),
     TIFF: ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "LAB", *DEEP_MODES),
 }
-"""Pillow's modes that each format holds as they are."""
+"""The Pillow modes that each format can store without conversion."""
 _SUBSAMPLING_NAMES = ("4:4:4", "4:2:2", "4:2:0")
 _TIFF_COMPRESSIONS = ("raw", "packbits", "tiff_lzw", "tiff_adobe_deflate", "zstd")
 _TIFF_COMPRESSIONS_BY_MODE = {"1": ("group3", "group4"), "L": ("jpeg",), "RGB": ("jpeg",)}
@@ -40,12 +40,12 @@ _TIFF_COMPRESSIONS_BY_MODE = {"1": ("group3", "group4"), "L": ("jpeg",), "RGB": 
 
 @dataclass(frozen=True, slots=True)
 class EncodedCrop:
-    """A crop as a file.
+    """A crop as an image file.
 
     Args:
-        content: The file's content.
-        width: Its picture's width in pixels.
-        height: Its height.
+        content: The content of the file.
+        width: Width of the image in pixels.
+        height: Its height in pixels.
     """
 
     content: bytes
@@ -62,52 +62,52 @@ def encode_crop(
     policy: MetadataPolicy,
     max_size: int | None = None,
 ) -> EncodedCrop:
-    """Cut a crop and encode it.
+    """Crop a photo and encode the crop.
 
     Args:
         photo: The photo, upright.
-        box: Where to cut, inside the photo.
-        form: Which format to write: the photo's own or the nearest that can be written, or another.
-        quality: 1..100 for lossy formats; lossless photos stay lossless where the format can do it.
-        policy: What of the photo's metadata the crop inherits.
-        max_size: Longer side in pixels that a longer crop is shrunk to; None keeps all of its pixels.
+        box: A box inside the photo, in pixels of the upright photo.
+        form: The format to write. `SAME` is the photo's own format, or the nearest one that can be written.
+        quality: 1 to 100 for lossy formats. Lossless photos stay lossless if the format can do it.
+        policy: Which metadata of the photo the crop keeps.
+        max_size: Largest longer side in pixels, to which larger crops are shrunk; None keeps the size.
 
     Raises:
-        PhotoError: The format cannot hold these pixels, or this Pillow cannot write it.
+        PhotoError: The format cannot store these pixels, or this Pillow cannot write the format.
     """
-    written = written_as(photo.format, form)
+    crop_format = output_format(photo.format, form)
     Image.init()
-    if written.name not in Image.SAVE:
+    if crop_format.name not in Image.SAVE:
         raise PhotoError(
-            f"this installation of Pillow cannot write {written.name}",
+            f"this installation of Pillow cannot write {crop_format.name}",
             hint=f"{install_hint.reinstall('pillow')}, or choose another --format",
         )
     crop = photo.pixels.crop(box.corners)
-    # Pillow's writers look into `info`, which belongs to the whole photo: only transparency is a crop's own.
+    # Pillow's writers read `info`, which describes the whole photo: keep only the transparent colour.
     crop.info = {key: value for key, value in photo.pixels.info.items() if key == "transparency"}
     try:
-        crop = shrunk(crop, _size(box, max_size))
-        crop, icc_profile = _fitted(crop, written, photo)
-        metadata = photo.metadata.inherited(policy, crop.width, crop.height)
-        content = _written(crop, written, photo, metadata, icc_profile, quality)
-    except Exception as error:  # writers raise OSError, ValueError, KeyError and more for pixels they cannot hold
+        crop = resized(crop, _size(box, max_size))
+        crop, icc_profile = _convert(crop, crop_format, photo)
+        metadata = photo.metadata.for_crop(policy, crop.width, crop.height)
+        content = _encode(crop, crop_format, photo, metadata, icc_profile, quality)
+    except Exception as error:  # writers raise OSError, ValueError, KeyError and more for pixels they cannot store
         raise PhotoError(
-            f"a crop cannot be written as {written.name}: {error}", hint="choose another --format, such as png"
+            f"a crop cannot be written as {crop_format.name}: {error}", hint="choose another --format, such as png"
         ) from error
     return EncodedCrop(content, crop.width, crop.height)
 
 
 def jpeg_markers(photo: Photo, policy: MetadataPolicy, width: int, height: int) -> bytes:
-    """Return the metadata of a JPEG crop as the markers that `encode_crop` writes.
+    """Return the JPEG markers with metadata that `encode_crop` would write.
 
     Args:
-        photo: The photo, of a mode that JPEG holds.
-        policy: What of the photo's metadata the crop inherits.
-        width: The crop's width in pixels.
-        height: Its height.
+        photo: The photo, in a mode that JPEG can store.
+        policy: Which metadata of the photo the crop keeps.
+        width: Width of the crop in pixels.
+        height: Its height in pixels.
     """
-    blank, icc_profile = _fitted(Image.new(photo.pixels.mode, (1, 1)), JPEG, photo)
-    content = _written(blank, JPEG, photo, photo.metadata.inherited(policy, width, height), icc_profile, quality=1)
+    blank, icc_profile = _convert(Image.new(photo.pixels.mode, (1, 1)), JPEG, photo)
+    content = _encode(blank, JPEG, photo, photo.metadata.for_crop(policy, width, height), icc_profile, quality=1)
     markers, place = b"", 2
     while content[place + 1] in (*_APPLICATION_MARKERS, _COMMENT_MARKER):
         end = place + 2 + int.from_bytes(content[place + 2 : place + 4], "big")
@@ -124,20 +124,20 @@ def _size(box: PixelBox, max_size: int | None) -> tuple[int, int]:
     return max(1, round(box.width * max_size / longer)), max(1, round(box.height * max_size / longer))
 
 
-def _fitted(crop: Image.Image, form: Format, photo: Photo) -> tuple[Image.Image, bytes]:
-    """Return a crop in a mode that a format holds, and the profile of its colours: empty for sRGB, or when unknown."""
+def _convert(crop: Image.Image, form: Format, photo: Photo) -> tuple[Image.Image, bytes]:
+    """Return a crop in a mode that a format can store, and its colour profile: empty for sRGB, or if unknown."""
     modes = _MODES[form]
-    icc_profile = photo.icc_profile if fits(photo.icc_profile, crop.mode) else b""
+    icc_profile = photo.icc_profile if profile_fits(photo.icc_profile, crop.mode) else b""
     if crop.mode in DEEP_MODES and crop.mode not in modes:
-        white = white_of(photo.pixels)  # of the whole photo, so that its crops are equally bright
-        crop = sixteen_bit(crop, white) if "I;16" in modes else eight_bit(crop, white)
+        white = white_level(photo.pixels)  # of the whole photo, so that all crops have the same brightness
+        crop = to_16_bit(crop, white) if "I;16" in modes else to_8_bit(crop, white)
     if form is not PNG:
         crop = with_alpha(crop)
     if form is JPEG:
-        crop = over_white(crop)
+        crop = onto_white(crop)
     if crop.mode in modes:
         return crop, icc_profile
-    crop = eight_bit(crop)
+    crop = to_8_bit(crop)
     if crop.mode in modes:
         return crop, icc_profile
     if crop.mode == "YCbCr":
@@ -145,7 +145,7 @@ def _fitted(crop: Image.Image, form: Format, photo: Photo) -> tuple[Image.Image,
     return to_srgb(crop, icc_profile), b""
 
 
-def _written(
+def _encode(
     crop: Image.Image, form: Format, photo: Photo, metadata: Metadata, icc_profile: bytes, quality: int
 ) -> bytes:
     options: dict[str, object]
@@ -155,32 +155,32 @@ def _written(
     elif form is PNG:
         options = _png_metadata(metadata)
     elif form is TIFF:
-        block = exif.carrying(metadata.exif, xmp=metadata.xmp, iptc=metadata.iptc)
-        options = {"exif": block and exif.exact(block)}
+        block = exif.add_xmp_and_iptc(metadata.exif, xmp=metadata.xmp, iptc=metadata.iptc)
+        options = {"exif": block and exif.to_pillow(block)}
         options["compression"] = _tiff_compression(crop.mode, photo, has_metadata=bool(block))
         if options["compression"] == "jpeg":
             options["quality"] = quality
     else:
-        block = exif.carrying(metadata.exif, iptc=metadata.iptc)
+        block = exif.add_xmp_and_iptc(metadata.exif, iptc=metadata.iptc)
         options = {"exif": block, "xmp": metadata.xmp, "quality": quality}
         if form is WEBP:
             # `exact` keeps the colours of transparent pixels.
             options |= {"lossless": photo.lossless, "exact": photo.lossless}
         else:
-            options |= {"exif": block and exif.exact(block), "subsampling": _SUBSAMPLING_NAMES[photo.subsampling]}
+            options |= {"exif": block and exif.to_pillow(block), "subsampling": _SUBSAMPLING_NAMES[photo.subsampling]}
     options = {name: value for name, value in options.items() if value != b""}
     with _file_in_memory() if form is JPEG else io.BytesIO() as file:
         crop.save(file, form.name, icc_profile=icc_profile or None, **options)
         file.seek(0)
         content = file.read()
-    return iptc.into_jpeg(content, metadata.iptc) if form is JPEG else content
+    return iptc.insert_into_jpeg(content, metadata.iptc) if form is JPEG else content
 
 
 def _file_in_memory() -> IO[bytes]:
-    """Return a file without a name, on the disk where the system has none in memory.
+    """Return an anonymous file: in memory if the system can do that, otherwise on the disk.
 
-    To a file that the system knows Pillow's JPEG encoder writes by itself, while other threads run Python. For anything
-    else it keeps them waiting.
+    Pillow's JPEG encoder writes to a real file without holding the interpreter lock, so that other threads can run.
+    With `io.BytesIO` it holds the lock.
     """
     if hasattr(os, "memfd_create"):
         return os.fdopen(os.memfd_create("crop"), "w+b")
@@ -201,16 +201,16 @@ def _png_metadata(metadata: Metadata) -> dict[str, object]:
         info.add_text(comment.keyword, comment.text)
     if metadata.xmp:
         info.add_itxt("XML:com.adobe.xmp", metadata.xmp.decode("utf-8", "replace"))
-    return {"pnginfo": info, "exif": exif.carrying(metadata.exif, iptc=metadata.iptc)}
+    return {"pnginfo": info, "exif": exif.add_xmp_and_iptc(metadata.exif, iptc=metadata.iptc)}
 
 
 def _tiff_compression(mode: str, photo: Photo, *, has_metadata: bool) -> str:
-    """Return the photo's own compression where it can be had together with the metadata.
+    """Return the photo's own compression if Pillow can write it together with the metadata.
 
-    To compress, Pillow hands all tags to libtiff, which refuses the Exif directory and, up to Pillow 11.3 at
-    least, crashes the process on values that contradict their tag. Crops with metadata are thus not compressed.
+    For compressed files Pillow gives all tags to libtiff. That refuses the Exif directory and, at least up to
+    Pillow 11.3, crashes the process on values that contradict their tag. So crops with metadata are not compressed.
     """
     if has_metadata:
         return "raw"
-    can_be_had = photo.compression in (*_TIFF_COMPRESSIONS, *_TIFF_COMPRESSIONS_BY_MODE.get(mode, ()))
-    return photo.compression if can_be_had else "tiff_adobe_deflate"
+    available = photo.compression in (*_TIFF_COMPRESSIONS, *_TIFF_COMPRESSIONS_BY_MODE.get(mode, ()))
+    return photo.compression if available else "tiff_adobe_deflate"

@@ -1,4 +1,4 @@
-"""The picture formats shotcrop reads, by file extension, and what it writes for each."""
+"""The image formats that shotcrop reads, by file extension, and the format it writes for each."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ class Format:
     """A container format.
 
     Args:
-        name: Pillow's name of it.
-        suffix: The extension of the crops.
-        also: Pillow's names of variants whose files carry the same extensions.
+        name: Pillow's name for it.
+        suffix: File extension of crops in this format.
+        variants: Pillow's names for variants with the same file extensions.
     """
 
     name: str
     suffix: str
-    also: tuple[str, ...] = ()
+    variants: tuple[str, ...] = ()
 
     @property
     def pillow_names(self) -> tuple[str, ...]:
-        """Every name Pillow may give a file of this format."""
-        return (self.name, *self.also)
+        """Every name that Pillow may report for a file of this format."""
+        return (self.name, *self.variants)
 
 
-JPEG = Format("JPEG", ".jpg", ("MPO",))  # MPO is a JPEG with more pictures behind the first
+JPEG = Format("JPEG", ".jpg", ("MPO",))  # MPO is a JPEG with more images after the first
 PNG = Format("PNG", ".png")
 WEBP = Format("WEBP", ".webp")
 TIFF = Format("TIFF", ".tif")
@@ -35,13 +35,13 @@ AVIF = Format("AVIF", ".avif")
 HEIF = Format("HEIF", ".heic")
 GIF = Format("GIF", ".gif")
 BMP = Format("BMP", ".bmp", ("DIB",))
-RAW = Format("RAW", ".dng")  # no format of Pillow's: its embedded preview is cut
+RAW = Format("RAW", ".dng")  # not a Pillow format: shotcrop crops the embedded preview
 
 _RAW_SUFFIXES = (
     *(".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".fff", ".iiq", ".k25", ".kdc", ".mef", ".mos"),
     *(".mrw", ".nef", ".nrw", ".orf", ".pef", ".raf", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f"),
 )
-"""What cameras call their RAW files; `.raw` is left out, since other programs call anything that."""
+"""Extensions of cameras' RAW files. `.raw` is not among them, because other programs use it for anything."""
 
 FORMATS: dict[str, Format] = {
     ".jpg": JPEG,
@@ -59,14 +59,14 @@ FORMATS: dict[str, Format] = {
     ".bmp": BMP,
     **dict.fromkeys(_RAW_SUFFIXES, RAW),
 }
-"""Every extension that is taken for a photo, in lower case."""
+"""Every extension of a photo, in lower case."""
 
 
 class CropFormat(str, Enum):
-    """The format that crops are asked for in."""
+    """The format that the user wants for crops."""
 
     SAME = "same"
-    """The photo's own, or the nearest that can be written."""
+    """The photo's own format, or the nearest one that shotcrop writes."""
     JPEG = "jpeg"
     PNG = "png"
     WEBP = "webp"
@@ -77,9 +77,9 @@ class CropFormat(str, Enum):
         return self.value
 
 
-_WRITTEN_AS = {HEIF: JPEG, RAW: JPEG, GIF: PNG, BMP: PNG}
-"""Formats that cannot be written or would cost colours or space: lossy to JPEG, lossless to PNG."""
-_WANTED = {
+_NEAREST_FORMAT = {HEIF: JPEG, RAW: JPEG, GIF: PNG, BMP: PNG}
+"""Formats that cannot be written, or would cost colours or space: lossy ones become JPEG, lossless ones PNG."""
+_FORMAT_BY_CHOICE = {
     CropFormat.JPEG: JPEG,
     CropFormat.PNG: PNG,
     CropFormat.WEBP: WEBP,
@@ -89,15 +89,15 @@ _WANTED = {
 
 
 def format_of(path: Path) -> Format | None:
-    """Return the format a file's extension promises, None when it is no photo's extension."""
+    """Return the format for a file's extension; None if it is not the extension of a photo."""
     return FORMATS.get(path.suffix.lower())
 
 
-def written_as(source: Format, wanted: CropFormat = CropFormat.SAME) -> Format:
+def output_format(source: Format, wanted: CropFormat = CropFormat.SAME) -> Format:
     """Return the format of a photo's crops.
 
     Args:
         source: The photo's own format.
-        wanted: What the user asked for.
+        wanted: The format that the user asked for.
     """
-    return _WANTED.get(wanted) or _WRITTEN_AS.get(source, source)
+    return _FORMAT_BY_CHOICE.get(wanted) or _NEAREST_FORMAT.get(source, source)

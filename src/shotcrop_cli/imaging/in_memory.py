@@ -30,9 +30,7 @@ def photo_of_bytes(data: bytes, name: str = "photo") -> Photo:
         with Image.open(io.BytesIO(data)) as image:
             stored = image.format
     except Exception as error:  # a parser that reads arbitrary bytes may raise anything
-        raise PhotoError(
-            f"{name}: not a picture that shotcrop can read", hint="for a RAW photo, pass its path"
-        ) from error
+        raise PhotoError(f"{name}: cannot be read as an image", hint="for a RAW photo, pass its path") from error
     suffix = next((suffix for suffix, form in FORMATS.items() if stored in form.pillow_names), "")
     return decode(SourceBytes(Path(name).with_suffix(suffix), data, len(data), 0, hashlib.sha256(data).hexdigest()))
 

@@ -1,6 +1,6 @@
-"""Crops of JPEG photos without a generation loss: their blocks are copied and turned, and no pixel is coded anew.
+"""Crop JPEG photos without loss: copy and turn their coded blocks, and encode no pixel again.
 
-libjpeg-turbo's own program does it. None of its Python bindings both cuts and turns.
+The program jpegtran of libjpeg-turbo does the work. None of its Python bindings can both crop and turn.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from PIL import Image
 from shotcrop_cli.errors import PhotoError
 from shotcrop_cli.imaging.decode import Photo
 from shotcrop_cli.imaging.encode import EncodedCrop, jpeg_markers
-from shotcrop_cli.imaging.formats import JPEG, CropFormat, written_as
+from shotcrop_cli.imaging.formats import JPEG, CropFormat, output_format
 from shotcrop_cli.imaging.metadata.policy import MetadataPolicy
 from shotcrop_cli.shots import PixelBox
 
 PROGRAM = "jpegtran"
 MISSING = (
-    f"{PROGRAM} is not installed, so that --lossless encodes crops all the same, which stay so until --overwrite: "
-    "apt install libjpeg-turbo-progs, or brew install jpeg-turbo"
+    f"{PROGRAM} is not installed, so --lossless encodes the crops. They stay encoded until --overwrite. "
+    "Fix: apt install libjpeg-turbo-progs, or brew install jpeg-turbo"
 )
-_PATIENCE = 300
-"""Seconds that the program may take for a crop; some 0.2 are usual [O]."""
-_SENT = (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", None), getattr(signal, "SIGKILL", None))
-"""Signals that somebody sends: the next run will do better. Those of a crash come back with the photo."""
-_PASSING = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
-"""Want of processes, memory or open files, which passes."""
-_TURNS = {
+_TIMEOUT_S = 300
+"""Seconds that jpegtran may take for a crop. About 0.2 are usual; the limit is our choice."""
+_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", None), getattr(signal, "SIGKILL", None))
+"""Signals that a person or the system sends, so that the next run can succeed. A crash would come again."""
+_TEMPORARY_ERRORS = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
+"""Too few processes, memory or open files: another run can succeed."""
+_TURN_OPTIONS = {
     2: ("-flip", "horizontal"),
     3: ("-rotate", "180"),
     4: ("-flip", "vertical"),
@@ -40,93 +40,93 @@ _TURNS = {
     7: ("-transverse",),
     8: ("-rotate", "270"),
 }
-"""What turns stored blocks upright, by EXIF orientation."""
-_FROM_THE_RIGHT, _FROM_BELOW = (2, 3, 6, 7), (3, 4, 7, 8)
-"""Orientations whose left or upper edge is the stored photo's right or lower one, where blocks may be incomplete."""
+"""Options of jpegtran that turn the stored blocks upright, by EXIF orientation."""
+_LEFT_EDGE_INCOMPLETE, _TOP_EDGE_INCOMPLETE = (2, 3, 6, 7), (3, 4, 7, 8)
+"""Orientations whose left or upper edge is the stored photo's right or lower edge, where blocks may be incomplete."""
 _JFIF = b"\xff\xe0"
 
 
-class LossError(Exception):
-    """A crop cannot be cut without loss; the message says why."""
+class LosslessError(Exception):
+    """A crop cannot be made without loss; the message says why."""
 
 
 def is_installed() -> bool:
-    """Tell whether the program that cuts is there."""
+    """Return whether jpegtran is installed."""
     return shutil.which(PROGRAM) is not None
 
 
-def can_be_kept(photo: Photo, form: CropFormat) -> bool:
-    """Tell whether a photo's crops can consist of its own blocks: a JPEG's that stays one."""
-    return photo.format is JPEG and written_as(photo.format, form) is JPEG
+def supports_lossless(photo: Photo, form: CropFormat) -> bool:
+    """Return whether crops of a photo can copy its blocks: both the photo and its crops must be JPEG."""
+    return photo.format is JPEG and output_format(photo.format, form) is JPEG
 
 
-def on_blocks(photo: Photo, box: PixelBox) -> PixelBox:
-    """Move a box to the nearest place where its upper left corner is a block's, its size kept.
+def align_to_blocks(photo: Photo, box: PixelBox) -> PixelBox:
+    """Move a box so that its upper left corner is the corner of the nearest block; keep its size.
 
-    A box that is as wide or high as the photo loses the incomplete blocks of an edge that cannot be turned.
+    jpegtran cannot turn incomplete blocks. A box that is as wide or high as the photo loses those of the turned edge.
 
     Args:
         photo: A JPEG, upright.
-        box: Inside the photo.
+        box: A box inside the photo, in pixels of the upright photo.
     """
-    (across, down), (left, upper) = photo.block, _first_block(photo)
-    x, width = _moved(box.x, box.width, photo.width, left, across)
-    y, height = _moved(box.y, box.height, photo.height, upper, down)
+    (across, down), (left, upper) = photo.block_size, _first_block(photo)
+    x, width = _align(box.x, box.width, photo.width, left, across)
+    y, height = _align(box.y, box.height, photo.height, upper, down)
     return PixelBox(x, y, width, height)
 
 
 def _first_block(photo: Photo) -> tuple[int, int]:
-    """Return where the first block begins that can be turned."""
-    across, down = photo.block
+    """Return x and y of the first block that can be turned, in pixels of the upright photo."""
+    across, down = photo.block_size
     return (
-        photo.width % across if photo.orientation in _FROM_THE_RIGHT else 0,
-        photo.height % down if photo.orientation in _FROM_BELOW else 0,
+        photo.width % across if photo.orientation in _LEFT_EDGE_INCOMPLETE else 0,
+        photo.height % down if photo.orientation in _TOP_EDGE_INCOMPLETE else 0,
     )
 
 
-def _moved(start: int, length: int, whole: int, first: int, step: int) -> tuple[int, int]:
-    """Return the nearest of the places `first`, `first + step`... from which a length fits into the whole."""
+def _align(start: int, length: int, whole: int, first: int, step: int) -> tuple[int, int]:
+    """Return the nearest start among `first`, `first + step`, ... from which the length fits into the whole."""
     length = min(length, whole - first)
     last = (whole - length - first) // step
     return first + step * max(0, min(round((start - first) / step), last)), length
 
 
-def cut(photo: Photo, stored: bytes, box: PixelBox, policy: MetadataPolicy) -> EncodedCrop:
-    """Cut a crop.
+def crop_lossless(photo: Photo, stored: bytes, box: PixelBox, policy: MetadataPolicy) -> EncodedCrop:
+    """Crop a photo by copying its blocks.
 
     Args:
         photo: A JPEG, upright.
-        stored: Its file.
-        box: Where to cut, as `on_blocks` returns it.
-        policy: What of the photo's metadata the crop inherits.
+        stored: The content of its file.
+        box: The box from `align_to_blocks`, in pixels of the upright photo.
+        policy: Which metadata of the photo the crop keeps.
 
     Raises:
-        LossError: The program is missing or cannot do it.
-        PhotoError: The program was stopped or could not start, which another run may mend.
+        LosslessError: jpegtran is missing or cannot crop this photo.
+        PhotoError: jpegtran was stopped or could not start now; another run may succeed.
     """
     program = shutil.which(PROGRAM)
     if program is None:
-        raise LossError(f"{PROGRAM} is not installed")
-    left, upper = _first_block(photo)  # from where the program counts
+        raise LosslessError(f"{PROGRAM} is not installed")
+    left, upper = _first_block(photo)  # jpegtran counts from there
     where = f"{box.width}x{box.height}+{box.x - left}+{box.y - upper}"
-    command = [program, "-copy", "none", "-optimize", *_TURNS.get(photo.orientation, ()), "-crop", where]
+    command = [program, "-copy", "none", "-optimize", *_TURN_OPTIONS.get(photo.orientation, ()), "-crop", where]
     try:
-        # In a session of its own, or Ctrl-C would stop the program while the run means to finish the photo.
+        # Its own session keeps Ctrl-C away from jpegtran, so that the run can finish the photo.
         done = subprocess.run(
-            command, input=stored, capture_output=True, timeout=_PATIENCE, check=False, start_new_session=True
+            command, input=stored, capture_output=True, timeout=_TIMEOUT_S, check=False, start_new_session=True
         )
     except subprocess.TimeoutExpired as error:
-        raise LossError(f"{PROGRAM} took longer than {_PATIENCE} s") from error
+        raise LosslessError(f"{PROGRAM} took longer than {_TIMEOUT_S} s") from error
     except OSError as error:
-        if error.errno in _PASSING:
+        if error.errno in _TEMPORARY_ERRORS:
             raise PhotoError(f"{PROGRAM} could not start: {error.strerror}", hint="run shotcrop again") from error
-        raise LossError(f"{PROGRAM} could not start: {error.strerror}") from error
-    if -done.returncode in _SENT:
+        raise LosslessError(f"{PROGRAM} could not start: {error.strerror}") from error
+    if -done.returncode in _STOP_SIGNALS:
         raise PhotoError(f"{PROGRAM} was stopped by signal {-done.returncode}", hint="run shotcrop again")
     if done.returncode != 0 or _size(done.stdout) != (box.width, box.height):
-        told = done.stderr.decode("utf-8", "replace").strip().splitlines()
-        reason = "it cut something else" if done.returncode >= 0 else f"signal {-done.returncode}"
-        raise LossError(f"{PROGRAM} failed: {told[0] if told else reason}")
+        output = done.stderr.decode("utf-8", "replace").strip().splitlines()
+        reason = "its crop has another size" if done.returncode >= 0 else f"signal {-done.returncode}"
+        raise LosslessError(f"{PROGRAM} failed: {output[0] if output else reason}")
     markers = jpeg_markers(photo, policy, box.width, box.height)
     return EncodedCrop(_with_markers(done.stdout, markers), box.width, box.height)
 
@@ -139,6 +139,6 @@ def _size(content: bytes) -> tuple[int, int]:
 
 
 def _with_markers(content: bytes, markers: bytes) -> bytes:
-    """Put markers where they belong: first, but behind that of JFIF."""
+    """Insert markers at the start, but after the JFIF marker."""
     place = 4 + int.from_bytes(content[4:6], "big") if content[2:4] == _JFIF else 2
     return content[:place] + markers + content[place:]

@@ -1,4 +1,4 @@
-"""Pixels of every mode: fewer bits, fewer pixels, no transparency; scaled, never clipped."""
+"""Convert pixels of every Pillow mode: bit depth, size and transparency. Values are scaled, never clipped."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ import numpy as np
 from PIL import Image
 
 DEEP_MODES = ("I;16", "I;16B", "I;16L", "I;16N", "I", "F")
-"""Pillow's modes of more than 8 bits per channel, all of them gray."""
+"""Pillow modes with more than 8 bits per channel, all of them gray."""
 _WHITE_16 = 65535.0
-_NARROW_MODES = {**dict.fromkeys(("1", "L", "P"), 1), **dict.fromkeys(("I;16", "I;16B", "I;16L", "I;16N"), 2)}
-"""Bytes that Pillow keeps a pixel in; those of all other modes take four, RGB and gray with alpha among them."""
+_BYTES_PER_PIXEL = {**dict.fromkeys(("1", "L", "P"), 1), **dict.fromkeys(("I;16", "I;16B", "I;16L", "I;16N"), 2)}
+"""Bytes per pixel in Pillow's memory. All other modes, also RGB and gray with alpha, take four."""
 
 
-def bytes_held(pixels: Image.Image) -> int:
-    """Return how much memory pixels take."""
-    return pixels.width * pixels.height * _NARROW_MODES.get(pixels.mode, 4)
+def memory_bytes(pixels: Image.Image) -> int:
+    """Return the bytes of memory that the pixels take."""
+    return pixels.width * pixels.height * _BYTES_PER_PIXEL.get(pixels.mode, 4)
 
 
-def white_of(pixels: Image.Image) -> float:
+def white_level(pixels: Image.Image) -> float:
     """Return the value that means white.
 
-    The 32-bit modes have none that all agree on: 16-bit values are common, anything else is stretched to fit.
+    The 32-bit modes have no agreed white. Mode `I` usually holds 16-bit values; otherwise the highest value is white.
     """
     if pixels.mode not in ("I", "F"):
         return _WHITE_16 if pixels.mode in DEEP_MODES else 255.0
@@ -30,18 +30,18 @@ def white_of(pixels: Image.Image) -> float:
     return _WHITE_16 if pixels.mode == "I" and highest <= _WHITE_16 else highest or 1.0
 
 
-def eight_bit(pixels: Image.Image, white: float | None = None) -> Image.Image:
-    """Return the pixels in a mode of 8 bits that can be resized, scaled where they had more.
+def to_8_bit(pixels: Image.Image, white: float | None = None) -> Image.Image:
+    """Return the pixels in an 8-bit mode that can be resized; deeper values are scaled.
 
     Args:
-        pixels: In any mode.
-        white: The value that means white, for a part of a picture; None takes it from the pixels themselves.
+        pixels: Pixels of any mode.
+        white: The value that means white in the whole photo; None takes it from these pixels.
     """
     if pixels.mode in DEEP_MODES:
         stored = np.asarray(pixels)
         if stored.dtype.itemsize == 2:
             return Image.fromarray((stored >> 8).astype(np.uint8))
-        return Image.fromarray(_scaled(stored, white or white_of(pixels), 255.0).astype(np.uint8))
+        return Image.fromarray(_scaled(stored, white or white_level(pixels), 255.0).astype(np.uint8))
     if pixels.mode == "1":
         return pixels.convert("L")
     if pixels.mode in ("P", "PA"):
@@ -50,22 +50,22 @@ def eight_bit(pixels: Image.Image, white: float | None = None) -> Image.Image:
 
 
 def with_alpha(pixels: Image.Image) -> Image.Image:
-    """Return pixels of which one colour means transparent with an alpha channel instead; others as they are."""
+    """Return pixels with an alpha channel in place of a transparent colour; others unchanged."""
     if "transparency" in pixels.info and pixels.mode in ("L", "RGB", "P"):
         return pixels.convert("LA" if pixels.mode == "L" else "RGBA")
     return pixels
 
 
-def sixteen_bit(pixels: Image.Image, white: float) -> Image.Image:
-    """Return deep pixels as Pillow's `I;16`, scaled where they had more bits."""
+def to_16_bit(pixels: Image.Image, white: float) -> Image.Image:
+    """Return deep pixels in mode `I;16`; values of more bits are scaled to 16."""
     stored = np.asarray(pixels)
     if stored.dtype.itemsize == 4 and white != _WHITE_16:
         stored = _scaled(stored, white, _WHITE_16)
     return Image.fromarray(stored.clip(0, _WHITE_16).astype(np.uint16))
 
 
-def over_white(pixels: Image.Image) -> Image.Image:
-    """Return pixels with transparency as gray or RGB, over white; others as they are."""
+def onto_white(pixels: Image.Image) -> Image.Image:
+    """Return transparent pixels on a white background, as gray or RGB; others unchanged."""
     if not pixels.has_transparency_data:
         return pixels
     background = Image.new("RGBA", pixels.size, "white")
@@ -73,21 +73,21 @@ def over_white(pixels: Image.Image) -> Image.Image:
     return background.convert("L" if pixels.mode in ("L", "LA", "La") else "RGB")
 
 
-def shrunk(pixels: Image.Image, size: tuple[int, int]) -> Image.Image:
-    """Return the pixels in another size, by Lanczos's filter.
+def resized(pixels: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """Return the pixels in another size, with the Lanczos filter.
 
-    A palette becomes RGB, and black-and-white gray, since new values come up between the old ones.
+    A palette image becomes RGB and a black-and-white one gray, because the filter produces values in between.
 
     Args:
-        pixels: In any mode.
+        pixels: Pixels of any mode.
         size: Width and height in pixels.
     """
     if pixels.size == size:
         return pixels
     if pixels.mode not in DEEP_MODES:
-        return eight_bit(pixels).resize(size, Image.Resampling.LANCZOS)
+        return to_8_bit(pixels).resize(size, Image.Resampling.LANCZOS)
     stored = np.asarray(pixels)
-    # The filter overshoots at edges: no value may leave the range that the photo's values have.
+    # The filter overshoots at edges: keep values in the range of the stored ones.
     values = np.asarray(Image.fromarray(stored.astype(np.float32)).resize(size, Image.Resampling.LANCZOS))
     values = values.clip(stored.min(), stored.max())
     if stored.dtype.kind != "f":

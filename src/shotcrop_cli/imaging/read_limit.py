@@ -1,21 +1,21 @@
-"""Bytes that can be read only so often."""
+"""A file in memory that limits how much a parser reads from it."""
 
 from __future__ import annotations
 
 import io
 
 _READ_COST = 16
-"""What each access counts for, in bytes, however little it reads [O]."""
+"""Bytes that each read counts for, however short it is (our choice)."""
 
 
-class Metered(io.BytesIO):
-    """A file in memory that hostile content cannot have read in circles.
+class LimitedReader(io.BytesIO):
+    """A file in memory that stops parsers which read the same bytes again and again.
 
-    Thousands of entries of a directory may claim the same bytes, so that a small file costs gigabytes.
+    Thousands of directory entries of a hostile file may point to the same bytes, so that a small file costs gigabytes.
 
     Args:
         data: The content.
-        limit: Bytes that may be read in all.
+        limit: Bytes that may be read in total.
     """
 
     def __init__(self, data: bytes, limit: int) -> None:
@@ -23,7 +23,7 @@ class Metered(io.BytesIO):
         self._left = limit
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """Read as any file does.
+        """Read like any other file.
 
         Raises:
             ValueError: The limit is reached.
@@ -31,5 +31,5 @@ class Metered(io.BytesIO):
         data = super().read(size)
         self._left -= _READ_COST + len(data)
         if self._left < 0:
-            raise ValueError("it is read in circles")
+            raise ValueError("the file refers to the same bytes too often")
         return data

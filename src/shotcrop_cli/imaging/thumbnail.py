@@ -1,4 +1,4 @@
-"""The thumbnails that a model sees and a review sheet shows: 8 bits, sRGB, whatever the photo is made of."""
+"""Thumbnails for models and review sheets: 8-bit sRGB, whatever the mode and colour space of the photo."""
 
 from __future__ import annotations
 
@@ -6,35 +6,36 @@ from PIL import Image
 
 from shotcrop_cli.imaging.colour import to_srgb
 from shotcrop_cli.imaging.decode import Photo
-from shotcrop_cli.imaging.pixels import eight_bit, over_white
+from shotcrop_cli.imaging.pixels import onto_white, to_8_bit
 
 ANY_SIZE_LONG_SIDE = 1536
-"""Longer side in pixels of a thumbnail for models that take any size and name none; about 1.8 megapixels at 4:3 [N]."""
+"""Longer side in pixels for models that take any size and do not name one. At 4:3 that is about 1.8 MP."""
 _REDUCING_GAP = 2.0
-"""Shrink by whole factors while twice the wanted size remains, 5x faster than a plain resize [O].
+"""Pillow shrinks by whole factors first, down to this many times the wanted size. That is 5 times as fast as a plain
+resize, by our measurement.
 
-Filters and gap are those through which models see their training photos: bilinear, of `preprocess.squash`, where the
-aspect is given up, and bicubic, as the image processors of large models, where it is kept."""
+Filter and gap are the same as for training photos: bilinear as in `preprocess.squash` where the aspect ratio changes,
+bicubic as in the image processors of large models where it is kept."""
 
 
 def thumbnail(photo: Photo, size: tuple[int, int]) -> Image.Image:
-    """Return what a model sees: sRGB, mode RGB, transparency over white.
+    """Return a small upright image in sRGB, mode RGB, with a white background for transparency.
 
     Args:
-        photo: The photo; its own pixels stay as they are.
-        size: Width and height in pixels that the photo is squashed to; (0, N) keeps its aspect and shrinks its longer
-            side to N where it is longer, (0, 0) to `ANY_SIZE_LONG_SIDE`.
+        photo: The photo; its own pixels stay unchanged.
+        size: Width and height in pixels, which need not keep the aspect ratio. (0, N) keeps it and shrinks a longer
+            side above N to N; (0, 0) shrinks it to `ANY_SIZE_LONG_SIDE`.
     """
-    pixels = eight_bit(photo.pixels)
+    pixels = to_8_bit(photo.pixels)
     if size[0] == 0:
-        small = in_shape(pixels, size[1] or ANY_SIZE_LONG_SIDE)
+        small = shrink_to_long_side(pixels, size[1] or ANY_SIZE_LONG_SIDE)
     else:
         small = pixels.resize(size, Image.Resampling.BILINEAR, reducing_gap=_REDUCING_GAP)
-    return to_srgb(over_white(small), photo.icc_profile)
+    return to_srgb(onto_white(small), photo.icc_profile)
 
 
-def in_shape(image: Image.Image, long_side: int) -> Image.Image:
-    """Return an image whose longer side has at most so many pixels, its aspect kept."""
+def shrink_to_long_side(image: Image.Image, long_side: int) -> Image.Image:
+    """Return an image whose longer side has at most `long_side` pixels, with the same aspect ratio."""
     scale = long_side / max(image.size)
     if scale >= 1.0:
         return image

@@ -10,7 +10,7 @@ from pathlib import Path, PurePath
 
 from shotcrop_cli.crop_settings import CropSettings
 from shotcrop_cli.errors import ShotcropError
-from shotcrop_cli.imaging.formats import FORMATS, JPEG, CropFormat, written_as
+from shotcrop_cli.imaging.formats import FORMATS, JPEG, CropFormat, output_format
 from shotcrop_cli.library.name_template import Names, NameTemplate, TemplateNames
 from shotcrop_cli.library.source import Source
 from shotcrop_cli.library.walk import format_of_name
@@ -137,7 +137,7 @@ def plan(
             composition, or the name of a photo would lead out of the output folder.
     """
     folders = {folder: output / folder.relative for folder in {source.folder for source in sources}}
-    names = {form: TemplateNames(template, written_as(form, crop_format).suffix) for form in set(FORMATS.values())}
+    names = {form: TemplateNames(template, output_format(form, crop_format).suffix) for form in set(FORMATS.values())}
     targets = tuple(
         Target(source, folders[source.folder], names[format_of_name(source.name) or JPEG]) for source in sources
     )

@@ -13,7 +13,7 @@ from pathlib import Path, PurePath
 
 from shotcrop_cli import sidecar as sidecars
 from shotcrop_cli.errors import PhotoError, ShotcropError
-from shotcrop_cli.imaging.formats import JPEG, format_of, written_as
+from shotcrop_cli.imaging.formats import JPEG, format_of, output_format
 from shotcrop_cli.library.name_template import RecordedNames, is_inside
 from shotcrop_cli.library.output_folder import LOCK_NAME
 from shotcrop_cli.library.plan import Action, Target, Task
@@ -116,7 +116,7 @@ def _find_source(path: Path, mirrored: PurePath, record: Sidecar, photo_roots: S
 
 
 def _check_files(path: Path, target: Target, record: Sidecar, root: Path) -> None:
-    suffix = written_as(format_of(target.source.path) or JPEG, record.settings.format).suffix
+    suffix = output_format(format_of(target.source.path) or JPEG, record.settings.format).suffix
     names = [shot.file for shot in record.shots if shot.file is not None]
     for name in names:
         if not is_inside(name) or not (target.folder / name).parent.resolve().is_relative_to(root):

@@ -6,13 +6,13 @@ from shotcrop_cli.crop_settings import CropSettings
 from shotcrop_cli.imaging.decode import Photo
 from shotcrop_cli.imaging.encode import EncodedCrop, encode_crop
 from shotcrop_cli.imaging.formats import CropFormat
-from shotcrop_cli.imaging.lossless import LossError, can_be_kept, cut
+from shotcrop_cli.imaging.lossless import LosslessError, crop_lossless, supports_lossless
 from shotcrop_cli.shots import PixelBox
 
 
 def copies_blocks(photo: Photo, settings: CropSettings) -> bool:
     """Say whether crops are copied from the JPEG blocks of a photo, so that their boxes have to start at a block."""
-    return settings.lossless and can_be_kept(photo, settings.format)
+    return settings.lossless and supports_lossless(photo, settings.format)
 
 
 def make_crop(photo: Photo, data: bytes, box: PixelBox, settings: CropSettings) -> tuple[EncodedCrop, str]:
@@ -34,7 +34,7 @@ def make_crop(photo: Photo, data: bytes, box: PixelBox, settings: CropSettings) 
     if settings.lossless:
         try:
             return _copied(photo, data, box, settings), loss
-        except LossError as error:
+        except LosslessError as error:
             # Encoding loses nothing in PNG and similar formats.
             loss = "" if photo.lossless and settings.format is CropFormat.SAME else f"encoded again: {error}"
     crop = encode_crop(
@@ -50,7 +50,7 @@ def make_crop(photo: Photo, data: bytes, box: PixelBox, settings: CropSettings) 
 
 def _copied(photo: Photo, data: bytes, box: PixelBox, settings: CropSettings) -> EncodedCrop:
     if not copies_blocks(photo, settings):
-        raise LossError("only crops from JPEG to JPEG are copied")
+        raise LosslessError("only crops from JPEG to JPEG are copied")
     if settings.max_size is not None and max(box.width, box.height) > settings.max_size:
-        raise LossError("--max-size shrinks it")
-    return cut(photo, data, box, settings.metadata)
+        raise LosslessError("--max-size shrinks it")
+    return crop_lossless(photo, data, box, settings.metadata)

@@ -9,7 +9,7 @@ from PIL import Image
 
 from shotcrop_cli.errors import OutputError
 from shotcrop_cli.imaging.decode import Photo, SourceBytes
-from shotcrop_cli.imaging.pixels import bytes_held
+from shotcrop_cli.imaging.pixels import memory_bytes
 from shotcrop_cli.library.plan import Task
 from shotcrop_cli.shots import Answer, ModelIdentity
 
@@ -46,7 +46,7 @@ class LoadedPhoto:
     @property
     def bytes(self) -> int:
         """Bytes of memory that it holds."""
-        return bytes_held(self.photo.pixels) + len(self.source.data)
+        return memory_bytes(self.photo.pixels) + len(self.source.data)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,8 @@ from shotcrop_cli.framing import frame_shot
 from shotcrop_cli.geometry import clamp, from_pixels, to_pixels
 from shotcrop_cli.imaging.decode import Photo, SourceBytes, decode, read_source
 from shotcrop_cli.imaging.encode import EncodedCrop
-from shotcrop_cli.imaging.lossless import on_blocks
-from shotcrop_cli.imaging.metadata.caption_xmp import description
+from shotcrop_cli.imaging.lossless import align_to_blocks
+from shotcrop_cli.imaging.metadata.xmp import caption_packet
 from shotcrop_cli.imaging.thumbnail import thumbnail
 from shotcrop_cli.library.atomic_write import NewFile, free_name, put_in_place
 from shotcrop_cli.library.name_template import is_inside
@@ -175,7 +175,7 @@ def _recorded_sidecar(loaded: LoadedPhoto) -> Sidecar:
 
 
 def _source_record(loaded: LoadedPhoto) -> SourceRecord:
-    photo, source, facts = loaded.photo, loaded.source, loaded.photo.metadata.facts()
+    photo, source, facts = loaded.photo, loaded.source, loaded.photo.metadata.capture_info()
     return SourceRecord(
         path=str(loaded.task.target.source.path),
         size_bytes=source.size_bytes,
@@ -220,7 +220,7 @@ def _frame_shots(sidecar: Sidecar, photo: Photo, due: Sequence[ShotType]) -> tup
             box = framed.box
             notes += framed.notes
         if copies_blocks(photo, sidecar.settings):  # even if copying fails later: a box must not depend on that
-            box = on_blocks(photo, box)
+            box = align_to_blocks(photo, box)
         shots.append(replace(shot, box=box, box_norm=from_pixels(box, photo.width, photo.height)))
     return tuple(shots), notes
 
@@ -268,7 +268,7 @@ def _with_files(shot: ShotRecord, crop: EncodedCrop, loaded: LoadedPhoto) -> tup
     name = target.crop_name(shot.shot)
     files = [NewFile(target.folder / name, crop.content, loaded.source.mtime_ns)]
     if loaded.task.settings.xmp:
-        files.append(NewFile(target.folder / (name + XMP_SUFFIX), description(shot.caption)))
+        files.append(NewFile(target.folder / (name + XMP_SUFFIX), caption_packet(shot.caption)))
     return replace(shot, file=name, size=FileSize(crop.width, crop.height)), files
 
 
@@ -311,7 +311,7 @@ def _obsolete_files(task: Task, written: Sequence[ShotRecord], root: Path) -> li
 def _is_unchanged_xmp(path: Path, shot: ShotRecord) -> bool:
     """Say whether an XMP file is as `--xmp` wrote it, without additions of a photo program."""
     try:
-        return path.read_bytes() == description(shot.caption)
+        return path.read_bytes() == caption_packet(shot.caption)
     except OSError:
         return False
 

@@ -189,7 +189,7 @@ def test_one_corrupt_file_fails_alone_and_is_tried_again(photos: Path, output: P
     result = _crop(photos, "-o", output, code=ExitCode.SOME_FAILED)
     summary, failure = result.stderr.splitlines()[-2:]
     assert summary.startswith("1 done, 0 unchanged, 0 no subject, 1 failed in ")
-    assert failure.startswith(f"failed: {bad}: not a picture that can be read")
+    assert failure.startswith(f"failed: {bad}: cannot be read as an image")
     write_photo(bad)
     assert "1 done, 1 unchanged, 0 no subject, 0 failed" in _crop(photos, "-o", output).stderr
 

@@ -16,10 +16,10 @@ from conftest import jpeg_bytes, open_image, picture, rich_exif, write_photo
 from metadata_samples import KEPT, packet, resources
 from shotcrop_cli.errors import PhotoError
 from shotcrop_cli.imaging import decode as decoding
-from shotcrop_cli.imaging.codestream import codestream
+from shotcrop_cli.imaging.codestream import read_codestream
 from shotcrop_cli.imaging.decode import Photo, decode, read_source
 from shotcrop_cli.imaging.formats import AVIF
-from shotcrop_cli.imaging.metadata.capture import CaptureFacts
+from shotcrop_cli.imaging.metadata.capture import CaptureInfo
 from shotcrop_cli.imaging.metadata.policy import Comment
 
 
@@ -143,7 +143,7 @@ def test_ten_bit_heic_is_scaled_and_says_so(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("flags", "bits", "subsampling"), [(0x0C, 8, 2), (0x48, 10, 1), (0x60, 12, 0)])
 def test_avif_tells_its_depth_and_chroma(flags: int, bits: int, subsampling: int) -> None:
-    stream = codestream(picture(), b"....av1C\x81\x00" + bytes((flags,)), AVIF)
+    stream = read_codestream(picture(), b"....av1C\x81\x00" + bytes((flags,)), AVIF)
     assert (stream.bits, stream.subsampling) == (bits, subsampling)
 
 
@@ -162,8 +162,8 @@ def test_heic_is_upright(tmp_path: Path, orientation: int) -> None:
 def test_heic_tells_its_capture(tmp_path: Path) -> None:
     pillow_heif.register_heif_opener()
     path = write_photo(tmp_path / "a.heic", exif=rich_exif(jpeg_bytes(picture(16, 12))))
-    facts = _decode(path).metadata.facts()
-    assert facts == CaptureFacts("2024-05-06T07:08:09+02:00", "Canon EOS R5", has_gps=True)
+    facts = _decode(path).metadata.capture_info()
+    assert facts == CaptureInfo("2024-05-06T07:08:09+02:00", "Canon EOS R5", has_gps=True)
 
 
 def _truncated(path: Path) -> None:
@@ -186,10 +186,10 @@ def _bomb(path: Path) -> None:
     ("make", "message"),
     [
         (lambda path: path.write_bytes(b""), "the file is empty"),
-        (lambda path: path.write_bytes(b"<html>not found</html>"), "not a picture"),
+        (lambda path: path.write_bytes(b"<html>not found</html>"), "cannot be read as an image"),
         (_truncated, "damaged or incomplete"),
         (_png_named_jpg, "the content is PNG"),
-        (_bomb, "larger than 178 megapixels"),
+        (_bomb, "more than 178 megapixels"),
         (lambda path: None, "cannot be read: No such file"),
         (lambda path: path.mkdir(), "cannot be read: Is a directory"),
     ],
@@ -215,13 +215,13 @@ def test_a_source_is_fingerprinted_by_what_was_read(tmp_path: Path) -> None:
 
 def test_metadata_survives_decoding(tmp_path: Path) -> None:
     path = write_photo(tmp_path / "a.jpg", exif=rich_exif(jpeg_bytes(picture(16, 12))))
-    assert _decode(path).metadata.facts().camera == "Canon EOS R5"
+    assert _decode(path).metadata.capture_info().camera == "Canon EOS R5"
 
 
 def test_metadata_of_a_tiff_survives_without_the_layout_of_its_pixels(tmp_path: Path) -> None:
     exif = rich_exif(jpeg_bytes(picture(16, 12)))
     metadata = _decode(write_photo(tmp_path / "a.tif", picture(600, 400), exif=exif)).metadata
-    assert metadata.facts().captured_at == "2024-05-06T07:08:09+02:00"
+    assert metadata.capture_info().captured_at == "2024-05-06T07:08:09+02:00"
     kept = Image.Exif()
     kept.load(metadata.exif)
     assert not {0x0100, 0x0111, 0x0117} & set(kept)  # width, strip offsets, strip sizes
@@ -273,7 +273,7 @@ def test_blocks_that_imagemagick_hides_in_png_are_read(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(_png(*_TINY, *hidden))
     photo = _decode(tmp_path / "a.png")
     assert photo.orientation == 6
-    assert photo.metadata.facts().camera == "Canon EOS R5"
+    assert photo.metadata.capture_info().camera == "Canon EOS R5"
     assert (photo.metadata.iptc, photo.metadata.xmp) == (KEPT, packet())
 
 
@@ -361,8 +361,8 @@ def test_small_files_cannot_cost_much_memory_or_time(tmp_path: Path, make: objec
 
 
 def test_large_pictures_are_decoded_one_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decoding, "_LARGE", 120 * 80 - 1)
-    inside, most, upright = [], [], decoding._upright
+    monkeypatch.setattr(decoding, "_LARGE_PHOTO_PIXELS", 120 * 80 - 1)
+    inside, most, upright = [], [], decoding._to_photo
 
     def slow(*arguments: object) -> Photo:
         inside.append(None)
@@ -372,7 +372,7 @@ def test_large_pictures_are_decoded_one_at_a_time(tmp_path: Path, monkeypatch: p
         inside.pop()
         return photo
 
-    monkeypatch.setattr(decoding, "_upright", slow)
+    monkeypatch.setattr(decoding, "_to_photo", slow)
     large = read_source(write_photo(tmp_path / "a.png"))
     threads = [threading.Thread(target=decode, args=(large,)) for _ in range(4)]
     for thread in threads:

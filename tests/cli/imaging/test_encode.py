@@ -18,7 +18,7 @@ from metadata_samples import KEPT, data_set, packet
 from shotcrop_cli.errors import PhotoError
 from shotcrop_cli.imaging.decode import Photo, decode, read_source
 from shotcrop_cli.imaging.encode import encode_crop
-from shotcrop_cli.imaging.formats import JPEG, PNG, TIFF, CropFormat, written_as
+from shotcrop_cli.imaging.formats import JPEG, PNG, TIFF, CropFormat, output_format
 from shotcrop_cli.imaging.metadata.policy import Comment, Metadata, MetadataPolicy
 from shotcrop_cli.imaging.thumbnail import thumbnail
 from shotcrop_cli.shots import PixelBox
@@ -244,7 +244,7 @@ def test_every_kind_of_photo_is_written_in_every_format_and_size(tmp_path: Path)
             for max_size in (None, 30):
                 crop = _cut(photo, form, max_size=max_size)
                 where = f"{kind} as {form}, at most {max_size}"
-                assert crop.format == written_as(photo.format, form).name, where
+                assert crop.format == output_format(photo.format, form).name, where
                 assert crop.size == ((60, 40) if max_size is None else (30, 20)), where
                 assert crop.mode in _MODES.get(form, {crop.mode}), where
                 if crop.mode in ("I", "F"):

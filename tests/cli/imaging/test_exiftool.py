@@ -14,7 +14,7 @@ from colour_profiles import PROFILES
 from conftest import jpeg_bytes, picture, rich_exif, write_photo
 from shotcrop_cli.imaging.decode import decode, read_source
 from shotcrop_cli.imaging.encode import encode_crop
-from shotcrop_cli.imaging.formats import CropFormat, written_as
+from shotcrop_cli.imaging.formats import CropFormat, output_format
 from shotcrop_cli.imaging.metadata.policy import MetadataPolicy
 from shotcrop_cli.shots import PixelBox
 
@@ -89,7 +89,7 @@ def crops(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, d
         for form in _FORMS:
             for policy in _POLICIES:
                 crop = encode_crop(photo, PixelBox(10, 20, 60, 40), form=form, quality=95, policy=policy, max_size=30)
-                suffix = written_as(photo.format, form).suffix
+                suffix = output_format(photo.format, form).suffix
                 (folder / f"{name}.{form}.{policy}{suffix}").write_bytes(crop.content)
     return _read(folder)
 

@@ -11,7 +11,7 @@ from shotcrop_cli.imaging.metadata import iptc
 
 
 def test_texts_are_kept_byte_for_byte() -> None:
-    assert iptc.without_pictures(KEPT) == KEPT
+    assert iptc.without_images(KEPT) == KEPT
 
 
 @pytest.mark.parametrize(
@@ -26,13 +26,13 @@ def test_texts_are_kept_byte_for_byte() -> None:
     ],
 )
 def test_pictures_go_and_what_stands_around_them_stays(leak: bytes) -> None:
-    assert iptc.without_pictures(UTF8 + CITY + leak + CAPTION) == KEPT
+    assert iptc.without_images(UTF8 + CITY + leak + CAPTION) == KEPT
 
 
 def test_a_damaged_block_is_kept_up_to_the_damage() -> None:
-    assert iptc.without_pictures(KEPT + data_set(2, 80, b"Ana")[:-1]) == KEPT
-    assert iptc.without_pictures(KEPT + b"\x00\x00\x00") == KEPT
-    assert iptc.without_pictures(b"\x1c\x02\x78\xff\xff") == b""
+    assert iptc.without_images(KEPT + data_set(2, 80, b"Ana")[:-1]) == KEPT
+    assert iptc.without_images(KEPT + b"\x00\x00\x00") == KEPT
+    assert iptc.without_images(b"\x1c\x02\x78\xff\xff") == b""
 
 
 def test_the_block_is_found_among_other_resources() -> None:
@@ -43,7 +43,7 @@ def test_the_block_is_found_among_other_resources() -> None:
 
 def test_a_jpeg_takes_the_block_and_stays_what_it_was() -> None:
     plain = jpeg_bytes(picture(), icc_profile=SWAPPED_PROFILE, comment=b"hello")
-    with_block = iptc.into_jpeg(plain, KEPT)
+    with_block = iptc.insert_into_jpeg(plain, KEPT)
     image = Image.open(io.BytesIO(with_block))
     assert image.info["photoshop"] == {iptc.RESOURCE: KEPT}
     assert image.info["icc_profile"] == SWAPPED_PROFILE
@@ -53,14 +53,14 @@ def test_a_jpeg_takes_the_block_and_stays_what_it_was() -> None:
 
 def test_a_block_that_no_marker_can_hold_is_left_out() -> None:
     plain = jpeg_bytes(picture())
-    assert iptc.into_jpeg(plain, data_set(2, 120, b"x" * 65_530)) == plain
-    assert iptc.into_jpeg(plain, b"") == plain
+    assert iptc.insert_into_jpeg(plain, data_set(2, 120, b"x" * 65_530)) == plain
+    assert iptc.insert_into_jpeg(plain, b"") == plain
     longest = data_set(2, 120, b"x" * 65_400)
-    assert Image.open(io.BytesIO(iptc.into_jpeg(plain, longest))).info["photoshop"] == {iptc.RESOURCE: longest}
+    assert Image.open(io.BytesIO(iptc.insert_into_jpeg(plain, longest))).info["photoshop"] == {iptc.RESOURCE: longest}
 
 
 @given(st.binary(max_size=200))
 def test_any_bytes_are_read_without_error_and_an_edit_is_final(noise: bytes) -> None:
-    edited = iptc.without_pictures(b"\x1c\x02" + noise)
-    assert iptc.without_pictures(edited) == edited
+    edited = iptc.without_images(b"\x1c\x02" + noise)
+    assert iptc.without_images(edited) == edited
     assert len(iptc.from_resources(b"8BIM" + noise)) <= len(noise)

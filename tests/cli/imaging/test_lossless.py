@@ -21,7 +21,14 @@ from shotcrop_cli.errors import ExitCode
 from shotcrop_cli.imaging.decode import Photo, decode, read_source
 from shotcrop_cli.imaging.encode import encode_crop
 from shotcrop_cli.imaging.formats import JPEG, RAW, CropFormat
-from shotcrop_cli.imaging.lossless import MISSING, PROGRAM, LossError, can_be_kept, cut, on_blocks
+from shotcrop_cli.imaging.lossless import (
+    MISSING,
+    PROGRAM,
+    LosslessError,
+    align_to_blocks,
+    crop_lossless,
+    supports_lossless,
+)
 from shotcrop_cli.imaging.metadata import iptc
 from shotcrop_cli.imaging.metadata.policy import MetadataPolicy
 from shotcrop_cli.main import cli
@@ -59,8 +66,8 @@ def _stored(path: Path, image: Image.Image | None = None, orientation: int = 1, 
 def _cut(path: Path, box: PixelBox, policy: MetadataPolicy = MetadataPolicy.SAFE) -> tuple[Photo, PixelBox, bytes]:
     source = read_source(path)
     photo = decode(source)
-    box = on_blocks(photo, box)
-    return photo, box, cut(photo, source.data, box, policy).content
+    box = align_to_blocks(photo, box)
+    return photo, box, crop_lossless(photo, source.data, box, policy).content
 
 
 def _inside(image: Image.Image, margin: int) -> Any:
@@ -135,7 +142,7 @@ def test_a_copied_crop_says_what_an_encoded_one_says(tmp_path: Path, policy: Met
 def test_captions_of_picture_desks_are_copied(tmp_path: Path) -> None:
     caption = data_set(2, 120, b"Ana by the river")
     path = _stored(tmp_path / "a.jpg")
-    path.write_bytes(iptc.into_jpeg(path.read_bytes(), caption))
+    path.write_bytes(iptc.insert_into_jpeg(path.read_bytes(), caption))
     _, _, content = _cut(path, ANYWHERE)
     (tmp_path / "crop.jpg").write_bytes(content)
     assert decode(read_source(tmp_path / "crop.jpg")).metadata.iptc == caption
@@ -145,10 +152,10 @@ def test_captions_of_picture_desks_are_copied(tmp_path: Path) -> None:
 def test_boxes_begin_at_blocks_and_stay_inside(
     width: int, height: int, side: int, orientation: int, data: st.DataObject
 ) -> None:
-    photo = Photo(Image.new("L", (width + side, height + side)), JPEG, orientation, block=(side, 8))
+    photo = Photo(Image.new("L", (width + side, height + side)), JPEG, orientation, block_size=(side, 8))
     x, y = data.draw(st.integers(0, photo.width - 1)), data.draw(st.integers(0, photo.height - 1))
     box = PixelBox(x, y, data.draw(st.integers(1, photo.width - x)), data.draw(st.integers(1, photo.height - y)))
-    moved = on_blocks(photo, box)
+    moved = align_to_blocks(photo, box)
     left, upper, right, lower = moved.corners
     assert 0 <= left < right <= photo.width
     assert 0 <= upper < lower <= photo.height
@@ -156,14 +163,14 @@ def test_boxes_begin_at_blocks_and_stay_inside(
     assert (upper - (photo.height % 8 if orientation in (3, 4, 7, 8) else 0)) % 8 == 0
     assert box.width - moved.width < side
     assert box.height - moved.height < 8
-    assert on_blocks(photo, moved) == moved
+    assert align_to_blocks(photo, moved) == moved
 
 
 def test_a_box_moves_to_the_nearest_block() -> None:
-    photo = Photo(Image.new("RGB", (160, 160)), JPEG, block=(16, 8))
-    assert on_blocks(photo, PixelBox(25, 11, 30, 30)) == PixelBox(32, 8, 30, 30)
-    assert on_blocks(photo, PixelBox(125, 130, 30, 30)) == PixelBox(128, 128, 30, 30)
-    assert on_blocks(photo, PixelBox(129, 129, 31, 31)) == PixelBox(128, 128, 31, 31)
+    photo = Photo(Image.new("RGB", (160, 160)), JPEG, block_size=(16, 8))
+    assert align_to_blocks(photo, PixelBox(25, 11, 30, 30)) == PixelBox(32, 8, 30, 30)
+    assert align_to_blocks(photo, PixelBox(125, 130, 30, 30)) == PixelBox(128, 128, 30, 30)
+    assert align_to_blocks(photo, PixelBox(129, 129, 31, 31)) == PixelBox(128, 128, 31, 31)
 
 
 @pytest.mark.parametrize(
@@ -174,18 +181,18 @@ def test_blocks_are_told_as_they_are_upright(
     tmp_path: Path, subsampling: str, orientation: int, block: tuple[int, int]
 ) -> None:
     path = _stored(tmp_path / "a.jpg", orientation=orientation, subsampling=subsampling)
-    assert decode(read_source(path)).block == block
+    assert decode(read_source(path)).block_size == block
 
 
 def test_gray_and_other_formats_have_their_own_blocks(tmp_path: Path) -> None:
-    assert decode(read_source(_stored(tmp_path / "a.jpg", _noise().convert("L")))).block == (8, 8)
-    assert decode(read_source(write_photo(tmp_path / "a.png"))).block == (1, 1)
+    assert decode(read_source(_stored(tmp_path / "a.jpg", _noise().convert("L")))).block_size == (8, 8)
+    assert decode(read_source(write_photo(tmp_path / "a.png"))).block_size == (1, 1)
 
 
 def test_only_from_jpeg_to_jpeg_blocks_are_kept() -> None:
     photo = Photo(picture(), JPEG)
-    assert [form for form in CropFormat if can_be_kept(photo, form)] == [CropFormat.SAME, CropFormat.JPEG]
-    assert not can_be_kept(Photo(picture(), RAW), CropFormat.SAME)
+    assert [form for form in CropFormat if supports_lossless(photo, form)] == [CropFormat.SAME, CropFormat.JPEG]
+    assert not supports_lossless(Photo(picture(), RAW), CropFormat.SAME)
 
 
 def _program(folder: Path, script: str, monkeypatch: pytest.MonkeyPatch, *, run_by: str = "#!/bin/sh\n") -> None:
@@ -201,15 +208,15 @@ def _program(folder: Path, script: str, monkeypatch: pytest.MonkeyPatch, *, run_
     ("script", "reason"),
     [
         ("echo 'Unsupported marker type 0xc9' >&2; exit 1", "jpegtran failed: Unsupported marker type 0xc9"),
-        ("cat", "jpegtran failed: it cut something else"),
-        ("exit 0", "jpegtran failed: it cut something else"),
+        ("cat", "jpegtran failed: its crop has another size"),
+        ("exit 0", "jpegtran failed: its crop has another size"),
     ],
 )
 def test_what_the_program_cannot_do_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, reason: str
 ) -> None:
     _program(tmp_path / "bin", script, monkeypatch)
-    with pytest.raises(LossError) as raised:
+    with pytest.raises(LosslessError) as raised:
         _cut(_stored(tmp_path / "a.jpg"), ANYWHERE)
     assert str(raised.value) == reason
 
@@ -336,7 +343,7 @@ def test_what_stops_the_run_does_not_stop_the_program(tmp_path: Path, monkeypatc
     path, note = _stored(tmp_path / "a.jpg"), tmp_path / "session"
     script = f"import os, pathlib\npathlib.Path('{note}').write_text(str(os.getsid(0)))"
     _program(tmp_path / "bin", script, monkeypatch, run_by=f"#!{sys.executable}\n")
-    with pytest.raises(LossError):
+    with pytest.raises(LosslessError):
         _cut(path, ANYWHERE)
     assert int(note.read_text()) != os.getsid(0)
 

@@ -10,7 +10,7 @@ from PIL import ExifTags, Image
 
 from conftest import jpeg_bytes, picture, rich_exif
 from metadata_samples import CITY, KEPT, data_set, packet
-from shotcrop_cli.imaging.metadata.capture import CaptureFacts
+from shotcrop_cli.imaging.metadata.capture import CaptureInfo
 from shotcrop_cli.imaging.metadata.policy import NO_METADATA, Comment, Metadata, MetadataPolicy
 
 _THUMBNAIL = jpeg_bytes(picture(16, 12))
@@ -24,7 +24,7 @@ def _pillow(block: bytes) -> Image.Exif:
 
 
 def _inherited(metadata: Metadata = _RICH, policy: MetadataPolicy = MetadataPolicy.SAFE) -> Metadata:
-    return metadata.inherited(policy, 300, 200)
+    return metadata.for_crop(policy, 300, 200)
 
 
 def test_the_fixture_really_holds_what_must_go() -> None:
@@ -152,30 +152,30 @@ def test_previews_in_iptc_are_gone(policy: MetadataPolicy) -> None:
 
 
 def test_capture_facts_are_read() -> None:
-    assert _RICH.facts() == CaptureFacts("2024-05-06T07:08:09+02:00", "Canon EOS R5", None, has_gps=True)
+    assert _RICH.capture_info() == CaptureInfo("2024-05-06T07:08:09+02:00", "Canon EOS R5", None, has_gps=True)
     assert _RICH.orientation == 6
 
 
 def test_a_time_without_offset_stays_without() -> None:
     exif = Image.Exif()
     exif[0x8769] = {0x9003: "2024:05:06 07:08:09"}
-    assert Metadata(exif=exif.tobytes()).facts().captured_at == "2024-05-06T07:08:09"
+    assert Metadata(exif=exif.tobytes()).capture_info().captured_at == "2024-05-06T07:08:09"
 
 
 def test_facts_of_a_crop_are_those_of_its_photo() -> None:
-    assert _inherited(policy=MetadataPolicy.ALL).facts() == _RICH.facts()
-    assert _inherited().facts() == replace(_RICH.facts(), has_gps=False)
+    assert _inherited(policy=MetadataPolicy.ALL).capture_info() == _RICH.capture_info()
+    assert _inherited().capture_info() == replace(_RICH.capture_info(), has_gps=False)
 
 
 def test_the_lens_is_read() -> None:
     exif = Image.Exif()
     exif[0x8769] = {0xA434: "RF85mm F1.2 L USM"}
-    assert Metadata(exif=exif.tobytes()).facts() == CaptureFacts(lens="RF85mm F1.2 L USM")
+    assert Metadata(exif=exif.tobytes()).capture_info() == CaptureInfo(lens="RF85mm F1.2 L USM")
 
 
 def test_coordinates_in_xmp_count_as_gps() -> None:
-    assert Metadata(xmp=packet("", 'exif:GPSLatitude="47,22N"')).facts().has_gps
-    assert not Metadata(xmp=packet()).facts().has_gps
+    assert Metadata(xmp=packet("", 'exif:GPSLatitude="47,22N"')).capture_info().has_gps
+    assert not Metadata(xmp=packet()).capture_info().has_gps
 
 
 @pytest.mark.parametrize("value", [0, 9, 65535])
@@ -186,7 +186,7 @@ def test_an_orientation_that_does_not_exist_counts_as_upright(value: int) -> Non
 def test_a_clock_that_was_never_set_is_no_time() -> None:
     exif = Image.Exif()
     exif[0x8769] = {0x9003: "0000:00:00 00:00:00"}
-    assert Metadata(exif=exif.tobytes()).facts().captured_at is None
+    assert Metadata(exif=exif.tobytes()).capture_info().captured_at is None
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")
@@ -194,7 +194,7 @@ def test_a_clock_that_was_never_set_is_no_time() -> None:
 def test_any_bytes_are_read_without_error(tail: bytes, head: bytes) -> None:
     metadata = Metadata(exif=head + tail)
     assert 1 <= metadata.orientation <= 8
-    assert metadata.facts() is not None
+    assert metadata.capture_info() is not None
     assert len(_inherited(metadata).exif) <= 2 * len(metadata.exif) + 100
 
 
@@ -206,9 +206,9 @@ def _sharing(count: int, shared: bytes) -> Metadata:
 
 
 def test_reading_facts_stops_where_thousands_of_entries_share_their_bytes() -> None:
-    assert _sharing(3, b"x" * 10).facts() == CaptureFacts()
+    assert _sharing(3, b"x" * 10).capture_info() == CaptureInfo()
     tracemalloc.start()
-    assert _sharing(3000, b"x" * 10_000).facts() == CaptureFacts()
+    assert _sharing(3000, b"x" * 10_000).capture_info() == CaptureInfo()
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 5e6  # of 30 million bytes claimed
@@ -231,6 +231,6 @@ def test_directories_that_point_to_themselves_end_in_silence(caplog: pytest.LogC
     first = struct.pack("<HHHIII", 1, 0x8769, 4, 1, 8, 26)
     second = struct.pack("<HI", 0, 8)
     metadata = Metadata(exif=b"II*\x00" + struct.pack("<I", 8) + first + second)
-    assert metadata.facts() == CaptureFacts()
+    assert metadata.capture_info() == CaptureInfo()
     assert _inherited(metadata).exif == b""
     assert not caplog.records

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from shotcrop_cli.imaging.pixels import bytes_held
+from shotcrop_cli.imaging.pixels import memory_bytes
 
 pytestmark = pytest.mark.skipif(not hasattr(Image.core, "get_stats"), reason="this Pillow does not count its memory")
 
@@ -13,7 +13,7 @@ def test_memory_is_what_pillow_takes(mode: str) -> None:
     before = _blocks()
     pixels = Image.new(mode, (width, height))
     taken = (_blocks() - before) * Image.core.get_block_size()
-    assert bytes_held(pixels) == pytest.approx(taken, rel=0.3)
+    assert memory_bytes(pixels) == pytest.approx(taken, rel=0.3)
 
 
 def _blocks() -> int:
@@ -23,4 +23,4 @@ def _blocks() -> int:
 
 def test_deep_gray_takes_what_its_array_does() -> None:
     values = np.zeros((30, 40), np.uint16)
-    assert bytes_held(Image.fromarray(values)) == values.nbytes
+    assert memory_bytes(Image.fromarray(values)) == values.nbytes

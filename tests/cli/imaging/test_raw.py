@@ -13,9 +13,9 @@ from conftest import jpeg_bytes, open_image, picture
 from shotcrop_cli.errors import PhotoError
 from shotcrop_cli.imaging.decode import Photo, decode, read_source
 from shotcrop_cli.imaging.encode import encode_crop
-from shotcrop_cli.imaging.formats import RAW, CropFormat, format_of, written_as
+from shotcrop_cli.imaging.formats import RAW, CropFormat, format_of, output_format
 from shotcrop_cli.imaging.metadata import exif
-from shotcrop_cli.imaging.metadata.capture import CaptureFacts, read_facts
+from shotcrop_cli.imaging.metadata.capture import CaptureInfo, read_capture_info
 from shotcrop_cli.imaging.metadata.policy import MetadataPolicy
 from shotcrop_cli.shots import PixelBox
 
@@ -40,8 +40,8 @@ def _decode(path: Path) -> Photo:
 def test_camera_extensions_are_raw_and_written_as_jpeg(name: str) -> None:
     form = format_of(Path(name))
     assert form is RAW
-    assert written_as(form).suffix == ".jpg"
-    assert written_as(form, CropFormat.WEBP).suffix == ".webp"
+    assert output_format(form).suffix == ".jpg"
+    assert output_format(form, CropFormat.WEBP).suffix == ".webp"
 
 
 @pytest.mark.usefixtures("rawpy")
@@ -52,13 +52,13 @@ def test_raw_is_its_embedded_preview_set_upright(tmp_path: Path, orientation: in
     assert (photo.format, photo.orientation) == (RAW, orientation)
     difference = np.asarray(photo.pixels).astype(int) - np.asarray(picture())
     assert np.abs(difference).mean() < 2
-    assert photo.warnings == ("cut from the embedded preview of 120 x 80 pixels",)
+    assert photo.warnings == ("cropped from the embedded preview of 120 x 80 pixels",)
 
 
 @pytest.mark.usefixtures("rawpy")
 def test_facts_are_those_of_the_raw(tmp_path: Path) -> None:
-    facts = _decode(_write(tmp_path / "a.dng")).metadata.facts()
-    assert facts == CaptureFacts("2024-05-06T07:08:09", "Canon EOS R5", "RF85mm F1.2 L USM")
+    facts = _decode(_write(tmp_path / "a.dng")).metadata.capture_info()
+    assert facts == CaptureInfo("2024-05-06T07:08:09", "Canon EOS R5", "RF85mm F1.2 L USM")
 
 
 @pytest.mark.usefixtures("rawpy")
@@ -76,7 +76,7 @@ def test_crops_of_raw_are_jpegs_with_its_exif_and_nothing_of_its_development(tmp
 
 def test_raw_without_its_extra_names_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "rawpy", None)
-    with pytest.raises(PhotoError, match="RAW needs an extra") as caught:
+    with pytest.raises(PhotoError, match="RAW support is not installed") as caught:
         _decode(_write(tmp_path / "a.dng"))
     assert caught.value.hint == "pip install 'shotcrop-cli[raw]'"
 
@@ -86,7 +86,7 @@ def test_a_raw_without_preview_says_so(tmp_path: Path) -> None:
     path = _write(tmp_path / "a.dng")
     size = struct.pack("<HHI", 279, 4, 1)  # of the preview, whose directory is the first
     path.write_bytes(path.read_bytes().replace(size, struct.pack("<HHI", 65000, 4, 1), 1))
-    with pytest.raises(PhotoError, match="holds no preview") as caught:
+    with pytest.raises(PhotoError, match="has no embedded preview") as caught:
         _decode(path)
     assert caught.value.hint
 
@@ -95,7 +95,7 @@ def test_a_raw_without_preview_says_so(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"<html>", b"II*\x00" + bytes(100), jpeg_bytes(picture())])
 def test_what_is_no_raw_is_a_photo_error(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.nef").write_bytes(content)
-    with pytest.raises(PhotoError, match=r"a\.nef: (not a RAW photo|holds no preview)"):
+    with pytest.raises(PhotoError, match=r"a\.nef: the RAW file (cannot be read|has no embedded preview)"):
         _decode(tmp_path / "a.nef")
 
 
@@ -136,9 +136,11 @@ def test_cr3_keeps_its_directories_apart_and_gives_one_block() -> None:
             b"CMT4": _block({1: "N", 2: (47.0, 22.0, 0.0)}),
         }
     )
-    block = exif.of_tiff(data).exif
+    block = exif.from_tiff(data).exif
     assert exif.orientation(block) == 8
-    assert read_facts(block) == CaptureFacts("2024-05-06T07:08:09", "Canon EOS R6", "RF50mm F1.8 STM", has_gps=True)
+    assert read_capture_info(block) == CaptureInfo(
+        "2024-05-06T07:08:09", "Canon EOS R6", "RF50mm F1.8 STM", has_gps=True
+    )
 
 
 @pytest.mark.parametrize("magic", [b"IIRO", b"IIRS"])
@@ -147,7 +149,7 @@ def test_olympus_has_its_own_magic_and_is_read_all_the_same(magic: bytes) -> Non
     little.endian = "<"
     little[0x0110] = "E-M1"
     data = little.tobytes().removeprefix(b"Exif\x00\x00")
-    assert read_facts(exif.of_tiff(magic + data[4:]).exif).camera == "E-M1"
+    assert read_capture_info(exif.from_tiff(magic + data[4:]).exif).camera == "E-M1"
 
 
 def test_the_fixture_shows_its_preview_to_anyone(tmp_path: Path) -> None:

@@ -134,7 +134,7 @@ def test_one_bad_photo_fails_alone(photos: Path, output: Path) -> None:
     (photos / "b.png").write_bytes(b"no picture")
     results = _run(photos, output, FakeComposer())
     assert [result.status.value for result in results] == ["done", "failed", "done"]
-    assert results[1].reason.startswith("not a picture that can be read")
+    assert results[1].reason.startswith("cannot be read as an image")
     assert not [name for name in names_in(output) if name.startswith("b")]
 
 

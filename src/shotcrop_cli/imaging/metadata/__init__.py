@@ -1,1 +1,1 @@
-"""EXIF, IPTC and XMP: read from photos, and written for crops."""
+"""EXIF, IPTC, XMP and comments: what a photo stores and what its crops keep."""

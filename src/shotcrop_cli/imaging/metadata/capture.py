@@ -1,4 +1,4 @@
-"""What the sidecar tells of a capture, read by exifread."""
+"""What the sidecar records about a capture: time, camera, lens and whether it has GPS. Read with exifread."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from typing import Any
 import exifread
 
 from shotcrop_cli.imaging.metadata import exif, xmp
-from shotcrop_cli.imaging.read_limit import Metered
+from shotcrop_cli.imaging.read_limit import LimitedReader
 
 _READ_LIMIT = 1 << 20
-"""Bytes that facts may cost to read; cameras' blocks need some 10,000 [O]."""
+"""Bytes that exifread may read. Blocks of cameras need about 10,000; the limit is our choice."""
 
-logging.getLogger("exifread").setLevel(logging.CRITICAL)  # damaged metadata is no news to the user
+logging.getLogger("exifread").setLevel(logging.CRITICAL)  # the user need not know of damaged metadata
 
 
 @dataclass(frozen=True, slots=True)
-class CaptureFacts:
-    """What the metadata says of the capture.
+class CaptureInfo:
+    """What the metadata says about the capture.
 
     Args:
-        captured_at: ISO 8601 time as the camera's clock showed it, with its UTC offset when it stored one.
+        captured_at: Time on the camera's clock in ISO 8601, with the UTC offset if the camera stored one.
         camera: Make and model.
         lens: Model of the lens.
-        has_gps: Whether coordinates are stored; which ones is nobody's business here.
+        has_gps: Whether GPS coordinates are stored. The coordinates themselves are private and are not read.
     """
 
     captured_at: str | None = None
@@ -35,20 +35,22 @@ class CaptureFacts:
     has_gps: bool = False
 
 
-def read_facts(block: bytes, packet: bytes = b"") -> CaptureFacts:
-    """Return the facts, none where the block is damaged.
+def read_capture_info(block: bytes, packet: bytes = b"") -> CaptureInfo:
+    """Return what a photo's metadata says about the capture; empty if the block is damaged.
 
     Args:
         block: An EXIF block.
-        packet: An XMP packet, which may hold coordinates, too.
+        packet: An XMP packet, which may also hold GPS coordinates.
     """
     try:
-        tags = exifread.process_file(Metered(exif.bare(block), _READ_LIMIT), details=False, extract_thumbnail=False)
-    except Exception:  # hostile bytes may raise anything; metadata never costs a photo
+        tags = exifread.process_file(
+            LimitedReader(exif.strip_header(block), _READ_LIMIT), details=False, extract_thumbnail=False
+        )
+    except Exception:  # hostile bytes may raise anything; bad metadata must not fail a photo
         tags = {}
     make, model = _text(tags, "Image Make"), _text(tags, "Image Model")
     camera = model if model.startswith(make) else f"{make} {model}".strip()
-    return CaptureFacts(
+    return CaptureInfo(
         captured_at=_iso_time(_text(tags, "EXIF DateTimeOriginal"), _text(tags, "EXIF OffsetTimeOriginal")),
         camera=camera or None,
         lens=_text(tags, "EXIF LensModel") or None,
@@ -57,9 +59,9 @@ def read_facts(block: bytes, packet: bytes = b"") -> CaptureFacts:
 
 
 def _text(tags: dict[str, Any], name: str) -> str:
-    """Return a text without padding, empty when it is absent or no text."""
+    """Return a text without padding; empty if the tag is absent or not a text."""
     value = getattr(tags.get(name), "values", "")
-    if isinstance(value, bytes):  # exifread's answer to text that is not UTF-8
+    if isinstance(value, bytes):  # exifread returns bytes for text that is not UTF-8
         value = value.decode("utf-8", "replace")
     return value.strip() if isinstance(value, str) else ""
 

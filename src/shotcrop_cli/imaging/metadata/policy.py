@@ -1,6 +1,6 @@
-"""What of a photo's metadata goes into its crops.
+"""Which metadata of a photo its crops keep.
 
-EXIF, IPTC, XMP and comments are each edited by a module of their own; here is which policy asks them for what.
+EXIF, IPTC and XMP have modules that edit them. This module applies the chosen policy to all of them.
 """
 
 from __future__ import annotations
@@ -9,21 +9,21 @@ from dataclasses import dataclass
 from enum import Enum
 
 from shotcrop_cli.imaging.metadata import exif, iptc, xmp
-from shotcrop_cli.imaging.metadata.capture import CaptureFacts, read_facts
-from shotcrop_cli.imaging.metadata.embedded_images import holds_picture
+from shotcrop_cli.imaging.metadata.capture import CaptureInfo, read_capture_info
+from shotcrop_cli.imaging.metadata.embedded_images import contains_image
 
 
 class MetadataPolicy(str, Enum):
-    """How much of a photo's metadata its crops inherit.
+    """How much of a photo's metadata its crops keep.
 
-    The colour profile is none of it: it belongs to the pixels and always stays. No policy keeps thumbnails and
-    previews, which show what was cropped away, nor MakerNotes, which hold more previews and break when moved.
+    The colour profile belongs to the pixels and always stays. No policy keeps thumbnails and previews, because they
+    show what was cropped away, or MakerNotes, because they hold more previews and break when moved.
     """
 
     SAFE = "safe"
-    """Keep EXIF, IPTC, XMP and comments, but no coordinates; names of places are editorial and stay."""
+    """Keep EXIF, IPTC, XMP and comments, but no GPS coordinates. Names of places are editorial and stay."""
     ALL = "all"
-    """Keep coordinates as well."""
+    """Keep GPS coordinates as well."""
     NONE = "none"
     """Keep nothing."""
 
@@ -33,10 +33,10 @@ class MetadataPolicy(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class Comment:
-    """A text that a JPEG, PNG or GIF holds in plain view.
+    """A readable text in a JPEG, PNG or GIF.
 
     Args:
-        keyword: What it is, one of those that the PNG specification registers.
+        keyword: The kind of text, one that the PNG specification registers.
         text: The text.
     """
 
@@ -46,13 +46,13 @@ class Comment:
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """The metadata of one photo as stored; empty where the photo has none.
+    """The metadata of one photo as stored. A field is empty if the photo has none of its kind.
 
     Args:
         exif: An EXIF block, with or without its header.
         xmp: An XMP packet.
         iptc: An IPTC-IIM block.
-        comments: Its plain texts.
+        comments: Its readable texts.
     """
 
     exif: bytes = b""
@@ -60,32 +60,32 @@ class Metadata:
     iptc: bytes = b""
     comments: tuple[Comment, ...] = ()
 
-    def inherited(self, policy: MetadataPolicy, width: int, height: int) -> Metadata:
-        """Return what a crop inherits.
+    def for_crop(self, policy: MetadataPolicy, width: int, height: int) -> Metadata:
+        """Return the metadata for a crop.
 
         Args:
             policy: Which entries to keep.
-            width: The crop's width in pixels as it is written, for the entries that repeat it.
+            width: Width of the written crop in pixels, for entries that repeat it.
             height: Its height in pixels.
         """
         if policy is MetadataPolicy.NONE:
             return NO_METADATA
-        places = policy is MetadataPolicy.ALL
+        keep_gps = policy is MetadataPolicy.ALL
         return Metadata(
-            exif=exif.of_crop(self.exif, width, height, places=places),
-            xmp=xmp.of_crop(self.xmp, width, height, places=places),
-            iptc=iptc.without_pictures(self.iptc),
-            comments=tuple(comment for comment in self.comments if not holds_picture(comment.text)),
+            exif=exif.for_crop(self.exif, width, height, keep_gps=keep_gps),
+            xmp=xmp.for_crop(self.xmp, width, height, keep_gps=keep_gps),
+            iptc=iptc.without_images(self.iptc),
+            comments=tuple(comment for comment in self.comments if not contains_image(comment.text)),
         )
 
     @property
     def orientation(self) -> int:
-        """How the stored pixels are turned, 1..8; 1 (upright) when absent or nonsense."""
+        """EXIF orientation of the stored pixels, 1 to 8; 1 (upright) if it is absent or invalid."""
         return exif.orientation(self.exif) or 1
 
-    def facts(self) -> CaptureFacts:
-        """Return what the sidecar records of the capture, nothing where the metadata is damaged."""
-        return read_facts(self.exif, self.xmp)
+    def capture_info(self) -> CaptureInfo:
+        """Return what the sidecar records about the capture, with None for what cannot be read."""
+        return read_capture_info(self.exif, self.xmp)
 
 
 NO_METADATA = Metadata()

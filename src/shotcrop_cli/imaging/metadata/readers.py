@@ -1,4 +1,4 @@
-"""Where each format keeps its metadata."""
+"""Read the metadata of a photo from where its format keeps it."""
 
 from __future__ import annotations
 
@@ -12,22 +12,23 @@ _KEYWORDS = (
     *("Title", "Author", "Description", "Copyright", "Creation Time"),
     *("Software", "Disclaimer", "Warning", "Source", _COMMENT),
 )
-"""What PNG 3.0, section 11.3.3.1, registers for people; others are programs' own and may hold anything."""
+"""Keywords for readable text that PNG 3.0 registers (section 11.3.3.1). Programs may store anything under others."""
 _PROFILE = "Raw profile type {}"
-"""Where ImageMagick and ExifTool keep blocks in PNG, in hexadecimal behind a line with a name and one with a length."""
+"""PNG keyword under which ImageMagick and ExifTool store a block: a line with a name, one with a length, then
+hexadecimal."""
 _XMP_NAME = b"http://ns.adobe.com/xap/1.0/\x00"
 
 
-def tiff_metadata(data: bytes) -> Metadata:
-    """Return the metadata of a TIFF, or of a RAW file that is built like one."""
-    blocks = exif.of_tiff(data)
+def read_tiff_metadata(data: bytes) -> Metadata:
+    """Return the metadata of a TIFF file, or of a RAW file with the same structure."""
+    blocks = exif.from_tiff(data)
     return Metadata(blocks.exif, blocks.xmp, blocks.iptc or iptc.from_resources(blocks.resources))
 
 
-def picture_metadata(image: Image.Image) -> Metadata:
-    """Return the metadata of any other picture that Pillow has loaded."""
+def read_pillow_metadata(image: Image.Image) -> Metadata:
+    """Return the metadata of an image that Pillow has loaded, from any format but TIFF."""
     info = image.info
-    app1 = _profile(info, "APP1")  # ImageMagick's name for either
+    app1 = _profile(info, "APP1")  # ImageMagick's name for EXIF or XMP
     packet = info.get("xmp") or info.get("XML:com.adobe.xmp") or _profile(info, "xmp") or b""
     if not packet and app1.startswith(_XMP_NAME):
         packet = app1.removeprefix(_XMP_NAME)
@@ -57,7 +58,7 @@ def _profile(info: dict[str | tuple[int, int], object], name: str) -> bytes:
 
 def _comments(info: dict[str | tuple[int, int], object]) -> tuple[Comment, ...]:
     plain = info.get("comment")
-    if isinstance(plain, bytes):  # JPEG and GIF do not say in what encoding
+    if isinstance(plain, bytes):  # JPEG and GIF do not name the encoding
         try:
             return (Comment(_COMMENT, plain.decode("utf-8")),)
         except UnicodeDecodeError:
