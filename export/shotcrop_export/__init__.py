@@ -1,1 +1,1 @@
-"""From a trained checkpoint to a verified ONNX model folder."""
+"""Export a trained checkpoint to a verified ONNX model folder."""

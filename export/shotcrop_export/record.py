@@ -1,4 +1,4 @@
-"""What every export does: trace a module, say how it was made, and give the finished folder its name."""
+"""Steps of every export: trace a module, write the export record, and move the finished folder into place."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def trace(
     outputs: list[str],
     dynamic: dict[str, object],
 ) -> Any:
-    """Turn a module into an ONNX program.
+    """Convert a module to an ONNX program.
 
     Args:
         module: The module.
-        arguments: Examples of what its `forward` takes, in that order.
-        inputs: Names of the graph's inputs, lists among the arguments flattened.
-        outputs: Names of its outputs.
-        dynamic: For each argument, by the name `forward` gives it, which dimensions vary.
+        arguments: Example arguments for `forward`, in the order of its parameters.
+        inputs: Names of the graph's inputs; lists among the arguments are flattened.
+        outputs: Names of the graph's outputs.
+        dynamic: The variable dimensions of each argument, by the name of the parameter of `forward`.
     """
     level = logging.getLogger("torch.onnx").level
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
@@ -56,7 +56,7 @@ def trace(
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of what an export depends on."""
+    """Return the versions of Python and of the packages that an export depends on."""
     return {"python": platform.python_version(), **{one: version(one) for one in PACKAGES}}
 
 
@@ -66,7 +66,7 @@ def write_record(folder: Path, record: dict[str, object]) -> None:
 
 
 def put_in_place(folder: Path, target: Path) -> None:
-    """Give a finished model folder its name, in place of an older one."""
+    """Move a finished model folder to its target and replace an older one there."""
     if target.exists():
         shutil.rmtree(target)
     folder.replace(target)

@@ -1,1 +1,1 @@
-"""Large checkpoints, Qwen-VL class, to model folders."""
+"""Export large checkpoints of the Qwen-VL families to model folders."""

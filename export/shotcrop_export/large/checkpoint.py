@@ -1,4 +1,4 @@
-"""A large checkpoint, loaded: its weights with any adapter merged in, its tokenizer, image processor and contract."""
+"""Load a large checkpoint for export: weights with a merged adapter, tokenizer, image processor and contract."""
 
 from __future__ import annotations
 
@@ -18,21 +18,27 @@ from shotcrop_train.nano.configuration import MODEL_TYPE
 from shotcrop_train.recipe import ModelRecipe
 
 _BICUBIC = 3
-_USUAL = {"do_resize": True, "do_rescale": True, "do_normalize": True, "resample": _BICUBIC, "rescale_factor": 1 / 255}
-"""How image processors of the families treat photos; the runtime does nothing else."""
+_SUPPORTED_SETTINGS = {
+    "do_resize": True,
+    "do_rescale": True,
+    "do_normalize": True,
+    "resample": _BICUBIC,
+    "rescale_factor": 1 / 255,
+}
+"""Settings of the families' image processors. The runtime supports no others."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Checkpoint:
-    """What is exported.
+    """A loaded checkpoint.
 
     Args:
         model: The model, in single precision on the CPU.
         tokenizer: Its tokenizer.
-        image_processor: Its image processor, in the form that needs but Pillow and numpy.
+        image_processor: Its image processor, in the variant that needs only Pillow and numpy.
         template: Its chat template.
-        space: How it was taught to write boxes.
-        think: Whether it was taught to write its reasoning.
+        space: The coordinates in which it was trained to write boxes.
+        think: Whether it was trained to write its reasoning.
     """
 
     model: Any
@@ -44,15 +50,15 @@ class Checkpoint:
 
     @property
     def family(self) -> Family:
-        """Which class of models it is of."""
+        """The model family."""
         return Family(self.model.config.model_type)
 
 
 def is_large(folder: Path) -> bool:
-    """Say whether a checkpoint is of a large model: an adapter, or anything but the compact model.
+    """Return whether a checkpoint is of a large model: an adapter, or anything but the compact model.
 
     Raises:
-        ModelError: The folder holds no checkpoint.
+        ModelError: The folder contains no readable checkpoint.
     """
     if (folder / ADAPTER).is_file():
         return True
@@ -61,10 +67,10 @@ def is_large(folder: Path) -> bool:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ModelError(
-            f"{folder} is no checkpoint: it has no {path.name}", hint="name a folder that `shotcrop train` wrote"
+            f"{folder} is not a checkpoint: it has no {path.name}", hint="give a folder that `shotcrop train` wrote"
         ) from None
     except (OSError, ValueError) as error:
-        raise ModelError(f"{path} cannot be read: {error}", hint="name another checkpoint") from error
+        raise ModelError(f"{path} cannot be read: {error}", hint="give another checkpoint") from error
     return str(content.get("model_type")) != str(MODEL_TYPE)
 
 
@@ -72,23 +78,26 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     """Load a checkpoint; an adapter (LoRA) is merged into its base.
 
     Raises:
-        ModelError: There is none, its class of models cannot be exported, or it treats photos in a way of its own.
+        ModelError: There is no checkpoint, its model family cannot be exported, or the runtime does not support
+            settings of its image processor.
     """
     base = load_base(folder, ModelRecipe(dtype="float32"))
     kind = base.model.config.model_type
     if kind not in set(Family) or not isinstance(base.contract, TextContract):
         raise ModelError(
-            f"{folder} is of the class {kind}, which cannot be exported", hint=f"those that can: {', '.join(Family)}"
+            f"{folder} has the model type {kind}, which cannot be exported",
+            hint=f"export one of these: {', '.join(Family)}",
         )
     images, processor = base.processor.image_processor, base.processor
-    odd = [name for name, value in _USUAL.items() if getattr(images, name) != value]
+    odd = [name for name, value in _SUPPORTED_SETTINGS.items() if getattr(images, name) != value]
     if odd:
         raise ModelError(
-            f"{folder} treats photos in a way of its own: {', '.join(odd)}", hint="restore its base's values"
+            f"{folder}: the image processor has unsupported settings: {', '.join(odd)}",
+            hint="restore the values of the base model",
         )
     template = processor.chat_template or processor.tokenizer.chat_template
     if template is None:
-        raise ModelError(f"{folder} has no chat template", hint="copy chat_template.jinja from its base")
+        raise ModelError(f"{folder} has no chat template", hint="copy chat_template.jinja from the base model")
     plain = Qwen2VLImageProcessorPil(
         patch_size=images.patch_size,
         merge_size=images.merge_size,

@@ -1,4 +1,4 @@
-"""Large checkpoint -> model folder."""
+"""Export a large checkpoint to a model folder."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from shotcrop_export.large.verify import LargeDifference, verify
 from shotcrop_export.record import OPSET, put_in_place, trace, versions, write_record
 
 ANSWER_TOKENS = 512
-"""Answers longer than this are cut off; the contract's take 200 to 350 [O]."""
+"""Answers with more tokens are cut off (our choice). Answers in the form of the contract have 200 to 350."""
 _TYPES = {Precision.FP32: torch.float32, Precision.FP16: torch.float16, Precision.BF16: torch.bfloat16}
 
 
@@ -44,11 +44,11 @@ class LargeExportOptions:
 
     Args:
         name: The model's name in sidecars.
-        precision: What weights are stored in and graphs compute with.
-        coord_space: How the model writes boxes, None for as it was taught.
-        think: Whether it writes its reasoning first, None likewise.
-        answer_tokens: An answer longer than this is cut off.
-        caching: How the decoder keeps its cache.
+        precision: The number format of weights and computation.
+        coord_space: The coordinates in which the model writes boxes; None for those of its training.
+        think: Whether it writes its reasoning first; None for as in its training.
+        answer_tokens: An answer with more tokens is cut off.
+        caching: The form of the decoder's cache.
     """
 
     name: str
@@ -62,15 +62,15 @@ class LargeExportOptions:
 def export_large(
     folder: Path, target: Path, photos: Sequence[Path], options: LargeExportOptions
 ) -> tuple[Bundle, LargeDifference]:
-    """Write a model folder and verify it against `.generate` before it gets its name.
+    """Write a model folder and verify it against torch's `.generate` before it gets its name.
 
-    The weights are rounded to the precision first; torch, in single precision with the same rounded weights, must
-    choose the same tokens. Graphs that compute in bf16 run on no CPU: in their place graphs in single precision of the
-    same weights are verified.
+    The weights are rounded to the precision first. Torch, in single precision with the same rounded weights, must
+    choose the same tokens. No CPU runs graphs in bf16: then graphs in single precision with the same weights are
+    verified instead.
 
     Args:
         folder: A checkpoint, or an adapter (LoRA) whose base is on this machine.
-        target: Folder to write; it must not exist, or be an older model folder.
+        target: Folder to write. It must not exist, or must be an older model folder.
         photos: Real photos to verify with.
         options: How to export.
 
@@ -81,7 +81,7 @@ def export_large(
         ShotcropError: The checkpoint cannot be read or exported, the target is something else, or the two differ.
     """
     if target.exists() and not (target / MANIFEST).is_file():
-        raise OutputError(f"{target} exists and is no model folder", hint="give a folder that does not exist yet")
+        raise OutputError(f"{target} exists and is not a model folder", hint="give a folder that does not exist yet")
     checkpoint = load_checkpoint(folder)
     manifest = describe(checkpoint, options)
     round_to(checkpoint.model, options.precision)
@@ -109,7 +109,7 @@ def export_large(
 
 
 def _write(checkpoint: Checkpoint, manifest: LargeManifest, folder: Path) -> dict[str, object]:
-    """Write all files of a model folder and return its record, without what is measured."""
+    """Write all files of a model folder and return its record, still without measurements."""
     folder.mkdir(mode=0o755)
     (folder / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
     checkpoint.tokenizer.backend_tokenizer.save(str(folder / TOKENIZER))
@@ -127,10 +127,10 @@ def _write(checkpoint: Checkpoint, manifest: LargeManifest, folder: Path) -> dic
 
 @torch.no_grad()
 def round_to(model: torch.nn.Module, precision: Precision) -> None:
-    """Round every weight to what a precision can hold.
+    """Round every weight to a value that the precision can represent.
 
     Raises:
-        ShotcropError: A weight is beyond its range.
+        ShotcropError: A weight is out of range.
     """
     kind = _TYPES[precision]
     for name, parameter in model.named_parameters():
@@ -141,10 +141,10 @@ def round_to(model: torch.nn.Module, precision: Precision) -> None:
 
 
 def describe(checkpoint: Checkpoint, options: LargeExportOptions) -> LargeManifest:
-    """Return the manifest of a checkpoint.
+    """Return the manifest for a checkpoint.
 
     Raises:
-        ShotcropError: Its chat template does not show the photo once.
+        ShotcropError: The chat template does not contain the photo exactly once.
     """
     model, images = checkpoint.model, checkpoint.image_processor
     text, tower = model.config.text_config, model.config.vision_config
@@ -185,7 +185,7 @@ def describe(checkpoint: Checkpoint, options: LargeExportOptions) -> LargeManife
 
 
 def _prompt(checkpoint: Checkpoint, options: LargeExportOptions) -> Prompt:
-    """Fill in the chat template and part it at the photo."""
+    """Fill in the chat template and split it at the photo."""
     tokenizer, model = checkpoint.tokenizer, checkpoint.model
     space = options.coord_space or checkpoint.space
     think = checkpoint.think if options.think is None else options.think
@@ -198,8 +198,8 @@ def _prompt(checkpoint: Checkpoint, options: LargeExportOptions) -> Prompt:
     image = tokenizer.convert_ids_to_tokens(model.config.image_token_id)
     if text.count(image) != 1:
         raise ShotcropError(
-            f"the checkpoint's chat template shows a photo as {text.count(image)} {image}, not one",
-            hint="use the chat template of its base",
+            f"the chat template of the checkpoint has {text.count(image)} {image} for a photo, not one",
+            hint="use the chat template of the base model",
         )
     prefix, _, suffix = text.partition(image)
     ends = model.generation_config.eos_token_id
@@ -301,7 +301,7 @@ def _export(
 ) -> None:
     program = trace(module, arguments, inputs=inputs, outputs=outputs, dynamic=dynamic)
     graph = program.model
-    # The exporter's notes of where things come from, with paths of the building machine.
+    # The exporter's notes with paths of this machine.
     graph.metadata_props.clear()
     graph.graph.metadata_props.clear()
     for node in graph.graph:

@@ -1,8 +1,8 @@
-"""A Qwen-VL class model as three modules that export to lean ONNX graphs.
+"""A Qwen-VL model as modules that export to lean ONNX graphs.
 
-They take a loaded model's layers and write out what joins them. That keeps loops over photos out of the graphs, leaves
-attention and cache to ONNX Runtime's GroupQueryAttention in the decoder, and asks of transformers nothing but the
-layers' names, which are the same in all of its releases.
+The modules use the layers of a loaded model and implement the code between them. That keeps loops over photos out of
+the graphs, and leaves attention and cache of the decoder to ONNX Runtime's GroupQueryAttention. Of transformers it
+needs only the names of the layers, which are the same in all of its releases.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from shotcrop_cli.model.large.manifest import Family
 from shotcrop_export.nano.graphs import attended, half_rotated
 
 VISION_THETA = 10_000.0
-"""Base of the vision tower's rotations, where the config has none [N: Qwen2-VL, Qwen3-VL]."""
+"""Base of the vision tower's rotations if the config has none. Source: Qwen2-VL and Qwen3-VL."""
 
 
 class VisionGraph(nn.Module):
-    """Patches of photos of any sizes, filled up to one length -> visual tokens, and those of inner layers.
+    """From patches of photos of any sizes, padded to one length, to visual tokens, also of inner layers.
 
-    A patch attends to the patches of its own photo, in some layers of some families to those of its own window alone.
-    Both are told by its segment: the number of its window, negative for patches that only fill up.
+    A patch attends to the patches of its own photo. In some layers of some families it attends only to those of its own
+    window. Its segment says both: the number of its window, or a negative number for padding.
     """
 
     def __init__(self, model: Any) -> None:
@@ -52,16 +52,16 @@ class VisionGraph(nn.Module):
 
         Args:
             pixel_values: Patches (B, N, values), float32.
-            positions: Row and column of each (B, N, 2), int64.
-            segments: Window of each (B, N), int64; -1 for patches that fill up.
-            table_entries: Learned positions that each mixes (B, N, 4), int64; for families that have them.
-            table_weights: In these shares (B, N, 4), float32.
+            positions: Row and column of each patch (B, N, 2), int64.
+            segments: Window of each patch (B, N), int64; -1 for padding.
+            table_entries: The learned positions that each patch interpolates (B, N, 4), int64; None without a table.
+            table_weights: Their weights (B, N, 4), float32; None without a table.
 
         Returns:
-            Visual tokens (B, N / patches of a token, H), float32, then those of each inner layer.
+            Visual tokens (B, N / patches per token, H), float32, then those of each inner layer.
         """
         tower = self.tower
-        project = tower.patch_embed.proj  # a convolution of patches by kernels of their own size: a product of matrices
+        project = tower.patch_embed.proj  # a convolution with kernels as large as the patches is a matrix product
         kernel = project.weight.flatten(1)
         x = functional.linear(pixel_values.to(kernel.dtype), kernel, project.bias)
         if table_entries is not None and table_weights is not None:
@@ -83,7 +83,7 @@ class VisionGraph(nn.Module):
     def _attend(self, attention: Any, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor) -> Tensor:
         batch, length, _ = x.shape
         query, key, value = attention.qkv(x).reshape(batch, length, 3, self.heads, -1).unbind(2)
-        # In single precision, as transformers turns them.
+        # In single precision, as in transformers.
         query, key = ((one.float() * cos + half_rotated(one.float()) * sin).to(x.dtype) for one in (query, key))
         query, key, value = (one.transpose(1, 2) for one in (query, key, value))
         lowest = torch.finfo(x.dtype).min
@@ -98,9 +98,9 @@ class VisionGraph(nn.Module):
 
 
 class EmbedGraph(nn.Module):
-    """Token ids (B, S) and visual tokens (B, T, H) -> embeddings (B, S, H), and what the decoder's first layers add.
+    """From token ids (B, S) and visual tokens (B, T, H) to embeddings (B, S, H), and what the first decoder layers add.
 
-    Image tokens take a photo's visual tokens in order. Other tokens are given nothing by inner layers.
+    Image tokens take the visual tokens of a photo in order. Inner layers add nothing to other tokens.
     """
 
     def __init__(self, model: Any) -> None:
@@ -111,7 +111,7 @@ class EmbedGraph(nn.Module):
         """Embed tokens.
 
         Args:
-            input_ids: (B, S), int64.
+            input_ids: Token ids (B, S), int64.
             features: Visual tokens (B, T, H), float32, then those of each inner layer.
         """
         x = self.table(input_ids)
@@ -124,13 +124,13 @@ class EmbedGraph(nn.Module):
 
 
 class DecoderGraph(nn.Module):
-    """What both decoder graphs have in common.
+    """The common part of both decoder graphs.
 
     Args:
         model: The loaded model.
 
     Raises:
-        ModelError: It uses rotations or attention that these graphs do not write out.
+        ModelError: The model uses rotations or attention that these graphs do not implement.
     """
 
     def __init__(self, model: Any) -> None:
@@ -152,28 +152,28 @@ class DecoderGraph(nn.Module):
         self.register_buffer("axes", functional.one_hot(axes, 3).T.float())
 
     def rotations(self, position_ids: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
-        """Return cosines and sines (B, S, 1, head size) of places (3, B, S)."""
+        """Return cosines and sines (B, S, 1, head size) for positions (3, B, S)."""
         angles = (position_ids[..., None] * self.frequencies * self.axes[:, None, None]).sum(0)
         angles = torch.cat((angles, angles), dim=-1)[:, :, None]
         return angles.cos().to(like.dtype), angles.sin().to(like.dtype)
 
-    def turned(self, attention: Any, name: str, h: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-        """Return queries or keys (B, S, heads, head size), normalised where the family does so, and rotated."""
+    def rotated(self, attention: Any, name: str, h: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        """Return rotated queries or keys (B, S, heads, head size), normalised if the family does so."""
         projected = getattr(attention, f"{name}_proj")(h).unflatten(-1, (-1, self.head_size))
         norm = getattr(attention, f"{name}_norm", None)
         one = projected if norm is None else norm(projected)
         return one * cos + half_rotated(one) * sin
 
-    def answered(self, x: Tensor, last_positions: Tensor) -> tuple[Tensor, Tensor]:
-        """Return logits (B, vocabulary) and likeliest token (B,) behind each row's last new token."""
-        # Behind a prompt its last token is looked at, wherever the filling begins; in a step there is but one.
+    def next_token(self, x: Tensor, last_positions: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the logits (B, vocabulary) and the likeliest token (B,) after the last new token of each row."""
+        # After a prompt its last token counts, wherever the padding begins; a step has only one token.
         last = torch.clamp(last_positions.to(torch.int64), max=x.shape[1] - 1)[:, None, None]
         logits = self.head(self.language_model.norm(torch.gather(x, 1, last.expand(-1, 1, x.shape[-1]))[:, 0])).float()
         return logits, logits.argmax(-1)
 
 
 class InPlaceDecoder(DecoderGraph):
-    """Embeddings, places and cache -> logits and likeliest token behind each prompt, and cache, which it writes to."""
+    """From embeddings, positions and cache to logits and likeliest next token. It writes into the cache."""
 
     def forward(
         self,
@@ -184,22 +184,22 @@ class InPlaceDecoder(DecoderGraph):
         past: list[Tensor],
         inner: list[Tensor],
     ) -> tuple[Tensor, ...]:
-        """Run the decoder over new tokens, each row's on the left and filled up on the right.
+        """Run the decoder over new tokens, which are padded on the right.
 
         Args:
-            inputs_embeds: (B, S, H).
-            position_ids: Places of the new tokens in time, height and width (3, B, S), int64.
-            last_positions: Number of tokens in each row so far, less one (B,), int32.
+            inputs_embeds: Embeddings of the new tokens (B, S, H).
+            position_ids: Their positions in time, height and width (3, B, S), int64.
+            last_positions: Number of tokens in each row so far, minus one (B,), int32.
             length: Tokens of the longest row so far, scalar int32.
             past: Key and value buffers (B, heads, positions, head size) of each layer in turn.
-            inner: What each of the first layers adds to its output (B, S, H).
+            inner: What is added to the output of each of the first layers (B, S, H).
         """
         x = inputs_embeds
         cos, sin = self.rotations(position_ids, x)
         present: list[Tensor] = []
         for number, layer in enumerate(self.language_model.layers):
             attention, h = layer.self_attn, layer.input_layernorm(x)
-            query, key = (self.turned(attention, name, h, cos, sin).flatten(2) for name in ("q", "k"))
+            query, key = (self.rotated(attention, name, h, cos, sin).flatten(2) for name in ("q", "k"))
             past_key, past_value = past[2 * number], past[2 * number + 1]
             seen, *cache = torch.onnx.ops.symbolic_multi_out(
                 "com.microsoft::GroupQueryAttention",
@@ -219,11 +219,11 @@ class InPlaceDecoder(DecoderGraph):
             if number < len(inner):
                 x = x + inner[number]
             present += cache
-        return (*self.answered(x, last_positions), *present)
+        return (*self.next_token(x, last_positions), *present)
 
 
 class GrownDecoder(DecoderGraph):
-    """The same in standard operators; the cache comes back with the new tokens behind it."""
+    """The same in standard operators. It returns the cache with the new tokens at the end."""
 
     def forward(
         self,
@@ -234,15 +234,15 @@ class GrownDecoder(DecoderGraph):
         past: list[Tensor],
         inner: list[Tensor],
     ) -> tuple[Tensor, ...]:
-        """Run the decoder over new tokens, each row's on the left and filled up on the right.
+        """Run the decoder over new tokens, which are padded on the right.
 
         Args:
-            inputs_embeds: (B, S, H).
-            position_ids: Places of the new tokens in time, height and width (3, B, S), int64.
-            last_positions: Number of tokens in each row so far, less one (B,), int32.
-            attention_mask: Which positions of past and new tokens hold one (B, P + S), int64, 0 where it is filled up.
+            inputs_embeds: Embeddings of the new tokens (B, S, H).
+            position_ids: Their positions in time, height and width (3, B, S), int64.
+            last_positions: Number of tokens in each row so far, minus one (B,), int32.
+            attention_mask: 1 for each past and new token and 0 for padding (B, P + S), int64.
             past: Keys and values so far (B, heads, P, head size) of each layer in turn.
-            inner: What each of the first layers adds to its output (B, S, H).
+            inner: What is added to the output of each of the first layers (B, S, H).
         """
         x = inputs_embeds
         new, before = x.shape[1], past[0].shape[2]
@@ -253,7 +253,7 @@ class GrownDecoder(DecoderGraph):
         present: list[Tensor] = []
         for number, layer in enumerate(self.language_model.layers):
             attention, h = layer.self_attn, layer.input_layernorm(x)
-            query, key = (self.turned(attention, name, h, cos, sin).transpose(1, 2) for name in ("q", "k"))
+            query, key = (self.rotated(attention, name, h, cos, sin).transpose(1, 2) for name in ("q", "k"))
             value = attention.v_proj(h).unflatten(-1, (-1, self.head_size)).transpose(1, 2)
             key = torch.cat((past[2 * number], key), dim=2)
             value = torch.cat((past[2 * number + 1], value), dim=2)
@@ -262,24 +262,24 @@ class GrownDecoder(DecoderGraph):
             x = x + layer.mlp(layer.post_attention_layernorm(x))
             if number < len(inner):
                 x = x + inner[number]
-        return (*self.answered(x, last_positions), *present)
+        return (*self.next_token(x, last_positions), *present)
 
 
 class RowChoice(nn.Module):
-    """Keys or values of one layer (B, heads, positions, head size) -> those of some rows."""
+    """From keys or values of one layer (B, heads, positions, head size) to those of some rows."""
 
     def forward(self, values: Tensor, rows: Tensor) -> Tensor:
-        """Choose rows (N,), int64."""
+        """Select rows by their numbers (N,), int64."""
         return values.index_select(0, rows)
 
 
 def rotary_axes(sections: tuple[int, ...], *, interleaved: bool) -> Tensor:
-    """Return for each frequency of the rotations which place turns it: 0 time, 1 height, 2 width.
+    """Return the axis whose position turns each frequency of the rotations: 0 time, 1 height, 2 width.
 
     Args:
-        sections: How many frequencies each place has.
-        interleaved: Whether height and width take turns with time from the highest frequency on (Qwen3-VL), or the
-            three follow one another (Qwen2.5-VL).
+        sections: Number of frequencies of each axis.
+        interleaved: Whether time, height and width alternate from the highest frequency on (Qwen3-VL), or follow one
+            another (Qwen2.5-VL).
     """
     if not interleaved:
         return torch.repeat_interleave(torch.arange(len(sections)) % 3, torch.tensor(sections))

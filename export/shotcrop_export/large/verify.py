@@ -1,4 +1,4 @@
-"""`.generate` against ONNX Runtime, on real photos: same patches, same prompts, same tokens."""
+"""Compare torch's `.generate` with ONNX Runtime on real photos: same patches, same prompts, same tokens."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ from shotcrop_cli.model.bundle import Bundle
 from shotcrop_cli.model.large.composer import LargeComposer
 from shotcrop_cli.model.large.manifest import LargeManifest, Precision
 from shotcrop_cli.model.large.network import LargeNetwork
-from shotcrop_cli.model.large.patches import cut
+from shotcrop_cli.model.large.patches import make_patches
 from shotcrop_cli.model.large.positions import PromptBatch
 from shotcrop_cli.model.session import Device
 from shotcrop_export.large.checkpoint import Checkpoint
 
 BATCHES = (1, 4)
 STEPS = 48
-"""Tokens of each answer that are compared [O]."""
+"""Number of tokens of each answer that are compared (our choice)."""
 _TOLERANCES = {Precision.FP32: 1e-4, Precision.FP16: 3e-2, Precision.BF16: 1e-1}
-"""Largest difference of a logit that a precision explains, as a share of the largest logit [O]. In half precision tiny
-models, taught with one thread or two for 100 to 400 steps, had between 3e-3 and 1.5e-2, and .36 once one norm of theirs
-was scaled by 1.05."""
+"""Largest difference of a logit that the precision explains, as a fraction of the largest logit (our choice). Tiny
+models in half precision, trained with one or two threads for 100 to 400 steps, had between 3e-3 and 1.5e-2. They had
+0.36 after one of their norms was scaled by 1.05."""
 
 
 @dataclass(frozen=True)
 class LargeDifference:
-    """What was compared and how far it lay apart.
+    """What was compared, and the differences.
 
-    `tied_tokens` counts those where ONNX Runtime chose another token that torch finds as likely, as near as the
-    precision can tell; in single precision there are none.
+    `tied_tokens` counts tokens where ONNX Runtime chose another one that torch finds equally likely, within the limits
+    of the precision. In single precision there are none.
     """
 
     photos: int
@@ -58,22 +58,22 @@ class LargeDifference:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reference:
-    """What `.generate` wrote: tokens (B, STEPS) and their logits (B, STEPS, vocabulary)."""
+    """The output of `.generate`: tokens (B, STEPS), int64, and their logits (B, STEPS, vocabulary), float32."""
 
     tokens: NDArray[np.int64]
     logits: NDArray[np.float32]
 
 
 def verify(checkpoint: Checkpoint, bundle: Bundle, photos: Sequence[Path]) -> LargeDifference:
-    """Let both answer photos, alone and in batches of four sizes mixed, and compare.
+    """Let torch and ONNX Runtime answer photos, one at a time and in batches of four different sizes, and compare.
 
-    ONNX Runtime is led along the tokens that torch chose and must choose the same at every step, which says more than
-    two answers that may part once and for all at a tie. Answers do not end: their ends are tokens like all others.
+    ONNX Runtime gets the tokens that torch chose and must choose the same one at every step. Two free answers would say
+    less, because they can differ for good after one tie. End tokens do not stop an answer here.
 
     Args:
-        checkpoint: The torch model with the weights that were exported, in single precision.
+        checkpoint: The torch model with the exported weights, in single precision.
         bundle: The exported folder.
-        photos: Real photos; with fewer than four, mirror images make up the batch.
+        photos: Real photos. If there are fewer than four, mirror images fill the batch.
 
     Raises:
         ModelError: A token differs, or a logit differs by more than the precision explains.
@@ -82,7 +82,7 @@ def verify(checkpoint: Checkpoint, bundle: Bundle, photos: Sequence[Path]) -> La
     assert isinstance(manifest, LargeManifest)
     images = [_load(path, manifest.vision.long_side) for path in photos]
     if not images:
-        raise ModelError("an export is verified on real photos and none was given", hint="name some with --photos")
+        raise ModelError("no photos to verify the export with", hint="give a folder of photos with --photos")
     images += [ImageOps.mirror(image) for image in islice(cycle(images), max(0, max(BATCHES) - len(images)))]
     network = LargeNetwork(bundle, manifest, Device("cpu"), output="logits")
     composer = LargeComposer(bundle, manifest, network, max(BATCHES))
@@ -93,7 +93,7 @@ def verify(checkpoint: Checkpoint, bundle: Bundle, photos: Sequence[Path]) -> La
         for first in range(0, len(images) - batch + 1, batch):
             part = images[first : first + batch]
             expected = _generate(checkpoint, manifest, part)
-            found = _follow(composer, part, expected.tokens)
+            found = _logits_along(composer, part, expected.tokens)
             chosen = found.argmax(-1)
             margin = _TOLERANCES[manifest.precision] * float(np.abs(expected.logits).max())
             gap = expected.logits.max(-1) - np.take_along_axis(expected.logits, chosen[..., None], -1)[..., 0]
@@ -111,7 +111,7 @@ def verify(checkpoint: Checkpoint, bundle: Bundle, photos: Sequence[Path]) -> La
         raise ModelError(
             f"the export differs from torch: {equal} of {tokens} tokens equal, logits of up to {largest:.3g} "
             f"apart by {apart:.2g}",
-            hint="do not use it; report this with the versions in pip freeze",
+            hint="do not use it; report this with the output of `pip freeze`",
         )
     return difference
 
@@ -123,13 +123,13 @@ def _load(path: Path, long_side: int) -> Image.Image:
 
 @torch.no_grad()
 def _generate(checkpoint: Checkpoint, manifest: LargeManifest, images: Sequence[Image.Image]) -> Reference:
-    """Let torch answer, by way of the checkpoint's own image processor and tokenizer."""
+    """Let torch answer, with the checkpoint's own image processor and tokenizer."""
     model, prompt = checkpoint.model, manifest.prompt
     seen = checkpoint.image_processor(images=list(images), return_tensors="pt")
     token = checkpoint.tokenizer.convert_ids_to_tokens(prompt.image_token)
     lengths = (seen["image_grid_thw"].prod(-1) // manifest.vision.merge_size**2).tolist()
     texts = [prompt.prefix + token * length + prompt.suffix for length in lengths]
-    # The padding is masked, so that any token does.
+    # The padding is masked, so any token will do.
     checkpoint.tokenizer.pad_token = checkpoint.tokenizer.pad_token or checkpoint.tokenizer.eos_token
     inputs = checkpoint.tokenizer(
         texts, padding=True, padding_side="left", add_special_tokens=False, return_tensors="pt"
@@ -155,10 +155,12 @@ def _generate(checkpoint: Checkpoint, manifest: LargeManifest, images: Sequence[
     return Reference(output.sequences[:, ids.shape[1] :].numpy(), logits)
 
 
-def _follow(composer: LargeComposer, images: Sequence[Image.Image], tokens: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Return the runtime's logits (B, STEPS, vocabulary) where it is led along given tokens."""
-    photos = [cut(image, composer.manifest.vision) for image in images]
-    prompts = PromptBatch.of([composer.row(photo) for photo in photos])
-    logits = [composer.network.start(prompts, composer.network.see(photos))]
+def _logits_along(
+    composer: LargeComposer, images: Sequence[Image.Image], tokens: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """Return the runtime's logits (B, STEPS, vocabulary) when it gets the given tokens."""
+    photos = [make_patches(image, composer.manifest.vision) for image in images]
+    prompts = PromptBatch.from_rows([composer.prompt(photo) for photo in photos])
+    logits = [composer.network.start(prompts, composer.network.encode_photos(photos))]
     logits += [composer.network.step(tokens[:, step]) for step in range(tokens.shape[1] - 1)]
     return np.stack(logits, axis=1)

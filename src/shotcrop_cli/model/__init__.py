@@ -1,1 +1,1 @@
-"""From a model folder to a `Composer`: bundle, sessions, constrained decoding, answers."""
+"""The model runtime: find a model folder, load it on its devices and answer photos as a `Composer`."""

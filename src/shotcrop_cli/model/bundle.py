@@ -1,16 +1,16 @@
 """A model folder: what `shotcrop export-onnx` writes and the runtime reads.
 
-    model.json             what the model is: kind, sizes, decoding settings (`Manifest`, or a large model's)
+    model.json             kind, sizes and settings of the model: a `Manifest` or a `LargeManifest`
     tokenizer.json         vocabulary, for the `tokenizers` library
     vision.onnx            pixel_values (B, 3, S, S) -> image_features (B, T, H), spots (B, 2, 4), maybe words (B, W)
     decoder.onnx           token ids, image features and key-value cache -> logits and cache
-    shotcrop_export.json   how it was made: versions, hashes of the files above, measured difference to torch
+    shotcrop_export.json   the export record: versions, hashes of the files above, measured difference to torch
 
-A large model has further graphs, embed.onnx and rows.onnx, and its weights lie beside its graphs, in vision.onnx.data
-and so on; see `shotcrop_cli.model.large.network`.
+A large model has two more graphs, embed.onnx and rows.onnx. Its weights are in files next to the graphs, such as
+vision.onnx.data; see `shotcrop_cli.model.large.network`.
 
-The names and hashes make a folder self-contained: it can be copied anywhere, and an altered one is refused. Of a large
-model's weights only the size is looked at when it is opened: to hash gigabytes takes longer than to load them.
+Names and hashes make a folder self-contained: it can be copied anywhere, and shotcrop refuses an altered one. For the
+weights of a large model it compares only the size, because hashing gigabytes takes longer than loading them.
 """
 
 from __future__ import annotations
@@ -41,18 +41,18 @@ LARGE_GRAPHS = (VISION, EMBED, DECODER)
 WEIGHTS = tuple(f"{graph}.data" for graph in LARGE_GRAPHS)
 LARGE_FILES = (MANIFEST, TOKENIZER, *LARGE_GRAPHS, ROWS, *WEIGHTS)
 HASHED_FILES = tuple(dict.fromkeys((*NANO_FILES, *LARGE_FILES)))
-"""Every file that a model folder of any kind may hold beside its export record."""
+"""Every file that a model folder of any kind may contain, except its export record."""
 FORMAT = "shotcrop-nano/1"
 FREE_CAPTIONS, GROUNDED_CAPTIONS = "free", "grounded"
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What the runtime must know of a compact model.
+    """What the runtime must know about a compact model.
 
     Args:
-        format: Name and version of this layout.
-        name: The model's name, as sidecars give it.
+        format: Name and version of this file format.
+        name: The model's name in sidecars.
         image_size: Side of the square input in pixels.
         image_tokens: Visual tokens of a photo.
         hidden_size: Width of a visual token.
@@ -108,9 +108,31 @@ class Manifest:
         """Return the content of `model.json`."""
         return json.dumps(asdict(self), indent=2) + "\n"
 
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Manifest:
+        """Read the content of `model.json`.
+
+        Raises:
+            ValueError: A key is missing or unknown, a value is invalid, or the model has another grammar.
+        """
+        known = {one.name for one in fields(cls)}
+        needed = {one.name for one in fields(cls) if one.default is MISSING}
+        if odd := ", ".join(sorted(set(content) - known | needed - set(content))):
+            raise ValueError(f"missing or unknown keys: {odd}")
+        manifest = cls(**content)
+        if manifest.control_tokens != control_token_hash():
+            raise ValueError("the model was made for another version of shotcrop: its grammar differs")
+        return manifest
+
+
+_MANIFESTS: Mapping[str, type[Manifest] | type[LargeManifest]] = {FORMAT: Manifest, large.FORMAT: LargeManifest}
+"""The class of a manifest, by the format that `model.json` names."""
+_FILES: Mapping[type, tuple[str, ...]] = {Manifest: NANO_FILES, LargeManifest: LARGE_FILES}
+"""The files of a model folder, by the class of its manifest."""
+
 
 def control_token_hash() -> str:
-    """Return the hash by which a model names the grammar that it was trained with."""
+    """Return the hash of the control tokens, by which a model names the grammar it was trained with."""
     return hashlib.sha256("\n".join(CONTROL_TOKENS).encode()).hexdigest()[:16]
 
 
@@ -125,7 +147,7 @@ def file_sha256(path: Path) -> str:
 
 @dataclass(frozen=True)
 class Bundle:
-    """A model folder that was found to be complete and unaltered."""
+    """A model folder that is complete and unaltered."""
 
     folder: Path
     manifest: Manifest | LargeManifest
@@ -133,7 +155,7 @@ class Bundle:
 
     @cached_property
     def sha256(self) -> str:
-        """One hash over all files: the model's identity in sidecars."""
+        """One hash over all files, which identifies the model in sidecars."""
         lines = "".join(f"{name} {self.hashes[name]}\n" for name in sorted(self.hashes))
         return hashlib.sha256(lines.encode()).hexdigest()
 
@@ -143,36 +165,36 @@ class Bundle:
 
 
 def read_bundle(folder: Path) -> Bundle:
-    """Open a model folder and check that it is what its export recorded.
+    """Open a model folder and compare its files with its export record.
 
     Raises:
         ModelError: A file is missing, unreadable, altered, or made for another version of shotcrop.
     """
     remedy = "export the model again with `shotcrop export-onnx`"
-    manifest = _manifest(folder)
-    record = _json(folder / EXPORT_RECORD)
+    manifest = _read_manifest(folder)
+    record = _read_json(folder / EXPORT_RECORD)
     recorded = record.get("sha256")
     if not isinstance(recorded, dict):
-        raise ModelError(f"{folder / EXPORT_RECORD} names no file hashes", hint=remedy)
+        raise ModelError(f"{folder / EXPORT_RECORD} has no file hashes", hint=remedy)
     sizes = record.get("bytes", {})
     hashes = {}
-    for name in LARGE_FILES if isinstance(manifest, LargeManifest) else NANO_FILES:
+    for name in _FILES[type(manifest)]:
         path = folder / name
         try:
             found = path.stat().st_size if name in WEIGHTS else file_sha256(path)
         except OSError as error:
-            raise ModelError(f"model {folder} lacks {name}: {error.strerror}", hint=remedy) from error
+            raise ModelError(f"model {folder} has no readable {name}: {error.strerror}", hint=remedy) from error
         if found != (sizes if name in WEIGHTS else recorded).get(name):
-            raise ModelError(f"model file {path} was altered or is damaged", hint=remedy)
+            raise ModelError(f"model file {path} is altered or damaged", hint=remedy)
         hashes[name] = recorded[name]
     return Bundle(folder, manifest, hashes)
 
 
 def read_tokenizer(bundle: Bundle) -> Any:
-    """Load a model's tokenizer, of the `tokenizers` library.
+    """Load a model's tokenizer, an object of the `tokenizers` library.
 
     Raises:
-        ModelError: It cannot be read.
+        ModelError: The file cannot be read.
     """
     from tokenizers import Tokenizer
 
@@ -182,44 +204,30 @@ def read_tokenizer(bundle: Bundle) -> Any:
         raise ModelError(f"{bundle.path(TOKENIZER)} cannot be read: {error}", hint="export the model again") from error
 
 
-def _manifest(folder: Path) -> Manifest | LargeManifest:
-    content = _json(folder / MANIFEST)
-    if content.get("format") == large.FORMAT:
-        try:
-            return LargeManifest.from_json(content)
-        except ValueError as error:
-            raise ModelError(f"{folder / MANIFEST}: {error}", hint="export the model again") from None
-    if content.get("format") != FORMAT:
+def _read_manifest(folder: Path) -> Manifest | LargeManifest:
+    content = _read_json(folder / MANIFEST)
+    kind = _MANIFESTS.get(str(content.get("format")))
+    if kind is None:
         raise ModelError(
-            f"model {folder} has format {content.get('format')!r}, not {FORMAT!r}",
+            f"model {folder} has format {content.get('format')!r}, not one of {', '.join(map(repr, _MANIFESTS))}",
             hint="use a model exported by this version of shotcrop",
         )
-    known = {one.name for one in fields(Manifest)}
-    needed = {one.name for one in fields(Manifest) if one.default is MISSING}
-    if odd := ", ".join(sorted(set(content) - known | needed - set(content))):
-        raise ModelError(f"{folder / MANIFEST}: missing or unknown keys: {odd}", hint="export the model again")
     try:
-        manifest = Manifest(**content)
+        return kind.from_json(content)
     except ValueError as error:
         raise ModelError(f"{folder / MANIFEST}: {error}", hint="export the model again") from None
-    if manifest.control_tokens != control_token_hash():
-        raise ModelError(
-            f"model {folder} speaks another grammar than this version of shotcrop",
-            hint="use a model exported by this version of shotcrop",
-        )
-    return manifest
 
 
-def _json(path: Path) -> dict[str, Any]:
+def _read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ModelError(
-            f"{path.parent} is no model folder: it has no {path.name}",
-            hint="name a folder that `shotcrop export-onnx` wrote",
+            f"{path.parent} is not a model folder: it has no {path.name}",
+            hint="give a folder that `shotcrop export-onnx` wrote",
         ) from None
     except (OSError, ValueError) as error:
         raise ModelError(f"{path} cannot be read: {error}", hint="export the model again") from error
     if not isinstance(content, dict):
-        raise ModelError(f"{path} does not hold a JSON object", hint="export the model again")
+        raise ModelError(f"{path} does not contain a JSON object", hint="export the model again")
     return content

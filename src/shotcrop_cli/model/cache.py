@@ -1,7 +1,7 @@
-"""What is kept between runs because it takes long to find out: TensorRT's engines, and how many photos suit a GPU.
+"""Files that are kept between runs because they take long to make: TensorRT engines and the best batch size of a GPU.
 
-All of it may be deleted at any time. Each model, version of ONNX Runtime and device has a folder of its own, since what
-was made for one is wrong or slow for another.
+The user may delete all of them at any time. Each model, version of ONNX Runtime and device has its own folder, because
+files for one are wrong or slow for another.
 """
 
 from __future__ import annotations
@@ -17,41 +17,41 @@ _BATCH_SIZE = "batch-size"
 
 
 def cache_root() -> Path:
-    """Return the folder of everything that is kept; it need not exist."""
+    """Return the folder of all kept files; it need not exist."""
     from platformdirs import user_cache_path
 
     return user_cache_path("shotcrop")
 
 
-def cache_folder(model: str, runtime: str, place: str) -> Path:
+def cache_folder(model: str, runtime: str, device_name: str) -> Path:
     """Return the folder of one model on one device; it need not exist.
 
     Args:
         model: The model's hash.
-        runtime: Version of ONNX Runtime.
-        place: What the device is called.
+        runtime: The version of ONNX Runtime.
+        device_name: The name of the device.
     """
-    readable = re.sub(r"[^a-z0-9]+", "-", place.lower()).strip("-")
+    readable = re.sub(r"[^a-z0-9]+", "-", device_name.lower()).strip("-")
     return cache_root() / f"{model[:16]}-onnxruntime-{runtime}-{readable}"
 
 
-def make_folder(folder: Path) -> None:
-    """Make a folder that engines are kept in: nobody should build them anew in every run without knowing.
+def make_engine_folder(folder: Path) -> None:
+    """Create the folder for TensorRT engines. Failure is an error, because engines would be built again in every run.
 
     Raises:
-        OutputError: It cannot be made.
+        OutputError: The folder cannot be created.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(
-            f"{folder}: TensorRT's engines cannot be kept: {error.strerror}",
-            hint="let XDG_CACHE_HOME name a folder that can be written to",
+            f"{folder}: TensorRT engines cannot be stored: {error.strerror}",
+            hint="set XDG_CACHE_HOME to a writable folder",
         ) from error
 
 
 def recall_batch_size(folder: Path) -> int | None:
-    """Return the batch size that an earlier run settled on, None when none did."""
+    """Return the batch size that an earlier run found best; None if there is none."""
     try:
         text = (folder / _BATCH_SIZE).read_text("ascii").strip()
     except (OSError, ValueError):
@@ -60,10 +60,10 @@ def recall_batch_size(folder: Path) -> int | None:
 
 
 def remember_batch_size(folder: Path, size: int) -> None:
-    """Keep a batch size for later runs; where nothing can be written, they find it out anew."""
+    """Keep a batch size for later runs. If it cannot be written, they find it out again."""
     with suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
-        # Another run may read it at this moment.
+        # Another run may read the file at this moment.
         temporary = folder / f"{_BATCH_SIZE}.{os.getpid()}"
         temporary.write_text(f"{size}\n", "ascii")
         temporary.replace(folder / _BATCH_SIZE)

@@ -1,9 +1,10 @@
-"""The key-value cache of a decoder, on its device, in the two ways in which decoder graphs keep it.
+"""The key-value cache of a decoder on its device, in the two forms that decoder graphs use.
 
-In place, the cache is as long as prompt and answer together, and the graph's attention (ONNX Runtime's own
-GroupQueryAttention) writes each step into it: nothing that grows is copied. Grown, each step returns the cache with
-the new tokens behind the old ones: nothing but standard operators, which TensorRT takes, too, and steps of several
-tokens, which GroupQueryAttention takes for one photo alone.
+In place: the cache has room for prompt and answer, and the graph's attention (GroupQueryAttention of ONNX Runtime)
+writes each step into it. Nothing is copied.
+
+Growing: each step returns the cache with the new tokens after the old ones. Such a graph has only standard operators,
+so TensorRT can run it. It also takes steps of several tokens, which GroupQueryAttention takes only for a single photo.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ from numpy.typing import NDArray
 from shotcrop_cli.model.session import Session, import_onnxruntime
 
 _STEP = 256
-"""In place, a cache is made longer by so many positions at a time, so that most batches can share it [O]."""
+"""An in-place cache has a multiple of this many positions (our choice), so that most batches can share it."""
 
 
 class Caching(str, Enum):
-    """How a decoder graph keeps its cache; the values are those of `shotcrop export-onnx --decoder`."""
+    """The form of a decoder's cache; the values are those of `shotcrop export-onnx --decoder`."""
 
     IN_PLACE = "gqa"
     GROWN = "concat"
@@ -34,32 +35,32 @@ class Caching(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class CacheShape:
-    """What of a cache does not change.
+    """The sizes of a cache that are the same for all batches.
 
     Args:
-        layers: Layers of the decoder.
-        heads: Heads in the cache.
+        layers: Number of decoder layers.
+        heads: Number of heads in the cache.
         head_size: Width of a head.
-        number: Type of its numbers in ONNX's enumeration `TensorProto.DataType`: 1 single, 10 half, 16 bfloat16.
+        onnx_type: Element type, as a number of ONNX's `TensorProto.DataType`: 1 float32, 10 float16, 16 bfloat16.
     """
 
     layers: int
     heads: int
     head_size: int
-    number: int = 1
+    onnx_type: int = 1
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What the graph's inputs `past.*` and outputs `present.*` are called behind the dot."""
+        """The names of the graph's inputs `past.*` and outputs `present.*` after the dot."""
         return tuple(f"{layer}.{kind}" for layer in range(self.layers) for kind in ("key", "value"))
 
 
-class PastTokens:
-    """Keys and values (B, heads, positions, head size) of each layer of one batch.
+class KvCache:
+    """Keys and values of each layer for one batch, each of shape (B, heads, positions, head size).
 
     Args:
-        shape: Their sizes.
-        place: Device and its number, as ONNX Runtime names them.
+        shape: The sizes that stay the same.
+        place: Type and number of the device, as ONNX Runtime names them.
     """
 
     def __init__(self, shape: CacheShape, place: tuple[str, int]) -> None:
@@ -67,22 +68,22 @@ class PastTokens:
         self.values: list[Any] = []
 
     def start(self, batch: int, positions: int) -> None:
-        """Begin a batch whose prompts and answers together take at most so many positions."""
+        """Begin a batch of `batch` photos, whose prompts and answers take at most `positions` positions together."""
         raise NotImplementedError
 
     def bind(self, binding: Any) -> None:
-        """Let the next run read the cache and write it; its outputs come first among those of the binding."""
+        """Bind the cache as input and output of the next run. Its outputs come first in the binding."""
         raise NotImplementedError
 
     def advance(self, outputs: Sequence[Any]) -> None:
-        """Take the cache over from the outputs of a run."""
+        """Take the new cache from the outputs of a run."""
 
-    def keep(self, rows: NDArray[np.int64], choose: Session) -> None:
-        """Go on with some rows of the batch alone.
+    def keep_rows(self, rows: NDArray[np.int64], choose: Session) -> None:
+        """Keep only some rows of the batch.
 
         Args:
-            rows: Their numbers.
-            choose: Graph that picks them: `values` and `rows` to `chosen`.
+            rows: Numbers of the rows (N,), int64.
+            choose: The graph that selects them: `values` and `rows` to `chosen`.
         """
         for number, value in enumerate(self.values):
             binding = choose.session.io_binding()
@@ -90,66 +91,66 @@ class PastTokens:
             binding.bind_cpu_input("rows", rows)
             binding.bind_output("chosen", *self.place)
             choose.session.run_with_iobinding(binding)
-            # One by one, so that no more than one of them is held twice.
+            # One at a time, so that at most one of them is in memory twice.
             self.values[number] = binding.get_outputs()[0]
             del value
 
-    def _made(self, batch: int, positions: int) -> list[Any]:
+    def _new_values(self, batch: int, positions: int) -> list[Any]:
         size = (batch, self.shape.heads, positions, self.shape.head_size)
-        return [self._value(size) for _ in self.shape.names]
+        return [self._new_value(size) for _ in self.shape.names]
 
-    def _value(self, size: tuple[int, ...]) -> Any:
+    def _new_value(self, size: tuple[int, ...]) -> Any:
         value = import_onnxruntime().OrtValue
         if self.place[0] != "cpu":
-            return value.ortvalue_from_shape_and_type(size, self.shape.number, *self.place)
-        # On the CPU an OrtValue shares its array's memory, which zeros do not take before it is written to.
-        return value.ortvalue_from_numpy(np.zeros(size, np.float32 if self.shape.number == 1 else np.float16))
+            return value.ortvalue_from_shape_and_type(size, self.shape.onnx_type, *self.place)
+        # On the CPU an OrtValue shares the memory of its array, and zeros take no memory before they are written to.
+        return value.ortvalue_from_numpy(np.zeros(size, np.float32 if self.shape.onnx_type == 1 else np.float16))
 
 
-class InPlace(PastTokens):
-    """A cache that the graph writes to; what an older batch left there is masked."""
+class InPlaceCache(KvCache):
+    """A cache that the graph writes into. What an older batch left there is masked."""
 
     def __init__(self, shape: CacheShape, place: tuple[str, int]) -> None:
         super().__init__(shape, place)
         self._size = (0, 0)
 
     def start(self, batch: int, positions: int) -> None:
-        """Begin a batch; see `PastTokens`."""
+        """Begin a batch; see `KvCache`."""
         if self._size[0] != batch or self._size[1] < positions:
-            self.values.clear()  # before the new ones are made: both need not fit
+            self.values.clear()  # before the new ones are allocated: both need not fit into memory
             self._size = (batch, -(-positions // _STEP) * _STEP)
-            self.values = self._made(*self._size)
+            self.values = self._new_values(*self._size)
 
     def bind(self, binding: Any) -> None:
-        """Bind each buffer as input and output; see `PastTokens`."""
+        """Bind each buffer as input and output; see `KvCache`."""
         for name, value in zip(self.shape.names, self.values, strict=True):
             binding.bind_ortvalue_input(f"past.{name}", value)
             binding.bind_ortvalue_output(f"present.{name}", value)
 
-    def keep(self, rows: NDArray[np.int64], choose: Session) -> None:
-        """Go on with some rows of the batch alone; see `PastTokens`."""
-        super().keep(rows, choose)
+    def keep_rows(self, rows: NDArray[np.int64], choose: Session) -> None:
+        """Keep only some rows of the batch; see `KvCache`."""
+        super().keep_rows(rows, choose)
         self._size = (len(rows), self._size[1])
 
 
-class Grown(PastTokens):
-    """A cache that each run returns longer than it was; it stays on the device."""
+class GrowingCache(KvCache):
+    """A cache that each run returns with more positions. It stays on the device."""
 
     def start(self, batch: int, positions: int) -> None:
-        """Begin a batch with nothing; see `PastTokens`."""
-        self.values = self._made(batch, 0)
+        """Begin a batch with an empty cache; see `KvCache`."""
+        self.values = self._new_values(batch, 0)
 
     def bind(self, binding: Any) -> None:
-        """Bind the cache as input, and let the device make room for the output; see `PastTokens`."""
+        """Bind the cache as input, and let ONNX Runtime allocate the output on the device; see `KvCache`."""
         for name, value in zip(self.shape.names, self.values, strict=True):
             binding.bind_ortvalue_input(f"past.{name}", value)
             binding.bind_output(f"present.{name}", *self.place)
 
     def advance(self, outputs: Sequence[Any]) -> None:
-        """Take the longer cache over; see `PastTokens`."""
+        """Take the longer cache; see `KvCache`."""
         self.values = list(outputs[: len(self.values)])
 
 
-def past_tokens(caching: Caching, shape: CacheShape, place: tuple[str, int]) -> PastTokens:
+def make_kv_cache(caching: Caching, shape: CacheShape, place: tuple[str, int]) -> KvCache:
     """Return an empty cache for a decoder graph."""
-    return (InPlace if caching is Caching.IN_PLACE else Grown)(shape, place)
+    return (InPlaceCache if caching is Caching.IN_PLACE else GrowingCache)(shape, place)

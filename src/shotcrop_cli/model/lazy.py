@@ -1,4 +1,4 @@
-"""A model that is loaded when the first photo needs it."""
+"""Load a model when the first photo needs it."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ Loaded = TypeVar("Loaded", bound=Composer)
 
 
 class LazyComposer(Generic[Loaded]):
-    """Stands for a model, so that a run with nothing to compose loads none.
+    """Loads a model at its first use, so that a run without new photos loads none.
 
     Args:
-        load: Loads the model; what it raises comes out of the first use.
+        load: Loads the model. The first use raises what it raises.
     """
 
     def __init__(self, load: Callable[[], Loaded]) -> None:
@@ -26,7 +26,7 @@ class LazyComposer(Generic[Loaded]):
 
     @cached_property
     def composer(self) -> Loaded:
-        """The model itself, which this loads."""
+        """The model; the first access loads it."""
         composer = self._load()
         self.loaded = True
         return composer

@@ -1,4 +1,4 @@
-"""From a model's name to a loaded `Composer`."""
+"""Find a model by its name and load it as a `Composer`."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _COMPOSERS: Mapping[type, type[AutoregressiveComposer] | type[LargeComposer]] = 
 
 
 def find_model(model: str | None = None, *, offline: bool = False) -> Bundle:
-    """Find a model and check that it is complete and unaltered, without loading it.
+    """Find a model and check that its folder is complete and unaltered, without loading it.
 
     Args:
-        model: Name of an embedded model, path of a model folder, ORG/REPO of a hub, or None for the default.
-        offline: Whether only what is on this machine counts.
+        model: Name of an embedded model, path of a model folder, ORG/REPO on the hub, or None for the default.
+        offline: Whether to use only models on this machine.
 
     Raises:
-        ModelError: There is no such model, or it cannot be read or trusted.
+        ModelError: There is no such model, or its folder is unreadable, incomplete or altered.
     """
     return read_bundle(resolve_model(model, offline=offline))
 

@@ -16,7 +16,15 @@ from shotcrop_cli.errors import AnswerError
 from shotcrop_cli.model.bundle import Bundle
 from shotcrop_cli.model.cache import recall_batch_size, remember_batch_size
 from shotcrop_cli.model.notices import NO_NOTICES, Notices
-from shotcrop_cli.model.session import CPU, Device, MemoryShortage, kept_in, parse_devices, short_name, with_providers
+from shotcrop_cli.model.session import (
+    CPU,
+    Device,
+    MemoryShortage,
+    device_cache_folder,
+    parse_devices,
+    short_name,
+    with_providers,
+)
 from shotcrop_cli.model.tensorrt import LARGEST_BATCH, TENSORRT, announce_building
 from shotcrop_cli.shots import Answer, Composer
 
@@ -54,7 +62,9 @@ class MultiDeviceComposer:
         if self.on_cpu:
             return ()
         model = self.identity
-        return tuple(dict.fromkeys(kept_in(model.sha256, model.provider, device.index) for device in self.devices))
+        return tuple(
+            dict.fromkeys(device_cache_folder(model.sha256, model.provider, device.index) for device in self.devices)
+        )
 
     def recall_batch_size(self) -> int | None:
         """Return the photos per device that an earlier run found best; the smallest number where the GPUs differ."""
@@ -136,6 +146,6 @@ def load_on_devices(
     composers = []
     for one in devices:
         if short_name(TENSORRT) in with_providers(one, providers).providers:
-            announce_building(kept_in(bundle.sha256, TENSORRT, one.index), notices)
+            announce_building(device_cache_folder(bundle.sha256, TENSORRT, one.index), notices)
         composers.append(load_composer(bundle, str(one), providers=providers, notices=notices))
     return MultiDeviceComposer(composers, devices, notices)

@@ -1,6 +1,6 @@
-"""How the runtime tells the user something without knowing about the terminal.
+"""How the runtime speaks to the user without knowing about the terminal.
 
-A module of its own, because both the loader and the models that it loads need it.
+This is a module of its own because both the loader and the models that it loads need it.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ class Notices(Protocol):
     """Receives lines for the user; `shotcrop_cli.cli.console.Console` is one."""
 
     def info(self, text: str) -> None:
-        """Take a line of interest to everybody."""
+        """Receive a line of general interest."""
         ...
 
     def warn(self, text: str) -> None:
-        """Take a warning."""
+        """Receive a warning."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""From what the user calls a model to its folder."""
+"""Find the folder of a model by its name, path or hub id."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from shotcrop_cli.model.bundle import EXPORT_RECORD, HASHED_FILES, MANIFEST
 
 DEFAULT_MODEL = "shotcrop-nano"
 _HUB_ID = re.compile(r"(?P<repo>\w[\w.-]*/\w[\w.-]*)(?:@(?P<revision>[\w./-]+))?", re.ASCII)
-"""ORG/REPO or ORG/REPO@REVISION. No part starts with a dot, by the hub's rules, so that ./NAME is a path."""
+"""ORG/REPO or ORG/REPO@REVISION. By the rules of the hub no part starts with a dot, so ./NAME is a path."""
 
 
 def embedded_models() -> dict[str, Path]:
-    """Return the models that ship inside the package, by name."""
+    """Return the folders of the models inside the package, by name."""
     weights = Path(str(files("shotcrop_cli"))) / "weights"
     if not weights.is_dir():
         return {}
@@ -29,7 +29,7 @@ def resolve_model(model: str | None, *, offline: bool = False) -> Path:
     Args:
         model: The name of an embedded model, the path of a model folder, ORG/REPO or ORG/REPO@REVISION on the
             Hugging Face hub, or None for the default.
-        offline: Whether the hub is not asked, so that only what it has given before counts.
+        offline: Whether to use only models that were downloaded before, without asking the hub.
 
     Raises:
         ModelError: There is no such model, or the hub cannot be reached.
@@ -62,28 +62,29 @@ def _from_hub(repo: str, revision: str | None, *, offline: bool) -> Path:
     except LocalEntryNotFoundError as error:
         if offline:
             raise ModelError(
-                f"{name} is neither a folder nor a model that was fetched before", hint=_fetching(repo, revision)
+                f"{name} is neither a folder nor a model that was downloaded before",
+                hint=_download_hint(repo, revision),
             ) from error
         raise ModelError(
-            f"model {name} cannot be fetched: the hub is out of reach", hint="name a model folder, or try later"
+            f"model {name} cannot be downloaded: the hub cannot be reached", hint="give a model folder, or try later"
         ) from error
-    except Exception as error:  # the hub's client passes on errors of several network libraries
+    except Exception as error:  # the hub client passes on errors of several network libraries
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(
-            f"model {name} cannot be fetched: {reason}",
-            hint="check its name; --offline takes what was fetched before; or name a model folder",
+            f"model {name} cannot be downloaded: {reason}",
+            hint="check the name; use --offline if it was downloaded before; or give a model folder",
         ) from error
     if not (folder / MANIFEST).is_file():
         raise ModelError(
-            f"{name} is no ShotCrop model: it has no {MANIFEST}",
-            hint="name one that holds what `shotcrop export-onnx` wrote",
+            f"{name} is not a ShotCrop model: it has no {MANIFEST}",
+            hint="give a repository with the files that `shotcrop export-onnx` wrote",
         )
     return folder
 
 
-def _fetching(repo: str, revision: str | None) -> str:
-    """Return the command that fetches a model for later runs."""
+def _download_hint(repo: str, revision: str | None) -> str:
+    """Return the command that downloads a model for later runs."""
     from huggingface_hub import constants
 
     online = "HF_HUB_OFFLINE=0 " if constants.HF_HUB_OFFLINE else ""
-    return f"fetch it: {online}hf download {repo}" + (f" --revision {revision}" if revision else "")
+    return f"download it: {online}hf download {repo}" + (f" --revision {revision}" if revision else "")

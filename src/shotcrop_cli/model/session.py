@@ -1,7 +1,7 @@
-"""ONNX Runtime sessions that say where they really run.
+"""Open ONNX Runtime sessions and check which provider they really run on.
 
-ONNX Runtime lists providers that do not work and silently falls back to the CPU when one of them fails to load. A
-session here is therefore asked which provider it got, and an explicit request that was not met is an error.
+ONNX Runtime lists providers that do not work, and silently falls back to the CPU if one fails to load. This module asks
+each session for its provider. If the user requested another one, that is an error.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ from typing import Any
 
 from shotcrop_cli import install_hint
 from shotcrop_cli.errors import DeviceError, ModelError, ShotcropError
-from shotcrop_cli.model.cache import cache_folder, make_folder
+from shotcrop_cli.model.cache import cache_folder, make_engine_folder
 from shotcrop_cli.model.gpu import gpu_names
 from shotcrop_cli.model.tensorrt import TENSORRT, Engine
 
 CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"
-_ENDING = "ExecutionProvider"
+_SUFFIX = "ExecutionProvider"
 _ON_NVIDIA = ("cuda", "tensorrt", "nvtensorrtrtx")
-"""Providers that run on the GPU that `--device cuda:N` names."""
-_DRIVER = "check the NVIDIA driver, CUDA and cuDNN, or use --device cpu"
+"""Providers that run on an NVIDIA GPU, which `--device cuda:N` selects."""
+_DRIVER_HINT = "check the NVIDIA driver, CUDA and cuDNN, or use --device cpu"
 _CUDA_OPTIONS: dict[str, object] = {"arena_extend_strategy": "kSameAsRequested"}
-"""The graphs of a model share a GPU, so none may take up to twice the memory that it needs, as by default."""
+"""The graphs of a model share a GPU. By default, each may take up to twice the memory that it needs."""
 _OUT_OF_MEMORY = re.compile(
     r"out ?of ?memory|failed to allocate memory|smaller than requested bytes|alloc(ation)?_failed|bad_alloc",
     re.IGNORECASE,
 )
-"""How ONNX Runtime's arena, CUDA, cuBLAS, cuDNN, TensorRT and C++ say that there is no memory left."""
+"""How ONNX Runtime's arena, CUDA, cuBLAS, cuDNN, TensorRT and C++ report that memory ran out."""
 
 
 class MemoryShortage(DeviceError):
-    """A batch does not fit into the memory of the device; a smaller one may."""
+    """A batch does not fit into the memory of the device; a smaller one may fit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +46,9 @@ class Device:
 
     Args:
         kind: `auto`, `cpu` or `cuda`.
-        index: Which GPU.
-        providers: Names of execution providers in lower case, without their common ending, by preference; empty to
-            choose by kind. The first must be had.
+        index: Number of the GPU.
+        providers: Names of execution providers in lower case, without the suffix `ExecutionProvider`, in order of
+            preference; empty to choose by kind. The first one must be available.
     """
 
     kind: str
@@ -59,15 +59,15 @@ class Device:
         return f"{self.kind}:{self.index}" if self.kind == "cuda" else self.kind
 
     def without_tensorrt(self) -> Device:
-        """Return the device for a graph whose shapes are not known beforehand: it runs on the providers that follow."""
+        """Return the device without TensorRT, for a graph whose shapes are not known in advance."""
         return replace(self, providers=tuple(name for name in self.providers if name != short_name(TENSORRT)))
 
 
 def parse_device(text: str) -> Device:
-    """Read `auto`, `cpu`, `cuda` or `cuda:N`.
+    """Parse `auto`, `cpu`, `cuda` or `cuda:N`.
 
     Raises:
-        DeviceError: It is none of these.
+        DeviceError: The text is none of these.
     """
     match = re.fullmatch(r"(auto|cpu)|(cuda)(?::(\d+))?", text.strip().lower())
     if match is None:
@@ -76,15 +76,15 @@ def parse_device(text: str) -> Device:
 
 
 def parse_devices(text: str) -> tuple[Device, ...]:
-    """Read what `parse_device` reads, or several GPUs: `cuda:0,cuda:1`, or `cuda:all`.
+    """Parse what `parse_device` parses, or several GPUs: `cuda:0,cuda:1`, or `cuda:all`.
 
     Raises:
-        DeviceError: It is none of these, a device is named twice, or there is no GPU.
+        DeviceError: The text is none of these, names a device twice, or there is no GPU.
     """
     if text.strip().lower() == "cuda:all":
         count = len(gpu_names())
         if count == 0:
-            raise DeviceError(f"device {text} is unavailable: there is no NVIDIA GPU", hint=_DRIVER)
+            raise DeviceError(f"device {text} is unavailable: there is no NVIDIA GPU", hint=_DRIVER_HINT)
         return tuple(Device("cuda", index) for index in range(count))
     devices = tuple(map(parse_device, text.split(",")))
     if len(devices) > 1 and any(device.kind != "cuda" for device in devices):
@@ -95,15 +95,15 @@ def parse_devices(text: str) -> tuple[Device, ...]:
 
 
 def with_providers(device: Device, providers: Sequence[str]) -> Device:
-    """Return a device that runs on certain providers only.
+    """Return a device that uses only the given providers.
 
     Args:
-        device: What `--device` asks for.
-        providers: Such as `cuda` or `CUDAExecutionProvider`, by preference. TensorRT brings CUDA along for what it does
-            not run itself.
+        device: The device from `--device`.
+        providers: Names such as `cuda` or `CUDAExecutionProvider`, in order of preference. With TensorRT, CUDA is added
+            for what TensorRT does not run.
 
     Raises:
-        ShotcropError: The device asks for something else than the first of them.
+        ShotcropError: The device and the first provider contradict each other.
     """
     if not providers:
         return device
@@ -120,18 +120,18 @@ def with_providers(device: Device, providers: Sequence[str]) -> Device:
 
 
 def import_onnxruntime() -> ModuleType:
-    """Import ONNX Runtime, and keep it from calling home.
+    """Import ONNX Runtime with its telemetry off.
 
-    From 1.29 on it reports what it runs to its maker and leaves an identifier in the cache folder, unless the
-    environment forbids that before it is loaded. Photos are private matters, and so is when they are looked at.
+    From version 1.29 on it reports its use to its maker and stores an identifier in the cache folder, unless the
+    environment forbids that before the import. Photos are private, and so is the time when they are processed.
 
     Raises:
-        DeviceError: It is not installed, or damaged.
+        DeviceError: ONNX Runtime is not installed, or damaged.
     """
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         import onnxruntime
-    except Exception as error:  # whatever a library of another version runs into
+    except Exception as error:  # a library of another version may raise anything
         if isinstance(error, ModuleNotFoundError) and error.name == "onnxruntime":
             raise DeviceError(
                 "ONNX Runtime is not installed", hint=f"{install_hint.add_extras('cpu')}, or [gpu] for NVIDIA GPUs"
@@ -161,11 +161,11 @@ class Session:
         return short_name(self.provider) in _ON_NVIDIA
 
     @contextmanager
-    def at_work(self) -> Iterator[None]:
-        """Run the graph within; a GPU that fails in the middle of a run is said to.
+    def running(self) -> Iterator[None]:
+        """Turn errors of a run inside this context into errors that name the device.
 
         Raises:
-            MemoryShortage: Memory, of whatever device, is used up.
+            MemoryShortage: The device is out of memory.
             DeviceError: A GPU fails for another reason.
         """
         try:
@@ -177,16 +177,16 @@ class Session:
                 ) from error
             if self.provider == CPU:
                 raise
-            raise DeviceError(f"{self.provider} failed: {_reason(error)}", hint=_DRIVER) from error
+            raise DeviceError(f"{self.provider} failed: {_reason(error)}", hint=_DRIVER_HINT) from error
 
 
-def kept_in(model: str, provider: str, index: int) -> Path:
-    """Return the folder of what is kept between runs for a model on a device; it need not exist.
+def device_cache_folder(model: str, provider: str, index: int) -> Path:
+    """Return the folder of files that are kept for a model on a device; it need not exist.
 
     Args:
         model: The model's hash.
-        provider: Provider that runs it.
-        index: Which GPU.
+        provider: The provider that runs the model.
+        index: Number of the GPU.
     """
     place = short_name(provider)
     if place in _ON_NVIDIA:
@@ -200,27 +200,28 @@ def open_session(path: Path, device: Device, threads: int | None = None, *, engi
 
     Args:
         path: The `.onnx` file.
-        device: Where to run; `auto` takes a GPU when one works.
-        threads: Threads within an operator; None lets ONNX Runtime take one per physical core.
-        engine: What TensorRT, when it is named, builds; with None it builds as shapes come, and keeps nothing.
+        device: Where to run; `auto` uses a GPU if one works.
+        threads: Threads within an operator; None lets ONNX Runtime use one per physical core.
+        engine: The engine that TensorRT builds, if the device names it. With None, TensorRT builds engines as shapes
+            come and keeps none.
 
     Raises:
-        DeviceError: What was asked for is not what the session got.
+        DeviceError: The session does not run on the requested device or provider.
         ModelError: The graph cannot be loaded.
-        OutputError: The engine cannot be kept.
+        OutputError: The engine cannot be stored.
     """
     runtime = import_onnxruntime()
     options = runtime.SessionOptions()
-    # Threads that wait for work by spinning take from the decoders what they win: a fifth of the processor time of a
-    # run over photos of 12 megapixels on two cores [O].
+    # Threads that spin while they wait take processor time from the photo decoders: we measured a fifth of the time of
+    # a run over photos of 12 MP on two cores.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 4  # a failed GPU is reported below, in our words
+    options.log_severity_level = 4  # a failed GPU is reported below
     options.inter_op_num_threads = 1
     if threads is not None:
         options.intra_op_num_threads = threads
     offered = runtime.get_available_providers()
     if device.providers:
-        named = _named(device, offered, engine)
+        named = _requested_providers(device, offered, engine)
         return _open(runtime, path, options, named, demanded=f"provider {device.providers[0]}")
     if device.kind == "cuda" and CUDA not in offered:
         raise DeviceError(
@@ -235,23 +236,23 @@ def open_session(path: Path, device: Device, threads: int | None = None, *, engi
     try:
         return _open(runtime, path, options, cuda)
     except ModelError:
-        return _open(runtime, path, options, [CPU])  # nobody insists on the GPU
+        return _open(runtime, path, options, [CPU])  # the user did not request a GPU
 
 
-def _named(device: Device, offered: Sequence[str], engine: Engine | None) -> list[Any]:
-    """Return the providers that were named, as ONNX Runtime wants them."""
+def _requested_providers(device: Device, offered: Sequence[str], engine: Engine | None) -> list[Any]:
+    """Return the requested providers in the form for ONNX Runtime."""
     known = {short_name(name): name for name in offered}
     named: list[Any] = []
     for name in device.providers:
         if name not in known:
             raise DeviceError(
                 f"provider {name} is unavailable: this ONNX Runtime has {', '.join(known)}",
-                hint="install the variant of onnxruntime that has it, or name others",
+                hint="install the variant of onnxruntime that has it, or choose other --providers",
             )
         options: dict[str, object] = {}
         if known[name] == TENSORRT and engine is not None:
-            folder = kept_in(engine.model, TENSORRT, device.index)
-            make_folder(folder)
+            folder = device_cache_folder(engine.model, TENSORRT, device.index)
+            make_engine_folder(folder)
             options = engine.options(folder)
         elif known[name] == CUDA:
             options = _CUDA_OPTIONS
@@ -260,23 +261,23 @@ def _named(device: Device, offered: Sequence[str], engine: Engine | None) -> lis
 
 
 def _open(runtime: ModuleType, path: Path, options: Any, providers: list[Any], *, demanded: str = "") -> Session:
-    """Load a graph and see where it runs.
+    """Load a graph and check which provider runs it.
 
     Args:
         runtime: ONNX Runtime.
         path: The `.onnx` file.
-        options: Of the session.
-        providers: By preference, names or pairs of name and options.
-        demanded: What the user insists on, in words; the first provider must be had then.
+        options: Options of the session.
+        providers: Names, or pairs of name and options, in order of preference.
+        demanded: What the user requested, for messages. If it is given, the first provider must run the graph.
 
     Raises:
-        DeviceError: It was not had.
+        DeviceError: The first provider does not run the graph.
         ModelError: The graph cannot be loaded.
     """
     first = providers[0] if isinstance(providers[0], str) else providers[0][0]
-    hint = _DRIVER if short_name(first) in _ON_NVIDIA else "check what it needs, or use --device cpu"
+    hint = _DRIVER_HINT if short_name(first) in _ON_NVIDIA else "check what it needs, or use --device cpu"
     try:
-        # ONNX Runtime's own fallback would print to stdout, and move to the CPU in the middle of a run.
+        # ONNX Runtime's own fallback would print to stdout and move to the CPU in the middle of a run.
         session = runtime.InferenceSession(str(path), options, providers=providers, enable_fallback=0)
     except Exception as error:
         if demanded and first != CPU:
@@ -289,10 +290,10 @@ def _open(runtime: ModuleType, path: Path, options: Any, providers: list[Any], *
 
 
 def short_name(provider: str) -> str:
-    """Return what `--providers` calls a provider."""
-    return provider.strip().lower().removesuffix(_ENDING.lower())
+    """Return the name of a provider as in `--providers`."""
+    return provider.strip().lower().removesuffix(_SUFFIX.lower())
 
 
 def _reason(error: Exception) -> str:
-    """Return the first line of what a library says."""
+    """Return the first line of an error message."""
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

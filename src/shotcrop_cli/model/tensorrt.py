@@ -1,7 +1,7 @@
-"""What TensorRT is told: which shapes to build an engine for, and where to keep it.
+"""Options for TensorRT: the input shapes to build an engine for, and the folder to keep it in.
 
-Building takes minutes. TensorRT left to itself builds when it first sees a shape, and again whenever a larger one
-comes, in the middle of a run. Told the shapes beforehand, it builds one engine for all of them as the graph is loaded.
+Building an engine takes minutes. By default, TensorRT builds one at the first shape, and again in the middle of a run
+for each larger shape. With the range of shapes known, it builds one engine for all of them while the graph is loaded.
 """
 
 from __future__ import annotations
@@ -14,64 +14,70 @@ from shotcrop_cli.model.notices import Notices
 
 TENSORRT = "TensorrtExecutionProvider"
 LARGEST_BATCH = 256
-"""Photos that an engine takes at most, and that any model is handed at once [O]."""
+"""Largest batch of an engine, and of any model (our choice)."""
 USUAL_BATCH = 32
-"""Photos that an engine is tuned for [O]."""
+"""Batch size that an engine is tuned for (our choice)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shapes:
-    """The shapes that one input of a graph may take.
+    """The range of shapes of one graph input.
 
     Args:
-        name: The input's name.
-        least: Its smallest size in each dimension.
-        usual: What an engine is tuned for.
-        most: Its largest.
+        name: Name of the input.
+        minimum: Smallest size in each dimension.
+        typical: The shape that the engine is tuned for.
+        maximum: Largest size in each dimension.
     """
 
     name: str
-    least: tuple[int, ...]
-    usual: tuple[int, ...]
-    most: tuple[int, ...]
+    minimum: tuple[int, ...]
+    typical: tuple[int, ...]
+    maximum: tuple[int, ...]
 
     @classmethod
-    def per_photo(cls, name: str, shape: tuple[int, ...], looks: int = 1) -> Shapes:
-        """Return the shapes of an input in which nothing varies but the number of photos, its first dimension."""
-        return cls(name, (1, *shape), (looks * USUAL_BATCH, *shape), (looks * LARGEST_BATCH, *shape))
+    def per_photo(cls, name: str, shape: tuple[int, ...], images: int = 1) -> Shapes:
+        """Return the shapes of an input of which only the first dimension varies.
+
+        Args:
+            name: Name of the input.
+            shape: The other dimensions.
+            images: Images per photo: 2 with test-time flip augmentation.
+        """
+        return cls(name, (1, *shape), (images * USUAL_BATCH, *shape), (images * LARGEST_BATCH, *shape))
 
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """A graph that TensorRT takes whole.
+    """A graph that TensorRT runs as a whole.
 
     Args:
         model: Hash of the model folder.
-        inputs: The shapes of each input of the graph whose shape varies.
+        inputs: The range of shapes of each input with a variable shape.
     """
 
     model: str
     inputs: tuple[Shapes, ...]
 
     def options(self, folder: Path) -> dict[str, object]:
-        """Return the options of ONNX Runtime's TensorRT provider, by the names of its documentation.
+        """Return the options for ONNX Runtime's TensorRT provider, with the names of its documentation.
 
         Args:
-            folder: Where engines and timings are kept. One per model: the provider tells engines apart by the names in
-                the graph and not by its weights.
+            folder: The folder for engines and timings. Each model needs its own, because the provider tells engines
+                apart by the names in the graph and not by its weights.
         """
         return {
             "trt_engine_cache_enable": True,
             "trt_engine_cache_path": str(folder),
             "trt_timing_cache_enable": True,
             "trt_timing_cache_path": str(folder),
-            "trt_profile_min_shapes": _written([(one.name, one.least) for one in self.inputs]),
-            "trt_profile_opt_shapes": _written([(one.name, one.usual) for one in self.inputs]),
-            "trt_profile_max_shapes": _written([(one.name, one.most) for one in self.inputs]),
+            "trt_profile_min_shapes": _format_shapes([(one.name, one.minimum) for one in self.inputs]),
+            "trt_profile_opt_shapes": _format_shapes([(one.name, one.typical) for one in self.inputs]),
+            "trt_profile_max_shapes": _format_shapes([(one.name, one.maximum) for one in self.inputs]),
         }
 
 
-def _written(shapes: Sequence[tuple[str, tuple[int, ...]]]) -> str:
+def _format_shapes(shapes: Sequence[tuple[str, tuple[int, ...]]]) -> str:
     """Write shapes as `pixel_values:32x3x256x256,...`."""
     return ",".join(f"{name}:{'x'.join(map(str, shape))}" for name, shape in shapes)
 

@@ -183,7 +183,7 @@ def test_a_gpu_that_lies_idle_is_noted(monkeypatch: pytest.MonkeyPatch, tmp_path
 
 def test_an_altered_model_is_found_out(tmp_path: Path) -> None:
     finding = problems(Patient(model=str(altered(tmp_path / "model"))))["model"]
-    assert "tokenizer.json was altered or is damaged" in finding.found
+    assert "tokenizer.json is altered or damaged" in finding.found
     assert "shotcrop export-onnx" in finding.remedy
     assert finding.exit_code is ExitCode.MODEL
 
@@ -201,7 +201,7 @@ def test_an_altered_model_that_came_with_shotcrop_is_installed_again(
 def test_a_model_of_the_hub_is_not_fetched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
     finding = problems(Patient(model="ana/portraits"))["model"]
-    assert finding.remedy == "fetch it: hf download ana/portraits"
+    assert finding.remedy == "download it: hf download ana/portraits"
 
 
 def test_a_device_that_cannot_be_had_is_a_problem_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,7 +52,7 @@ def test_each_of_several_gpus_is_warmed_up(monkeypatch: pytest.MonkeyPatch, cach
 
 def test_engines_that_were_built_are_named(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
     host = Host(monkeypatch, "Gold")
-    kept = session.kept_in("ab" * 32, CUDA, 0)
+    kept = session.device_cache_folder("ab" * 32, CUDA, 0)
     kept.mkdir(parents=True)
     (kept / "old.timing").touch()
     host.builds = kept / "vision_sm90.engine"

@@ -13,7 +13,7 @@ _PICTURE = "/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDAAgGBgcGBQgHBwcJCQgKDBQNDAsLDBkSEw8U
 
 
 def _edited(stored: bytes, *, places: bool = False) -> bytes:
-    return xmp.for_crop(stored, 300, 200, places=places)
+    return xmp.for_crop(stored, 300, 200, keep_gps=places)
 
 
 def test_texts_and_names_are_kept_in_every_script() -> None:

@@ -7,7 +7,7 @@ from large_manifests import MANIFEST
 from shotcrop_cli.errors import DeviceError
 from shotcrop_cli.model.kv_cache import Caching
 from shotcrop_cli.model.large.manifest import LargeManifest, Precision
-from shotcrop_cli.model.large.network import ENGINE_BATCH, decoder_shapes, placed
+from shotcrop_cli.model.large.network import ENGINE_BATCH, decoder_shapes, resolve_device
 from shotcrop_cli.model.session import Device
 
 
@@ -37,15 +37,15 @@ def test_a_manifest_that_says_something_else_is_refused(
 
 def test_single_precision_stays_on_the_cpu() -> None:
     full = replace(MANIFEST, precision=Precision.FP32)
-    assert placed(Device("auto"), full) == placed(Device("cpu"), full) == Device("cpu")
+    assert resolve_device(Device("auto"), full) == resolve_device(Device("cpu"), full) == Device("cpu")
     for device in (Device("cuda", 1), Device("auto", 0, ("cuda", "cpu"))):
         with pytest.raises(DeviceError, match="fp32, which is for CPUs"):
-            placed(device, full)
+            resolve_device(device, full)
 
 
 def test_half_precision_runs_where_it_is_told_to() -> None:
     for device in (Device("auto"), Device("cpu"), Device("cuda", 1), Device("auto", 0, ("cuda",))):
-        assert placed(device, MANIFEST) == device
+        assert resolve_device(device, MANIFEST) == device
 
 
 def test_tensorrt_runs_decoders_of_standard_operators_alone_in_any_precision() -> None:
@@ -53,18 +53,20 @@ def test_tensorrt_runs_decoders_of_standard_operators_alone_in_any_precision() -
     with pytest.raises(
         DeviceError, match=r"qwen3-vl-4b has a decoder that TensorRT cannot run \(export it with --decod"
     ):
-        placed(device, MANIFEST)
+        resolve_device(device, MANIFEST)
     for precision in Precision:
-        assert placed(device, replace(MANIFEST, caching=Caching.GROWN, precision=precision)) == device
+        assert resolve_device(device, replace(MANIFEST, caching=Caching.GROWN, precision=precision)) == device
 
 
 def test_an_engine_takes_prompts_and_steps_of_every_photo() -> None:
     shapes = {one.name: one for one in decoder_shapes(replace(MANIFEST, caching=Caching.GROWN))}
     assert len(shapes) == 4 + 2 * 36 + 3
     prompt = 400 + 1024
-    assert shapes["inputs_embeds"].most == (ENGINE_BATCH, prompt, 2560)
-    assert shapes["past.35.value"].least == (1, 8, 0, 128)
-    assert shapes["past.35.value"].most == (ENGINE_BATCH, 8, prompt + 512, 128)
-    assert shapes["attention_mask"].most == (ENGINE_BATCH, prompt + 512)
+    assert shapes["inputs_embeds"].maximum == (ENGINE_BATCH, prompt, 2560)
+    assert shapes["past.35.value"].minimum == (1, 8, 0, 128)
+    assert shapes["past.35.value"].maximum == (ENGINE_BATCH, 8, prompt + 512, 128)
+    assert shapes["attention_mask"].maximum == (ENGINE_BATCH, prompt + 512)
     for one in shapes.values():
-        assert all(low <= middle <= high for low, middle, high in zip(one.least, one.usual, one.most, strict=True))
+        assert all(
+            low <= middle <= high for low, middle, high in zip(one.minimum, one.typical, one.maximum, strict=True)
+        )

@@ -33,9 +33,9 @@ def test_half_precision_is_widened_on_a_cpu() -> None:
 
 def test_as_many_photos_as_fit_but_at_least_one() -> None:
     needed = estimate(MANIFEST, 8_000_000_000, on_gpu=True)
-    assert needed.most(needed.total(5)) == 5
-    assert needed.most(needed.total(6) - 1) == 5
-    assert needed.most(0) == 1
+    assert needed.max_batch(needed.total(5)) == 5
+    assert needed.max_batch(needed.total(6) - 1) == 5
+    assert needed.max_batch(0) == 1
 
 
 def check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int) -> MemoryCheck:

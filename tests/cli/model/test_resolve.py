@@ -110,34 +110,34 @@ def test_offline_a_model_that_was_never_fetched_is_missing(
 ) -> None:
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", variable)
-    with pytest.raises(ModelError, match=f"{name} is neither a folder nor a model that was fetched") as caught:
+    with pytest.raises(ModelError, match=f"{name} is neither a folder nor a model that was downloaded") as caught:
         resolve_model(name, offline=not variable)
-    assert caught.value.hint == f"fetch it: {command}"
+    assert caught.value.hint == f"download it: {command}"
 
 
 def test_a_hub_out_of_reach_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     use(monkeypatch, LocalEntryNotFoundError("Got: ConnectError:\nno route"))
-    with pytest.raises(ModelError, match="the hub is out of reach") as caught:
+    with pytest.raises(ModelError, match="the hub cannot be reached") as caught:
         resolve_model("ana/portraits")
-    assert "name a model folder" in caught.value.hint
+    assert "give a model folder" in caught.value.hint
     assert "\n" not in str(caught.value)
 
 
 def test_a_hub_that_fails_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     use(monkeypatch, ConnectionError("the line broke\nin the middle"))
-    with pytest.raises(ModelError, match=r"model ana/portraits cannot be fetched: the line broke \(.*--offline"):
+    with pytest.raises(ModelError, match=r"model ana/portraits cannot be downloaded: the line broke \(.*--offline"):
         resolve_model("ana/portraits")
 
 
 def test_a_hub_that_fails_without_a_word_is_named_by_its_error(monkeypatch: pytest.MonkeyPatch) -> None:
     use(monkeypatch, TimeoutError())
-    with pytest.raises(ModelError, match="cannot be fetched: TimeoutError"):
+    with pytest.raises(ModelError, match="cannot be downloaded: TimeoutError"):
         resolve_model("ana/portraits")
 
 
 def test_a_repository_of_something_else_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     use(monkeypatch, tmp_path)
-    with pytest.raises(ModelError, match=r"ana/chat is no ShotCrop model: it has no model\.json"):
+    with pytest.raises(ModelError, match=r"ana/chat is not a ShotCrop model: it has no model\.json"):
         resolve_model("ana/chat")
 
 

@@ -15,8 +15,8 @@ from shotcrop_cli.model.session import (
     Device,
     MemoryShortage,
     Session,
+    device_cache_folder,
     import_onnxruntime,
-    kept_in,
     open_session,
     parse_device,
     parse_devices,
@@ -236,7 +236,7 @@ def test_engines_that_cannot_be_kept_are_an_error_of_the_output(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     use(monkeypatch, FakeRuntime([TENSORRT, CUDA, CPU], [TENSORRT, CPU]))
     engine = Engine("ab" * 32, (Shapes.per_photo("pixel_values", (3, 8, 8)),))
-    with pytest.raises(OutputError, match=r"engines cannot be kept: .*XDG_CACHE_HOME"):
+    with pytest.raises(OutputError, match=r"engines cannot be stored: .*XDG_CACHE_HOME"):
         open_session(Path("graph.onnx"), with_providers(Device("auto"), ["tensorrt"]), engine=engine)
 
 
@@ -249,7 +249,7 @@ def test_what_is_kept_belongs_to_one_model_runtime_and_device(
 ) -> None:
     monkeypatch.setattr(session, "gpu_names", lambda: ("Gold",))
     use(monkeypatch, FakeRuntime([], []))
-    assert kept_in("cd" * 32, provider, index).name == f"cdcdcdcdcdcdcdcd-onnxruntime-9.8.7-{place}"
+    assert device_cache_folder("cd" * 32, provider, index).name == f"cdcdcdcdcdcdcdcd-onnxruntime-9.8.7-{place}"
 
 
 def test_a_named_provider_that_is_not_had_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -313,7 +313,7 @@ def test_a_damaged_runtime_says_how_to_mend_it(monkeypatch: pytest.MonkeyPatch, 
 
 def test_a_gpu_that_fails_at_work_is_an_error_of_the_device() -> None:
     failed = pytest.raises(DeviceError, match=r"failed: illegal access .*--device cpu")
-    with failed as caught, Session(None, CUDA).at_work():
+    with failed as caught, Session(None, CUDA).running():
         raise RuntimeError("illegal access\nand more")
     assert not isinstance(caught.value, MemoryShortage)
 
@@ -337,10 +337,10 @@ def test_a_gpu_that_fails_at_work_is_an_error_of_the_device() -> None:
     ids=lambda error: str(error)[:40],
 )
 def test_a_shortage_of_memory_is_told_from_other_failures(error: Exception, provider: str) -> None:
-    with pytest.raises(MemoryShortage, match=r"is out of memory: .*--batch-size"), Session(None, provider).at_work():
+    with pytest.raises(MemoryShortage, match=r"is out of memory: .*--batch-size"), Session(None, provider).running():
         raise error
 
 
 def test_what_fails_on_the_cpu_is_no_error_of_the_device() -> None:
-    with pytest.raises(RuntimeError, match="odd shape"), Session(None, CPU).at_work():
+    with pytest.raises(RuntimeError, match="odd shape"), Session(None, CPU).running():
         raise RuntimeError("odd shape")

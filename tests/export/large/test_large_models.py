@@ -28,7 +28,7 @@ from shotcrop_cli.model.large.answer import CoordSpace
 from shotcrop_cli.model.large.composer import LargeComposer
 from shotcrop_cli.model.large.manifest import LargeManifest, Precision
 from shotcrop_cli.model.large.network import LargeNetwork
-from shotcrop_cli.model.large.patches import cut
+from shotcrop_cli.model.large.patches import make_patches
 from shotcrop_cli.model.load import find_model, load_composer
 from shotcrop_cli.model.session import Device
 from shotcrop_cli.shots import Composition, ShotType
@@ -139,8 +139,8 @@ def test_runtime_writes_the_tokens_of_generate(
     exported: Exported, generated: Generated, photos: Path, family: str, decoder: str, batch: int
 ) -> None:
     composer, expected = endless(exported(family, decoder), STEPS), generated(family, batch)
-    patches = [cut(one, composer.manifest.vision) for one in images_in(photos) * 4]
-    found = [composer.write(patches[first : first + batch]) for first in range(0, len(expected), batch)]
+    patches = [make_patches(one, composer.manifest.vision) for one in images_in(photos) * 4]
+    found = [composer.generate(patches[first : first + batch]) for first in range(0, len(expected), batch)]
     assert [answer for part in found for answer in part] == expected
 
 
@@ -149,8 +149,8 @@ def test_answers_that_have_ended_leave_the_batch_and_change_no_other(
     exported: Exported, photos: Path, monkeypatch: pytest.MonkeyPatch, decoder: str
 ) -> None:
     composer = endless(exported("qwen3-vl", decoder), STEPS)
-    patches = [cut(one, composer.manifest.vision) for one in images_in(photos) * 2]
-    whole = composer.write(patches)
+    patches = [make_patches(one, composer.manifest.vision) for one in images_in(photos) * 2]
+    whole = composer.generate(patches)
     # The end that answers come to at the most different times, none of them at once.
     later = {token for answer in whole for token in answer} - {answer[0] for answer in whole}
     end = max(sorted(later), key=lambda token: len({len(until(token, answer)) for answer in whole}))
@@ -160,11 +160,11 @@ def test_answers_that_have_ended_leave_the_batch_and_change_no_other(
     rows: list[int] = []
     step = LargeNetwork.step
     monkeypatch.setattr(LargeNetwork, "step", lambda self, tokens: rows.append(len(tokens)) or step(self, tokens))
-    assert composer.write(patches) == expected
+    assert composer.generate(patches) == expected
     assert set(rows) <= {8, 4, 2, 1} and min(rows) < 8 == rows[0]
     assert sum(rows) < 8 * len(rows)
     assert sum(rows) < 2 * sum(map(len, expected)) + 8  # never more than half of the rows stand idle
-    assert composer.write(patches) == expected  # the next batch is whole again
+    assert composer.generate(patches) == expected  # the next batch is whole again
 
 
 def until(end: int, answer: list[int]) -> list[int]:
@@ -176,7 +176,7 @@ def test_photos_that_do_not_fit_in_memory_together_are_answered_in_parts(exporte
     composer, images = endless(exported("qwen3-vl"), 24), images_in(photos)
     seen: list[int] = []
     composer.write = lambda photos: seen.append(len(photos)) or [[1]] * len(photos)  # type: ignore[method-assign,func-returns-value]
-    composer.most = 3
+    composer.max_batch = 3
     assert len(composer.compose(images, [1.0] * 4)) == 4
     assert seen == [3, 1]
 
@@ -185,10 +185,10 @@ def test_large_photos_see_the_vision_tower_one_by_one(
     exported: Exported, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     composer, images = endless(exported("qwen3-vl"), 8), images_in(photos)
-    patches = [cut(one, composer.manifest.vision) for one in images]
-    together = composer.network.see(patches)
+    patches = [make_patches(one, composer.manifest.vision) for one in images]
+    together = composer.network.encode_photos(patches)
     monkeypatch.setattr("shotcrop_cli.model.large.network.ATTENTION_BYTES", 1)
-    alone = composer.network.see(patches)
+    alone = composer.network.encode_photos(patches)
     for one, other in zip(together, alone, strict=True):
         for a, b in zip(one.layers, other.layers, strict=True):
             assert a == pytest.approx(b, abs=1e-5)
@@ -205,7 +205,7 @@ def test_a_photo_that_no_model_takes_costs_no_other_its_answer(exported: Exporte
 def test_an_answer_ends_where_the_model_ends_it(taught: Path) -> None:
     composer = load_composer(find_model(str(taught)), "cpu")
     assert isinstance(composer, LargeComposer)
-    (answer,) = composer.write([cut(photo(56, 56), composer.manifest.vision)])
+    (answer,) = composer.generate([make_patches(photo(56, 56), composer.manifest.vision)])
     ends = composer.manifest.prompt.end_tokens
     assert len(answer) < composer.manifest.prompt.answer_tokens
     assert [token in ends for token in answer].count(True) == 1 and answer[-1] in ends
@@ -317,10 +317,10 @@ def test_a_large_model_with_a_file_missing_or_damaged_is_refused(taught: Path, t
     model = shutil.copytree(taught, tmp_path / "model")
     with (model / name).open("ab") as file:
         file.write(b"x")
-    with pytest.raises(ModelError, match=f"{name} was altered"):
+    with pytest.raises(ModelError, match=f"{name} is altered"):
         read_bundle(model)
     (model / name).unlink()
-    with pytest.raises(ModelError, match=f"lacks {name}"):
+    with pytest.raises(ModelError, match=f"has no readable {name}"):
         read_bundle(model)
 
 

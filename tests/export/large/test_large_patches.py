@@ -12,14 +12,14 @@ from shotcrop_cli.imaging.decode import Photo
 from shotcrop_cli.imaging.formats import PNG
 from shotcrop_cli.imaging.thumbnail import thumbnail
 from shotcrop_cli.model.large.manifest import Vision
-from shotcrop_cli.model.large.patches import MOST_ELONGATED, cut, fitted_size
+from shotcrop_cli.model.large.patches import MAX_ASPECT_RATIO, fitted_size, make_patches
 
 SIDES = st.integers(1, 4000)
 
 
 @given(SIDES, SIDES, st.sampled_from([QWEN3, QWEN2_5]))
 def test_photos_are_fitted_as_by_the_familys_own_processor(width: int, height: int, vision: Vision) -> None:
-    if max(width, height) > MOST_ELONGATED * min(width, height):
+    if max(width, height) > MAX_ASPECT_RATIO * min(width, height):
         with pytest.raises(ValueError, match="200 times"):
             fitted_size((width, height), vision)
         return
@@ -39,7 +39,7 @@ def test_patches_equal_those_of_the_familys_own_processor_to_the_bit(vision: Vis
         image_std=list(vision.std),
     )
     image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (*size[::-1], 3), dtype=np.uint8))
-    expected, found = processor(images=[image], return_tensors="np"), cut(image, vision)
+    expected, found = processor(images=[image], return_tensors="np"), make_patches(image, vision)
     assert np.array_equal(found.pixels, expected["pixel_values"])
     assert found.pixels.dtype == np.float32
     assert [[1, found.grid.rows, found.grid.columns]] == expected["image_grid_thw"].tolist()

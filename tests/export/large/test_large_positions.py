@@ -61,7 +61,7 @@ def test_prompt_positions_are_those_of_transformers(before: int, after: int, gri
 def test_prompts_of_a_batch_are_filled_up_on_the_right() -> None:
     short = prompt_row(np.array([1]), 7, np.array([2, 3]), Grid(2, 2), QWEN3)
     long = prompt_row(np.array([1]), 7, np.array([2, 3]), Grid(4, 6), QWEN3)
-    batch = PromptBatch.of([short, long])
+    batch = PromptBatch.from_rows([short, long])
     assert batch.ids.tolist() == [[1, 7, 2, 3, 0, 0, 0, 0, 0], [1, 7, 7, 7, 7, 7, 7, 2, 3]]
     assert batch.lengths.tolist() == [4, 9]
     assert batch.positions[:, 0, :4].tolist() == short.positions.tolist()

@@ -1,1 +1,1 @@
-"""Large models: Qwen-VL class exports behind the same `Composer` as the compact model, without torch."""
+"""Run exported Qwen-VL models as a `Composer`, without torch."""

@@ -1,6 +1,6 @@
-"""The output contract of every ShotCrop model: text <-> `Composition`, or `NoSubject`.
+"""The output contract of ShotCrop models that write text: parse an answer, and render one for training.
 
-The form that models are taught and `render` writes:
+Models learn this form, which `render` writes:
 
     <think>
     scene: ...
@@ -10,18 +10,18 @@ The form that models are taught and `render` writes:
     <answer>{"establishing": {"bbox_2d": [x0, y0, x1, y1], "caption": "..."},
     "medium": {...}, "close_up": {...}}</answer>
 
-The answer to a photo of nobody is `<answer>{"no_subject": true}</answer>`. In `CoordSpace.LOCATION` a box is a text of
+A photo without people gets `<answer>{"no_subject": true}</answer>`. In `CoordSpace.LOCATION` a box is a text of
 four location tokens, `"bbox_2d": "<loc_0><loc_12><loc_255><loc_240>"`.
 
-`parse` also reads what large models write instead: the opening `<think>` missing (some chat templates put
-it into the prompt), the answer in one code fence, or as bare JSON; `bbox` or `box` for `bbox_2d`; `close-up`,
-`closeup` or `Close Up` for `close_up`; or bbox tags in place of JSON, the closing shot tags being optional:
+`parse` also accepts variants that large models write. The opening `<think>` may be missing, because some chat templates
+put it into the prompt. The answer may be in one code fence or be bare JSON. `bbox` and `box` mean `bbox_2d`;
+`close-up`, `closeup` and `Close Up` mean `close_up`. Tags may replace JSON; closing shot tags are optional:
 
     <establishing><bbox>[x0, y0, x1, y1]</bbox> caption</establishing>
     <medium><bbox>[x0, y0, x1, y1]</bbox> caption</medium>
     <close_up><bbox>[x0, y0, x1, y1]</bbox> caption</close_up>
 
-Words around a tagged or fenced answer are ignored. Everything else is an `AnswerError`: nothing is repaired.
+Text around a tagged or fenced answer is ignored. Everything else raises `AnswerError`: nothing is repaired.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ NO_SUBJECT = "no_subject"
 _BOX_KEYS = ("bbox_2d", "bbox", "box")
 _SHOT_NAMES = {kind.value.replace("_", ""): kind for kind in SHOT_TYPES}
 
-# None of these may scan a run of blanks twice: a model that derails writes thousands of them.
+# None of these may scan a run of spaces twice: a failing model writes thousands of them.
 _LABEL = re.compile(r"(?:\A|(?<=\n)|(?<=\s\s))(scene|subject|story)[ \t]{0,3}:", re.IGNORECASE)
 _FENCE = re.compile(r"```(?:json)?(.*?)```", re.IGNORECASE | re.DOTALL)
 _TAG = re.compile(r"<(/?)([a-z][a-z_ -]{0,20})>", re.IGNORECASE)
@@ -50,14 +50,14 @@ _BBOX = re.compile(r"\s*<bbox(?:_2d)?>\s*(\[.*?\])\s*</bbox(?:_2d)?>(.*)", re.IG
 
 
 class CoordSpace(str, Enum):
-    """Which integers a model's boxes are written in."""
+    """The integer coordinates in which a model writes boxes."""
 
     PERMILLE = "permille"
-    """0..1000 relative to the image: the contract, and the habit of Qwen3-VL [N]."""
+    """0 to 1000 relative to the image: the contract, and the published format of Qwen3-VL."""
     ABSOLUTE = "absolute"
-    """Pixels of the resized image that the model saw: the habit of Qwen2.5-VL [N]."""
+    """Pixels of the resized image that the model saw: the published format of Qwen2.5-VL."""
     LOCATION = "location"
-    """The compact model's location tokens, added to the vocabulary of a larger one [O]."""
+    """The compact model's location tokens, added to the vocabulary of a larger model: our own format."""
 
     def __str__(self) -> str:
         return self.value
@@ -69,7 +69,7 @@ class CoordSpace(str, Enum):
             image_size: Width and height in pixels of the image that the model saw; needed for `ABSOLUTE`.
 
         Raises:
-            ValueError: The size is needed, and missing or empty.
+            ValueError: The size is needed, but missing or empty.
         """
         if self is CoordSpace.PERMILLE:
             return PERMILLE, PERMILLE
@@ -83,23 +83,23 @@ class CoordSpace(str, Enum):
 def parse(
     text: str, *, space: CoordSpace = CoordSpace.PERMILLE, image_size: tuple[int, int] | None = None
 ) -> Composition | NoSubject:
-    """Read a model's answer.
+    """Parse a model's answer.
 
-    Captions and sentences have their white space collapsed. Text in `<think>` that carries no label is
-    legal and dropped; a missing sentence or caption is empty.
+    White space in captions and sentences is collapsed. Text in `<think>` without a label is allowed and ignored. A
+    missing sentence or caption is empty.
 
     Args:
-        text: All that the model wrote, special tokens removed.
-        space: How its boxes are written.
+        text: The full text of the model, without special tokens.
+        space: The coordinates of its boxes.
         image_size: Width and height of the image that the model saw, for `CoordSpace.ABSOLUTE`.
 
     Returns:
-        The triple, with reasoning and without grounding and scores, which the contract does not carry; or that nobody
-        is visible.
+        The three shots with reasoning but without grounding and scores, which the contract does not contain; or
+        `NoSubject` for a photo without people. Boxes are relative to the photo, 0 to 1.
 
     Raises:
-        AnswerError: The text is no answer by the contract; the message says in one line why.
-        ValueError: `image_size` is needed and missing.
+        AnswerError: The text violates the contract; the message says in one line why.
+        ValueError: `image_size` is needed, but missing.
     """
     steps = space.steps(image_size)
     if not _encodable(text):
@@ -121,18 +121,18 @@ def render(
     image_size: tuple[int, int] | None = None,
     think: bool = True,
 ) -> str:
-    """Write an answer by the contract; `parse` gives it back to one step of the coordinate space.
+    """Write an answer in the form of the contract. `parse` returns it with boxes rounded to the coordinate space.
 
-    Scores and grounding are left out; runs of white space become one space.
+    Scores and grounding are left out. Runs of white space become one space.
 
     Args:
-        answer: The triple, or that nobody is visible: then there is nothing to think about.
-        space: How the boxes are written.
+        answer: The three shots, or `NoSubject`, which is written without reasoning.
+        space: The coordinates of the boxes.
         image_size: Width and height of the image that the model saw, for `CoordSpace.ABSOLUTE`.
-        think: Whether the reasoning is written.
+        think: Whether to write the reasoning.
 
     Raises:
-        ValueError: `image_size` is needed and missing.
+        ValueError: `image_size` is needed, but missing.
     """
     if isinstance(answer, NoSubject):
         return f'<answer>{{"{NO_SUBJECT}": true}}</answer>'
@@ -147,11 +147,11 @@ def render_shot(
     """Write one shot's entry in the answer's JSON, `"medium": {"bbox_2d": [...], "caption": "..."}`.
 
     Raises:
-        ValueError: `image_size` is needed and missing.
+        ValueError: `image_size` is needed, but missing.
     """
     sides = list(to_pixels(shot.box, *space.steps(image_size)).corners)
     box = "".join(LOCATION_TOKENS[side] for side in sides) if space is CoordSpace.LOCATION else sides
-    # A caption may hold any text: without its angle brackets it cannot be taken for a tag.
+    # Without angle brackets, no caption can be mistaken for a tag.
     caption = json.dumps(_one_line(shot.caption), ensure_ascii=False).replace("<", "\\u003c")
     return f'"{shot.type}": {{"bbox_2d": {json.dumps(box)}, "caption": {caption}}}'
 
@@ -164,7 +164,7 @@ def _thought(reasoning: Reasoning) -> Iterator[str]:
 
 
 def _split(text: str) -> tuple[Reasoning, str]:
-    """Take the reasoning and the bare body of the answer out of the text."""
+    """Split the text into the reasoning and the body of the answer."""
     thought, closing, rest = text.rpartition("</think>")
     if not closing and "<think>" in text:
         raise AnswerError("<think> is never closed: the answer was cut off")
@@ -188,7 +188,7 @@ def _split(text: str) -> tuple[Reasoning, str]:
 
 
 def _reasoning(thought: str) -> Reasoning:
-    """Read the labelled sentences. A label starts the text, a line, or follows two blanks."""
+    """Parse the labelled sentences. A label is at the start of the text or of a line, or follows two spaces."""
     parts = _LABEL.split(thought.strip())
     labels = [label.lower() for label in parts[1::2]]
     sentences = dict(zip(labels, (_one_line(words) for words in parts[2::2]), strict=True))
@@ -198,11 +198,11 @@ def _reasoning(thought: str) -> Reasoning:
 
 
 _Entry = tuple[object, str]
-"""The sides as the model gave them, and the caption."""
+"""A shot as the model wrote it: the unchecked box, and the caption."""
 
 
 def _read_json(body: str) -> dict[ShotType, _Entry] | None:
-    """Read the shots' entries, or None where the answer is that nobody is visible."""
+    """Parse the entries of the shots; None if the answer says that there are no people."""
     try:
         answer = json.loads(body, object_pairs_hook=_unique, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
@@ -238,7 +238,7 @@ def _json_entry(kind: ShotType, value: object) -> _Entry:
 
 
 def _read_tags(body: str) -> dict[ShotType, _Entry]:
-    """Read `<shot><bbox>[...]</bbox> caption`; a shot ends at its closing tag, the next shot or the end."""
+    """Parse `<shot><bbox>[...]</bbox> caption`. A shot ends at its closing tag, at the next shot or at the end."""
     entries: dict[ShotType, _Entry] = {}
     tags = [tag for tag in _TAG.finditer(body) if not tag[2].lower().startswith("bbox")]
     if not tags:
@@ -275,7 +275,7 @@ def _shot(kind: ShotType, sides: object, caption: str, space: CoordSpace, steps:
 
 
 def _bins(kind: ShotType, tokens: object) -> list[int]:
-    """Read four location tokens as the bins that they name."""
+    """Return the bins of four location tokens."""
     match = _LOCATIONS.fullmatch(tokens) if isinstance(tokens, str) else None
     if match is None:
         raise AnswerError(f"{kind} must have a box of four location tokens, not {_brief(str(tokens))}")
@@ -295,7 +295,7 @@ def _box(kind: ShotType, sides: object, steps: tuple[int, int]) -> Box:
 
 
 def _whole(kind: ShotType, side: object, shown: str) -> int:
-    """Read a whole number; 12.0 is one, 0.12 is not, since it may mean a share of the image."""
+    """Return a whole number. 12.0 is accepted; 0.12 is not, because it may mean a fraction of the image."""
     if isinstance(side, float) and side.is_integer():
         return int(side)
     if isinstance(side, bool) or not isinstance(side, int):
@@ -304,10 +304,10 @@ def _whole(kind: ShotType, side: object, shown: str) -> int:
 
 
 def shot_type(name: str) -> ShotType:
-    """Return the shot that a name means: `close_up`, `close-up`, `closeup` or `Close Up`.
+    """Return the shot type for a name such as `close_up`, `close-up`, `closeup` or `Close Up`.
 
     Raises:
-        AnswerError: There is no such shot.
+        AnswerError: No shot has this name.
     """
     kind = _SHOT_NAMES.get(re.sub(r"[\s_-]", "", name).lower())
     if kind is None:
@@ -331,7 +331,7 @@ def _one_line(words: str) -> str:
 
 
 def _encodable(words: str) -> bool:
-    """Whether text can be written as UTF-8; a lone surrogate cannot."""
+    """Return whether a text can be encoded as UTF-8; a lone surrogate cannot."""
     try:
         words.encode()
     except UnicodeEncodeError:
@@ -340,6 +340,6 @@ def _encodable(words: str) -> bool:
 
 
 def _brief(words: str) -> str:
-    """Shorten what a model wrote to one printable line for an error message."""
+    """Shorten a model's text to one printable line for an error message."""
     line = _one_line(ascii(words)[1:-1] if not words.isprintable() else words)
     return line if len(line) <= 80 else f"{line[:79]}…"

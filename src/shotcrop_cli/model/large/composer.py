@@ -1,4 +1,4 @@
-"""A large model as a `Composer`: photos of any size in, compositions out."""
+"""A large model as a `Composer`. It takes photos of any size and aspect ratio."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from shotcrop_cli.model.bundle import Bundle, read_tokenizer
 from shotcrop_cli.model.large.answer import parse
 from shotcrop_cli.model.large.manifest import LargeManifest
 from shotcrop_cli.model.large.memory import check_memory
-from shotcrop_cli.model.large.network import LargeNetwork, placed
-from shotcrop_cli.model.large.patches import Patches, cut, fitted_size
+from shotcrop_cli.model.large.network import LargeNetwork, resolve_device
+from shotcrop_cli.model.large.patches import Patches, fitted_size, make_patches
 from shotcrop_cli.model.large.positions import Ids, PromptBatch, Row, prompt_row
 from shotcrop_cli.model.notices import Notices
 from shotcrop_cli.model.session import Device
@@ -25,18 +25,18 @@ class LargeComposer:
 
     Args:
         bundle: The model folder.
-        manifest: Its figures.
-        network: Its graphs, loaded.
-        most: Photos that fit in memory at once; larger batches are parted.
+        manifest: The model's sizes and settings.
+        network: The loaded graphs.
+        max_batch: Number of photos that fit into memory at once; larger batches are split.
 
     Raises:
         ModelError: The tokenizer cannot be read.
     """
 
-    def __init__(self, bundle: Bundle, manifest: LargeManifest, network: LargeNetwork, most: int) -> None:
-        self.manifest, self.network, self.most = manifest, network, most
+    def __init__(self, bundle: Bundle, manifest: LargeManifest, network: LargeNetwork, max_batch: int) -> None:
+        self.manifest, self.network, self.max_batch = manifest, network, max_batch
         self.tokenizer = read_tokenizer(bundle)
-        self.prefix, self.suffix = self._ids(manifest.prompt.prefix), self._ids(manifest.prompt.suffix)
+        self.prefix, self.suffix = self._encode(manifest.prompt.prefix), self._encode(manifest.prompt.suffix)
         self.thumbnail_size = (0, manifest.vision.long_side)
         self.identity = ModelIdentity(manifest.name, bundle.sha256, network.provider)
 
@@ -45,19 +45,19 @@ class LargeComposer:
         """Load the model after saying how much memory it takes; see `shotcrop_cli.model.load.load_composer`."""
         manifest = bundle.manifest
         assert isinstance(manifest, LargeManifest)
-        device = placed(device, manifest)
+        device = resolve_device(device, manifest)
         check = check_memory(bundle, manifest, device)
         (notices.info if check.fits else notices.warn)(check.text)
         return cls(bundle, manifest, LargeNetwork(bundle, manifest, device, threads), check.batch_size)
 
-    def _ids(self, text: str) -> Ids:
+    def _encode(self, text: str) -> Ids:
         return np.array(self.tokenizer.encode(text, add_special_tokens=False).ids, dtype=np.int64)
 
     def compose(self, thumbnails: Sequence[Image.Image], aspects: Sequence[float]) -> list[Answer]:
-        """Answer a batch; see `shots.Composer`. The photo's own shape tells its aspect."""
+        """Answer a batch; see `shots.Composer`. The thumbnails keep their aspect ratio, so `aspects` is not needed."""
         answers: list[Answer] = []
-        for first in range(0, len(thumbnails), self.most):
-            answers += self._compose(thumbnails[first : first + self.most])
+        for first in range(0, len(thumbnails), self.max_batch):
+            answers += self._compose(thumbnails[first : first + self.max_batch])
         return answers
 
     def _compose(self, images: Sequence[Image.Image]) -> list[Answer]:
@@ -65,29 +65,29 @@ class LargeComposer:
         photos: list[Patches] = []
         for image in images:
             try:
-                photos.append(cut(image, self.manifest.vision))
+                photos.append(make_patches(image, self.manifest.vision))
                 answers.append(None)
             except ValueError as error:
                 answers.append(AnswerError(str(error)))
-        written = iter(self.write(photos) if photos else ())
+        written = iter(self.generate(photos) if photos else ())
         return [
             self._read(next(written), image.size) if answer is None else answer
             for answer, image in zip(answers, images, strict=True)
         ]
 
-    def write(self, photos: Sequence[Patches]) -> list[list[int]]:
-        """Return each photo's answer as token ids, with the one that ends it unless it was cut off.
+    def generate(self, photos: Sequence[Patches]) -> list[list[int]]:
+        """Return the token ids of each photo's answer, with the end token unless the answer was cut off.
 
-        Decoding is greedy and stops when every answer has ended. When half of a batch has ended, the other half goes on
-        alone: batches come in few sizes, and no photo waits for long behind another's answer.
+        Decoding is greedy and stops when every answer has ended. When half of a batch has ended, only the other half
+        continues. So batches have few different sizes, and no photo waits long for the answer of another.
         """
-        prompts = PromptBatch.of([self.row(photo) for photo in photos])
+        prompts = PromptBatch.from_rows([self.prompt(photo) for photo in photos])
         limit = min(
             self.manifest.prompt.answer_tokens, self.manifest.decoder.context - int(prompts.next_positions.max())
         )
         answers: list[list[int]] = [[] for _ in photos]
         batch = np.arange(len(photos))
-        tokens = self.network.start(prompts, self.network.see(photos))
+        tokens = self.network.start(prompts, self.network.encode_photos(photos))
         ended = np.zeros(len(photos), dtype=np.bool_)
         for length in range(1, limit + 1):
             for number in np.flatnonzero(~ended):
@@ -97,19 +97,19 @@ class LargeComposer:
                 break
             half = len(batch) // 2
             if np.count_nonzero(~ended) <= half:
-                rows = np.sort(np.argsort(ended, kind="stable")[:half])  # those that go on, filled up with ended ones
-                self.network.keep(rows)
+                rows = np.sort(np.argsort(ended, kind="stable")[:half])  # rows that continue, filled up with ended ones
+                self.network.keep_rows(rows)
                 batch, tokens, ended = batch[rows], tokens[rows], ended[rows]
             tokens = self.network.step(tokens)
         return answers
 
-    def row(self, photo: Patches) -> Row:
-        """Return a photo's prompt."""
-        prompt = self.manifest.prompt
-        return prompt_row(self.prefix, prompt.image_token, self.suffix, photo.grid, self.manifest.vision)
+    def prompt(self, photo: Patches) -> Row:
+        """Return the prompt for a photo."""
+        image_token = self.manifest.prompt.image_token
+        return prompt_row(self.prefix, image_token, self.suffix, photo.grid, self.manifest.vision)
 
     def _read(self, tokens: Sequence[int], size: tuple[int, int]) -> Answer:
-        """Read an answer; what is none by the contract is an error that says why."""
+        """Parse an answer; return an error that says why if the text violates the output contract."""
         prompt = self.manifest.prompt
         if tokens[-1] not in prompt.end_tokens:
             return AnswerError(f"the answer was cut off after {len(tokens)} tokens")

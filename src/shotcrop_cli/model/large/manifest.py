@@ -1,4 +1,4 @@
-"""What the runtime must know of a large model: the content of its `model.json`."""
+"""The content of a large model's `model.json`: all that the runtime must know about it."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from shotcrop_cli.model.kv_cache import CacheShape, Caching
 from shotcrop_cli.model.large.answer import CoordSpace
 
 FORMAT = "shotcrop-large/1"
-_ROOM = 2.0
-"""Width / height up to which a photo of `Vision.long_side` holds as many pixels as the model takes [O]."""
+_FULL_DETAIL_ASPECT = 2.0
+"""Aspect ratio up to which a thumbnail of `Vision.long_side` has all the pixels that the model sees (our choice)."""
 
 
 class Family(str, Enum):
-    """Which class of models an export comes from; the values are `model_type` in a checkpoint's config."""
+    """Supported model families; the values are those of `model_type` in a checkpoint's config."""
 
     QWEN3_VL = "qwen3_vl"
     QWEN2_5_VL = "qwen2_5_vl"
@@ -28,10 +28,10 @@ class Family(str, Enum):
 
 
 class Precision(str, Enum):
-    """The numbers that weights are stored in and graphs compute with."""
+    """The number format of weights and computation."""
 
     FP32 = "fp32"
-    """For CPUs: on a GPU ONNX Runtime's attention takes half precision alone."""
+    """For CPUs: on a GPU, ONNX Runtime's attention supports only half precision."""
     FP16 = "fp16"
     BF16 = "bf16"
     """For GPUs: ONNX Runtime's CPU provider has no kernels for it."""
@@ -41,23 +41,23 @@ class Precision(str, Enum):
 
     @property
     def bytes(self) -> int:
-        """Size of a number."""
+        """Bytes per number."""
         return 4 if self is Precision.FP32 else 2
 
     @property
     def onnx_type(self) -> int:
-        """The number's type in ONNX's enumeration `TensorProto.DataType`."""
+        """The element type, as a number of ONNX's `TensorProto.DataType`."""
         return {Precision.FP32: 1, Precision.FP16: 10, Precision.BF16: 16}[self]
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """How the model is asked, its chat template filled in.
+    """The prompt, with the chat template filled in.
 
     Args:
         prefix: Text before the photo's visual tokens.
-        suffix: Text after them, to where the model's answer begins.
-        text_tokens: Tokens of both.
+        suffix: Text after them, up to the start of the answer.
+        text_tokens: Number of tokens in both.
         image_token: Id of the token that stands for each visual token.
         end_tokens: Ids that end an answer.
         answer_tokens: An answer longer than this is cut off.
@@ -77,21 +77,21 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class Vision:
-    """How photos become patches, and what the vision tower wants to know of them.
+    """How photos become patches, and the sizes of the vision tower.
 
     Args:
         patch_size: Side of a patch in pixels.
         merge_size: Side of the square of patches that makes a visual token.
-        temporal_patch_size: How often a still image is repeated, as the frames of a film are.
-        min_pixels: Smaller photos are enlarged.
-        max_pixels: Larger photos are reduced.
-        mean: What is subtracted from red, green and blue in 0..1.
-        std: What they are divided by then.
+        temporal_patch_size: Number of times that a still image is repeated, in place of video frames.
+        min_pixels: Photos with fewer pixels are enlarged.
+        max_pixels: Photos with more pixels are reduced.
+        mean: Values subtracted from red, green and blue in the range 0 to 1.
+        std: Values by which they are divided afterwards.
         grid_side: Side of the square table of learned positions, which is interpolated; 0 for none.
         window: Side of an attention window in visual tokens; 0 for none.
         heads: Heads of the tower's attention.
         width: Width of the tower.
-        deepstack: How many of the tower's inner layers the decoder is shown.
+        deepstack: Number of inner layers of the tower whose output the decoder receives.
     """
 
     patch_size: int
@@ -109,17 +109,17 @@ class Vision:
 
     @property
     def cell(self) -> int:
-        """Side in pixels of what a visual token covers."""
+        """Side in pixels of the square that a visual token covers."""
         return self.patch_size * self.merge_size
 
     @property
     def long_side(self) -> int:
-        """Longer side in pixels that photos are shrunk to beforehand; up to 2:1 they keep all that the model sees."""
-        return math.ceil(math.sqrt(_ROOM * self.max_pixels))
+        """Longer side in pixels for thumbnails. Up to 2:1 they keep every pixel that the model sees."""
+        return math.ceil(math.sqrt(_FULL_DETAIL_ASPECT * self.max_pixels))
 
     @property
-    def most_tokens(self) -> int:
-        """Visual tokens of the largest photo."""
+    def max_tokens(self) -> int:
+        """Number of visual tokens for the largest photo."""
         return max(1, self.max_pixels // self.cell**2)
 
 
@@ -128,13 +128,13 @@ class Decoder:
     """Sizes of the language model.
 
     Args:
-        layers: Its layers.
-        heads: Heads of a layer's attention.
+        layers: Number of layers.
+        heads: Attention heads per layer.
         key_value_heads: Heads in the key-value cache.
         head_size: Width of a head.
-        width: Width of a token.
-        inner_width: Width within a layer's perceptron.
-        context: Positions that it can address.
+        width: Width of a token embedding.
+        inner_width: Hidden width of a layer's perceptron.
+        context: Number of positions.
         vocabulary: Number of tokens.
     """
 
@@ -150,15 +150,15 @@ class Decoder:
 
 @dataclass(frozen=True, slots=True)
 class LargeManifest:
-    """What the runtime must know of a large model.
+    """What the runtime must know about a large model.
 
     Args:
-        format: Name and version of this layout.
-        family: Which class of models it is of.
-        name: The model's name, as sidecars give it.
-        precision: What its graphs compute with.
-        caching: How its decoder graph keeps its cache.
-        prompt: How it is asked.
+        format: Name and version of this file format.
+        family: The model family.
+        name: The model's name in sidecars.
+        precision: The number format of weights and computation.
+        caching: The form of the decoder's cache.
+        prompt: The prompt.
         vision: How photos become patches.
         decoder: Sizes of the language model.
     """
@@ -187,7 +187,7 @@ class LargeManifest:
         """Read the content of `model.json`.
 
         Raises:
-            ValueError: A key is missing, unknown or of the wrong kind.
+            ValueError: A key is missing or unknown, or its value has the wrong type.
         """
         return _read(cls, content, "")
 

@@ -1,4 +1,4 @@
-"""How much memory a large model takes, against how much is free: said before gigabytes are loaded."""
+"""Estimate the memory that a large model takes, and compare it with the free memory before loading gigabytes."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _STATM = Path("/proc/self/statm")
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What a model takes, in bytes.
+    """The memory that a model takes, in bytes.
 
     Args:
-        weights: Of its graphs, once loaded.
-        scores: Attention scores of the vision tower, for each photo of a batch that sees it together.
-        photo: For each photo of a batch with as many pixels as the model takes: its cache and its tokens.
+        weights: The loaded weights.
+        scores: The attention scores of the vision tower per photo that shares a run of it.
+        photo: Cache and tokens per photo of a batch, for photos of the largest size that the model takes.
     """
 
     weights: int
@@ -34,41 +34,47 @@ class Estimate:
     photo: int
 
     def total(self, batch: int) -> int:
-        """Return the bytes for a batch of so many photos."""
+        """Return the bytes for a batch of this many photos."""
         together = min(batch * self.scores, max(self.scores, ATTENTION_BYTES))
-        return self.weights + 2 * together + batch * self.photo  # the softmax makes as much of its scores
+        return self.weights + 2 * together + batch * self.photo  # the softmax needs as much again
 
-    def most(self, free: int) -> int:
-        """Return how many photos fit, at least one."""
+    def max_batch(self, free: int) -> int:
+        """Return the number of photos that fit into the free bytes, at least one."""
         return max((batch for batch in range(1, LARGEST_BATCH + 1) if self.total(batch) <= free), default=1)
 
 
 def estimate(manifest: LargeManifest, weights: int, *, on_gpu: bool) -> Estimate:
-    """Estimate what a model takes.
+    """Estimate the memory that a model takes.
 
-    On a CPU, a model of 0.6 billion parameters with one photo of a megapixel was measured to take 3.1 GB in fp32, where
-    this says 3.1, and 3.3 GB in fp16, where this says 3.1 [O].
+    We measured a model of 0.6 billion parameters with one photo of 1 MP on a CPU: 3.1 GB in fp32, where this function
+    says 3.1, and 3.3 GB in fp16, where it says 3.1.
 
     Args:
-        manifest: Its figures.
-        weights: Bytes of its files of weights.
-        on_gpu: Whether it runs on a GPU; the CPU widens half precision to single where it computes.
+        manifest: The model's sizes and settings.
+        weights: Bytes of the files with weights.
+        on_gpu: Whether the model runs on a GPU. A CPU computes in single precision, whatever the weights are stored in.
     """
     vision, decoder = manifest.vision, manifest.decoder
     widened = manifest.precision is not Precision.FP32 and not on_gpu
     number = 4 if widened else manifest.precision.bytes
-    tokens = manifest.prompt.text_tokens + vision.most_tokens
-    patches = vision.most_tokens * vision.merge_size**2
-    seeing = 8 * patches * vision.width * number
+    tokens = manifest.prompt.text_tokens + vision.max_tokens
+    patches = vision.max_tokens * vision.merge_size**2
+    vision_bytes = 8 * patches * vision.width * number
     cache = 2 * decoder.layers * decoder.key_value_heads * decoder.head_size * manifest.precision.bytes
-    reading = tokens * (4 * decoder.width + 3 * decoder.inner_width) * number
+    decoder_bytes = tokens * (4 * decoder.width + 3 * decoder.inner_width) * number
     features = 2 * (1 + vision.deepstack) * tokens * decoder.width * 4
-    if manifest.caching is Caching.GROWN:  # the old one and the one that takes its place
+    if manifest.caching is Caching.GROWN:  # the old cache and the new one
         cache *= 2
-    photo = cache * (tokens + manifest.prompt.answer_tokens) + seeing + reading + features + 4 * decoder.vocabulary
-    if not on_gpu:  # whose attention keeps no scores
+    photo = (
+        cache * (tokens + manifest.prompt.answer_tokens)
+        + vision_bytes
+        + decoder_bytes
+        + features
+        + 4 * decoder.vocabulary
+    )
+    if not on_gpu:  # attention on a GPU keeps no scores
         photo += 4 * decoder.heads * tokens**2
-    # One head more for the mask.
+    # One more head for the mask.
     return Estimate(weights * (2 if widened else 1), (vision.heads + 1) * patches**2 * number, photo)
 
 
@@ -104,7 +110,7 @@ def check_memory(bundle: Bundle, manifest: LargeManifest, device: Device) -> Mem
     weights = sum(bundle.path(name).stat().st_size for name in WEIGHTS)
     needed = estimate(manifest, weights, on_gpu=on_gpu)
     largest = ENGINE_BATCH if first == short_name(TENSORRT) else LARGEST_BATCH
-    batch_size = largest if free is None else min(largest, needed.most(free))
+    batch_size = largest if free is None else min(largest, needed.max_batch(free))
     text = (
         f"model {manifest.name} takes about {_gigabytes(needed.total(1))} of {'GPU ' if on_gpu else ''}memory, "
         f"{_gigabytes(needed.photo)} of it for each photo of a batch"
@@ -118,7 +124,7 @@ def check_memory(bundle: Bundle, manifest: LargeManifest, device: Device) -> Mem
 
 
 def free_memory() -> int:
-    """Return the bytes of memory that this process may still take."""
+    """Return the bytes of memory that this process can still use."""
     free = physical_memory()
     if _MEMINFO.exists():
         figures = dict(line.split(":", 1) for line in _MEMINFO.read_text().splitlines())

@@ -1,13 +1,13 @@
-"""A large model's ONNX graphs: photos and prompts in, the likeliest tokens out, step by step.
+"""Run the ONNX graphs of a large model: from photos and prompts to the likeliest next token, step by step.
 
-    vision.onnx    patches (B, N, ...) and their places -> visual tokens (B, T, H), and inner layers' (DeepStack)
+    vision.onnx    patches (B, N, ...) and their positions -> visual tokens (B, T, H), also of inner layers (DeepStack)
     embed.onnx     token ids (B, S) and visual tokens -> embeddings (B, S, H), and what inner layers add to them
-    decoder.onnx   embeddings, places and key-value cache -> logits and likeliest token behind each prompt, and cache
-    rows.onnx      a layer's keys or values -> those of some rows of the batch
+    decoder.onnx   embeddings, positions and key-value cache -> logits and likeliest next token, and the cache
+    rows.onnx      keys or values of a layer -> those of some rows of the batch
 
-How the decoder keeps its cache is in the manifest; see `shotcrop_cli.model.kv_cache`. A photo's answer stands behind
-its own prompt (in place) or behind what fills it up, which is masked (grown): prompts of any lengths share a batch.
-Photos whose answers have ended leave it. Only visual tokens and token ids cross between a GPU and the host.
+The manifest names the form of the cache; see `shotcrop_cli.model.kv_cache`. Prompts of any lengths share a batch. The
+answer of a photo follows its own prompt (in-place cache), or the padding after it, which is masked (growing cache).
+Photos whose answers have ended leave the batch. Only visual tokens and token ids move between a GPU and the host.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from shotcrop_cli.errors import DeviceError, ModelError
 from shotcrop_cli.model.bundle import DECODER, EMBED, ROWS, VISION, Bundle
-from shotcrop_cli.model.kv_cache import Caching, past_tokens
+from shotcrop_cli.model.kv_cache import Caching, make_kv_cache
 from shotcrop_cli.model.large.manifest import LargeManifest, Precision
 from shotcrop_cli.model.large.patches import Patches
 from shotcrop_cli.model.large.positions import Floats, Ids, PromptBatch, interpolation, patch_positions, segments
@@ -29,33 +29,33 @@ from shotcrop_cli.model.session import CUDA, Device, Session, import_onnxruntime
 from shotcrop_cli.model.tensorrt import TENSORRT, Engine, Shapes
 
 ATTENTION_BYTES = 2 << 30
-"""Photos see the vision tower together while its attention scores fit in so much memory; one photo always does [O]."""
+"""Photos share a run of the vision tower if its attention scores fit into these bytes (our choice). One always runs."""
 ENGINE_BATCH = 16
-"""Photos that a TensorRT engine of a decoder takes at most [O]: its workspace grows with them and with the prompt."""
+"""Largest batch of a decoder's TensorRT engine (our choice). Its workspace grows with the batch and the prompt."""
 _PADDING = -1
-"""Segment of patches that only fill up a batch."""
+"""Segment number of padding patches."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VisualTokens:
-    """What the vision tower makes of a photo: its visual tokens, then those of inner layers, each (T, H)."""
+    """The output of the vision tower for a photo: visual tokens, then those of inner layers, each (T, H), float32."""
 
     layers: tuple[Floats, ...]
 
 
 class LargeNetwork:
-    """Runs a bundle's graphs.
+    """Runs the graphs of a large model. It holds the state of one batch, so only one thread may use it at a time.
 
     Args:
         bundle: The model folder.
-        manifest: Its figures.
+        manifest: The model's sizes and settings.
         device: Where to run.
         threads: Threads within an operator; None for one per physical core.
-        output: What `start` and `step` return: `tokens`, the likeliest (B,), or `logits` (B, vocabulary).
+        output: What `start` and `step` return: likeliest `tokens` (B,), int64, or `logits` (B, vocabulary), float32.
 
     Raises:
         ModelError: A graph cannot be loaded.
-        DeviceError: The device cannot be had.
+        DeviceError: The device is not available.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class LargeNetwork:
         output: str = "tokens",
     ) -> None:
         self.manifest, self.output = manifest, output
-        # Lengths of prompts and numbers of patches vary from batch to batch; an engine is built for the decoder alone.
+        # Prompt lengths and numbers of patches vary from batch to batch, so only the decoder gets a TensorRT engine.
         others = device.without_tensorrt()
         self.embed, self.vision, self.rows = (
             _open(bundle, name, manifest, others, threads) for name in (EMBED, VISION, ROWS)
@@ -76,7 +76,7 @@ class LargeNetwork:
         self.decoder = _open(bundle, DECODER, manifest, device, threads, engine)
         self.in_place = manifest.caching is Caching.IN_PLACE
         self.place = ("cuda", device.index) if self.decoder.on_cuda else ("cpu", 0)
-        self.past = past_tokens(manifest.caching, manifest.cache, self.place)
+        self.kv_cache = make_kv_cache(manifest.caching, manifest.cache, self.place)
         inner = range(manifest.vision.deepstack)
         self.feature_names = ["image_features", *(f"deepstack_features.{number}" for number in inner)]
         self.embedding_names = ["inputs_embeds", *(f"deepstack_embeds.{number}" for number in inner)]
@@ -86,19 +86,19 @@ class LargeNetwork:
         """The provider that runs the decoder."""
         return self.decoder.provider
 
-    def see(self, photos: Sequence[Patches]) -> list[VisualTokens]:
-        """Run the vision tower; photos of any sizes share a batch."""
-        seen: list[VisualTokens] = []
+    def encode_photos(self, photos: Sequence[Patches]) -> list[VisualTokens]:
+        """Run the vision tower on photos of any sizes."""
+        encoded: list[VisualTokens] = []
         for group in self._groups(photos):
-            with self.vision.at_work():
+            with self.vision.running():
                 outputs = self.vision.session.run(self.feature_names, self._patch_inputs(group))
             for number, photo in enumerate(group):
                 tokens = photo.grid.patches // self.manifest.vision.merge_size**2
-                seen.append(VisualTokens(tuple(output[number, :tokens] for output in outputs)))
-        return seen
+                encoded.append(VisualTokens(tuple(output[number, :tokens] for output in outputs)))
+        return encoded
 
     def _groups(self, photos: Sequence[Patches]) -> Iterator[Sequence[Patches]]:
-        """Part photos into batches whose attention scores fit in memory."""
+        """Split photos into batches whose attention scores fit into memory."""
         first, most = 0, 0
         for number, photo in enumerate(photos):
             most = max(most, photo.grid.patches)
@@ -127,56 +127,56 @@ class LargeNetwork:
         }
 
     def start(self, prompts: PromptBatch, photos: Sequence[VisualTokens]) -> NDArray[Any]:
-        """Read prompts with their photos.
+        """Begin a batch: run the prompts with their photos through the decoder.
 
         Args:
-            prompts: Of a batch.
-            photos: What `see` made of each prompt's photo.
+            prompts: The prompts of the batch.
+            photos: The result of `encode_photos` for the photo of each prompt.
 
         Returns:
-            What stands first in each answer, by `output`.
+            The first token of each answer or its logits; see `output`.
         """
         batch, length = prompts.ids.shape
         most = max(len(photo.layers[0]) for photo in photos)
         layers = zip(*(photo.layers for photo in photos), strict=True)
         features = [np.stack([_padded(one, most, 0) for one in layer]) for layer in layers]
         self._embedding = self.embed.session.io_binding()
-        with self.decoder.at_work():
-            self._show(features)
-            self.past.start(batch, length + self.manifest.prompt.answer_tokens)
+        with self.decoder.running():
+            self._bind_features(features)
+            self.kv_cache.start(batch, length + self.manifest.prompt.answer_tokens)
         self._lengths, self._next = prompts.lengths.copy(), prompts.next_positions.copy()
         self._filled = (np.arange(length) < prompts.lengths[:, None]).astype(np.int64)
         return self._run(prompts.ids, prompts.positions)
 
     def step(self, tokens: Ids) -> NDArray[Any]:
-        """Append one token (B,) to each answer and return what follows, by `output`."""
+        """Append one token (B,) to each answer and return the next one or its logits; see `output`."""
         positions = np.broadcast_to(self._next[None, :, None], (3, len(tokens), 1))
         self._lengths, self._next = self._lengths + 1, self._next + 1
         self._filled = np.pad(self._filled, ((0, 0), (0, 1)), constant_values=1)
         return self._run(tokens[:, None], positions)
 
-    def keep(self, rows: Ids) -> None:
-        """Go on with some rows of the batch alone.
+    def keep_rows(self, rows: Ids) -> None:
+        """Keep only some rows of the batch.
 
         Args:
-            rows: Their numbers, at least one.
+            rows: Numbers of the rows (N,), int64, at least one.
         """
         self._lengths, self._next, self._filled = self._lengths[rows], self._next[rows], self._filled[rows]
         width = self.manifest.decoder.width
-        with self.decoder.at_work():
-            # No image token follows a prompt, so that nothing of a photo is read again.
-            self._show([np.zeros((len(rows), 1, width), dtype=np.float32) for _ in self.feature_names])
-            self.past.keep(rows, self.rows)
+        with self.decoder.running():
+            # No image token follows a prompt, so the features are not read again.
+            self._bind_features([np.zeros((len(rows), 1, width), dtype=np.float32) for _ in self.feature_names])
+            self.kv_cache.keep_rows(rows, self.rows)
 
-    def _show(self, features: Sequence[Floats]) -> None:
-        """Bind visual tokens (B, T, H) until others are bound: steps do not read them, but the graph asks for them."""
+    def _bind_features(self, features: Sequence[Floats]) -> None:
+        """Bind visual tokens (B, T, H). Steps do not read them, but the graph requires the input."""
         value = import_onnxruntime().OrtValue
         self._features = [value.ortvalue_from_numpy(one, *self.place) for one in features]
         for name, feature in zip(self.feature_names, self._features, strict=True):
             self._embedding.bind_ortvalue_input(name, feature)
 
     def _run(self, ids: Ids, positions: Ids) -> NDArray[Any]:
-        # A binding does not own what it is given: the arrays must outlive the run.
+        # A binding does not own its arrays: they must outlive the run.
         ids = np.ascontiguousarray(ids)
         inputs: dict[str, NDArray[Any]] = {
             "position_ids": np.ascontiguousarray(positions),
@@ -192,17 +192,17 @@ class LargeNetwork:
             self._embedding.bind_output(name, *self.place)
         for name, array in inputs.items():
             decoding.bind_cpu_input(name, array)
-        self.past.bind(decoding)
+        self.kv_cache.bind(decoding)
         decoding.bind_output(self.output, "cpu")
-        with self.decoder.at_work():
+        with self.decoder.running():
             self.embed.session.run_with_iobinding(self._embedding)
             embeddings = self._embedding.get_outputs()
             for name, embedding in zip(self.embedding_names, embeddings, strict=True):
                 decoding.bind_ortvalue_input(name, embedding)
             self.decoder.session.run_with_iobinding(decoding)
-            # Outputs come in the order they were bound.
+            # Outputs come in the order in which they were bound.
             *present, last = decoding.get_outputs()
-            self.past.advance(present)
+            self.kv_cache.advance(present)
             # A copy, since the next step may write to the same memory.
             found: NDArray[Any] = last.numpy().copy()
             # Until ONNX Runtime 1.31 an output dies with its binding: each is kept until the next step has run.
@@ -211,12 +211,12 @@ class LargeNetwork:
 
 
 def decoder_shapes(manifest: LargeManifest) -> tuple[Shapes, ...]:
-    """Return the shapes of a grown cache's graph: the longest step is the longest prompt, the usual one is a token.
+    """Return the input shapes of a decoder with a growing cache. The longest step is a prompt, the typical one a token.
 
     Args:
-        manifest: The model's figures.
+        manifest: The model's sizes and settings.
     """
-    sizes, prompt = manifest.decoder, manifest.prompt.text_tokens + manifest.vision.most_tokens
+    sizes, prompt = manifest.decoder, manifest.prompt.text_tokens + manifest.vision.max_tokens
     longest = prompt + manifest.prompt.answer_tokens
     usual = ENGINE_BATCH // 2
 
@@ -238,23 +238,23 @@ def decoder_shapes(manifest: LargeManifest) -> tuple[Shapes, ...]:
 
 
 def _padded(array: NDArray[Any], length: int, value: int) -> NDArray[Any]:
-    """Fill an array up along its first axis."""
+    """Pad an array along its first axis."""
     margin = [(0, length - len(array)), *[(0, 0)] * (array.ndim - 1)]
     return np.pad(array, margin, constant_values=value)
 
 
-def placed(device: Device, manifest: LargeManifest) -> Device:
-    """Return where a model is to run, of what a device leaves open.
+def resolve_device(device: Device, manifest: LargeManifest) -> Device:
+    """Return the device on which a model can run; `auto` becomes `cpu` for a model in single precision.
 
-    ONNX Runtime's attention takes half precision alone on a GPU: in single precision it would run on the CPU, with the
-    cache copied to and fro at every step. TensorRT takes single precision, too, and no other attention than its own.
+    On a GPU, ONNX Runtime's attention supports only half precision. In single precision it would run on the CPU and
+    copy the cache back and forth at every step. TensorRT also supports single precision, but only its own attention.
 
     Args:
-        device: What was asked for.
-        manifest: The model's figures.
+        device: The device that the user chose.
+        manifest: The model's sizes and settings.
 
     Raises:
-        DeviceError: The model does not run there.
+        DeviceError: The model cannot run on the device.
     """
     names = device.providers[:1] or (device.kind,)
     if short_name(TENSORRT) in names:

@@ -1,8 +1,8 @@
-"""From an upright photo to a large model's patches, exactly as its own image processor makes them.
+"""Turn an upright photo into the patches of a large model, exactly as the model's own image processor does.
 
-The photo is resized to whole visual tokens within the model's limits of pixels, its aspect kept as well as that allows,
-normalised, and cut into patches. These come visual token by visual token: tokens by row, within each its square of
-patches by row.
+The photo is resized to a whole number of visual tokens within the model's limits of pixels, with nearly the same aspect
+ratio. Then it is normalised and split into patches. Patches are ordered by visual token: tokens row by row, and the
+square of patches of each token row by row.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from PIL import Image
 
 from shotcrop_cli.model.large.manifest import Vision
 
-MOST_ELONGATED = 200
-"""The family's image processors refuse photos that are longer than so many times their width [N]."""
+MAX_ASPECT_RATIO = 200
+"""Longer side / shorter side above which the image processors of the Qwen-VL family refuse a photo."""
 
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """How many patches a photo is cut into."""
+    """Rows and columns of a photo's patches."""
 
     rows: int
     columns: int
@@ -35,11 +35,11 @@ class Grid:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Patches:
-    """A photo cut into patches.
+    """A photo as patches.
 
     Args:
         pixels: Normalised patches (N, 3 * frames * side * side), float32.
-        grid: Their rows and columns.
+        grid: Number of rows and columns.
     """
 
     pixels: NDArray[np.float32]
@@ -47,18 +47,18 @@ class Patches:
 
 
 def fitted_size(size: tuple[int, int], vision: Vision) -> tuple[int, int]:
-    """Return the size that a photo is resized to before the model sees it.
+    """Return the width and height in pixels to which a photo is resized for the model.
 
     Args:
-        size: Width and height in pixels.
-        vision: The model's figures.
+        size: Width and height of the photo in pixels.
+        vision: The model's sizes.
 
     Raises:
-        ValueError: The photo is more elongated than the model can take.
+        ValueError: The photo is too elongated for the model.
     """
     width, height = size
-    if max(size) > MOST_ELONGATED * min(size):
-        raise ValueError(f"the photo is more than {MOST_ELONGATED} times as long as wide")
+    if max(size) > MAX_ASPECT_RATIO * min(size):
+        raise ValueError(f"the photo is more than {MAX_ASPECT_RATIO} times as long as wide")
     cell = vision.cell
     fitted = round(width / cell) * cell, round(height / cell) * cell
     if fitted[0] * fitted[1] > vision.max_pixels:
@@ -74,14 +74,14 @@ def _floor(side: float, cell: int) -> int:
     return max(cell, math.floor(side / cell) * cell)
 
 
-def cut(image: Image.Image, vision: Vision) -> Patches:
-    """Resize a photo of mode RGB and cut it into patches.
+def make_patches(image: Image.Image, vision: Vision) -> Patches:
+    """Resize an upright photo of mode RGB and split it into patches.
 
     Raises:
-        ValueError: The photo is more elongated than the model can take.
+        ValueError: The photo is too elongated for the model.
     """
     fitted = image.resize(fitted_size(image.size, vision), Image.Resampling.BICUBIC)
-    # Rounded twice, by the scaling and by the normalising, as the family's image processors do.
+    # Rounded twice, after scaling and after normalising, as the family's image processors do.
     scaled = (np.asarray(fitted, dtype=np.float64) * (1 / 255)).astype(np.float32)
     normal = (scaled - np.array(vision.mean, dtype=np.float32)) / np.array(vision.std, dtype=np.float32)
     side, merge, frames = vision.patch_size, vision.merge_size, vision.temporal_patch_size

@@ -1,7 +1,7 @@
-"""Where patches and tokens are: what a large model's graphs are told beside pixels and token ids.
+"""Positions of patches and tokens, which the graphs of a large model take as inputs.
 
-All of it follows from a photo's grid of patches, so it is computed here and the graphs stay free of loops over photos.
-Patches come in the order of `patches.cut`.
+They follow from a photo's grid of patches. Computing them here keeps loops over photos out of the graphs.
+Patches come in the order of `patches.make_patches`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Floats = NDArray[np.float32]
 
 
 def patch_positions(grid: Grid, vision: Vision) -> Ids:
-    """Return each patch's row and column (N, 2)."""
+    """Return the row and column of each patch (N, 2), int64."""
     merge = vision.merge_size
     raster = np.arange(grid.patches).reshape(grid.rows // merge, merge, grid.columns // merge, merge)
     order = raster.transpose(0, 2, 1, 3).ravel()
@@ -27,7 +27,7 @@ def patch_positions(grid: Grid, vision: Vision) -> Ids:
 
 
 def segments(grid: Grid, vision: Vision) -> Ids:
-    """Return the number of each patch's attention window (N,); all are in one where the tower has none."""
+    """Return the number of each patch's attention window (N,), int64; 0 for all if the tower has no windows."""
     if vision.window == 0:
         return np.zeros(grid.patches, dtype=np.int64)
     side = vision.window * vision.merge_size
@@ -36,9 +36,9 @@ def segments(grid: Grid, vision: Vision) -> Ids:
 
 
 def interpolation(grid: Grid, vision: Vision) -> tuple[Ids, Floats]:
-    """Return which four entries of the table of learned positions each patch mixes (N, 4), and their weights (N, 4).
+    """Return how each patch interpolates the table of learned positions: four entries (N, 4) and their weights (N, 4).
 
-    The table's corners lie on the photo's corner patches; between them it is bilinear.
+    The corners of the table belong to the corner patches of the photo. Between them interpolation is bilinear.
     """
     side = vision.grid_side
     near, far, share = [], [], []
@@ -56,12 +56,12 @@ def interpolation(grid: Grid, vision: Vision) -> tuple[Ids, Floats]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Row:
-    """A photo's prompt.
+    """The prompt for a photo.
 
     Args:
-        ids: Token ids (S,).
-        positions: Their places in time, height and width (3, S), the multimodal rotary positions (M-RoPE).
-        next_position: Place of the first token of the answer.
+        ids: Token ids (S,), int64.
+        positions: Positions in time, height and width (3, S), int64: the multimodal rotary positions (M-RoPE).
+        next_position: Position of the first token of the answer.
     """
 
     ids: Ids
@@ -70,19 +70,21 @@ class Row:
 
 
 def prompt_row(prefix: Ids, image_token: int, suffix: Ids, grid: Grid, vision: Vision) -> Row:
-    """Return the prompt with a photo of a certain grid between prefix and suffix.
+    """Return the prompt with the visual tokens of a photo between prefix and suffix.
 
-    Text advances in all three dimensions at once. A photo's visual tokens share one time and spread in height and
-    width; text goes on behind the farther of the two.
+    Text advances in all three dimensions at once. The visual tokens of a photo have the same time and spread in height
+    and width. The text continues after the larger of the two.
     """
     rows, columns = grid.rows // vision.merge_size, grid.columns // vision.merge_size
     start = len(prefix)
     y, x = np.divmod(np.arange(rows * columns), columns)
     photo = np.stack([np.full(rows * columns, start), start + y, start + x])
-    behind = start + max(rows, columns)
-    text = [np.broadcast_to(np.arange(first, first + n), (3, n)) for first, n in ((0, start), (behind, len(suffix)))]
+    after_photo = start + max(rows, columns)
+    text = [
+        np.broadcast_to(np.arange(first, first + n), (3, n)) for first, n in ((0, start), (after_photo, len(suffix)))
+    ]
     ids = np.concatenate([prefix, np.full(rows * columns, image_token), suffix])
-    return Row(ids.astype(np.int64), np.concatenate([text[0], photo, text[1]], axis=1), behind + len(suffix))
+    return Row(ids.astype(np.int64), np.concatenate([text[0], photo, text[1]], axis=1), after_photo + len(suffix))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,10 +92,10 @@ class PromptBatch:
     """Prompts of several photos, padded on the right.
 
     Args:
-        ids: Token ids (B, S).
-        positions: Their places (3, B, S).
-        lengths: Tokens of each prompt (B,).
-        next_positions: Place of the first token of each answer (B,).
+        ids: Token ids (B, S), int64.
+        positions: Positions in time, height and width (3, B, S), int64.
+        lengths: Number of tokens in each prompt (B,), int64.
+        next_positions: Position of the first token of each answer (B,), int64.
     """
 
     ids: Ids
@@ -102,8 +104,8 @@ class PromptBatch:
     next_positions: Ids
 
     @classmethod
-    def of(cls, rows: list[Row]) -> PromptBatch:
-        """Put prompts of any lengths together; the padding is zeros that nothing attends to."""
+    def from_rows(cls, rows: list[Row]) -> PromptBatch:
+        """Pad prompts of any lengths to one batch. The padding is zeros, which are masked."""
         lengths = np.array([len(row.ids) for row in rows], dtype=np.int64)
         ids = np.zeros((len(rows), lengths.max()), dtype=np.int64)
         positions = np.zeros((3, *ids.shape), dtype=np.int64)

@@ -1,7 +1,7 @@
-"""What a large model is told: the output contract of `shotcrop_cli.model.large.answer` as an instruction.
+"""The instruction for large models, which describes the output contract of `shotcrop_cli.model.large.answer`.
 
-Training writes the same text before every target that the runtime sends with every photo. The compact model needs
-none: it knows one task.
+Training and runtime use the same text. A trained model depends on it word by word, so a change needs new training. The
+compact model needs no instruction, because it has only one task.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ DEFINITIONS: Mapping[ShotType, str] = {
     ShotType.MEDIUM: "the lead person from above the head to the waist or mid-thigh, hands and action included",
     ShotType.CLOSE_UP: "the lead person's head and shoulders, the face whole, or the detail that carries the story",
 }
-"""What each shot shows, one sentence each."""
+"""What each shot shows, in one phrase."""
 
 _BOXES: Mapping[CoordSpace, tuple[str, str]] = {
     CoordSpace.PERMILLE: (
@@ -31,7 +31,7 @@ _BOXES: Mapping[CoordSpace, tuple[str, str]] = {
         "down the height of the photo.",
     ),
 }
-"""For each coordinate space, what stands for a box in the pattern, and how it is to be written."""
+"""For each coordinate space, the placeholder for a box in the pattern, and a description of the format."""
 
 _THINK = (
     "First write <think>, then three lines of one short sentence each, then </think>. scene: the place and its light. "
@@ -40,11 +40,11 @@ _THINK = (
 
 
 def instruction(space: CoordSpace = CoordSpace.PERMILLE, *, think: bool = True) -> str:
-    """Return the user's text that asks for an answer by the contract.
+    """Return the user message that asks for an answer in the form of the contract.
 
     Args:
-        space: How the model writes boxes.
-        think: Whether it writes its reasoning first.
+        space: The coordinates of the boxes.
+        think: Whether the model writes its reasoning first.
     """
     box, how = _BOXES[space]
     shots = "\n".join(f"{kind}: {meaning}." for kind, meaning in DEFINITIONS.items())

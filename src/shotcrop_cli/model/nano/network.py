@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from shotcrop_cli.model.bundle import DECODER, VISION, Bundle, Manifest
-from shotcrop_cli.model.kv_cache import CacheShape, Caching, past_tokens
+from shotcrop_cli.model.kv_cache import CacheShape, Caching, make_kv_cache
 from shotcrop_cli.model.nano.generate import MAX_CAPTION_TOKENS, Floats, Ids
 from shotcrop_cli.model.nano.grammar import LAYOUT, SHOT_TOKENS
 from shotcrop_cli.model.session import Device, import_onnxruntime, open_session
@@ -51,7 +51,9 @@ class OnnxNetwork:
             engine=Engine(bundle.sha256, self._decoder_shapes()),
         )
         place = ("cuda", device.index) if self.decoder.on_cuda else ("cpu", 0)
-        self.past = past_tokens(Caching(one.caching), CacheShape(one.layers, one.key_value_heads, one.head_size), place)
+        self.kv_cache = make_kv_cache(
+            Caching(one.caching), CacheShape(one.layers, one.key_value_heads, one.head_size), place
+        )
         self.binding: Any = None
         self.length = 0
         self.words: Floats = np.zeros((0, 0), dtype=np.float32)
@@ -66,10 +68,10 @@ class OnnxNetwork:
         """Read photos and prompts; see `shotcrop_cli.model.nano.generate.Network`."""
         features, spots = self._see(pixels)
         self.length = 0
-        with self.decoder.at_work():
+        with self.decoder.running():
             # Copied once for the whole batch: later steps do not read the features, but the graph asks for them.
-            self.features = import_onnxruntime().OrtValue.ortvalue_from_numpy(features, *self.past.place)
-            self.past.start(len(prompt), self.longest)
+            self.features = import_onnxruntime().OrtValue.ortvalue_from_numpy(features, *self.kv_cache.place)
+            self.kv_cache.start(len(prompt), self.longest)
         return self.step(prompt), spots
 
     def step(self, tokens: Ids) -> Floats:
@@ -84,13 +86,13 @@ class OnnxNetwork:
             inputs["length"] = np.array(self.length, dtype=np.int32)
         for name, array in inputs.items():
             binding.bind_cpu_input(name, array)
-        self.past.bind(binding)
+        self.kv_cache.bind(binding)
         binding.bind_output("logits", "cpu")
-        with self.decoder.at_work():
+        with self.decoder.running():
             self.decoder.session.run_with_iobinding(binding)
         # Outputs come in the order they were bound.
         *present, last = binding.get_outputs()
-        self.past.advance(present)
+        self.kv_cache.advance(present)
         # A copy, since the next step may write to the same memory.
         logits: Floats = last.numpy().copy()
         # Until ONNX Runtime 1.31 an output dies with its binding, so each binding is kept until the next step has run.
@@ -101,7 +103,7 @@ class OnnxNetwork:
         """Run the vision graph: on a CPU few photos at a time."""
         at_once = len(pixels) if self.vision.on_cuda else SEEN_AT_ONCE
         names = ["image_features", "spots", *(["words"] if self.manifest.lexicon else [])]
-        with self.vision.at_work():
+        with self.vision.running():
             seen = [
                 self.vision.session.run(names, {"pixel_values": pixels[first : first + at_once]})
                 for first in range(0, len(pixels), at_once)
