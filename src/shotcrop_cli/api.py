@@ -191,7 +191,7 @@ class _CropRun(_Run):
             if not task.is_due:
                 self.add_unchanged(task)
                 continue
-            due.append(task)
+            due.append(state.suspend(task))
             if self._options.limit is None or len(due) <= self._options.limit:
                 self.reporter.detail(f"{target.source.path}: to do, {task.reason}")
         state.save()
@@ -247,7 +247,7 @@ class _CropRun(_Run):
     def _still_due(self, tasks: Iterable[Task], state: OutputState) -> Iterator[Task]:
         """Yield tasks, but respect sidecars that somebody edited while the tasks waited for their turn."""
         for waiting in tasks:
-            task = state.decide_again_if_changed(waiting)
+            task = state.resume(waiting)
             if task.is_due:
                 yield task
             else:

@@ -74,13 +74,21 @@ class OutputState:
             self._update(target, record, content)
         return task
 
-    def decide_again_if_changed(self, task: Task) -> Task:
-        """Return a task that has waited for its turn; decided again if somebody changed its sidecar in the meantime.
+    def suspend(self, task: Task) -> Task:
+        """Return a task to keep until its turn comes, without its sidecar: 100,000 of these would take 450 MB."""
+        return replace(task, record=None)
+
+    def resume(self, task: Task) -> Task:
+        """Return a suspended task with its sidecar, or decide again if somebody changed the sidecar in the meantime.
 
         Raises:
             OutputError: The output cannot be read or written.
         """
-        return task if self._stamp(task.target) == task.stamp else self.decide(task.target)
+        if self._stamp(task.target) != task.stamp:
+            return self.decide(task.target)
+        if task.stamp is None or task.damaged:
+            return task
+        return replace(task, record=_parse(self._read(task.target)))
 
     def save(self) -> None:
         """Remember for the next run which photos are up to date.

@@ -1,0 +1,96 @@
+import json
+from dataclasses import replace
+from pathlib import Path, PurePath
+
+import pytest
+
+from conftest import write_photo
+from shotcrop_cli.crop_settings import CropSettings
+from shotcrop_cli.library.name_template import NameTemplate, TemplateNames
+from shotcrop_cli.library.output_state import OutputState
+from shotcrop_cli.library.plan import Action, Target, Wanted
+from shotcrop_cli.library.source import Folder, Source
+from shotcrop_cli.sidecar import Sidecar, iso_mtime, read
+from sidecar_examples import example
+
+WANTED = Wanted("d" * 64, CropSettings())
+OTHER_MODEL = replace(WANTED, model_sha256="e" * 64)
+
+
+@pytest.fixture
+def target(photos: Path, output: Path) -> Target:
+    """Return a photo that an earlier run has cropped."""
+    status = write_photo(photos / "a.jpg").stat()
+    source = Source(Folder(photos, PurePath()), "a.jpg", status.st_size, status.st_mtime_ns)
+    target = Target(source, output, TemplateNames(NameTemplate(), ".jpg"))
+    output.mkdir()
+    for crop in target.crops():
+        crop.touch()
+    target.sidecar.write_bytes(_record(target).to_bytes())
+    return target
+
+
+def _record(target: Target) -> Sidecar:
+    source = target.source
+    of_source = {"path": str(source.path), "size_bytes": source.size_bytes, "mtime": iso_mtime(source.mtime_ns)}
+    return replace(example(), source=replace(example().source, **of_source))
+
+
+def test_a_photo_with_its_crops_is_skipped(target: Target, output: Path) -> None:
+    assert OutputState(output, WANTED).decide(target).action is Action.SKIP
+
+
+def test_a_task_is_resumed_as_it_was_decided(target: Target, output: Path) -> None:
+    state = OutputState(output, OTHER_MODEL)
+    task = state.decide(target)
+    assert (task.action, task.record) == (Action.COMPOSE, _record(target))
+    waiting = state.suspend(task)
+    assert waiting.record is None
+    assert state.resume(waiting) == task
+
+
+def test_a_new_photo_is_resumed_without_a_sidecar(target: Target, output: Path) -> None:
+    target.sidecar.unlink()
+    state = OutputState(output, WANTED)
+    task = state.decide(target)
+    assert (task.reason, state.resume(state.suspend(task))) == ("new", task)
+
+
+@pytest.mark.parametrize("content", [b"", b"half a sidecar"])
+def test_a_damaged_sidecar_is_resumed_as_damaged(target: Target, output: Path, content: bytes) -> None:
+    target.sidecar.write_bytes(content)
+    state = OutputState(output, WANTED)
+    task = state.decide(target)
+    assert (task.damaged, state.resume(state.suspend(task))) == (True, task)
+
+
+def test_a_task_is_decided_again_if_its_sidecar_changed(target: Target, output: Path) -> None:
+    state = OutputState(output, OTHER_MODEL)
+    waiting = state.suspend(state.decide(target))
+    document = json.loads(target.sidecar.read_bytes())
+    document["shots"][1]["edited"] = True
+    target.sidecar.write_text(json.dumps(document), encoding="utf-8")
+    assert (waiting.action, state.resume(waiting).action) == (Action.COMPOSE, Action.SKIP)
+
+
+@pytest.mark.parametrize("read_only", [False, True])
+def test_a_moved_photo_is_recorded_unless_the_output_is_read_only(
+    target: Target, photos: Path, output: Path, read_only: bool
+) -> None:
+    moved = Target(replace(target.source, folder=Folder(photos.parent, PurePath())), output, target.names)
+    before = target.sidecar.read_bytes()
+    assert OutputState(output, WANTED, read_only=read_only).decide(moved).action is Action.SKIP
+    assert (target.sidecar.read_bytes() == before) is read_only
+    assert read(target.sidecar).source.path == str((target if read_only else moved).source.path)
+
+
+def test_a_sidecar_that_needs_no_update_is_not_written(target: Target, output: Path) -> None:
+    """The sidecar of a photo whose name is not UTF-8 is parsed in every run."""
+    odd = Target(replace(target.source, name="\udcff.jpg"), output, target.names)
+    for crop in odd.crops():
+        crop.touch()
+    shots = tuple(replace(shot, file=name) for shot, name in zip(example().shots, odd.crop_names, strict=True))
+    odd.sidecar.write_bytes(replace(_record(odd), shots=shots).to_bytes())
+    before = odd.sidecar.stat().st_ino
+    assert OutputState(output, WANTED).decide(odd).action is Action.SKIP
+    assert odd.sidecar.stat().st_ino == before
