@@ -24,7 +24,11 @@ if TYPE_CHECKING:
         PhotoError,
         ShotcropError,
     )
-    from shotcrop_cli.library.results import PhotoResult, PhotoStatus, Reporter, RunResult
+    from shotcrop_cli.framing import Aspect, Framing
+    from shotcrop_cli.imaging.formats import CropFormat
+    from shotcrop_cli.imaging.metadata.policy import MetadataPolicy
+    from shotcrop_cli.library.name_template import NameTemplate
+    from shotcrop_cli.library.results import LowScore, PhotoResult, PhotoStatus, Reporter, RunResult
     from shotcrop_cli.library.selection import Selection
     from shotcrop_cli.run_options import ApplyOptions, CropOptions, ModelOptions
     from shotcrop_cli.shots import PixelBox, Reasoning, ShotType
@@ -34,16 +38,22 @@ __version__ = "0.1.0"
 __all__ = [
     "AnswerError",
     "ApplyOptions",
+    "Aspect",
     "Crop",
+    "CropFormat",
     "CropOptions",
     "CropResult",
     "CropSettings",
     "Cropper",
     "DeviceError",
+    "Framing",
     "InputError",
     "LockedError",
+    "LowScore",
+    "MetadataPolicy",
     "ModelError",
     "ModelOptions",
+    "NameTemplate",
     "NoPeopleError",
     "OutputError",
     "Person",
@@ -66,7 +76,11 @@ _MODULES = {
     **dict.fromkeys(("Crop", "CropResult", "Cropper", "Person"), "cropper"),
     **dict.fromkeys(("apply_sidecars", "crop_photos"), "api"),
     **dict.fromkeys(("ApplyOptions", "CropOptions", "ModelOptions"), "run_options"),
-    **dict.fromkeys(("PhotoResult", "PhotoStatus", "Reporter", "RunResult"), "library.results"),
+    **dict.fromkeys(("Aspect", "Framing"), "framing"),
+    "CropFormat": "imaging.formats",
+    "MetadataPolicy": "imaging.metadata.policy",
+    "NameTemplate": "library.name_template",
+    **dict.fromkeys(("LowScore", "PhotoResult", "PhotoStatus", "Reporter", "RunResult"), "library.results"),
     "CropSettings": "crop_settings",
     "Selection": "library.selection",
     **dict.fromkeys(("PixelBox", "Reasoning", "ShotType"), "shots"),

@@ -295,7 +295,7 @@ def _sides(box: Box | None) -> list[float] | None:
 
 @lru_cache(maxsize=1)
 def _validator() -> Draft202012Validator:
-    import jsonschema_rs  # only here: most runs need no more than `summarise`
+    import jsonschema_rs  # only here: a run that finds everything up to date parses no sidecar
 
     return jsonschema_rs.Draft202012Validator(json.loads(SCHEMA_PATH.read_text("utf-8")))
 

@@ -143,7 +143,7 @@ def test_timing_and_creation_may_be_left_out(tmp_path: Path) -> None:
     assert read(path).created is None
 
 
-def test_file_times_are_told_apart_to_the_microsecond() -> None:
+def test_file_times_are_exact_to_the_microsecond() -> None:
     assert iso_mtime(1_700_000_000_123_456_789) == "2023-11-14T22:13:20.123456Z"
     assert iso_mtime(-1_000_000_000) == "1969-12-31T23:59:59.000000Z"
     assert iso_mtime(1 << 70).startswith("9999-12-31T23:59:59")

@@ -56,7 +56,7 @@ def _content(folder: Path) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_an_edited_box_is_cut_without_the_model(sidecar: Path, composer: FakeComposer) -> None:
+def test_an_edited_box_is_cropped_without_the_model(sidecar: Path, composer: FakeComposer) -> None:
     composer.seen.clear()
     _edit(sidecar, _move_medium)
     assert "1 done, 0 unchanged" in _run("apply", sidecar).stderr
@@ -65,7 +65,7 @@ def test_an_edited_box_is_cut_without_the_model(sidecar: Path, composer: FakeCom
     assert crop.tobytes() == picture().crop((1, 2, 34, 46)).tobytes()
 
 
-def test_the_sidecar_says_what_was_cut_and_that_a_person_wanted_it(sidecar: Path) -> None:
+def test_the_sidecar_records_the_new_box_and_that_a_person_set_it(sidecar: Path) -> None:
     before = read(sidecar)
     _edit(sidecar, _move_medium)
     _run("apply", sidecar)
@@ -106,14 +106,18 @@ def test_a_run_before_apply_gives_up_nothing_a_person_set(
     assert open_image(sidecar.parent / "a.png.medium.png").size == (33, 44)
 
 
-def test_a_box_set_by_hand_is_cut_with_other_settings_before_apply(photos: Path, output: Path, sidecar: Path) -> None:
+def test_a_box_set_by_hand_is_cropped_with_other_settings_before_apply(
+    photos: Path, output: Path, sidecar: Path
+) -> None:
     _edit(sidecar, _move_medium)
     _run("crop", photos, "-o", output, "--format", "webp")
     assert open_image(sidecar.parent / "a.png.medium.webp").size == (33, 44)
     assert [shot.edited for shot in read(sidecar).shots] == [False, True, False]
 
 
-def test_a_box_set_by_hand_stays_to_be_cut_when_another_shot_is(photos: Path, output: Path, sidecar: Path) -> None:
+def test_a_box_set_by_hand_stays_pending_while_another_shot_is_cropped(
+    photos: Path, output: Path, sidecar: Path
+) -> None:
     _edit(sidecar, _move_medium)
     (sidecar.parent / "a.png.close_up.png").unlink()
     assert "1 done" in _run("crop", photos, "-o", output).stderr
@@ -263,7 +267,7 @@ def test_a_hostile_sidecar_reads_nothing_outside_the_photos(
     _run("apply", sidecar, code=ExitCode.SOME_FAILED)
 
 
-def test_a_link_among_the_photos_leads_nowhere_else(tmp_path: Path, photos: Path, sidecar: Path) -> None:
+def test_links_among_the_photos_do_not_lead_out_of_their_folder(tmp_path: Path, photos: Path, sidecar: Path) -> None:
     secret = write_photo(tmp_path / "private" / "s.png", picture())
     photo = photos / "2026" / "a.png"
     photo.unlink()

@@ -115,7 +115,7 @@ def test_another_quality_does_everything_again(photos: Path, output: Path) -> No
     assert "1 done" in _crop(photos, "-o", output, "--quality", 50).stderr
 
 
-def test_a_damaged_sidecar_is_made_anew_and_each_one_kept(photos: Path, output: Path) -> None:
+def test_a_damaged_sidecar_is_replaced_and_each_one_kept(photos: Path, output: Path) -> None:
     write_photo(photos / "a.jpg")
     _crop(photos, "-o", output)
     sidecar = output / "a.jpg.json"
@@ -194,7 +194,7 @@ def test_one_corrupt_file_fails_alone_and_is_tried_again(photos: Path, output: P
     assert "1 done, 1 unchanged, 0 no subject, 0 failed" in _crop(photos, "-o", output).stderr
 
 
-def test_nobody_in_a_photo_is_no_failure_and_settled(photos: Path, output: Path, composer: FakeComposer) -> None:
+def test_a_photo_without_people_is_done_and_not_a_failure(photos: Path, output: Path, composer: FakeComposer) -> None:
     write_photo(photos / "a.jpg")
     composer.answer = no_people
     assert "0 done, 0 unchanged, 1 no subject, 0 failed" in _crop(photos, "-o", output).stderr
@@ -433,7 +433,7 @@ def test_only_the_crops_that_a_setting_concerns_are_written_again(photos: Path, 
     assert width == height
 
 
-def test_only_the_shots_asked_for_are_cut_and_later_ones_need_no_model(
+def test_only_the_shots_asked_for_are_cropped_and_later_ones_need_no_model(
     photos: Path, output: Path, composer: FakeComposer
 ) -> None:
     write_photo(photos / "a.png")
@@ -498,7 +498,9 @@ def test_reproducible_runs_give_equal_files(tmp_path: Path, photos: Path, compos
     assert set(composer.batches) == {1}  # what else is in a batch shows in the last digits of a model's answer
 
 
-def test_strictly_nobody_in_a_photo_is_a_failure_each_time(photos: Path, output: Path, composer: FakeComposer) -> None:
+def test_in_strict_runs_a_photo_without_people_fails_each_time(
+    photos: Path, output: Path, composer: FakeComposer
+) -> None:
     path = write_photo(photos / "a.jpg")
     composer.answer = no_people
     for _ in range(2):
@@ -536,7 +538,7 @@ def test_what_failed_can_be_listed_and_done_alone(tmp_path: Path, photos: Path, 
     assert listed.read_bytes() == b""
 
 
-def test_what_is_passed_over_is_told_to_programs(photos: Path, output: Path) -> None:
+def test_programs_learn_what_was_skipped(photos: Path, output: Path) -> None:
     write_photo(photos / "a.jpg")
     os.mkfifo(photos / "pipe.jpg")
     records = [json.loads(line) for line in _crop(photos, "-o", output, "--json").stdout.splitlines()]
@@ -546,7 +548,7 @@ def test_what_is_passed_over_is_told_to_programs(photos: Path, output: Path) -> 
     }
 
 
-def test_a_lens_and_the_presence_of_a_place_are_told_but_not_the_place(photos: Path, output: Path) -> None:
+def test_the_sidecar_records_the_lens_and_that_there_is_a_place_but_not_the_place(photos: Path, output: Path) -> None:
     path = write_photo(photos / "a.jpg", exif=rich_exif(jpeg_bytes(picture(16, 16))))
     assert path.read_bytes().count(b"secret") == 1
     _crop(photos, "-o", output)

@@ -44,7 +44,7 @@ def files(folder: Path) -> dict[str, int]:
     return {path.name: path.stat().st_ctime_ns for path in folder.rglob("*") if path.is_file() and path.name[0] != "."}
 
 
-def test_a_doubtful_photo_is_cut_and_named_and_no_failure(photos: Path, output: Path) -> None:
+def test_a_photo_with_a_low_score_is_cropped_and_listed_and_not_a_failure(photos: Path, output: Path) -> None:
     result = crop(photos, "-o", output, "--min-score", 0.5)
     *_, summary, named = result.stderr.splitlines()
     assert summary.startswith("1 done, 0 unchanged, 0 no subject, 0 failed in ")
@@ -55,28 +55,28 @@ def test_a_doubtful_photo_is_cut_and_named_and_no_failure(photos: Path, output: 
     assert all((output / shot.file).is_file() for shot in sidecar.shots if shot.file)
 
 
-def test_without_a_least_score_nothing_is_said_of_doubts(photos: Path, output: Path) -> None:
+def test_without_min_score_nothing_is_listed_for_review(photos: Path, output: Path) -> None:
     stderr = crop(photos, "-o", output).stderr
     assert "review" not in stderr
     assert read(output / "a.jpg.json").warnings == ()
 
 
-def test_a_sure_photo_needs_no_review(photos: Path, output: Path) -> None:
+def test_a_photo_with_high_scores_needs_no_review(photos: Path, output: Path) -> None:
     assert crop(photos, "-o", output, "--min-score", 0.2).stderr.splitlines()[-1].endswith(", 0 to review")
 
 
-def test_models_without_scores_are_never_doubtful(photos: Path, output: Path, composer: FakeComposer) -> None:
+def test_crops_without_scores_are_never_listed_for_review(photos: Path, output: Path, composer: FakeComposer) -> None:
     composer.answer = lambda _image, _aspect: scored(None, None, None)
     assert ", 0 to review" in crop(photos, "-o", output, "--min-score", 1).stderr
 
 
-def test_nobody_in_a_photo_is_not_doubtful(photos: Path, output: Path, composer: FakeComposer) -> None:
+def test_a_photo_without_people_is_not_listed_for_review(photos: Path, output: Path, composer: FakeComposer) -> None:
     composer.answer = no_people
     for _ in range(2):
         assert ", 0 to review" in crop(photos, "-o", output, "--min-score", 1).stderr
 
 
-def test_another_least_score_judges_anew_and_cuts_nothing(
+def test_another_min_score_lists_other_photos_and_crops_nothing(
     photos: Path, output: Path, composer: FakeComposer, tmp_path: Path
 ) -> None:
     listed = tmp_path / "review.txt"
@@ -111,7 +111,7 @@ def test_the_review_list_is_fit_to_be_read_again(
     assert read(output / "a.jpg.json").warnings == ()
 
 
-def test_programs_are_told_which_crop_is_doubtful(photos: Path, output: Path) -> None:
+def test_programs_learn_which_crop_needs_a_review(photos: Path, output: Path) -> None:
     for status in ("done", "unchanged"):
         (line,) = crop(photos, "-o", output, "--min-score", 0.85, "--json").stdout.splitlines()
         told = json.loads(line)
@@ -120,19 +120,19 @@ def test_programs_are_told_which_crop_is_doubtful(photos: Path, output: Path) ->
     assert json.loads(crop(photos, "-o", output, "--json").stdout)["review"] == []
 
 
-def test_quiet_runs_keep_doubts_to_the_list(photos: Path, output: Path, tmp_path: Path) -> None:
+def test_quiet_runs_only_write_the_review_list(photos: Path, output: Path, tmp_path: Path) -> None:
     listed = tmp_path / "review.txt"
     assert crop(photos, "-o", output, "-q", "--min-score", 0.5, "--review-list", listed).output == ""
     assert listed.read_text() == f"{photos / 'a.jpg'}\n"
 
 
-def test_only_the_shots_that_are_cut_count(photos: Path, output: Path) -> None:
+def test_only_the_shots_that_are_cropped_count(photos: Path, output: Path) -> None:
     arguments = (photos, "-o", output, "--shots", "medium", "--min-score", 0.5)
     for _ in range(2):
         assert ", 0 to review" in crop(*arguments).stderr
 
 
-def test_a_box_that_a_person_has_accepted_is_doubtful_no_more(photos: Path, output: Path) -> None:
+def test_a_box_that_a_person_accepted_is_not_listed_any_more(photos: Path, output: Path) -> None:
     crop(photos, "-o", output, "--min-score", 0.5)
     sidecar = output / "a.jpg.json"
     document = json.loads(sidecar.read_text("utf-8"))
@@ -143,7 +143,7 @@ def test_a_box_that_a_person_has_accepted_is_doubtful_no_more(photos: Path, outp
     assert ", 0 to review" in stderr
 
 
-def test_doubts_survive_a_new_cut_from_the_record(photos: Path, output: Path, composer: FakeComposer) -> None:
+def test_low_scores_are_listed_after_cropping_again(photos: Path, output: Path, composer: FakeComposer) -> None:
     crop(photos, "-o", output, "--min-score", 0.5)
     composer.seen.clear()
     assert ", 1 to review" in crop(photos, "-o", output, "--min-score", 0.4, "--quality", 80).stderr
@@ -160,7 +160,7 @@ def test_strange_scores_and_lists_are_refused(photos: Path, output: Path, tmp_pa
     assert "choose another --review-list" in refused.stderr
 
 
-def test_the_least_score_can_be_kept_in_a_file(photos: Path, output: Path, tmp_path: Path) -> None:
+def test_min_score_can_be_set_in_a_configuration_file(photos: Path, output: Path, tmp_path: Path) -> None:
     config = tmp_path / "kept.toml"
     config.write_text("[crop]\nmin-score = 0.5\n")
     assert ", 1 to review" in crop(photos, "-o", output, "--config", config).stderr

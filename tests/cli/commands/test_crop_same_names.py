@@ -63,7 +63,7 @@ def test_another_photo_of_the_same_name_replaces_nothing(
     assert _crops(output) == before
 
 
-def test_boxes_set_by_hand_are_not_cut_out_of_another_photo(old: Path, other: Path, output: Path) -> None:
+def test_boxes_set_by_hand_are_not_used_for_another_photo(old: Path, other: Path, output: Path) -> None:
     _set_by_hand(output)
     before = _crops(output)
     assert "would replace" in _run("apply", output, "--photos", other, code=ExitCode.SOME_FAILED)
@@ -95,7 +95,7 @@ def test_a_copy_takes_the_place_of_the_library_it_was_copied_from(old: Path, out
     assert "1 done" in _run("crop", new, "-o", output)
 
 
-def test_boxes_set_by_hand_and_not_cut_yet_outlast_a_move(old: Path, output: Path) -> None:
+def test_boxes_set_by_hand_but_not_cropped_yet_survive_a_move(old: Path, output: Path) -> None:
     _set_by_hand(output)
     new = old.rename(old.with_name("new"))
     _run("crop", new, "-o", output)

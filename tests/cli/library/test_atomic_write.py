@@ -31,7 +31,7 @@ def test_a_failed_write_leaves_what_was_there_and_no_temporary(tmp_path: Path, m
     assert names_in(tmp_path) == ["a.jpg", "a.json"]
 
 
-def test_a_lost_output_folder_is_noticed_not_made_anew(tmp_path: Path) -> None:
+def test_a_lost_output_folder_is_noticed_and_not_made_again(tmp_path: Path) -> None:
     root = tmp_path / "gone"
     with pytest.raises(OutputError, match="is gone"):
         put_in_place([NewFile(root / "a.jpg", b"x")], root=root)
@@ -63,5 +63,5 @@ def test_a_name_that_the_file_system_refuses_costs_one_photo(tmp_path: Path, mon
 @pytest.mark.parametrize(
     ("name", "expected"), [(".shotcrop-12ab.tmp", True), (".shotcrop.lock", False), ("a.tmp", False)]
 )
-def test_temporaries_are_told_by_name(name: str, expected: bool) -> None:
+def test_temporaries_are_recognised_by_name(name: str, expected: bool) -> None:
     assert is_temporary(name) is expected

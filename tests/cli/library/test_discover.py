@@ -73,7 +73,7 @@ def test_relative_paths_start_from_a_root(photos: Path, tmp_path: Path) -> None:
         assert source.path in {root / source.relative for root in found.roots}
 
 
-def test_trouble_is_told_once_however_often_it_is_met(photos: Path) -> None:
+def test_each_problem_is_reported_once(photos: Path) -> None:
     (photos / "sub").mkdir()
     os.mkfifo(photos / "sub" / "pipe.jpg")
     (photos / "sub" / "broken.jpg").symlink_to("nowhere")
@@ -96,7 +96,7 @@ def test_a_folder_named_through_a_link_keeps_the_name_the_user_knows(photos: Pat
     assert source.path == tmp_path / "link" / "a.jpg"
 
 
-def test_dots_behind_a_link_lead_where_the_system_takes_them(photos: Path, tmp_path: Path) -> None:
+def test_dots_after_a_link_are_resolved_as_the_system_does(photos: Path, tmp_path: Path) -> None:
     _touch(photos / "inner" / "b.jpg", photos / "a.jpg", tmp_path / "a.jpg")
     (tmp_path / "link").symlink_to(photos / "inner")
     (source,) = _search("link/../a.jpg").sources
@@ -132,7 +132,7 @@ def test_a_hidden_photo_that_is_named_or_listed_is_wanted(photos: Path) -> None:
     assert _relatives(_listed(".private/.a.jpg", paths=(photos,))) == [".private/.a.jpg"]
 
 
-def test_a_named_junk_folder_is_skipped_and_told(photos: Path) -> None:
+def test_a_named_folder_that_is_ignored_is_reported(photos: Path) -> None:
     _touch(photos / "@eaDir" / "a.jpg", photos / "Old.photoslibrary" / "resources" / "a.jpg")
     found = _search(photos / "@eaDir", photos / "Old.photoslibrary")
     assert found.sources == ()
@@ -174,7 +174,7 @@ def test_crops_of_another_run_are_refused_as_input(photos: Path, named: str) -> 
         _search(named)
 
 
-def test_patterns_and_lists_that_sweep_over_crops_leave_them_out(photos: Path) -> None:
+def test_patterns_and_lists_that_include_crops_leave_them_out(photos: Path) -> None:
     _touch(photos / "a.jpg", photos / "shots" / "b.jpg", photos / "old" / LOCK_NAME, photos / "old" / "x" / "c.jpg")
     (photos / "link.jpg").symlink_to("old/x/c.jpg")
     swept = _search("photos/**/*.jpg", output="photos/shots")
@@ -218,7 +218,7 @@ def test_a_pattern_without_match_is_refused_by_name(photos: Path, pattern: str) 
     assert caught.value.hint
 
 
-def test_patterns_match_neither_hidden_nor_junk(photos: Path) -> None:
+def test_patterns_match_neither_hidden_nor_ignored_files(photos: Path) -> None:
     _touch(photos / "a.jpg", photos / ".b.jpg", photos / ".c" / "d.jpg", photos / "@eaDir" / "e.jpg")
     _touch(photos / "private" / ".nomedia", photos / "private" / "f.jpg")
     assert _relatives(_search("photos/**/*.jpg")) == ["a.jpg"]
@@ -280,7 +280,7 @@ def test_a_list_takes_one_folder_at_most(photos: Path) -> None:
 # RAW and JPEG
 
 
-def test_a_raw_file_beside_a_jpeg_or_heic_is_one_photo_with_it(photos: Path) -> None:
+def test_a_raw_file_next_to_a_jpeg_or_heic_is_the_same_photo(photos: Path) -> None:
     _touch(photos / "IMG_1.CR2", photos / "img_1.jpg", photos / "b.dng", photos / "b.HEIC", photos / "alone.nef")
     _touch(photos / "c.dng", photos / "c.png", photos / "sub" / "alone.jpg")
     found = _search(photos)

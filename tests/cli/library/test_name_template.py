@@ -59,7 +59,7 @@ def test_no_photo_name_leads_out_of_the_output(photo: str) -> None:
 
 
 @given(st.text("./ab", max_size=8))
-def test_inside_is_what_lies_below(path: str) -> None:
+def test_inside_means_below_the_folder(path: str) -> None:
     plain = posixpath.normpath(path) == path and path != "."
     assert is_inside(path) is (plain and not path.startswith("/") and path.split("/")[0] != "..")
 

@@ -92,13 +92,13 @@ def test_an_output_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 _TEMPORARY = ".shotcrop-0123456789abcdef.tmp"
 
 
-def test_the_mark_lies_there_while_a_run_works(tmp_path: Path) -> None:
+def test_the_marker_exists_while_a_run_works(tmp_path: Path) -> None:
     with running_marker(tmp_path):
         assert names_in(tmp_path) == [".shotcrop.running"]
     assert names_in(tmp_path) == []
 
 
-def test_temporaries_are_looked_for_only_after_a_killed_run(tmp_path: Path) -> None:
+def test_temporaries_are_searched_only_after_a_killed_run(tmp_path: Path) -> None:
     deep = tmp_path / "a" / "b"
     deep.mkdir(parents=True)
     (deep / _TEMPORARY).touch()
@@ -109,14 +109,14 @@ def test_temporaries_are_looked_for_only_after_a_killed_run(tmp_path: Path) -> N
         assert names_in(deep) == []
 
 
-def test_a_sweep_takes_temporaries_alone(tmp_path: Path) -> None:
+def test_only_temporaries_are_removed(tmp_path: Path) -> None:
     for name in (_TEMPORARY, "a.jpg", ".shotcrop-notes.txt", "b.tmp"):
         (tmp_path / name).touch()
     remove_temporaries(tmp_path)
     assert names_in(tmp_path) == [".shotcrop-notes.txt", "a.jpg", "b.tmp"]
 
 
-def test_a_mark_that_cannot_be_made_is_an_output_error(tmp_path: Path) -> None:
+def test_a_marker_that_cannot_be_made_is_an_output_error(tmp_path: Path) -> None:
     with pytest.raises(OutputError), running_marker(tmp_path / "missing"):
         pass
 
@@ -164,7 +164,7 @@ def test_everything_below_an_output_belongs_to_it(tmp_path: Path) -> None:
     assert not crops.contain(str(tmp_path))
 
 
-def test_a_lock_tells_the_output_of_another_run(tmp_path: Path) -> None:
+def test_the_output_of_another_run_is_recognised_by_its_lock(tmp_path: Path) -> None:
     deep = tmp_path / "old" / "2026"
     deep.mkdir(parents=True)
     (tmp_path / "old" / LOCK_NAME).touch()

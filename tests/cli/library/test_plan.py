@@ -183,12 +183,12 @@ def test_another_model_makes_the_photo_composed() -> None:
     ],
     ids=str,
 )
-def test_another_setting_cuts_again_without_the_model(changes: dict[str, object]) -> None:
+def test_another_setting_crops_again_without_the_model(changes: dict[str, object]) -> None:
     task = _decide(_recorded(), settings=CropSettings(**changes))
     assert _brief(task) == (Action.CROP, "the settings changed", SHOT_TYPES)
 
 
-def test_a_setting_of_one_shot_cuts_that_shot_alone() -> None:
+def test_a_setting_of_one_shot_crops_only_that_shot_again() -> None:
     settings = CropSettings(framing=Framing(aspects=((ShotType.CLOSE_UP, Aspect(1, 1)),)))
     assert _brief(_decide(_recorded(), settings=settings)) == (
         Action.CROP,
@@ -198,7 +198,7 @@ def test_a_setting_of_one_shot_cuts_that_shot_alone() -> None:
 
 
 @pytest.mark.parametrize("shot", SHOT_TYPES)
-def test_a_crop_the_user_deleted_is_cut_alone_and_without_the_model(shot: ShotType) -> None:
+def test_only_a_deleted_crop_is_made_again_and_without_the_model(shot: ShotType) -> None:
     crop = _target().crop_name(shot)
     assert _brief(_decide(_recorded(), present=_everything() - {crop})) == (Action.CROP, f"{crop} is missing", (shot,))
 
@@ -223,7 +223,7 @@ def test_shots_that_are_there_are_kept_up_to_date_even_if_not_asked_for() -> Non
     assert _brief(task) == (Action.COMPOSE, "the model changed", SHOT_TYPES)
 
 
-def test_another_name_template_cuts_again() -> None:
+def test_another_name_template_crops_again() -> None:
     (target,) = plan([_source("a.jpg")], _OUT, NameTemplate("{stem}.{shot}.{ext}"))
     assert _brief(_decide(_recorded(), target)) == (Action.CROP, "the name template changed", SHOT_TYPES)
 
@@ -239,7 +239,7 @@ def test_another_time_asks_the_hash() -> None:
     assert _brief(same) == (Action.SKIP, "unchanged but for its time", SHOT_TYPES)
 
 
-def test_a_photo_of_nobody_needs_no_crops() -> None:
+def test_a_photo_without_people_needs_no_crops() -> None:
     task = _decide(_recorded(status=SidecarStatus.NO_SUBJECT, shots=()), present={"a.jpg.json"})
     assert (*_brief(task), task.no_subject) == (Action.SKIP, "unchanged", (), True)
 

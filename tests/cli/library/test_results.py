@@ -84,13 +84,13 @@ def record(shot: ShotType, score: float | None, file: str | None = "a.jpg", *, e
     return ShotRecord(shot, PixelBox(0, 0, 1, 1), box, box, file, None, score=score, edited=edited)
 
 
-def test_only_scores_below_the_least_accepted_one_are_listed_for_review() -> None:
+def test_only_scores_below_min_score_are_listed_for_review() -> None:
     shots = [record(shot, score) for shot, score in zip(SHOT_TYPES, (0.5, 0.4999, None), strict=True)]
     assert low_scores(shots, 0.5) == (LowScore(ShotType.MEDIUM, 0.4999),)
     assert low_scores(shots, None) == low_scores(shots, 0.0) == ()
 
 
-def test_what_was_not_cut_or_was_set_by_a_person_is_never_listed_for_review() -> None:
+def test_shots_without_a_crop_or_with_an_edited_box_are_never_listed_for_review() -> None:
     assert low_scores([record(ShotType.MEDIUM, 0.1, None), record(ShotType.CLOSE_UP, 0.1, edited=True)], 0.5) == ()
 
 

@@ -50,7 +50,7 @@ def test_only_the_files_in_the_folder_itself_are_taken_without_recursion(photos:
     assert found.skipped == ()
 
 
-def test_hidden_and_junk_are_left_out(photos: Path) -> None:
+def test_hidden_and_ignored_files_are_left_out(photos: Path) -> None:
     for name in (".hidden.jpg", "._a.jpg", ".thumbs/a.jpg", "@eaDir/a.jpg", "$Recycle.Bin/a.jpg", "private/.nomedia"):
         _touch(photos / name)
     _touch(photos / "private" / "a.jpg", photos / "Previews.lrdata" / "a.dng", photos / "kept.jpg")
@@ -59,7 +59,7 @@ def test_hidden_and_junk_are_left_out(photos: Path) -> None:
     assert found.skipped == ()
 
 
-def test_hidden_photos_are_taken_on_request_and_junk_never(photos: Path) -> None:
+def test_hidden_photos_are_taken_on_request_and_ignored_files_never(photos: Path) -> None:
     for name in (
         ".hidden.jpg",
         ".album/a.jpg",
@@ -78,7 +78,7 @@ def test_a_folder_that_is_named_itself_is_wanted_in_spite_of_nomedia(photos: Pat
     assert _relatives(_search(photos)) == ["a.jpg"]
 
 
-def test_a_photo_library_is_not_entered_and_told(photos: Path) -> None:
+def test_a_photo_library_is_reported_and_not_searched(photos: Path) -> None:
     _touch(photos / "My Photos.photoslibrary" / "originals" / "a.jpg")
     found = _search(photos)
     assert found.sources == ()
@@ -87,7 +87,7 @@ def test_a_photo_library_is_not_entered_and_told(photos: Path) -> None:
     assert _relatives(_search(photos / "My Photos.photoslibrary" / "originals")) == ["a.jpg"]
 
 
-def test_a_folder_named_like_a_photo_is_looked_into_and_told(photos: Path) -> None:
+def test_a_folder_named_like_a_photo_is_searched_and_reported(photos: Path) -> None:
     _touch(photos / "album.jpg" / "a.jpg")
     found = _search(photos)
     assert _relatives(found) == ["album.jpg/a.jpg"]

@@ -59,7 +59,7 @@ def test_the_first_batch_of_a_size_may_take_long() -> None:
     assert batch_size.size == 8
 
 
-def test_a_batch_that_is_not_full_tells_nothing() -> None:
+def test_a_batch_that_is_not_full_is_ignored() -> None:
     batch_size = BatchSize(4, 8)
     for _ in range(10):
         batch_size.observe(3, 1.0)

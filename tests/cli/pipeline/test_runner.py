@@ -87,7 +87,7 @@ def test_every_photo_gets_three_crops_and_a_sidecar(photos: Path, output: Path) 
 
 
 @pytest.mark.parametrize("shot", ShotType)
-def test_crops_are_cut_where_the_model_says(photos: Path, output: Path, shot: ShotType) -> None:
+def test_crops_are_where_the_model_says(photos: Path, output: Path, shot: ShotType) -> None:
     write_photo(photos / "a.png")
     _run(photos, output, FakeComposer())
     crop = open_image(output / f"a.png.{shot}.png")
@@ -95,7 +95,7 @@ def test_crops_are_cut_where_the_model_says(photos: Path, output: Path, shot: Sh
     assert np.array_equal(np.asarray(crop), np.asarray(expected))
 
 
-def test_sidecar_tells_source_model_and_boxes(photos: Path, output: Path) -> None:
+def test_the_sidecar_records_source_model_and_boxes(photos: Path, output: Path) -> None:
     path = write_photo(photos / "a.png")
     _run(photos, output, FakeComposer())
     SCHEMA.validate(json.loads((output / "a.png.json").read_bytes()))
@@ -162,7 +162,7 @@ def test_an_unexpected_error_fails_alone_and_says_so(
     assert (result.status, result.reason) == (PhotoStatus.FAILED, "unexpected KeyError: 'surprise'")
 
 
-def test_nobody_in_the_photo_is_no_failure_and_removes_old_crops(photos: Path, output: Path) -> None:
+def test_a_photo_without_people_is_not_a_failure_and_its_old_crops_are_removed(photos: Path, output: Path) -> None:
     write_photo(photos / "a.png")
     _run(photos, output, FakeComposer())
     (result,) = _run(photos, output, FakeComposer(no_people))
