@@ -218,7 +218,7 @@ def _prompt(checkpoint: Checkpoint, options: LargeExportOptions) -> Prompt:
 
 
 def export_graphs(model: Any, manifest: LargeManifest, folder: Path) -> None:
-    """Write `vision.onnx`, `embed.onnx` and `decoder.onnx`, each with its weights beside it."""
+    """Write the graphs: `vision.onnx`, `embed.onnx` and `decoder.onnx`, with their weights, and `rows.onnx`."""
     auto = torch.export.Dim.AUTO
     vision, sizes = manifest.vision, manifest.decoder
     kind = _TYPES[manifest.precision]

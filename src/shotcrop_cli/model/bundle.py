@@ -62,7 +62,7 @@ class Manifest:
         context: Positions the decoder can address.
         text_tokens: Number of text tokens; the control tokens follow.
         control_tokens: Hash of the control tokens' names and order, so that a model of another grammar is refused.
-        no_subject_threshold: From this probability of "nobody" on, the answer is that.
+        no_subject_threshold: From this probability of "no people" on, the answer is `NoSubject`.
         captions: `free`, as the model writes them, or `grounded`, put into words from its chain of thought by rule.
         words: Whether the model's own captions are decoded, for the boxes after them or for themselves.
         mirror: Whether the photo's mirror image is asked about, too; see `shotcrop_cli.model.nano.mirror`.
@@ -100,8 +100,8 @@ class Manifest:
         if (self.score_offset is None) != (self.score_slope is None):
             raise ValueError("a calibrated score has an offset and a slope")
         if self.caching not in tuple(Caching):
-            raise ValueError(f"this version of shotcrop knows no decoder of kind '{self.caching}'")
-        # JSON has lists alone.
+            raise ValueError(f"this version of shotcrop does not support a decoder of kind '{self.caching}'")
+        # JSON has only lists.
         object.__setattr__(self, "lexicon", tuple((str(word), float(least)) for word, least in self.lexicon))
 
     def to_json(self) -> str:

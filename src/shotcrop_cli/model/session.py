@@ -141,7 +141,7 @@ def import_onnxruntime() -> ModuleType:
         ) from error
     if not hasattr(onnxruntime, "InferenceSession"):
         raise DeviceError(
-            "ONNX Runtime is only a folder that an uninstalled variant left behind",
+            "ONNX Runtime is an empty folder that an uninstalled variant left",
             hint=install_hint.switch_runtime("cpu"),
         )
     module: ModuleType = onnxruntime

@@ -29,7 +29,7 @@ def _decode(path: Path) -> Photo:
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("suffix", [".png", ".tif", ".webp", ".jpg", ".avif"])
-def test_every_orientation_is_set_upright_once(tmp_path: Path, orientation: int, suffix: str) -> None:
+def test_every_orientation_is_turned_upright(tmp_path: Path, orientation: int, suffix: str) -> None:
     stored = turned(picture(), orientation)
     options = {
         ".jpg": {"quality": 100, "subsampling": 0},
@@ -44,7 +44,7 @@ def test_every_orientation_is_set_upright_once(tmp_path: Path, orientation: int,
 
 
 @pytest.mark.parametrize("name", ["a.webp", "a.gif", "a.png"])
-def test_animation_yields_its_first_frame_and_says_so(tmp_path: Path, name: str) -> None:
+def test_animation_yields_first_frame_with_a_warning(tmp_path: Path, name: str) -> None:
     frames = [Image.new("RGB", (20, 20), colour) for colour in ("red", "blue")]
     options = {"lossless": True} if name == "a.webp" else {}
     photo = _decode(write_photo(tmp_path / name, frames[0], save_all=True, append_images=frames[1:], **options))
@@ -53,14 +53,14 @@ def test_animation_yields_its_first_frame_and_says_so(tmp_path: Path, name: str)
     assert photo.lossless
 
 
-def test_pages_behind_the_first_are_left_out_and_it_says_so(tmp_path: Path) -> None:
+def test_further_tiff_pages_are_ignored_with_a_warning(tmp_path: Path) -> None:
     pages = [Image.new("RGB", (20, 20), colour) for colour in ("red", "blue")]
     photo = _decode(write_photo(tmp_path / "a.tif", pages[0], save_all=True, append_images=pages[1:]))
     assert photo.pixels.getpixel((4, 4)) == (255, 0, 0)
     assert photo.warnings == ("more than one page: only the first is used",)
 
 
-def test_the_other_views_of_an_mpo_are_no_loss(tmp_path: Path) -> None:
+def test_mpo_yields_its_first_image_without_a_warning(tmp_path: Path) -> None:
     other = Image.new("RGB", (120, 80), "blue")
     photo = _decode(write_photo(tmp_path / "a.jpg", format="MPO", save_all=True, append_images=[other], quality=95))
     assert np.abs(np.asarray(photo.pixels).astype(int) - np.asarray(picture())).mean() < 2
@@ -84,7 +84,7 @@ def _png(header: bytes, rows: bytes, *chunks: bytes) -> bytes:
 _TINY = struct.pack(">IIBBBBB", 1, 1, 8, 2, 0, 0, 0), b"\x00\x01\x02\x03"
 
 
-def test_sixteen_bit_colour_is_scaled_never_clipped_and_says_so(tmp_path: Path) -> None:
+def test_16_bit_colour_is_scaled_not_clipped_with_a_warning(tmp_path: Path) -> None:
     values = np.linspace(0, 65535, 16 * 3).astype(">u2").reshape(16, 3)
     rows = b"\x00" + values.tobytes()
     (tmp_path / "a.png").write_bytes(_png(struct.pack(">IIBBBBB", 16, 1, 16, 2, 0, 0, 0), rows))
@@ -117,7 +117,7 @@ def _rows(width: int, height: int, bits: int, channels: int) -> list[tuple[int, 
     ]
 
 
-def test_sixteen_bit_tiff_is_scaled_never_clipped_and_says_so(tmp_path: Path) -> None:
+def test_16_bit_tiff_is_scaled_not_clipped_with_a_warning(tmp_path: Path) -> None:
     values = np.linspace(0, 65535, 16 * 3).astype("<u2").reshape(16, 3)
     (tmp_path / "a.tif").write_bytes(_tiff(_rows(16, 1, 16, 3), values.tobytes()))
     photo = _decode(tmp_path / "a.tif")
@@ -126,14 +126,14 @@ def test_sixteen_bit_tiff_is_scaled_never_clipped_and_says_so(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("kind", ["<u2", ">u2"])
-def test_sixteen_bit_gray_keeps_every_bit(tmp_path: Path, kind: str) -> None:
+def test_16_bit_gray_keeps_every_bit(tmp_path: Path, kind: str) -> None:
     deep = np.linspace(0, 65535, 120 * 80).reshape(80, 120).astype(kind)
     photo = _decode(write_photo(tmp_path / "a.tif", Image.fromarray(deep)))
     assert np.array_equal(np.asarray(photo.pixels), deep)
     assert photo.warnings == ()
 
 
-def test_ten_bit_heic_is_scaled_and_says_so(tmp_path: Path) -> None:
+def test_10_bit_heic_is_scaled_with_a_warning(tmp_path: Path) -> None:
     deep = np.linspace(0, 65535, 120 * 80).reshape(80, 120, 1).repeat(3, 2)
     pillow_heif.from_bytes("RGB;16", (120, 80), deep.astype(np.uint16).tobytes()).save(tmp_path / "a.heic", quality=95)
     photo = _decode(tmp_path / "a.heic")
@@ -142,7 +142,7 @@ def test_ten_bit_heic_is_scaled_and_says_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("flags", "bits", "subsampling"), [(0x0C, 8, 2), (0x48, 10, 1), (0x60, 12, 0)])
-def test_avif_tells_its_depth_and_chroma(flags: int, bits: int, subsampling: int) -> None:
+def test_avif_bit_depth_and_chroma_are_read(flags: int, bits: int, subsampling: int) -> None:
     stream = read_codestream(picture(), b"....av1C\x81\x00" + bytes((flags,)), AVIF)
     assert (stream.bits, stream.subsampling) == (bits, subsampling)
 
@@ -159,7 +159,7 @@ def test_heic_is_upright(tmp_path: Path, orientation: int) -> None:
     assert np.abs(difference).mean() < 8
 
 
-def test_heic_tells_its_capture(tmp_path: Path) -> None:
+def test_heic_capture_info_is_read(tmp_path: Path) -> None:
     pillow_heif.register_heif_opener()
     path = write_photo(tmp_path / "a.heic", exif=rich_exif(jpeg_bytes(picture(16, 12))))
     facts = _decode(path).metadata.capture_info()
@@ -195,7 +195,7 @@ def _bomb(path: Path) -> None:
     ],
     ids=["empty", "html", "truncated", "wrong extension", "bomb", "missing", "folder"],
 )
-def test_bad_files_name_themselves_and_a_remedy(tmp_path: Path, make: object, message: str) -> None:
+def test_bad_files_give_an_error_with_path_and_hint(tmp_path: Path, make: object, message: str) -> None:
     path = tmp_path / "bad.jpg"
     make(path)  # type: ignore[operator]
     with pytest.raises(PhotoError, match=message) as caught:
@@ -204,7 +204,7 @@ def test_bad_files_name_themselves_and_a_remedy(tmp_path: Path, make: object, me
     assert caught.value.hint
 
 
-def test_a_source_is_fingerprinted_by_what_was_read(tmp_path: Path) -> None:
+def test_source_hash_and_size_match_the_content(tmp_path: Path) -> None:
     path = tmp_path / "a.jpg"
     path.write_bytes(b"abc")
     source = read_source(path)
@@ -218,7 +218,7 @@ def test_metadata_survives_decoding(tmp_path: Path) -> None:
     assert _decode(path).metadata.capture_info().camera == "Canon EOS R5"
 
 
-def test_metadata_of_a_tiff_survives_without_the_layout_of_its_pixels(tmp_path: Path) -> None:
+def test_tiff_metadata_is_kept_without_its_pixel_layout(tmp_path: Path) -> None:
     exif = rich_exif(jpeg_bytes(picture(16, 12)))
     metadata = _decode(write_photo(tmp_path / "a.tif", picture(600, 400), exif=exif)).metadata
     assert metadata.capture_info().captured_at == "2024-05-06T07:08:09+02:00"
@@ -229,14 +229,14 @@ def test_metadata_of_a_tiff_survives_without_the_layout_of_its_pixels(tmp_path: 
 
 
 @pytest.mark.parametrize("declared", [1, 4, 7])
-def test_iptc_of_a_tiff_is_read_whatever_type_it_is_declared_as(tmp_path: Path, declared: int) -> None:
+def test_tiff_iptc_is_read_with_any_declared_type(tmp_path: Path, declared: int) -> None:
     block = KEPT + bytes(-len(KEPT) % 4)
     row = (0x83BB, declared, len(block) // 4 if declared == 4 else len(block), block)
     (tmp_path / "a.tif").write_bytes(_tiff([*_rows(1, 1, 8, 3), row], b"\x01\x02\x03\x00"))
     assert _decode(tmp_path / "a.tif").metadata.iptc == block
 
 
-def test_iptc_among_the_resources_of_a_tiff_is_read(tmp_path: Path) -> None:
+def test_iptc_in_tiff_image_resources_is_read(tmp_path: Path) -> None:
     block = resources((0x040C, b"thumbnail"), (0x0404, KEPT)).removeprefix(b"Photoshop 3.0\x00")
     (tmp_path / "a.tif").write_bytes(_tiff([*_rows(1, 1, 8, 3), (0x8649, 7, len(block), block)], b"\x01\x02\x03\x00"))
     metadata = _decode(tmp_path / "a.tif").metadata
@@ -244,13 +244,13 @@ def test_iptc_among_the_resources_of_a_tiff_is_read(tmp_path: Path) -> None:
     assert b"thumbnail" not in metadata.exif
 
 
-def test_comments_of_jpeg_are_read_in_any_encoding(tmp_path: Path) -> None:
+def test_jpeg_comments_are_read_in_any_encoding(tmp_path: Path) -> None:
     for stored in ("Zürich".encode(), "Zürich".encode("latin-1")):
         path = write_photo(tmp_path / "a.jpg", comment=stored)
         assert _decode(path).metadata.comments == (Comment("Comment", "Zürich"),)
 
 
-def test_png_texts_of_people_are_read_and_those_of_programs_are_not(tmp_path: Path) -> None:
+def test_png_texts_are_read_only_under_registered_keywords(tmp_path: Path) -> None:
     texts = [_chunk(b"tEXt", b"Title\x00Ana"), _chunk(b"tEXt", b"parameters\x00a prompt")]
     (tmp_path / "a.png").write_bytes(_png(*_TINY, *texts))
     assert _decode(tmp_path / "a.png").metadata.comments == (Comment("Title", "Ana"),)
@@ -263,7 +263,7 @@ def _raw_profile(name: bytes, block: bytes) -> bytes:
     return _chunk(b"zTXt", b"Raw profile type " + name + b"\x00\x00" + zlib.compress(text))
 
 
-def test_blocks_that_imagemagick_hides_in_png_are_read(tmp_path: Path) -> None:
+def test_imagemagick_profiles_in_png_are_read(tmp_path: Path) -> None:
     exif = rich_exif(jpeg_bytes(picture(16, 12)), orientation=6)
     hidden = [
         _raw_profile(b"exif", exif),
@@ -278,19 +278,19 @@ def test_blocks_that_imagemagick_hides_in_png_are_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("block", [b"http://ns.adobe.com/xap/1.0/\x00" + packet(), b"Exif\x00\x00II*\x00"])
-def test_app1_in_png_may_be_either_block(tmp_path: Path, block: bytes) -> None:
+def test_app1_profile_in_png_is_exif_or_xmp(tmp_path: Path, block: bytes) -> None:
     (tmp_path / "a.png").write_bytes(_png(*_TINY, _raw_profile(b"APP1", block)))
     metadata = _decode(tmp_path / "a.png").metadata
     assert (metadata.exif, metadata.xmp) == ((b"", packet()) if block.startswith(b"http") else (block, b""))
 
 
-def test_xmp_that_is_damaged_is_left_out_and_it_says_so(tmp_path: Path) -> None:
+def test_damaged_xmp_is_dropped_with_a_warning(tmp_path: Path) -> None:
     photo = _decode(write_photo(tmp_path / "a.jpg", xmp=packet()[:-200]))
     assert photo.metadata.xmp == b""
     assert photo.warnings == ("the XMP is damaged and was left out",)
 
 
-def test_a_pipe_is_refused_at_once(tmp_path: Path) -> None:
+def test_a_pipe_is_refused_without_waiting(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.jpg")
     start = time.monotonic()
     with pytest.raises(PhotoError, match=r"a\.jpg: not a regular file") as caught:
@@ -299,13 +299,13 @@ def test_a_pipe_is_refused_at_once(tmp_path: Path) -> None:
     assert time.monotonic() - start < 1
 
 
-def test_a_device_is_refused_at_once(tmp_path: Path) -> None:
+def test_a_device_file_is_refused_without_waiting(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").symlink_to("/dev/zero")
     with pytest.raises(PhotoError, match=r"a\.jpg: not a regular file"):
         read_source(tmp_path / "a.jpg")
 
 
-def test_a_file_of_gigabytes_is_not_read(tmp_path: Path) -> None:
+def test_a_file_above_the_size_limit_is_not_read(tmp_path: Path) -> None:
     with (tmp_path / "a.tif").open("wb") as file:
         file.truncate((2 << 30) + 1)  # sparse: it takes no space
     with pytest.raises(PhotoError, match="larger than 2 GiB"):
@@ -360,7 +360,7 @@ def test_small_files_cannot_cost_much_memory_or_time(tmp_path: Path, make: objec
     assert time.process_time() - start < 10
 
 
-def test_large_pictures_are_decoded_one_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_photos_are_decoded_one_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decoding, "_LARGE_PHOTO_PIXELS", 120 * 80 - 1)
     inside, most, upright = [], [], decoding._to_photo
 
@@ -382,7 +382,7 @@ def test_large_pictures_are_decoded_one_at_a_time(tmp_path: Path, monkeypatch: p
     assert most == [1, 1, 1, 1]
 
 
-def test_a_colour_profile_that_is_a_number_does_not_cost_the_photo(tmp_path: Path) -> None:
+def test_a_numeric_colour_profile_does_not_fail_the_photo(tmp_path: Path) -> None:
     tags = TiffImagePlugin.ImageFileDirectory_v2()
     tags.tagtype[34675] = TiffTags.LONG
     tags[34675] = 7

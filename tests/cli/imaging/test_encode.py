@@ -64,7 +64,7 @@ def _crop(path: Path) -> Image.Image:
         (picture().convert("P"), "a.gif", {}),
     ],
 )
-def test_lossless_photos_give_exactly_their_own_pixels(
+def test_crops_of_lossless_photos_have_the_exact_pixels(
     tmp_path: Path, image: Image.Image, name: str, options: dict[str, object]
 ) -> None:
     path = write_photo(tmp_path / name, image, **options)
@@ -85,14 +85,14 @@ def test_jpeg_stays_jpeg_with_its_chroma_subsampling(tmp_path: Path, subsampling
     assert np.abs(difference).mean() < 2
 
 
-def test_chroma_that_cannot_be_kept_turned_is_kept_whole(tmp_path: Path) -> None:
+def test_turned_4_2_2_chroma_becomes_4_4_4(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     path = write_photo(tmp_path / "a.jpg", quality=95, subsampling=1, exif=exif.tobytes())
     assert JpegImagePlugin.get_sampling(_crop(path)) == 0
 
 
-def test_quality_is_obeyed(tmp_path: Path) -> None:
+def test_lower_quality_gives_smaller_files(tmp_path: Path) -> None:
     path = write_photo(tmp_path / "a.jpg", Image.effect_noise((120, 80), 90).convert("RGB"), quality=95)
     photo = decode(read_source(path))
     sizes = [
@@ -118,7 +118,7 @@ def test_colour_profile_is_kept(tmp_path: Path, suffix: str) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif", ".avif"])
-def test_output_removes_embedded_thumbnail_and_place(tmp_path: Path, suffix: str) -> None:
+def test_output_removes_embedded_thumbnail_and_gps(tmp_path: Path, suffix: str) -> None:
     thumbnail = jpeg_bytes(picture(16, 12))
     path = write_photo(tmp_path / f"a{suffix}", exif=rich_exif(thumbnail))
     crop = _crop(path)
@@ -133,7 +133,7 @@ def test_output_removes_embedded_thumbnail_and_place(tmp_path: Path, suffix: str
     assert b"secret maker note" not in data
 
 
-def test_tiff_crop_does_not_inherit_the_layout_of_its_source(tmp_path: Path) -> None:
+def test_tiff_crop_does_not_keep_the_pixel_layout_of_its_source(tmp_path: Path) -> None:
     path = write_photo(tmp_path / "a.tif", compression="tiff_lzw")
     crop = _crop(path)
     assert (crop.tag_v2[256], crop.tag_v2[257]) == (60, 40)
@@ -141,7 +141,7 @@ def test_tiff_crop_does_not_inherit_the_layout_of_its_source(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("compression", ["raw", "tiff_lzw", "tiff_adobe_deflate", "jpeg"])
-def test_tiff_crop_keeps_its_exif_however_the_source_was_compressed(tmp_path: Path, compression: str) -> None:
+def test_tiff_crop_keeps_exif_for_every_source_compression(tmp_path: Path, compression: str) -> None:
     photo = decode(read_source(write_photo(tmp_path / "a.tif", compression=compression)))
     dated = replace(photo, metadata=Metadata(rich_exif(jpeg_bytes(picture(16, 12)))))
     crop = Image.open(io.BytesIO(encode_crop(dated, _BOX, quality=95, policy=MetadataPolicy.SAFE).content))
@@ -151,7 +151,7 @@ def test_tiff_crop_keeps_its_exif_however_the_source_was_compressed(tmp_path: Pa
 
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif", ".avif"])
-def test_damaged_exif_does_not_cost_the_crop(tmp_path: Path, suffix: str) -> None:
+def test_damaged_exif_does_not_fail_the_crop(tmp_path: Path, suffix: str) -> None:
     photo = decode(read_source(write_photo(tmp_path / f"a{suffix}")))
     block = rich_exif(jpeg_bytes(picture(16, 12)))
     for damage in range(14, 200, 3):
@@ -160,7 +160,7 @@ def test_damaged_exif_does_not_cost_the_crop(tmp_path: Path, suffix: str) -> Non
         assert crop.size == (60, 40)
 
 
-def test_heic_falls_to_jpeg(tmp_path: Path) -> None:
+def test_heic_crops_are_jpeg(tmp_path: Path) -> None:
     pillow_heif.register_heif_opener()
     crop = _crop(write_photo(tmp_path / "a.heic"))
     assert (crop.format, crop.size) == ("JPEG", (60, 40))
@@ -274,7 +274,7 @@ def test_gray_keeps_its_profile_where_it_stays_gray(tmp_path: Path, form: CropFo
 
 
 @pytest.mark.parametrize("form", _FORMATS)
-def test_inks_keep_their_profile_or_become_srgb_by_it(tmp_path: Path, form: CropFormat) -> None:
+def test_cmyk_keeps_its_profile_or_is_converted_to_srgb(tmp_path: Path, form: CropFormat) -> None:
     path = write_photo(tmp_path / "a.tif", Image.new("CMYK", (120, 80), (255, 0, 0, 0)), icc_profile=PROFILES["cmyk"])
     crop = _cut(decode(read_source(path)), form)
     if form in (CropFormat.JPEG, CropFormat.TIFF):
@@ -292,7 +292,7 @@ def test_a_profile_of_another_colour_space_is_not_written(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("form", [CropFormat.JPEG, CropFormat.WEBP, CropFormat.AVIF])
 @pytest.mark.parametrize(("mode", "top"), [("I;16", 65535), ("I", 65535), ("I", 10_000_000), ("F", 1.0)])
-def test_deep_gray_is_scaled_never_clipped(form: CropFormat, mode: str, top: float) -> None:
+def test_deep_gray_is_scaled_not_clipped(form: CropFormat, mode: str, top: float) -> None:
     kind = {"I;16": np.uint16, "I": np.int32, "F": np.float32}[mode]
     ramp = np.linspace(0, top, 120).astype(kind)[None].repeat(80, 0)
     crop = np.asarray(_cut(Photo(Image.fromarray(ramp), TIFF, lossless=True), form).convert("L")).astype(int)
@@ -301,13 +301,13 @@ def test_deep_gray_is_scaled_never_clipped(form: CropFormat, mode: str, top: flo
 
 
 @pytest.mark.parametrize("form", [CropFormat.PNG, CropFormat.TIFF])
-def test_sixteen_bit_gray_stays_exact_where_it_can(form: CropFormat) -> None:
+def test_16_bit_gray_stays_exact_where_the_format_allows(form: CropFormat) -> None:
     deep = Image.fromarray(_deep().astype(np.uint16))
     assert np.array_equal(np.asarray(_cut(Photo(deep, TIFF), form)), np.asarray(deep.crop(_CORNERS)))
 
 
 @pytest.mark.parametrize("kind", ["<u2", ">u2", "<i4", "<f4"])
-def test_shrinking_deep_gray_leaves_no_value_beyond_the_photos(tmp_path: Path, kind: str) -> None:
+def test_shrinking_deep_gray_keeps_the_value_range(tmp_path: Path, kind: str) -> None:
     edge = np.full((80, 120), 1000)
     edge[:, 40:] = 65000
     photo = decode(read_source(write_photo(tmp_path / "a.tif", Image.fromarray(edge.astype(kind)))))
@@ -316,7 +316,7 @@ def test_shrinking_deep_gray_leaves_no_value_beyond_the_photos(tmp_path: Path, k
     assert values.dtype.itemsize == np.dtype(kind).itemsize
 
 
-def test_transparency_is_shown_over_white_in_jpeg(tmp_path: Path) -> None:
+def test_transparency_becomes_white_in_jpeg(tmp_path: Path) -> None:
     clear = Image.new("RGBA", (120, 80), (200, 0, 0, 0))
     crop = _cut(decode(read_source(write_photo(tmp_path / "a.png", clear))), CropFormat.JPEG)
     assert crop.getpixel((30, 20)) == (255, 255, 255)
@@ -347,9 +347,7 @@ def test_avif_keeps_its_chroma_subsampling(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("in_memory", [True, False])
-def test_pillow_writes_jpeg_into_a_real_file_so_that_other_threads_go_on(
-    monkeypatch: pytest.MonkeyPatch, in_memory: bool
-) -> None:
+def test_jpeg_encoding_does_not_block_other_threads(monkeypatch: pytest.MonkeyPatch, in_memory: bool) -> None:
     if not in_memory:
         monkeypatch.delattr(os, "memfd_create", raising=False)
     photo = Photo(picture(), JPEG)
@@ -382,7 +380,7 @@ def test_max_size_shrinks_the_longer_side_and_never_enlarges(
     assert (crop.width, crop.height) == Image.open(io.BytesIO(crop.content)).size == expected
 
 
-def test_shrinking_takes_no_colour_from_transparent_pixels(tmp_path: Path) -> None:
+def test_shrinking_ignores_the_colour_of_transparent_pixels(tmp_path: Path) -> None:
     image = Image.new("RGBA", (120, 80), (255, 0, 0, 0))
     image.paste((0, 0, 255, 255), (0, 0, 45, 80))
     crop = np.asarray(_cut(decode(read_source(write_photo(tmp_path / "a.png", image))), max_size=30))
@@ -400,7 +398,7 @@ def _described(thumbnail: bytes) -> Metadata:
 
 @pytest.mark.parametrize("form", _FORMATS)
 @pytest.mark.parametrize("policy", list(MetadataPolicy))
-def test_every_format_obeys_every_policy(form: CropFormat, policy: MetadataPolicy) -> None:
+def test_every_format_follows_every_metadata_policy(form: CropFormat, policy: MetadataPolicy) -> None:
     thumbnail_bytes = jpeg_bytes(picture(16, 12))
     photo = Photo(picture(), JPEG, metadata=_described(thumbnail_bytes), icc_profile=SWAPPED_PROFILE)
     content = encode_crop(photo, _BOX, form=form, quality=95, policy=policy, max_size=30).content
@@ -420,7 +418,7 @@ def test_every_format_obeys_every_policy(form: CropFormat, policy: MetadataPolic
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "a.tif"])
-def test_iptc_survives_in_the_photos_own_format(tmp_path: Path, name: str) -> None:
+def test_iptc_is_kept_in_jpeg_and_tiff(tmp_path: Path, name: str) -> None:
     plain = decode(read_source(write_photo(tmp_path / name)))
     described = replace(plain, metadata=Metadata(iptc=KEPT))
     (tmp_path / name).write_bytes(encode_crop(described, _BOX, quality=95, policy=MetadataPolicy.SAFE).content)
@@ -428,7 +426,7 @@ def test_iptc_survives_in_the_photos_own_format(tmp_path: Path, name: str) -> No
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif", ".avif"])
-def test_xmp_survives_in_the_photos_own_format(tmp_path: Path, suffix: str) -> None:
+def test_xmp_is_kept_in_every_format(tmp_path: Path, suffix: str) -> None:
     plain = decode(read_source(write_photo(tmp_path / f"a{suffix}")))
     described = replace(plain, metadata=Metadata(xmp=packet("<dc:title>Ana in Zürich</dc:title>")))
     crop = encode_crop(described, _BOX, quality=95, policy=MetadataPolicy.SAFE)
@@ -437,7 +435,7 @@ def test_xmp_survives_in_the_photos_own_format(tmp_path: Path, suffix: str) -> N
 
 
 @pytest.mark.parametrize("form", _FORMATS)
-def test_texts_are_kept_beyond_ascii(form: CropFormat) -> None:
+def test_non_ascii_texts_are_kept(form: CropFormat) -> None:
     stored = Image.Exif()
     stored[0x8298] = "© José".encode()
     stored[0x8769] = {0x9003: "2024:05:06 07:08:09", 0xA434: "Größe".encode()}
@@ -446,7 +444,7 @@ def test_texts_are_kept_beyond_ascii(form: CropFormat) -> None:
     assert crop.getexif().get_ifd(0x8769)[0xA434].decode() == "Größe"
 
 
-def test_a_block_that_jpeg_cannot_hold_does_not_cost_the_crop() -> None:
+def test_a_block_too_long_for_jpeg_does_not_fail_the_crop() -> None:
     large = Metadata(
         xmp=packet("<rdf:li>" + "far too long " * 6000 + "</rdf:li>"),
         comments=(Comment("Comment", "far too long " * 6000),),
@@ -463,7 +461,7 @@ def test_pixels_that_cannot_be_written_are_a_photo_error() -> None:
     assert caught.value.hint
 
 
-def test_a_format_that_this_pillow_lacks_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_format_missing_in_pillow_gives_an_error_with_a_hint(monkeypatch: pytest.MonkeyPatch) -> None:
     Image.init()
     monkeypatch.delitem(Image.SAVE, "AVIF")
     with pytest.raises(PhotoError, match="cannot write AVIF") as caught:

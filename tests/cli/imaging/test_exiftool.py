@@ -101,7 +101,7 @@ def _tags(crops: dict[str, dict[str, Any]], name: str, form: CropFormat, policy:
     return tags
 
 
-def test_the_photos_really_hold_what_must_go(photos: Path) -> None:
+def test_the_sample_photos_contain_what_must_be_removed(photos: Path) -> None:
     found = _read(photos)
     assert set(found) == set(_SOURCES)
     for name, tags in found.items():
@@ -113,7 +113,7 @@ def test_the_photos_really_hold_what_must_go(photos: Path) -> None:
 @pytest.mark.parametrize("policy", _POLICIES)
 @pytest.mark.parametrize("form", _FORMS)
 @pytest.mark.parametrize("name", _SOURCES)
-def test_no_policy_leaks_pictures_or_maker_notes(
+def test_no_policy_keeps_images_or_maker_notes(
     crops: dict[str, dict[str, Any]], name: str, form: CropFormat, policy: MetadataPolicy
 ) -> None:
     for tag in _tags(crops, name, form, policy):
@@ -124,7 +124,7 @@ def test_no_policy_leaks_pictures_or_maker_notes(
 @pytest.mark.parametrize("policy", _POLICIES)
 @pytest.mark.parametrize("form", _FORMS)
 @pytest.mark.parametrize("name", _SOURCES)
-def test_crops_are_upright_of_their_own_size_and_colours(
+def test_crops_have_their_own_orientation_size_and_colours(
     crops: dict[str, dict[str, Any]], name: str, form: CropFormat, policy: MetadataPolicy
 ) -> None:
     tags = _tags(crops, name, form, policy)
@@ -144,7 +144,7 @@ def test_crops_are_upright_of_their_own_size_and_colours(
 
 @pytest.mark.parametrize("form", _FORMS)
 @pytest.mark.parametrize("name", _SOURCES)
-def test_safe_keeps_descriptions_and_no_coordinates(
+def test_safe_policy_keeps_descriptions_but_no_gps(
     crops: dict[str, dict[str, Any]], name: str, form: CropFormat
 ) -> None:
     tags = _tags(crops, name, form, MetadataPolicy.SAFE)
@@ -158,7 +158,7 @@ def test_safe_keeps_descriptions_and_no_coordinates(
 
 @pytest.mark.parametrize("form", _FORMS)
 @pytest.mark.parametrize("name", _SOURCES)
-def test_all_keeps_coordinates(crops: dict[str, dict[str, Any]], name: str, form: CropFormat) -> None:
+def test_all_policy_keeps_gps(crops: dict[str, dict[str, Any]], name: str, form: CropFormat) -> None:
     tags = _tags(crops, name, form, MetadataPolicy.ALL)
     assert (tags["EXIF:GPSLatitude"], tags["EXIF:GPSLongitude"]) == (47.5, 8.5)
     assert tags["XMP:GPSLatitude"] == 47.5
@@ -166,7 +166,7 @@ def test_all_keeps_coordinates(crops: dict[str, dict[str, Any]], name: str, form
 
 @pytest.mark.parametrize("form", _FORMS)
 @pytest.mark.parametrize("name", _SOURCES)
-def test_none_keeps_nothing_but_colour(crops: dict[str, dict[str, Any]], name: str, form: CropFormat) -> None:
+def test_none_policy_keeps_only_colour(crops: dict[str, dict[str, Any]], name: str, form: CropFormat) -> None:
     for tag in _tags(crops, name, form, MetadataPolicy.NONE):
         group, _, key = tag.partition(":")
         assert group not in ("IPTC", "XMP", "MakerNotes", "Photoshop"), tag
@@ -174,7 +174,7 @@ def test_none_keeps_nothing_but_colour(crops: dict[str, dict[str, Any]], name: s
         assert key != "Comment", tag
 
 
-def test_comments_are_kept_where_there_is_a_place_for_them(crops: dict[str, dict[str, Any]]) -> None:
+def test_comments_are_kept_where_the_format_has_them(crops: dict[str, dict[str, Any]]) -> None:
     for name in ("a.jpg", "a.png"):
         for form, group in ((CropFormat.JPEG, "File"), (CropFormat.PNG, "PNG")):
             assert _tags(crops, name, form, MetadataPolicy.SAFE)[f"{group}:Comment"] == "by hand"

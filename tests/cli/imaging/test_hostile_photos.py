@@ -17,7 +17,7 @@ COUNT = 190
 
 
 @pytest.mark.usefixtures("composer")
-def test_each_hostile_file_yields_one_record_with_a_reason_that_was_foreseen(tmp_path: Path) -> None:
+def test_each_hostile_file_yields_one_result_with_an_expected_reason(tmp_path: Path) -> None:
     expected = write_corpus(tmp_path / "photos", COUNT)
     output = tmp_path / "shots"
     result = CliRunner().invoke(
@@ -41,7 +41,7 @@ def test_each_hostile_file_yields_one_record_with_a_reason_that_was_foreseen(tmp
 
 
 @pytest.mark.usefixtures("composer")
-def test_sound_photos_of_every_format_are_done(tmp_path: Path) -> None:
+def test_intact_photos_of_every_format_are_cropped(tmp_path: Path) -> None:
     for name, content in sound_photos():
         path = tmp_path / "photos" / name
         path.parent.mkdir(exist_ok=True)

@@ -25,7 +25,7 @@ def test_texts_are_kept_byte_for_byte() -> None:
         data_set(2, 5, b"name " + jpeg_bytes(picture(16, 12))),
     ],
 )
-def test_pictures_go_and_what_stands_around_them_stays(leak: bytes) -> None:
+def test_images_are_removed_and_the_rest_is_kept(leak: bytes) -> None:
     assert iptc.without_images(UTF8 + CITY + leak + CAPTION) == KEPT
 
 
@@ -41,7 +41,7 @@ def test_the_block_is_found_among_other_resources() -> None:
     assert iptc.from_resources(b"8BIM\x04") == b""
 
 
-def test_a_jpeg_takes_the_block_and_stays_what_it_was() -> None:
+def test_inserting_iptc_leaves_the_jpeg_unchanged() -> None:
     plain = jpeg_bytes(picture(), icc_profile=SWAPPED_PROFILE, comment=b"hello")
     with_block = iptc.insert_into_jpeg(plain, KEPT)
     image = Image.open(io.BytesIO(with_block))
@@ -51,7 +51,7 @@ def test_a_jpeg_takes_the_block_and_stays_what_it_was() -> None:
     assert image.tobytes() == Image.open(io.BytesIO(plain)).tobytes()
 
 
-def test_a_block_that_no_marker_can_hold_is_left_out() -> None:
+def test_a_block_too_long_for_a_marker_is_dropped() -> None:
     plain = jpeg_bytes(picture())
     assert iptc.insert_into_jpeg(plain, data_set(2, 120, b"x" * 65_530)) == plain
     assert iptc.insert_into_jpeg(plain, b"") == plain
@@ -60,7 +60,7 @@ def test_a_block_that_no_marker_can_hold_is_left_out() -> None:
 
 
 @given(st.binary(max_size=200))
-def test_any_bytes_are_read_without_error_and_an_edit_is_final(noise: bytes) -> None:
+def test_any_bytes_are_read_without_error_and_editing_is_idempotent(noise: bytes) -> None:
     edited = iptc.without_images(b"\x1c\x02" + noise)
     assert iptc.without_images(edited) == edited
     assert len(iptc.from_resources(b"8BIM" + noise)) <= len(noise)

@@ -77,7 +77,7 @@ def _inside(image: Image.Image, margin: int) -> Any:
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
 @pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:2", "4:2:0"])
 @pytest.mark.usefixtures("jpegtran")
-def test_every_pixel_inside_is_the_photos_own(tmp_path: Path, subsampling: str, orientation: int) -> None:
+def test_lossless_crop_has_the_photos_pixels(tmp_path: Path, subsampling: str, orientation: int) -> None:
     path = _stored(tmp_path / "a.jpg", orientation=orientation, subsampling=subsampling)
     photo, box, content = _cut(path, ANYWHERE)
     crop = Image.open(io.BytesIO(content))
@@ -89,7 +89,7 @@ def test_every_pixel_inside_is_the_photos_own(tmp_path: Path, subsampling: str, 
 
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
 @pytest.mark.usefixtures("jpegtran")
-def test_gray_is_kept_to_the_edge(tmp_path: Path, orientation: int) -> None:
+def test_lossless_gray_crop_is_exact_up_to_the_edge(tmp_path: Path, orientation: int) -> None:
     photo, box, content = _cut(_stored(tmp_path / "a.jpg", _noise().convert("L"), orientation), ANYWHERE)
     crop = Image.open(io.BytesIO(content))
     assert crop.mode == "L"
@@ -97,14 +97,14 @@ def test_gray_is_kept_to_the_edge(tmp_path: Path, orientation: int) -> None:
 
 
 @pytest.mark.usefixtures("jpegtran")
-def test_coefficients_are_coded_as_finely_as_the_photos(tmp_path: Path) -> None:
+def test_lossless_crop_keeps_the_quantisation_tables(tmp_path: Path) -> None:
     path = _stored(tmp_path / "a.jpg")
     _, _, content = _cut(path, ANYWHERE)
     assert Image.open(io.BytesIO(content)).quantization == open_image(path).quantization
 
 
 @pytest.mark.usefixtures("jpegtran")
-def test_a_progressive_photo_is_cut(tmp_path: Path) -> None:
+def test_a_progressive_photo_is_cropped_without_loss(tmp_path: Path) -> None:
     photo, box, content = _cut(_stored(tmp_path / "a.jpg", progressive=True), ANYWHERE)
     expected = photo.pixels.crop(box.corners)
     assert np.array_equal(_inside(Image.open(io.BytesIO(content)), 3), _inside(expected, 3))
@@ -112,7 +112,7 @@ def test_a_progressive_photo_is_cut(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
 @pytest.mark.usefixtures("jpegtran")
-def test_the_whole_photo_loses_at_most_what_cannot_be_turned(tmp_path: Path, orientation: int) -> None:
+def test_the_whole_photo_loses_only_incomplete_blocks(tmp_path: Path, orientation: int) -> None:
     photo = decode(read_source(_stored(tmp_path / "a.jpg", orientation=orientation, subsampling="4:4:4")))
     photo, box, content = _cut(tmp_path / "a.jpg", PixelBox(0, 0, photo.width, photo.height))
     assert (photo.width - box.width < 8, photo.height - box.height < 8) == (True, True)
@@ -123,7 +123,7 @@ def test_the_whole_photo_loses_at_most_what_cannot_be_turned(tmp_path: Path, ori
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("policy", MetadataPolicy)
 @pytest.mark.usefixtures("jpegtran")
-def test_a_copied_crop_says_what_an_encoded_one_says(tmp_path: Path, policy: MetadataPolicy, mode: str) -> None:
+def test_lossless_crop_has_the_metadata_of_an_encoded_one(tmp_path: Path, policy: MetadataPolicy, mode: str) -> None:
     profile = PROFILES["adobe rgb"] if mode == "RGB" else None
     exif = rich_exif(b"\xff\xd8thumbnail\xff\xd9", orientation=6)
     path = write_photo(
@@ -139,7 +139,7 @@ def test_a_copied_crop_says_what_an_encoded_one_says(tmp_path: Path, policy: Met
 
 
 @pytest.mark.usefixtures("jpegtran")
-def test_captions_of_picture_desks_are_copied(tmp_path: Path) -> None:
+def test_lossless_crop_keeps_iptc_captions(tmp_path: Path) -> None:
     caption = data_set(2, 120, b"Ana by the river")
     path = _stored(tmp_path / "a.jpg")
     path.write_bytes(iptc.insert_into_jpeg(path.read_bytes(), caption))
@@ -149,7 +149,7 @@ def test_captions_of_picture_desks_are_copied(tmp_path: Path) -> None:
 
 
 @given(st.integers(1, 200), st.integers(1, 200), st.sampled_from([8, 16, 32]), st.sampled_from(ORIENTATIONS), st.data())
-def test_boxes_begin_at_blocks_and_stay_inside(
+def test_aligned_boxes_begin_at_blocks_and_stay_inside(
     width: int, height: int, side: int, orientation: int, data: st.DataObject
 ) -> None:
     photo = Photo(Image.new("L", (width + side, height + side)), JPEG, orientation, block_size=(side, 8))
@@ -177,19 +177,19 @@ def test_a_box_moves_to_the_nearest_block() -> None:
     ("subsampling", "orientation", "block"),
     [("4:4:4", 1, (8, 8)), ("4:2:0", 6, (16, 16)), ("4:2:2", 3, (16, 8)), ("4:2:2", 6, (8, 16))],
 )
-def test_blocks_are_told_as_they_are_upright(
+def test_block_size_is_that_of_the_upright_photo(
     tmp_path: Path, subsampling: str, orientation: int, block: tuple[int, int]
 ) -> None:
     path = _stored(tmp_path / "a.jpg", orientation=orientation, subsampling=subsampling)
     assert decode(read_source(path)).block_size == block
 
 
-def test_gray_and_other_formats_have_their_own_blocks(tmp_path: Path) -> None:
+def test_block_size_of_gray_and_of_other_formats(tmp_path: Path) -> None:
     assert decode(read_source(_stored(tmp_path / "a.jpg", _noise().convert("L")))).block_size == (8, 8)
     assert decode(read_source(write_photo(tmp_path / "a.png"))).block_size == (1, 1)
 
 
-def test_only_from_jpeg_to_jpeg_blocks_are_kept() -> None:
+def test_only_jpeg_to_jpeg_is_lossless() -> None:
     photo = Photo(picture(), JPEG)
     assert [form for form in CropFormat if supports_lossless(photo, form)] == [CropFormat.SAME, CropFormat.JPEG]
     assert not supports_lossless(Photo(picture(), RAW), CropFormat.SAME)
@@ -212,7 +212,7 @@ def _program(folder: Path, script: str, monkeypatch: pytest.MonkeyPatch, *, run_
         ("exit 0", "jpegtran failed: its crop has another size"),
     ],
 )
-def test_what_the_program_cannot_do_is_said(
+def test_a_failure_of_jpegtran_gives_its_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, reason: str
 ) -> None:
     _program(tmp_path / "bin", script, monkeypatch)
@@ -232,7 +232,7 @@ def _sidecar(output: Path) -> Sidecar:
 
 
 @pytest.mark.usefixtures("jpegtran", "composer")
-def test_crops_lie_where_the_sidecar_says(tmp_path: Path, output: Path) -> None:
+def test_lossless_crops_match_the_boxes_in_the_sidecar(tmp_path: Path, output: Path) -> None:
     path = _stored(tmp_path / "photos" / "a.jpg", _noise(1200, 800), orientation=8, subsampling="4:4:4")
     result = _crop(path.parent, "-o", output, "--lossless")
     sidecar = _sidecar(output)
@@ -246,7 +246,7 @@ def test_crops_lie_where_the_sidecar_says(tmp_path: Path, output: Path) -> None:
 
 
 @pytest.mark.usefixtures("jpegtran", "composer")
-def test_an_edited_box_is_moved_to_the_blocks_and_not_pending_any_more(tmp_path: Path, output: Path) -> None:
+def test_an_edited_box_is_aligned_once(tmp_path: Path, output: Path) -> None:
     path = _stored(tmp_path / "photos" / "a.jpg", _noise(1200, 800), subsampling="4:2:0")
     _crop(path.parent, "-o", output, "--lossless")
     sidecar = output / "a.jpg.json"
@@ -262,7 +262,7 @@ def test_an_edited_box_is_moved_to_the_blocks_and_not_pending_any_more(tmp_path:
 
 
 @pytest.mark.usefixtures("jpegtran", "composer")
-def test_another_shot_leaves_the_boxes_of_those_that_are_there(tmp_path: Path, output: Path) -> None:
+def test_adding_a_shot_keeps_the_boxes_of_existing_ones(tmp_path: Path, output: Path) -> None:
     _stored(tmp_path / "photos" / "a.jpg", _noise(1200, 800))
     _crop(tmp_path / "photos", "-o", output, "--lossless", "--shots", "medium")
     before = _sidecar(output).shots[1]
@@ -272,7 +272,7 @@ def test_another_shot_leaves_the_boxes_of_those_that_are_there(tmp_path: Path, o
 
 
 @pytest.mark.usefixtures("composer")
-def test_without_the_program_crops_are_encoded_and_it_is_said_once(
+def test_without_jpegtran_crops_are_encoded_with_one_warning(
     tmp_path: Path, output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -299,7 +299,7 @@ def test_without_the_program_crops_are_encoded_and_it_is_said_once(
     ],
 )
 @pytest.mark.usefixtures("composer")
-def test_what_cannot_be_copied_is_encoded_with_a_note(
+def test_crops_that_cannot_be_copied_are_encoded_with_a_warning(
     tmp_path: Path, output: Path, name: str, flags: tuple[str, ...], warnings: tuple[str, ...]
 ) -> None:
     write_photo(tmp_path / "photos" / name, _noise())
@@ -311,7 +311,7 @@ def test_what_cannot_be_copied_is_encoded_with_a_note(
 @pytest.mark.parametrize(
     ("script", "reason"), [("kill -INT $$", "was stopped by signal 2"), ("kill -KILL $$", "was stopped by signal 9")]
 )
-def test_a_program_that_is_stopped_leaves_the_photo_to_the_next_run(
+def test_a_stopped_jpegtran_leaves_the_photo_to_the_next_run(
     tmp_path: Path, output: Path, monkeypatch: pytest.MonkeyPatch, script: str, reason: str
 ) -> None:
     _stored(tmp_path / "photos" / "a.jpg")
@@ -330,7 +330,7 @@ def test_a_program_that_is_stopped_leaves_the_photo_to_the_next_run(
         ("#!/missing/interpreter\n", "", "jpegtran could not start: No such file or directory"),
     ],
 )
-def test_a_program_that_always_fails_costs_no_photo(
+def test_a_failing_jpegtran_does_not_fail_the_photo(
     tmp_path: Path, output: Path, monkeypatch: pytest.MonkeyPatch, run_by: str, script: str, reason: str
 ) -> None:
     _stored(tmp_path / "photos" / "a.jpg")
@@ -339,7 +339,7 @@ def test_a_program_that_always_fails_costs_no_photo(
     assert read(output / "a.jpg.json").warnings[0].startswith(f"encoded again: {reason}")
 
 
-def test_what_stops_the_run_does_not_stop_the_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupting_the_run_does_not_stop_jpegtran(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, note = _stored(tmp_path / "a.jpg"), tmp_path / "session"
     script = f"import os, pathlib\npathlib.Path('{note}').write_text(str(os.getsid(0)))"
     _program(tmp_path / "bin", script, monkeypatch, run_by=f"#!{sys.executable}\n")
@@ -349,7 +349,7 @@ def test_what_stops_the_run_does_not_stop_the_program(tmp_path: Path, monkeypatc
 
 
 @pytest.mark.usefixtures("composer")
-def test_a_changed_flag_cuts_again(tmp_path: Path, output: Path) -> None:
+def test_changing_the_lossless_option_crops_again(tmp_path: Path, output: Path) -> None:
     _stored(tmp_path / "photos" / "a.jpg")
     _crop(tmp_path / "photos", "-o", output)
     assert "1 done, 0 unchanged" in _crop(tmp_path / "photos", "-o", output, "--lossless").stderr

@@ -8,7 +8,7 @@ pytestmark = pytest.mark.skipif(not hasattr(Image.core, "get_stats"), reason="th
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "I;16", "LA", "RGB", "RGBA", "CMYK", "YCbCr", "LAB", "I", "F"])
-def test_memory_is_what_pillow_takes(mode: str) -> None:
+def test_memory_bytes_match_pillow(mode: str) -> None:
     width, height = 512, 64 * 1024
     before = _blocks()
     pixels = Image.new(mode, (width, height))
@@ -21,6 +21,6 @@ def _blocks() -> int:
     return counted["allocated_blocks"] + counted["reused_blocks"] - counted["freed_blocks"]
 
 
-def test_deep_gray_takes_what_its_array_does() -> None:
+def test_memory_bytes_of_deep_gray_match_its_array() -> None:
     values = np.zeros((30, 40), np.uint16)
     assert memory_bytes(Image.fromarray(values)) == values.nbytes

@@ -47,7 +47,7 @@ def test_camera_extensions_are_raw_and_written_as_jpeg(name: str) -> None:
 @pytest.mark.usefixtures("rawpy")
 @pytest.mark.parametrize("orientation", [1, 3, 6, 8])
 @pytest.mark.parametrize("compressed", [True, False])
-def test_raw_is_its_embedded_preview_set_upright(tmp_path: Path, orientation: int, compressed: bool) -> None:
+def test_raw_yields_its_upright_embedded_preview(tmp_path: Path, orientation: int, compressed: bool) -> None:
     photo = _decode(_write(tmp_path / "a.dng", orientation, compressed=compressed))
     assert (photo.format, photo.orientation) == (RAW, orientation)
     difference = np.asarray(photo.pixels).astype(int) - np.asarray(picture())
@@ -56,13 +56,13 @@ def test_raw_is_its_embedded_preview_set_upright(tmp_path: Path, orientation: in
 
 
 @pytest.mark.usefixtures("rawpy")
-def test_facts_are_those_of_the_raw(tmp_path: Path) -> None:
+def test_capture_info_comes_from_the_raw(tmp_path: Path) -> None:
     facts = _decode(_write(tmp_path / "a.dng")).metadata.capture_info()
     assert facts == CaptureInfo("2024-05-06T07:08:09", "Canon EOS R5", "RF85mm F1.2 L USM")
 
 
 @pytest.mark.usefixtures("rawpy")
-def test_crops_of_raw_are_jpegs_with_its_exif_and_nothing_of_its_development(tmp_path: Path) -> None:
+def test_raw_crops_are_jpegs_with_exif_but_no_development_tags(tmp_path: Path) -> None:
     photo = _decode(_write(tmp_path / "a.dng", 6))
     content = encode_crop(photo, _BOX, quality=95, policy=MetadataPolicy.ALL).content
     crop = Image.open(io.BytesIO(content))
@@ -74,7 +74,7 @@ def test_crops_of_raw_are_jpegs_with_its_exif_and_nothing_of_its_development(tmp
     assert b"secret" not in content
 
 
-def test_raw_without_its_extra_names_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_raw_without_rawpy_gives_an_error_with_a_hint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "rawpy", None)
     with pytest.raises(PhotoError, match="RAW support is not installed") as caught:
         _decode(_write(tmp_path / "a.dng"))
@@ -82,7 +82,7 @@ def test_raw_without_its_extra_names_the_remedy(tmp_path: Path, monkeypatch: pyt
 
 
 @pytest.mark.usefixtures("rawpy")
-def test_a_raw_without_preview_says_so(tmp_path: Path) -> None:
+def test_a_raw_without_preview_is_an_error(tmp_path: Path) -> None:
     path = _write(tmp_path / "a.dng")
     size = struct.pack("<HHI", 279, 4, 1)  # of the preview, whose directory is the first
     path.write_bytes(path.read_bytes().replace(size, struct.pack("<HHI", 65000, 4, 1), 1))
@@ -93,7 +93,7 @@ def test_a_raw_without_preview_says_so(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("rawpy")
 @pytest.mark.parametrize("content", [b"<html>", b"II*\x00" + bytes(100), jpeg_bytes(picture())])
-def test_what_is_no_raw_is_a_photo_error(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_not_raw_is_a_photo_error(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.nef").write_bytes(content)
     with pytest.raises(PhotoError, match=r"a\.nef: the RAW file (cannot be read|has no embedded preview)"):
         _decode(tmp_path / "a.nef")
@@ -128,7 +128,7 @@ def _block(entries: dict[int, object]) -> bytes:
     return written.tobytes().removeprefix(b"Exif\x00\x00")
 
 
-def test_cr3_keeps_its_directories_apart_and_gives_one_block() -> None:
+def test_cr3_directories_become_one_exif_block() -> None:
     data = _cr3(
         {
             b"CMT1": _block({0x010F: "Canon", 0x0110: "Canon EOS R6", 0x0112: 8}),
@@ -144,7 +144,7 @@ def test_cr3_keeps_its_directories_apart_and_gives_one_block() -> None:
 
 
 @pytest.mark.parametrize("magic", [b"IIRO", b"IIRS"])
-def test_olympus_has_its_own_magic_and_is_read_all_the_same(magic: bytes) -> None:
+def test_olympus_raw_is_read_despite_its_own_magic(magic: bytes) -> None:
     little = Image.Exif()
     little.endian = "<"
     little[0x0110] = "E-M1"
@@ -152,6 +152,6 @@ def test_olympus_has_its_own_magic_and_is_read_all_the_same(magic: bytes) -> Non
     assert read_capture_info(exif.from_tiff(magic + data[4:]).exif).camera == "E-M1"
 
 
-def test_the_fixture_shows_its_preview_to_anyone(tmp_path: Path) -> None:
+def test_the_sample_dng_has_a_readable_preview(tmp_path: Path) -> None:
     (tmp_path / "a.tif").write_bytes(dng(picture(), compressed=False))
     assert np.array_equal(np.asarray(open_image(tmp_path / "a.tif")), np.asarray(picture()))

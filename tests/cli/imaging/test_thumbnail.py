@@ -26,7 +26,7 @@ def test_model_sees_srgb_and_the_photo_keeps_its_own_colours(tmp_path: Path) -> 
     assert photo.icc_profile == SWAPPED_PROFILE
 
 
-def test_an_unusable_profile_does_not_cost_the_photo(tmp_path: Path) -> None:
+def test_an_unusable_profile_does_not_fail_the_photo(tmp_path: Path) -> None:
     red = Image.new("RGB", (40, 40), (200, 0, 0))
     photo = _decode(write_photo(tmp_path / "a.png", red, icc_profile=b"no profile at all"))
     assert thumbnail(photo, (8, 8)).getpixel((4, 4)) == (200, 0, 0)
@@ -57,7 +57,7 @@ def test_every_mode_becomes_rgb(image: Image.Image, expected: tuple[int, int, in
     assert all(abs(a - b) <= 1 for a, b in zip(small.getpixel((8, 8)), expected, strict=True))
 
 
-def test_sixteen_bit_is_scaled_not_clipped(tmp_path: Path) -> None:
+def test_16_bit_is_scaled_not_clipped(tmp_path: Path) -> None:
     ramp = Image.fromarray(np.linspace(0, 65535, 64 * 64).reshape(64, 64).astype(np.uint16))
     photo = _decode(write_photo(tmp_path / "a.png", ramp))
     assert photo.pixels.mode == "I;16"
@@ -72,7 +72,7 @@ def test_palette_transparency_shows_white(tmp_path: Path) -> None:
     assert thumbnail(photo, (8, 8)).getpixel((4, 4)) == (255, 255, 255)
 
 
-def test_models_of_any_size_get_the_photos_aspect() -> None:
+def test_any_size_thumbnails_keep_the_aspect_ratio() -> None:
     assert thumbnail(Photo(picture(), PNG), (0, 0)).size == (120, 80)
     big = Photo(Image.new("RGB", (4000, 1000)), PNG)
     assert thumbnail(big, (0, 0)).size == (ANY_SIZE_LONG_SIDE, ANY_SIZE_LONG_SIDE // 4)
@@ -107,7 +107,7 @@ def test_model_sees_gray_through_its_profile(tmp_path: Path) -> None:
     assert thumbnail(photo, (8, 8)).getpixel((4, 4)) == pytest.approx((expected,) * 3, abs=2)
 
 
-def test_model_sees_inks_through_their_profile(tmp_path: Path) -> None:
+def test_model_sees_cmyk_through_its_profile(tmp_path: Path) -> None:
     image = Image.new("CMYK", (20, 20), (255, 0, 0, 0))
     photo = _decode(write_photo(tmp_path / "a.tif", image, icc_profile=PROFILES["cmyk"]))
     r, g, b = thumbnail(photo, (8, 8)).getpixel((4, 4))
@@ -115,6 +115,6 @@ def test_model_sees_inks_through_their_profile(tmp_path: Path) -> None:
     assert r > b + 60
 
 
-def test_a_profile_of_another_colour_space_is_no_use(tmp_path: Path) -> None:
+def test_a_profile_of_another_colour_space_is_ignored(tmp_path: Path) -> None:
     photo = _decode(write_photo(tmp_path / "a.png", Image.new("L", (20, 20), 55), icc_profile=SWAPPED_PROFILE))
     assert thumbnail(photo, (8, 8)).getpixel((4, 4)) == (55, 55, 55)

@@ -48,7 +48,7 @@ def test_an_edited_packet_is_not_changed_by_a_second_edit() -> None:
         "<Iptc4xmpExt:LocationShown><rdf:li exif:GPSLatitude='47,22.1N'/></Iptc4xmpExt:LocationShown>",
     ],
 )
-def test_coordinates_go_unless_places_are_kept(place: str) -> None:
+def test_gps_is_removed_unless_it_is_kept(place: str) -> None:
     gone, kept = _edited(packet(place)), _edited(packet(place), places=True)
     assert b"GPS" not in gone
     assert b"Gps" not in gone
@@ -72,7 +72,7 @@ def test_coordinates_go_unless_places_are_kept(place: str) -> None:
     ],
     ids=["thumbnails", "depth", "image", "container", "base64", "split", "any data", "tail", "comment", "instruction"],
 )
-def test_pictures_go_whatever_is_asked_for_and_the_rest_stays(leak: str, places: bool) -> None:
+def test_images_are_always_removed_and_the_rest_is_kept(leak: str, places: bool) -> None:
     kept = _edited(packet(f"{leak}<dc:creator>Ana</dc:creator>"), places=places)
     for part in (_PICTURE, _PICTURE[20:], "QUJDQUJD", "secret"):
         assert part.encode() not in kept
@@ -89,7 +89,7 @@ def test_pictures_go_whatever_is_asked_for_and_the_rest_stays(leak: str, places:
         'xmpNote:HasExtendedXMP="0123456789ABCDEF0123456789ABCDEF"',
     ],
 )
-def test_what_holds_for_the_whole_photo_only_is_gone(attribute: str) -> None:
+def test_entries_about_the_whole_photo_are_removed(attribute: str) -> None:
     assert b'="' + attribute.split('"')[1].encode() not in _edited(packet("", attribute), places=True)
 
 
@@ -124,7 +124,7 @@ _BOMB = (
     ],
     ids=["empty", "text", "broken", "svg", "entities", "external", "deep", "huge"],
 )
-def test_what_cannot_be_trusted_is_dropped_whole(stored: bytes) -> None:
+def test_untrusted_packets_are_dropped(stored: bytes) -> None:
     tracemalloc.start()
     assert not xmp.is_readable(stored)
     assert _edited(stored) == b""
@@ -134,14 +134,14 @@ def test_what_cannot_be_trusted_is_dropped_whole(stored: bytes) -> None:
 
 
 @pytest.mark.parametrize("filler", ["A" * 999 + " ", " " * 1000, "\n" * 1000], ids=["words", "spaces", "lines"])
-def test_no_filler_makes_the_search_for_pictures_slow(filler: str) -> None:
+def test_long_texts_do_not_make_the_image_search_slow(filler: str) -> None:
     start = time.process_time()
     assert b"source" in _edited(packet(f"<dc:source>{filler * 4000}</dc:source>"))
     assert time.process_time() - start < 5
 
 
 @given(st.binary(max_size=60), st.integers(0, 1200))
-def test_any_damage_ends_in_a_packet_or_in_none(noise: bytes, place: int) -> None:
+def test_a_damaged_packet_is_edited_or_dropped(noise: bytes, place: int) -> None:
     stored = packet("<dc:source>a</dc:source>")
     edited = _edited(stored[:place] + noise + stored[place:])
     assert edited == b"" or etree.fromstring(edited) is not None

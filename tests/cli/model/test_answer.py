@@ -59,7 +59,7 @@ FORMS = {
 
 
 @pytest.mark.parametrize("text", FORMS.values(), ids=FORMS.keys())
-def test_every_documented_form_gives_the_same_triple(text: str) -> None:
+def test_every_documented_form_gives_the_same_shots(text: str) -> None:
     assert parse(text).shots == TRIPLE.shots
 
 
@@ -68,7 +68,7 @@ def test_labelled_sentences_become_the_reasoning(text: str) -> None:
     assert parse(text).reasoning == Reasoning("A hill.", "A man, left.", "He waits.")
 
 
-def test_thought_without_labels_is_dropped_and_a_missing_caption_is_empty() -> None:
+def test_unlabelled_reasoning_is_dropped_and_a_missing_caption_is_empty() -> None:
     composition = parse(f"<think>Let me see.</think>{json.dumps({**SHOTS, 'medium': {'box': [1, 2, 3, 4]}})}")
     assert composition.reasoning == Reasoning() and composition[ShotType.MEDIUM].caption == ""
 
@@ -120,7 +120,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("text", "why"), REFUSED.values(), ids=REFUSED.keys())
-def test_anything_else_is_an_error_that_says_why_in_one_line(text: str, why: str) -> None:
+def test_any_other_form_is_an_error_with_a_one_line_reason(text: str, why: str) -> None:
     with pytest.raises(AnswerError) as caught:
         parse(text)
     assert why in caught.value.message
@@ -167,12 +167,12 @@ def test_rendered_answers_are_read_back_to_one_step(composition: Composition, wi
 @pytest.mark.parametrize(
     "text", ['{"no_subject": true}', '<answer>{"no_subject": true}</answer>', f'{THINK}\n{{"no_subject":true}}']
 )
-def test_a_photo_of_nobody_has_an_answer_of_its_own(text: str) -> None:
+def test_a_photo_without_people_has_its_own_answer(text: str) -> None:
     assert parse(text) == NoSubject()
     assert render(NoSubject()) == '<answer>{"no_subject": true}</answer>'
 
 
-def test_location_tokens_are_written_whole_and_read_strictly() -> None:
+def test_location_tokens_are_parsed_strictly() -> None:
     text = render(TRIPLE, space=CoordSpace.LOCATION)
     assert '"medium": {"bbox_2d": "<loc_51><loc_24><loc_230><loc_221>", "caption": "He lifts his arm."}' in text
     for wrong, why in (
@@ -187,7 +187,7 @@ def test_location_tokens_are_written_whole_and_read_strictly() -> None:
             parse(wrong, space=CoordSpace.LOCATION)
 
 
-def test_an_answer_is_made_of_its_shots_and_thinks_only_when_asked() -> None:
+def test_reasoning_is_rendered_only_on_request() -> None:
     entries = ", ".join(map(render_shot, TRIPLE.shots))
     composition = Composition(TRIPLE.shots, Reasoning("A hill."))
     assert render(composition, think=False) == f"<answer>{{{entries}}}</answer>"
@@ -229,7 +229,7 @@ def test_a_mutated_answer_parses_or_is_refused(text: str, start: int, length: in
 
 
 @pytest.mark.parametrize("filler", [" ", "\n", "<", "<a ", "[", '{"a":', "scene:", "```", "9", "<medium><bbox>["])
-def test_a_model_that_derails_is_refused_at_once(filler: str) -> None:
+def test_endless_text_is_refused_quickly(filler: str) -> None:
     started = time.process_time()
     for text in (filler * 20_000, f"<think>{filler * 20_000}</think>", f"<medium><bbox>{filler * 20_000}"):
         parses_or_refuses(text)

@@ -13,14 +13,14 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache" / "shotcrop"
 
 
-def test_everything_is_kept_in_the_cache_of_the_user(cache: Path) -> None:
+def test_the_cache_is_in_the_users_cache_folder(cache: Path) -> None:
     assert cache_root() == cache
     assert cache_folder("0123456789abcdef" * 4, "1.30.0", "NVIDIA H100 80GB HBM3") == (
         cache / "0123456789abcdef-onnxruntime-1.30.0-nvidia-h100-80gb-hbm3"
     )
 
 
-def test_a_folder_is_no_path_that_a_device_made_up(cache: Path) -> None:
+def test_a_device_name_cannot_leave_the_cache_folder(cache: Path) -> None:
     assert cache_folder("ab" * 32, "1.30.0", "../../.evil/").parent == cache
 
 
@@ -41,19 +41,19 @@ def test_a_batch_size_is_remembered(cache: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"0", b"-8", b"many", b"8 16", b"99999999", b"\xff\xfe"])
-def test_a_damaged_memory_counts_as_none(cache: Path, content: bytes) -> None:
+def test_a_damaged_batch_size_is_ignored(cache: Path, content: bytes) -> None:
     cache.mkdir(parents=True)
     (cache / "batch-size").write_bytes(content)
     assert recall_batch_size(cache) is None
 
 
-def test_a_cache_that_cannot_be_written_ends_no_run(tmp_path: Path) -> None:
+def test_an_unwritable_cache_does_not_end_the_run(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     remember_batch_size(tmp_path / "file" / "folder", 8)
     assert recall_batch_size(tmp_path / "file" / "folder") is None
 
 
-def test_the_doctor_tells_where_it_is(cache: Path) -> None:
+def test_doctor_names_the_cache_folder(cache: Path) -> None:
     assert [finding.found for finding in machine.device_cache(Patient())] == [f"{cache} (none yet)"]
     remember_batch_size(cache, 8)
     assert [finding.found for finding in machine.device_cache(Patient())] == [str(cache)]

@@ -91,7 +91,7 @@ def test_every_example_gets_three_crops_and_a_valid_sidecar(shots: Path) -> None
 
 
 @pytest.mark.parametrize("name", sorted(FACES))
-def test_no_example_is_beheaded(shots: Path, name: str) -> None:
+def test_no_crop_of_an_example_cuts_the_face(shots: Path, name: str) -> None:
     sidecar = json.loads((shots / f"{name}.json").read_text("utf-8"))
     boxes = {shot["shot"]: Box(*shot["box_norm"]) for shot in sidecar["shots"]}
     for box in boxes.values():
@@ -99,7 +99,7 @@ def test_no_example_is_beheaded(shots: Path, name: str) -> None:
     assert boxes["establishing"].area > boxes["medium"].area > boxes["close_up"].area
 
 
-def test_the_embedded_model_is_whole_and_at_most_40_megabytes() -> None:
+def test_the_embedded_model_is_complete_and_at_most_40_megabytes() -> None:
     folder = resolve_model(None)
     read_bundle(folder)
     assert sum(path.stat().st_size for path in folder.iterdir()) <= 40_000_000
@@ -155,11 +155,11 @@ def test_any_photo_gets_nested_boxes_that_shrink_or_none_at_all(composer: Compos
 
 
 @pytest.mark.parametrize("draw", EMPTY.values(), ids=EMPTY)
-def test_nobody_is_invented(composer: Composer, draw: Callable[[], Drawn]) -> None:
+def test_photos_without_people_give_no_subject(composer: Composer, draw: Callable[[], Drawn]) -> None:
     assert isinstance(ask(composer, draw()), NoSubject)
 
 
-def test_the_record_of_an_empty_photo_has_neither_shots_nor_words(tmp_path: Path) -> None:
+def test_the_sidecar_of_a_photo_without_people_has_no_shots_or_captions(tmp_path: Path) -> None:
     photos, output = tmp_path / "photos", tmp_path / "shots"
     photos.mkdir()
     EMPTY["hills"]().image.save(photos / "hills.jpg")
@@ -172,7 +172,7 @@ def test_the_record_of_an_empty_photo_has_neither_shots_nor_words(tmp_path: Path
 
 
 @pytest.mark.parametrize("name", [name for name in PEOPLED if "far away" in name])
-def test_somebody_whose_head_is_a_twentieth_of_the_photo_is_found(composer: Composer, name: str) -> None:
+def test_a_person_with_a_head_of_a_twentieth_is_found(composer: Composer, name: str) -> None:
     drawn = PEOPLED[name]()
     (face,) = drawn.faces
     assert 0.03 < face.height < 0.09
@@ -187,9 +187,7 @@ def test_a_head_without_a_face_stays_in_all_shots(composer: Composer, name: str)
 
 
 @pytest.mark.parametrize("name", ["two", "two others", "three"])
-def test_of_several_people_the_wide_shot_keeps_every_face_and_the_medium_one_somebodys(
-    composer: Composer, name: str
-) -> None:
+def test_group_photo_shots_keep_the_faces(composer: Composer, name: str) -> None:
     drawn = PEOPLED[name]()
     triple = triple_of(composer, drawn)
     assert all(holds(triple[ShotType.ESTABLISHING].box, face) for face in drawn.faces)
@@ -203,7 +201,7 @@ def test_a_tight_portrait_is_hardly_tightened(composer: Composer, name: str) -> 
     assert triple[ShotType.CLOSE_UP].box.area > 0.3
 
 
-def test_a_run_tells_nobody_and_leaves_nothing_but_what_it_was_asked_for(tmp_path: Path) -> None:
+def test_a_run_sends_nothing_and_leaves_only_its_output(tmp_path: Path) -> None:
     environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache"), "HOME": str(tmp_path / "home")}
     environment.pop("ORT_DISABLE_TELEMETRY", None)
     (tmp_path / "home").mkdir()

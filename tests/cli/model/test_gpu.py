@@ -39,7 +39,7 @@ def install(monkeypatch: pytest.MonkeyPatch, driver: FakeDriver) -> None:
     monkeypatch.setattr(gpu.ctypes, "CDLL", lambda _name: driver)
 
 
-def test_gpus_have_the_names_that_the_driver_tells(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gpu_names_come_from_the_driver(monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch, FakeDriver([b"Gold", None, b"Silver"]))
     assert gpu_names() == ("Gold", "GPU 1", "Silver")
 
@@ -62,7 +62,7 @@ def test_the_doctor_numbers_gpus_as_the_flag_does(monkeypatch: pytest.MonkeyPatc
     assert list(machine.gpus(Patient())) == []
 
 
-def test_without_a_gpu_nothing_is_known_of_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_gpu_its_free_memory_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(_name: str) -> None:
         raise OSError
 
@@ -70,7 +70,7 @@ def test_without_a_gpu_nothing_is_known_of_its_memory(monkeypatch: pytest.Monkey
     assert free_gpu_memory(0) is None
 
 
-def test_a_gpus_free_memory_is_asked_for_by_its_place_on_the_bus(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_free_gpu_memory_is_queried_by_pci_bus_id(monkeypatch: pytest.MonkeyPatch) -> None:
     def bus(buffer: object, _length: int, _device: object) -> int:
         buffer.value = b"0000:0A:00.0"  # type: ignore[attr-defined]
         return 0

@@ -26,9 +26,7 @@ def test_a_manifest_survives_its_file() -> None:
         (None, "decoder", [], "decoder. must be an object"),
     ],
 )
-def test_a_manifest_that_says_something_else_is_refused(
-    part: str | None, key: str, value: object, message: str
-) -> None:
+def test_an_invalid_manifest_is_refused(part: str | None, key: str, value: object, message: str) -> None:
     content = json.loads(MANIFEST.to_json())
     (content if part is None else content[part])[key] = value
     with pytest.raises(ValueError, match=message):
@@ -43,12 +41,12 @@ def test_single_precision_stays_on_the_cpu() -> None:
             resolve_device(device, full)
 
 
-def test_half_precision_runs_where_it_is_told_to() -> None:
+def test_half_precision_runs_on_the_chosen_device() -> None:
     for device in (Device("auto"), Device("cpu"), Device("cuda", 1), Device("auto", 0, ("cuda",))):
         assert resolve_device(device, MANIFEST) == device
 
 
-def test_tensorrt_runs_decoders_of_standard_operators_alone_in_any_precision() -> None:
+def test_tensorrt_runs_only_decoders_of_standard_operators() -> None:
     device = Device("auto", 0, ("tensorrt", "cuda"))
     with pytest.raises(
         DeviceError, match=r"qwen3-vl-4b has a decoder that TensorRT cannot run \(export it with --decod"
@@ -58,7 +56,7 @@ def test_tensorrt_runs_decoders_of_standard_operators_alone_in_any_precision() -
         assert resolve_device(device, replace(MANIFEST, caching=Caching.GROWN, precision=precision)) == device
 
 
-def test_an_engine_takes_prompts_and_steps_of_every_photo() -> None:
+def test_engine_shapes_cover_prompts_and_steps() -> None:
     shapes = {one.name: one for one in decoder_shapes(replace(MANIFEST, caching=Caching.GROWN))}
     assert len(shapes) == 4 + 2 * 36 + 3
     prompt = 400 + 1024

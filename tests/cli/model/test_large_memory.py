@@ -16,7 +16,7 @@ from shotcrop_cli.model.tensorrt import LARGEST_BATCH
 from shotcrop_cli.resources import physical_memory
 
 
-def test_a_photo_takes_what_its_cache_takes_and_some() -> None:
+def test_the_estimate_covers_the_cache_of_a_photo() -> None:
     needed = estimate(MANIFEST, 8_000_000_000, on_gpu=True)
     cache = 2 * 36 * 8 * 128 * 2 * (400 + 1024 + 512)  # keys and values of every layer, head and token, two bytes each
     assert cache < needed.photo < 3 * cache
@@ -26,12 +26,12 @@ def test_a_photo_takes_what_its_cache_takes_and_some() -> None:
     assert needed.total(2) - needed.total(1) == needed.photo + 2 * needed.scores
 
 
-def test_half_precision_is_widened_on_a_cpu() -> None:
+def test_half_precision_weights_double_on_a_cpu() -> None:
     assert estimate(MANIFEST, 1000, on_gpu=False).weights == 2000
     assert estimate(replace(MANIFEST, precision=Precision.FP32), 1000, on_gpu=False).weights == 1000
 
 
-def test_as_many_photos_as_fit_but_at_least_one() -> None:
+def test_the_largest_batch_fits_and_is_at_least_one() -> None:
     needed = estimate(MANIFEST, 8_000_000_000, on_gpu=True)
     assert needed.max_batch(needed.total(5)) == 5
     assert needed.max_batch(needed.total(6) - 1) == 5
@@ -45,7 +45,7 @@ def check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int) -> MemoryC
     return check_memory(Bundle(tmp_path, MANIFEST, {}), MANIFEST, Device("cpu"))
 
 
-def test_it_says_what_a_model_takes_and_what_is_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_check_names_needed_and_free_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     needed = estimate(MANIFEST, 300, on_gpu=False)
     found = check(tmp_path, monkeypatch, needed.total(3))
     assert (found.batch_size, found.fits) == (3, True)
@@ -53,13 +53,13 @@ def test_it_says_what_a_model_takes_and_what_is_free(tmp_path: Path, monkeypatch
     assert found.text.endswith(f"{needed.total(3) / 1e9:.1f} GB are free, enough for 3 at once")
 
 
-def test_a_model_that_hardly_fits_is_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_that_does_not_fit_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = check(tmp_path, monkeypatch, 1_000_000)
     assert (found.batch_size, found.fits) == (1, False)
     assert "only 1 MB are free" in found.text
 
 
-def test_free_memory_that_is_unknown_is_no_obstacle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unknown_free_memory_allows_the_largest_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "free_gpu_memory", lambda _index: None)
     for name in WEIGHTS:
         (tmp_path / name).write_bytes(bytes(100))
@@ -84,7 +84,7 @@ def test_the_user_is_told_before_the_model_is_loaded(
         load_composer(Bundle(tmp_path, MANIFEST, {}), "cpu", notices=notices)
 
 
-def test_free_memory_is_some_and_less_than_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_free_memory_is_below_physical_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     assert 0 < free_memory() < physical_memory()
     monkeypatch.setattr(memory, "memory_limit", lambda: 1)
     assert free_memory() == 0

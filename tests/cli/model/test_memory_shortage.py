@@ -39,7 +39,7 @@ def on_one_device(composer: FakeComposer) -> tuple[MultiDeviceComposer, list[str
     return MultiDeviceComposer([composer], [Device("cuda")], notices), notices.infos
 
 
-def test_batches_that_fit_go_through_as_they_are() -> None:
+def test_batches_that_fit_are_not_split() -> None:
     model, infos = on_one_device(composer := Cramped())
     assert len(model.compose(images(4), [1.0] * 4)) == 4
     assert (composer.tried, infos) == ([4], [])
@@ -47,7 +47,7 @@ def test_batches_that_fit_go_through_as_they_are() -> None:
 
 
 @pytest.mark.parametrize("error", [MemoryShortage("out of memory"), MemoryError()])
-def test_a_batch_that_does_not_fit_is_halved_and_later_ones_are_as_small(error: Exception) -> None:
+def test_a_batch_that_does_not_fit_is_halved_and_so_are_later_ones(error: Exception) -> None:
     model, infos = on_one_device(composer := Cramped(error=error))
     assert model.compose(images(16), [1.0] * 16) == [fixed_composition()] * 16
     assert composer.tried == [16, 8, 4, 4, 4, 4]
@@ -63,7 +63,7 @@ def test_photos_are_answered_once_and_in_order() -> None:
     assert [image.getpixel((0, 0))[0] for image in composer.seen] == list(range(10))
 
 
-def test_a_photo_that_does_not_fit_even_alone_fails_alone() -> None:
+def test_only_a_photo_that_does_not_fit_alone_fails() -> None:
     model, infos = on_one_device(composer := Cramped())
     answers = model.compose(images(4), [1.0, 9.0, 1.0, 1.0])
     assert [isinstance(answer, AnswerError) for answer in answers] == [False, True, False, False]
@@ -73,13 +73,13 @@ def test_a_photo_that_does_not_fit_even_alone_fails_alone() -> None:
     assert (composer.tried, infos) == ([4], [])
 
 
-def test_other_failures_of_a_device_are_not_for_on_one_device() -> None:
+def test_other_device_failures_are_raised() -> None:
     model, _ = on_one_device(Cramped(error=DeviceError("the GPU fell off the bus")))
     with pytest.raises(DeviceError, match="fell off the bus"):
         model.compose(images(8), [1.0] * 8)
 
 
-def test_no_batch_is_larger_than_what_engines_are_built_for() -> None:
+def test_no_batch_is_larger_than_the_engine_limit() -> None:
     model, infos = on_one_device(composer := FakeComposer())
     model.compose(images(LARGEST_BATCH + 1), [1.0] * (LARGEST_BATCH + 1))
     assert (composer.batches, infos) == ([LARGEST_BATCH, 1], [])
@@ -92,6 +92,6 @@ def test_every_photo_that_fits_alone_is_answered(sizes: list[float], memory: flo
     assert [isinstance(answer, AnswerError) for answer in answers] == [size > memory for size in sizes]
 
 
-def test_it_is_the_model_that_it_wraps() -> None:
+def test_identity_and_thumbnail_size_are_those_of_the_model() -> None:
     model, _ = on_one_device(composer := FakeComposer(thumbnail_size=(7, 5)))
     assert (model.identity, model.thumbnail_size) == (composer.identity, (7, 5))

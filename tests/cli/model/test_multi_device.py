@@ -33,7 +33,7 @@ def crop(tmp_path: Path, count: int, *flags: str) -> Result:
     return CliRunner().invoke(cli, arguments, catch_exceptions=False)
 
 
-def test_one_model_answers_in_the_thread_of_its_caller() -> None:
+def test_a_single_device_answers_in_the_callers_thread() -> None:
     model = MultiDeviceComposer([composer := FakeComposer()], [Device("auto")])
     assert model.compose(images(3), [1.0] * 3) == [fixed_composition()] * 3
     assert composer.threads == {threading.current_thread().name}
@@ -72,7 +72,7 @@ def test_a_gpu_that_fails_fails_the_batch() -> None:
         model.compose(images(4), [1.0] * 4)
 
 
-def test_a_model_is_loaded_on_every_gpu_that_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_is_loaded_on_every_named_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     host = Host(monkeypatch, "Gold", "Gold", "Silver")
     model = load_on_devices(SimpleNamespace(sha256="ab" * 32), "cuda:all", ["cuda"])  # type: ignore[arg-type]
     assert list(host.composers) == ["cuda:0", "cuda:1", "cuda:2"]
@@ -82,7 +82,7 @@ def test_a_model_is_loaded_on_every_gpu_that_is_named(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize(("provider", "said"), [("tensorrt", 1), ("TensorrtExecutionProvider", 1), ("cuda", 0)])
-def test_who_waits_for_an_engine_is_told_why_and_only_once(
+def test_building_an_engine_is_announced_once(
     monkeypatch: pytest.MonkeyPatch, cache: Path, provider: str, said: int
 ) -> None:
     Host(monkeypatch, "Gold")
@@ -98,7 +98,7 @@ def test_who_waits_for_an_engine_is_told_why_and_only_once(
     assert len(notices.infos) == said
 
 
-def test_crop_uses_several_gpus_with_results_as_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_crop_on_several_gpus_gives_the_same_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     host = Host(monkeypatch, "Gold", "Gold")
     result = crop(tmp_path, 6, "--device", "cuda:0,cuda:1", "-b", "3")
     assert result.exit_code == ExitCode.OK
@@ -108,14 +108,14 @@ def test_crop_uses_several_gpus_with_results_as_ever(tmp_path: Path, monkeypatch
     assert len(list((tmp_path / "shots").glob("*.png"))) == 18
 
 
-def test_gpus_that_are_not_there_are_an_error_of_the_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_gpus_are_a_device_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Host(monkeypatch)
     result = crop(tmp_path, 1, "--device", "cuda:all")
     assert result.exit_code == ExitCode.DEVICE
     assert "there is no NVIDIA GPU" in result.stderr
 
 
-def test_crop_goes_on_with_half_the_photos_when_memory_runs_out(
+def test_crop_continues_with_smaller_batches_when_memory_runs_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     host = Host(monkeypatch, "Gold", largest=2)
@@ -132,9 +132,7 @@ def test_crop_fails_a_photo_that_does_not_fit_alone(tmp_path: Path, monkeypatch:
     assert "001.png: the model runs out of memory with this photo alone" in result.stderr
 
 
-def test_the_batch_size_of_a_gpu_is_found_out_and_remembered(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: Path
-) -> None:
+def test_the_best_batch_size_of_a_gpu_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
     host = Host(monkeypatch, "Gold")
     monkeypatch.setattr("shotcrop_cli.pipeline.batch_size.LARGEST_BATCH", 4)
     crop(tmp_path, 30, "--device", "cuda")
@@ -146,7 +144,7 @@ def test_the_batch_size_of_a_gpu_is_found_out_and_remembered(
     assert set(host.composers["cuda:0"].batches[:-1]) == {int(size)}
 
 
-def test_a_batch_size_that_is_given_is_neither_changed_nor_remembered(
+def test_a_given_batch_size_is_not_changed_or_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: Path
 ) -> None:
     host = Host(monkeypatch, "Gold")

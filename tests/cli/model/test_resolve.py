@@ -60,7 +60,7 @@ def test_a_mistyped_name_is_guessed() -> None:
         resolve_model("shotcrop-nono")
 
 
-def test_a_hub_id_is_fetched_with_the_files_of_a_model_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_model_files_are_downloaded_from_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     hub = use(monkeypatch, nano())
     assert find_model("ana/portraits").sha256 == find_model().sha256
     ((repo, options),) = hub.asked
@@ -105,7 +105,7 @@ def test_a_path_that_is_missing_is_no_hub_id(monkeypatch: pytest.MonkeyPatch, pa
         ("ana/portraits@v2", True, "HF_HUB_OFFLINE=0 hf download ana/portraits --revision v2"),
     ],
 )
-def test_offline_a_model_that_was_never_fetched_is_missing(
+def test_offline_a_model_that_was_never_downloaded_is_missing(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, variable: bool, command: str
 ) -> None:
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
@@ -115,7 +115,7 @@ def test_offline_a_model_that_was_never_fetched_is_missing(
     assert caught.value.hint == f"download it: {command}"
 
 
-def test_a_hub_out_of_reach_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_hub_gives_a_one_line_error(monkeypatch: pytest.MonkeyPatch) -> None:
     use(monkeypatch, LocalEntryNotFoundError("Got: ConnectError:\nno route"))
     with pytest.raises(ModelError, match="the hub cannot be reached") as caught:
         resolve_model("ana/portraits")
@@ -123,19 +123,19 @@ def test_a_hub_out_of_reach_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None
     assert "\n" not in str(caught.value)
 
 
-def test_a_hub_that_fails_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failing_hub_gives_a_one_line_error(monkeypatch: pytest.MonkeyPatch) -> None:
     use(monkeypatch, ConnectionError("the line broke\nin the middle"))
     with pytest.raises(ModelError, match=r"model ana/portraits cannot be downloaded: the line broke \(.*--offline"):
         resolve_model("ana/portraits")
 
 
-def test_a_hub_that_fails_without_a_word_is_named_by_its_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hub_error_without_text_is_named_by_its_class(monkeypatch: pytest.MonkeyPatch) -> None:
     use(monkeypatch, TimeoutError())
     with pytest.raises(ModelError, match="cannot be downloaded: TimeoutError"):
         resolve_model("ana/portraits")
 
 
-def test_a_repository_of_something_else_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_repository_without_a_model_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     use(monkeypatch, tmp_path)
     with pytest.raises(ModelError, match=r"ana/chat is not a ShotCrop model: it has no model\.json"):
         resolve_model("ana/chat")

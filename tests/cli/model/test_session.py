@@ -64,9 +64,7 @@ def test_several_gpus_are_read(text: str, devices: tuple[Device, ...], monkeypat
         ("cuda:all", "cuda:all is unavailable: there is no NVIDIA GPU"),
     ],
 )
-def test_devices_that_cannot_be_had_together_are_a_device_error(
-    text: str, why: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_incompatible_devices_are_a_device_error(text: str, why: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session, "gpu_names", lambda: ())
     with pytest.raises(DeviceError, match=why):
         parse_devices(text)
@@ -129,9 +127,7 @@ def test_auto_takes_the_cpu_when_the_gpu_breaks(monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize("device", [Device("cuda"), Device("auto", providers=("cuda", "cpu"))])
-def test_a_gpu_that_was_asked_for_and_breaks_is_an_error_of_one_line(
-    monkeypatch: pytest.MonkeyPatch, device: Device
-) -> None:
+def test_a_failing_requested_gpu_gives_a_one_line_error(monkeypatch: pytest.MonkeyPatch, device: Device) -> None:
     use(monkeypatch, FakeRuntime([CUDA, CPU], [CPU], breaks=True))
     with pytest.raises(DeviceError, match=r"cuda.* is unavailable: libcudnn\.so\.9: .* file \(check the NVIDIA driver"):
         open_session(Path("graph.onnx"), device)
@@ -151,7 +147,7 @@ def test_cpu_never_asks_for_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     assert runtime.asked == [CPU]
 
 
-def test_a_file_that_is_no_graph_is_named(tmp_path: Path) -> None:
+def test_an_invalid_graph_file_is_named(tmp_path: Path) -> None:
     path = tmp_path / "graph.onnx"
     path.write_bytes(b"not a graph")
     with pytest.raises(ModelError, match=r"graph\.onnx cannot be loaded"):
@@ -176,11 +172,11 @@ def test_providers_are_tried_in_the_order_they_are_named(monkeypatch: pytest.Mon
         (["cuda", "tensorrt"], ("cuda", "tensorrt")),
     ],
 )
-def test_tensorrt_brings_cuda_along(named: list[str], had: tuple[str, ...]) -> None:
+def test_tensorrt_adds_cuda(named: list[str], had: tuple[str, ...]) -> None:
     assert with_providers(Device("auto"), named).providers == had
 
 
-def test_a_graph_that_is_not_for_tensorrt_runs_on_what_follows(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_graph_without_engine_skips_tensorrt(monkeypatch: pytest.MonkeyPatch) -> None:
     runtime = FakeRuntime([TENSORRT, CUDA, CPU], [CPU])
     use(monkeypatch, runtime)
     device = with_providers(Device("cuda", 1), ["tensorrt"]).without_tensorrt()
@@ -190,7 +186,7 @@ def test_a_graph_that_is_not_for_tensorrt_runs_on_what_follows(monkeypatch: pyte
     assert Device("cuda", 1).without_tensorrt() == Device("cuda", 1)
 
 
-def test_tensorrt_is_told_every_shape_and_where_to_keep_its_engines(
+def test_tensorrt_options_have_every_shape_and_the_engine_folder(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
@@ -229,9 +225,7 @@ def test_other_providers_build_no_engines(monkeypatch: pytest.MonkeyPatch, tmp_p
     assert list(tmp_path.iterdir()) == []
 
 
-def test_engines_that_cannot_be_kept_are_an_error_of_the_output(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_engines_that_cannot_be_stored_are_an_output_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "shotcrop").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     use(monkeypatch, FakeRuntime([TENSORRT, CUDA, CPU], [TENSORRT, CPU]))
@@ -244,7 +238,7 @@ def test_engines_that_cannot_be_kept_are_an_error_of_the_output(
     ("provider", "index", "place"),
     [(CUDA, 0, "gold"), (TENSORRT, 0, "gold"), (CUDA, 5, "cuda-5"), ("OpenVINOExecutionProvider", 0, "openvino")],
 )
-def test_what_is_kept_belongs_to_one_model_runtime_and_device(
+def test_cache_folders_differ_by_model_runtime_and_device(
     monkeypatch: pytest.MonkeyPatch, provider: str, index: int, place: str
 ) -> None:
     monkeypatch.setattr(session, "gpu_names", lambda: ("Gold",))
@@ -252,7 +246,7 @@ def test_what_is_kept_belongs_to_one_model_runtime_and_device(
     assert device_cache_folder("cd" * 32, provider, index).name == f"cdcdcdcdcdcdcdcd-onnxruntime-9.8.7-{place}"
 
 
-def test_a_named_provider_that_is_not_had_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unavailable_requested_provider_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     use(monkeypatch, FakeRuntime([CUDA, CPU], [CPU]))
     with pytest.raises(DeviceError, match="provider cuda is unavailable: ONNX Runtime fell back to CPUExecution"):
         open_session(Path("graph.onnx"), with_providers(Device("auto"), ["cuda", "cpu"]))
@@ -279,7 +273,7 @@ def test_device_and_providers_that_contradict_each_other_are_refused(device: str
     assert caught.value.exit_code == ExitCode.USAGE
 
 
-def test_a_graph_that_the_named_cpu_cannot_load_is_an_error_of_the_model(tmp_path: Path) -> None:
+def test_a_graph_that_the_cpu_cannot_load_is_a_model_error(tmp_path: Path) -> None:
     (tmp_path / "graph.onnx").write_bytes(b"not a graph")
     with pytest.raises(ModelError, match="cannot be loaded"):
         open_session(tmp_path / "graph.onnx", with_providers(Device("auto"), ["cpu"]))
@@ -291,7 +285,7 @@ def test_a_missing_runtime_says_what_to_install(monkeypatch: pytest.MonkeyPatch)
         import_onnxruntime()
 
 
-def test_a_folder_that_a_runtime_left_behind_is_no_runtime(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_runtime_folder_is_not_a_runtime(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", ModuleType("onnxruntime"))
     with pytest.raises(DeviceError, match="only a folder") as caught:
         import_onnxruntime()
@@ -299,7 +293,9 @@ def test_a_folder_that_a_runtime_left_behind_is_no_runtime(monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("broken", ["import onnxruntime.capi", "raise ImportError('libstdc++ is too old')"])
-def test_a_damaged_runtime_says_how_to_mend_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, broken: str) -> None:
+def test_a_damaged_runtime_gives_an_error_with_a_hint(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, broken: str
+) -> None:
     (tmp_path / "onnxruntime").mkdir()
     (tmp_path / "onnxruntime" / "__init__.py").write_text(broken)
     monkeypatch.delitem(sys.modules, "onnxruntime", raising=False)
@@ -311,7 +307,7 @@ def test_a_damaged_runtime_says_how_to_mend_it(monkeypatch: pytest.MonkeyPatch, 
     assert caught.value.hint == Installation().switch_runtime("cpu")
 
 
-def test_a_gpu_that_fails_at_work_is_an_error_of_the_device() -> None:
+def test_a_gpu_that_fails_in_a_run_is_a_device_error() -> None:
     failed = pytest.raises(DeviceError, match=r"failed: illegal access .*--device cpu")
     with failed as caught, Session(None, CUDA).running():
         raise RuntimeError("illegal access\nand more")
@@ -336,11 +332,11 @@ def test_a_gpu_that_fails_at_work_is_an_error_of_the_device() -> None:
     ],
     ids=lambda error: str(error)[:40],
 )
-def test_a_shortage_of_memory_is_told_from_other_failures(error: Exception, provider: str) -> None:
+def test_lack_of_memory_is_told_apart_from_other_failures(error: Exception, provider: str) -> None:
     with pytest.raises(MemoryShortage, match=r"is out of memory: .*--batch-size"), Session(None, provider).running():
         raise error
 
 
-def test_what_fails_on_the_cpu_is_no_error_of_the_device() -> None:
+def test_a_failure_on_the_cpu_is_not_a_device_error() -> None:
     with pytest.raises(RuntimeError, match="odd shape"), Session(None, CPU).running():
         raise RuntimeError("odd shape")

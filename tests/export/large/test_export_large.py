@@ -59,7 +59,7 @@ def test_flags_of_one_kind_of_model_are_refused_for_the_other(tmp_path: Path) ->
         assert message in str(result.exception)
 
 
-def test_a_checkpoint_that_treats_photos_in_a_way_of_its_own_is_refused(tmp_path: Path) -> None:
+def test_a_checkpoint_with_unsupported_image_settings_is_refused(tmp_path: Path) -> None:
     model, processor = tiny_vlm("qwen3-vl")
     processor.image_processor.resample = 2
     model.save_pretrained(tmp_path)
@@ -98,7 +98,7 @@ def test_bf16_is_verified_in_single_precision_and_needs_a_gpu(tmp_path: Path) ->
         load_composer(bundle, "cpu")
 
 
-def test_a_new_base_is_asked_by_its_familys_habit_unless_told_otherwise(tmp_path: Path) -> None:
+def test_a_new_base_uses_its_familys_coordinates_by_default(tmp_path: Path) -> None:
     checkpoint = load_checkpoint(save_tiny_vlm(tmp_path / "new", "qwen3-vl"))
     assert describe(checkpoint, LargeExportOptions("new")).prompt.coord_space is CoordSpace.PERMILLE
     other = describe(checkpoint, LargeExportOptions("new", coord_space=CoordSpace.ABSOLUTE, think=False)).prompt

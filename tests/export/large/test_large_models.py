@@ -96,7 +96,7 @@ def endless(folder: Path, tokens: int) -> LargeComposer:
 
 @pytest.mark.parametrize("decoder", DECODERS)
 @pytest.mark.parametrize("family", FAMILIES)
-def test_export_is_verified_alone_and_in_fours_and_says_so(exported: Exported, family: str, decoder: str) -> None:
+def test_export_is_verified_one_at_a_time_and_in_fours(exported: Exported, family: str, decoder: str) -> None:
     record = json.loads((exported(family, decoder) / EXPORT_RECORD).read_text("utf-8"))
     difference = record["torch_onnx_difference"]
     assert difference["answers"] == 4 + 4  # four photos alone, and as a batch
@@ -270,7 +270,7 @@ def test_answers_that_say_nothing_fail_photo_by_photo(exported: Exported, photos
     assert not [name for name in names_in(tmp_path / "shots") if name.endswith((".json", ".png"))]
 
 
-def test_export_names_no_path_of_the_building_machine(exported: Exported) -> None:
+def test_export_contains_no_path_of_this_machine(exported: Exported) -> None:
     for path in exported("qwen2.5-vl").iterdir():
         assert b"site-packages" not in path.read_bytes()
         assert b"shotcrop_export/" not in path.read_bytes()

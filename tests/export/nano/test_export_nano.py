@@ -54,7 +54,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory, photos: Path) -> Path:
     return folder / "model"
 
 
-def test_export_is_verified_alone_and_in_fours_and_says_so(exported: Path) -> None:
+def test_export_is_verified_one_at_a_time_and_in_fours(exported: Path) -> None:
     record = json.loads((exported / EXPORT_RECORD).read_text("utf-8"))
     difference = record["torch_onnx_difference"]
     assert difference["answers"] == 5 + 4  # five photos alone, four of them as a batch
@@ -168,7 +168,7 @@ def test_runtime_writes_the_tokens_of_torch(
         assert sides == pytest.approx(others, abs=1e-4)
 
 
-def test_a_decoder_for_tensorrt_has_standard_operators_alone(decoders: dict[Caching, Bundle]) -> None:
+def test_a_decoder_for_tensorrt_has_only_standard_operators(decoders: dict[Caching, Bundle]) -> None:
 
     def domains(kind: Caching) -> set[str]:
         return {node.domain for node in onnx.load(str(decoders[kind].path(DECODER))).graph.node}
@@ -193,7 +193,7 @@ def test_weights_are_stored_in_half_the_space(exported: Path) -> None:
     assert {one.name for one in large} - {one.name for one in halves} <= {"cos", "sin"}
 
 
-def test_export_names_no_path_of_the_building_machine(exported: Path) -> None:
+def test_export_contains_no_path_of_this_machine(exported: Path) -> None:
     for path in exported.iterdir():
         assert b"site-packages" not in path.read_bytes()
 
@@ -212,7 +212,7 @@ def test_a_model_that_answers_otherwise_is_not_exported(
     assert {path.name for path in tmp_path.iterdir()} == {"checkpoint"}
 
 
-def test_export_refuses_to_replace_a_folder_of_something_else(tmp_path: Path, photos: Path) -> None:
+def test_export_refuses_to_replace_a_folder_that_is_not_a_model(tmp_path: Path, photos: Path) -> None:
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "diary.txt").write_text("mine")
     with pytest.raises(OutputError, match="no model folder"):
