@@ -1,4 +1,4 @@
-"""IPTC blocks and XMP packets as cameras, editors and picture desks write them."""
+"""IPTC blocks and XMP packets as cameras, editors and photo agencies write them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def packet(body: str = "", attributes: str = "") -> bytes:
 
 
 def data_set(record: int, number: int, value: bytes) -> bytes:
-    """Return one IPTC-IIM data set, its size in the extended form where it has to be."""
+    """Return one IPTC-IIM data set, with an extended size field if it needs one."""
     size = len(value).to_bytes(2, "big") if len(value) < 0x8000 else b"\x80\x04" + len(value).to_bytes(4, "big")
     return bytes((0x1C, record, number)) + size + value
 

@@ -29,7 +29,7 @@ _STRUCTURE = {
     b"BM": re.compile(rb"BM|\x28\x00\x00\x00"),
     b"\x00\x00": re.compile(rb"ftyp|meta|hdlr|pitm|iloc|iinf|infe|iprp|ipco|ipma|ispe|moov|stsz|mdat|hvcC|av1C"),
 }
-"""Where the parts of a format begin, by how its files do: markers, chunks, rows of a directory, boxes."""
+"""Patterns that find the parts of a file, by its first bytes: markers, chunks, directory entries, boxes."""
 _EXTREMES = (b"\x00\x00\x00\x00", b"\x00\x00\x00\x01", b"\x7f\xff\xff\xff", b"\x80\x00\x00\x00", b"\xff\xff\xff\xff")
 
 Mutation = Callable[[random.Random, bytes], bytes]

@@ -18,7 +18,7 @@ PNG_START = b"\x89PNG\r\n\x1a\n"
 
 
 def picture() -> Image.Image:
-    """Return a little portrait, so that the model sees somebody and crops are cut."""
+    """Return a small portrait, so that the model sees a person and makes crops."""
     with Image.open(PORTRAIT) as image:
         portrait: Image.Image = image.convert("RGB").resize((160, 120))
     return portrait
@@ -26,7 +26,7 @@ def picture() -> Image.Image:
 
 def saved(image: Image.Image, form: str, **options: object) -> bytes:
     buffer = io.BytesIO()
-    image.copy().save(buffer, form, **options)  # a copy, since writing leaves traces in the picture itself
+    image.copy().save(buffer, form, **options)  # a copy, because writing changes the image object
     return buffer.getvalue()
 
 
@@ -96,12 +96,12 @@ def _profile() -> bytes:
 
 
 def _timeless(film: bytes) -> bytes:
-    """Blot out when an animation was made (ISO 14496-12, 8.2.2: two numbers of 64 bits behind version and flags)."""
+    """Overwrite the time of an animation (ISO 14496-12, 8.2.2: two numbers of 64 bits after version and flags)."""
     return re.sub(rb"(?s)((?:mvhd|tkhd|mdhd)\x01...).{16}", rb"\1" + bytes(16), film)
 
 
 def _with_iptc(jpeg: bytes) -> bytes:
-    """Put a Photoshop block with an IPTC caption behind the start of a JPEG."""
+    """Insert a Photoshop block with an IPTC caption at the start of a JPEG."""
     caption = b"\x1c\x02\x78\x00\x05hello"
     block = b"Photoshop 3.0\x008BIM\x04\x04\x00\x00" + struct.pack(">I", len(caption)) + caption
     return jpeg[:2] + b"\xff\xed" + struct.pack(">H", len(block) + 2) + block + jpeg[2:]

@@ -94,7 +94,7 @@ def test_16_bit_colour_is_scaled_not_clipped_with_a_warning(tmp_path: Path) -> N
 
 
 def _tiff(rows: list[tuple[int, int, int, bytes]], data: bytes, following: int = 0) -> bytes:
-    """Return a little-endian TIFF whose long values lie behind its pixels."""
+    """Return a little-endian TIFF that stores long values after its pixels."""
     pixels_at = 8 + 2 + 12 * (len(rows) + 1) + 4
     table, values = struct.pack("<H", len(rows) + 1), data
     for tag, kind, count, value in sorted([*rows, (273, 4, 1, struct.pack("<I", pixels_at))]):

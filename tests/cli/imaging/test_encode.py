@@ -124,7 +124,7 @@ def test_output_removes_embedded_thumbnail_and_gps(tmp_path: Path, suffix: str) 
     crop = _crop(path)
     exif = crop.getexif()
     assert exif[0x0110] == "Canon EOS R5"
-    assert exif.get(0x0112, 1) == 1  # AVIF writes it as a property of the picture
+    assert exif.get(0x0112, 1) == 1  # AVIF writes it as a property of the image
     assert not exif.get_ifd(0x8825)
     assert not exif.get_ifd(ExifTags.IFD.IFD1)
     assert exif.get_ifd(0x8769)[0xA002] == 60
@@ -222,7 +222,7 @@ def _sources(folder: Path) -> dict[str, Path]:
         if kind == "dng":
             paths[kind].write_bytes(dng(image))
         else:
-            write_photo(folder / name, image.copy(), **options)  # Pillow's writers leave traces in a picture
+            write_photo(folder / name, image.copy(), **options)  # Pillow's writers change the image object
     return paths
 
 

@@ -82,7 +82,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def crops(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
-    """Cut every photo in every format by every policy and return what exiftool finds."""
+    """Crop every photo in every format with every policy and return what exiftool finds."""
     folder = tmp_path_factory.mktemp("crops")
     for name in _SOURCES:
         photo = decode(read_source(photos / name))

@@ -136,7 +136,7 @@ def triple_of(composer: Composer, drawn: Drawn) -> Composition:
 
 
 def holds(box: Box, face: Box) -> bool:
-    """Tell whether the middle of a face lies in a box."""
+    """Return whether the middle of a face is inside a box."""
     x, y = face.centre
     return box.x0 < x < box.x1 and box.y0 < y < box.y1
 
@@ -147,7 +147,7 @@ def test_any_photo_gets_nested_boxes_that_shrink_or_none_at_all(composer: Compos
     if isinstance(answer, NoSubject):
         return
     assert isinstance(answer, Composition)
-    wide, medium, tight_one = (shot.box for shot in answer.shots)  # that they lie in the frame is what a `Box` is
+    wide, medium, tight_one = (shot.box for shot in answer.shots)  # a `Box` is always inside the frame
     assert wide.area > medium.area > tight_one.area
     assert min(ioa(medium, wide), ioa(tight_one, medium)) >= NESTED
     assert all(shot.score is not None and 0.0 <= shot.score <= 1.0 for shot in answer.shots)

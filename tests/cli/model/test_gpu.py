@@ -11,7 +11,7 @@ from shotcrop_cli.model.gpu import free_gpu_memory, gpu_names
 
 
 class FakeDriver:
-    """NVIDIA's driver library with the GPUs it is told; a name of None is one it cannot tell."""
+    """NVIDIA's driver library with the given GPUs; it cannot read a name of None."""
 
     def __init__(self, names: Sequence[bytes | None], *, works: bool = True) -> None:
         self.names, self.works = names, works

@@ -17,7 +17,7 @@ from shotcrop_cli.shots import Answer
 
 @dataclass
 class Cramped(FakeComposer):
-    """Has memory for so many units; a photo takes as many as its aspect says."""
+    """Has memory for `memory` units; the aspect of a photo is the number of units that it takes."""
 
     memory: float = 4.0
     error: Exception = field(default_factory=lambda: MemoryShortage("out of memory"))

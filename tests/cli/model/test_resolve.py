@@ -16,7 +16,7 @@ from shotcrop_cli.model.resolve import embedded_models, resolve_model
 
 
 class Hub:
-    """Gives what it is told, and keeps what it was asked for."""
+    """Returns or raises what it is given, and keeps the arguments of each call."""
 
     def __init__(self, answer: Path | Exception) -> None:
         self.answer = answer

@@ -78,7 +78,7 @@ class Options(SimpleNamespace):
 
 
 class FakeRuntime:
-    """An ONNX Runtime that offers what it is told, and whose sessions use what they are told."""
+    """An ONNX Runtime with the given providers, whose sessions use the given ones."""
 
     SessionOptions = Options
     __version__ = "9.8.7"

@@ -74,7 +74,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory, photos: Path) -> Exported
 
 @pytest.fixture(scope="module")
 def taught(tmp_path_factory: pytest.TempPathFactory, photos: Path) -> Path:
-    """Return a model in half precision that knows one answer by heart, in pixels, as its family writes boxes."""
+    """Return a model in half precision that has learned one answer, with boxes in pixels as in its family."""
     root = tmp_path_factory.mktemp("taught")
     checkpoint = save_taught_vlm(root / "checkpoint", "qwen2.5-vl", CoordSpace.ABSOLUTE)
     export_large(checkpoint, root / "model", sorted(photos.iterdir())[:1], LargeExportOptions("taught", Precision.FP16))
@@ -99,7 +99,7 @@ def endless(folder: Path, tokens: int) -> LargeComposer:
 def test_export_is_verified_one_at_a_time_and_in_fours(exported: Exported, family: str, decoder: str) -> None:
     record = json.loads((exported(family, decoder) / EXPORT_RECORD).read_text("utf-8"))
     difference = record["torch_onnx_difference"]
-    assert difference["answers"] == 4 + 4  # four photos alone, and as a batch
+    assert difference["answers"] == 4 + 4  # four single photos, and as a batch
     assert difference["equal_tokens"] == difference["tokens"] == 8 * 48
     assert difference["distinct_tokens"] > 20  # a model that repeats itself would prove little
     assert 0.0 < difference["largest_logit_difference"] < 1e-4 * difference["largest_logit"]
@@ -168,7 +168,7 @@ def test_answers_that_have_ended_leave_the_batch_and_change_no_other(
 
 
 def until(end: int, answer: list[int]) -> list[int]:
-    """Cut an answer behind its end."""
+    """Return an answer up to its end token."""
     return answer[: answer.index(end) + 1] if end in answer else answer
 
 

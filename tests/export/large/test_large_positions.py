@@ -37,7 +37,7 @@ def test_windows_are_squares_of_tokens_from_the_upper_left_corner(grid: Grid) ->
 def test_learned_positions_are_mixed_so_that_the_tables_corners_lie_on_the_photos(grid: Grid) -> None:
     entries, weights = interpolation(grid, QWEN3)
     assert weights.sum(1) == pytest.approx(1.0, abs=1e-5)
-    # A table that holds its own rows and columns tells where each patch lies in it.
+    # A table with its own rows and columns as values shows where each patch is in it.
     table = np.stack(np.divmod(np.arange(QWEN3.grid_side**2), QWEN3.grid_side), axis=1)
     found = (table[entries] * weights[..., None]).sum(1)
     last = np.array([grid.rows, grid.columns]) - 1

@@ -57,7 +57,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory, photos: Path) -> Path:
 def test_export_is_verified_one_at_a_time_and_in_fours(exported: Path) -> None:
     record = json.loads((exported / EXPORT_RECORD).read_text("utf-8"))
     difference = record["torch_onnx_difference"]
-    assert difference["answers"] == 5 + 4  # five photos alone, four of them as a batch
+    assert difference["answers"] == 5 + 4  # five single photos, and four of them as a batch
     assert difference["equal_tokens"] == difference["tokens"] > 0
     assert 0.0 < difference["largest_logit_difference"] < verification.TOLERANCE
     assert {"torch", "onnx", "onnxruntime", "transformers"} <= set(record["versions"])
@@ -98,7 +98,7 @@ def test_captions_are_grounded_unless_free_ones_are_asked_for(exported: Path, ph
     assert one.grounding is not None
     assert one.shots[1].caption.startswith("A closer view of the ")
     assert one.shots[1].caption != other.shots[1].caption
-    # Captions are said differently; what is cut is the same.
+    # Captions differ; crops are the same.
     assert [tuple(shot.box) for shot in one.shots] == [tuple(shot.box) for shot in other.shots]
 
 

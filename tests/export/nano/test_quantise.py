@@ -37,7 +37,7 @@ def test_a_model_that_sees_in_8_bit_integers_is_verified_before_and_measured_aft
     assert not {"QuantizeLinear", "DynamicQuantizeLinear"} & operators[DECODER]  # or answers would depend on the batch
     (answer,) = load_composer(bundle, "cpu").compose([Image.open(photos[0]).convert("RGB").resize((64, 64))], [1.5])
     assert isinstance(answer, (Composition, NoSubject))
-    assert not [one for one in caplog.records if one.name == "root"]  # the quantiser speaks to nobody
+    assert not [one for one in caplog.records if one.name == "root"]  # the quantiser prints nothing
 
 
 def composed(box: Box) -> Composition:
