@@ -38,9 +38,10 @@ demo: $(VENV)/ready ## Crop the example photos into ./shots
 sheet: demo ## Redraw docs/contact-sheet.jpg from the example photos
 	$(RUN)/shotcrop sheet shots -o docs/contact-sheet.jpg
 
-docs: $(VENV_TEST)/ready-to-test ## Write docs/cli.md from the --help texts
+docs: $(VENV_TEST)/ready-to-test ## Write docs/cli.md and docs/architecture.svg from the code
 	$(DEV)/python docs/cli.py > docs/cli.md.new
 	mv docs/cli.md.new docs/cli.md
+	$(DEV)/python docs/imports.py
 
 test: jpegtran lint type ## Run the linter, the type checker and all tests
 	$(subst python,$(DEV)/python,$(PYTEST))
