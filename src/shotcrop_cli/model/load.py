@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from shotcrop_cli.model.bundle import Bundle, Manifest, read_bundle
-from shotcrop_cli.model.large.composer import LargeComposer
 from shotcrop_cli.model.large.manifest import LargeManifest
-from shotcrop_cli.model.nano.autoregressive_composer import AutoregressiveComposer
 from shotcrop_cli.model.notices import NO_NOTICES, Notices
 from shotcrop_cli.model.resolve import resolve_model
 from shotcrop_cli.model.session import parse_device, with_providers
 from shotcrop_cli.shots import Composer
-
-_COMPOSERS: Mapping[type, type[AutoregressiveComposer] | type[LargeComposer]] = {
-    Manifest: AutoregressiveComposer,
-    LargeManifest: LargeComposer,
-}
-"""The composer for each kind of model, by the class of its manifest."""
 
 
 def find_model(model: str | None = None, *, offline: bool = False) -> Bundle:
@@ -54,5 +46,13 @@ def load_composer(
         ModelError: The model cannot be read.
         DeviceError: The device, or the first of the providers, is not available.
     """
+    # Imported here, because a run without new photos only finds the model.
+    from shotcrop_cli.model.large.composer import LargeComposer
+    from shotcrop_cli.model.nano.autoregressive_composer import AutoregressiveComposer
+
     wanted = with_providers(parse_device(device), providers)
-    return _COMPOSERS[type(bundle.manifest)].load(bundle, wanted, threads, notices)
+    composers: dict[type, type[AutoregressiveComposer] | type[LargeComposer]] = {
+        Manifest: AutoregressiveComposer,
+        LargeManifest: LargeComposer,
+    }
+    return composers[type(bundle.manifest)].load(bundle, wanted, threads, notices)
