@@ -46,7 +46,7 @@ def crop_photos(options: CropOptions, reporter: Reporter | None = None) -> RunRe
 
     Args:
         options: What to do.
-        reporter: Hears of every photo while the run works.
+        reporter: Receives the result of every photo while the run works; None to report nothing.
 
     Returns:
         How the photos ended. A dry run counts what it would do.
@@ -63,7 +63,7 @@ def apply_sidecars(options: ApplyOptions, reporter: Reporter | None = None) -> R
 
     Args:
         options: What to do.
-        reporter: Hears of every photo while the run works.
+        reporter: Receives the result of every photo while the run works; None to report nothing.
 
     Returns:
         How the photos ended. A dry run counts those it would crop and those that cannot be cropped.

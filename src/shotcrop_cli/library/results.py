@@ -1,4 +1,4 @@
-"""How the photos of a run ended: results of photos and of the run, who hears of them, and which crops to review."""
+"""How the photos of a run ended: results of photos and of the run, who receives them, and which crops to review."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ class Results:
 
 
 class Reporter:
-    """Hears what a run does while it works. This one ignores everything; override the methods you need.
+    """Receives what happens in a run. This one ignores everything; override the methods you need.
 
     All methods are called in the thread that called `crop_photos`, except `info` and `warn`, which the model may call
     in others. An exception that a method raises ends the run.
