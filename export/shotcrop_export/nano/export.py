@@ -98,7 +98,7 @@ def export_nano(
             be calibrated.
     """
     if target.exists() and not (target / MANIFEST).is_file():
-        raise OutputError(f"{target} exists and is no model folder", hint="give a folder that does not exist yet")
+        raise OutputError(f"{target} exists and is not a model folder", hint="give a folder that does not exist yet")
     model, processor = load_nano(checkpoint)
     if not model.config.think:
         raise ShotcropError(

@@ -54,24 +54,25 @@ class Manifest:
         format: Name and version of this file format.
         name: The model's name in sidecars.
         image_size: Side of the square input in pixels.
-        image_tokens: Visual tokens of a photo.
+        image_tokens: Number of visual tokens per photo.
         hidden_size: Width of a visual token.
-        layers: Layers of the decoder.
+        layers: Number of decoder layers.
         key_value_heads: Heads in the key-value cache.
         head_size: Width of a head.
-        context: Positions the decoder can address.
-        text_tokens: Number of text tokens; the control tokens follow.
-        control_tokens: Hash of the control tokens' names and order, so that a model of another grammar is refused.
+        context: Number of positions that the decoder supports.
+        text_tokens: Number of text tokens; the control tokens follow them.
+        control_tokens: Hash of the names and the order of the control tokens. A model with another grammar is refused.
         no_subject_threshold: From this probability of "no people" on, the answer is `NoSubject`.
-        captions: `free`, as the model writes them, or `grounded`, put into words from its chain of thought by rule.
-        words: Whether the model's own captions are decoded, for the boxes after them or for themselves.
-        mirror: Whether the photo's mirror image is asked about, too; see `shotcrop_cli.model.nano.mirror`.
-        caching: How the decoder graph keeps its cache, `gqa` or `concat`; see `shotcrop_cli.model.kv_cache.Caching`.
-        score_offset: With `score_slope`, what turns the agreement of both looks into the probability that a shot is
-            right, 1 / (1 + exp(-(offset + slope * agreement))); None leaves the agreement as the score.
+        captions: `free` for captions that the model writes, `grounded` for captions made by rule from its chain of
+            thought.
+        words: Whether the model's own captions are decoded: to be used, or because boxes follow them.
+        mirror: Whether the model also answers the photo's mirror image; see `shotcrop_cli.model.nano.mirror`.
+        caching: The form of the decoder's cache, `gqa` or `concat`; see `shotcrop_cli.model.kv_cache.Caching`.
+        score_offset: With `score_slope`, turns the agreement of both answers into the probability that a shot is right:
+            1 / (1 + exp(-(offset + slope * agreement))). With None, the agreement is the score.
         score_slope: See `score_offset`.
-        lexicon: Concepts that the vision graph's output `words` tells, in its order, each with the logit from which on
-            it is said; empty for a graph without that output. See `shotcrop_cli.captions.rules`.
+        lexicon: The tags of the vision graph's output `words`, in its order, each with the logit from which it counts
+            as predicted. Empty for a graph without that output. See `shotcrop_cli.captions.rules`.
     """
 
     format: str
@@ -96,9 +97,9 @@ class Manifest:
 
     def __post_init__(self) -> None:
         if self.captions == FREE_CAPTIONS and not self.words:
-            raise ValueError("free captions have to be decoded")
+            raise ValueError("free captions must be decoded")
         if (self.score_offset is None) != (self.score_slope is None):
-            raise ValueError("a calibrated score has an offset and a slope")
+            raise ValueError("a calibrated score needs both an offset and a slope")
         if self.caching not in tuple(Caching):
             raise ValueError(f"this version of shotcrop does not support a decoder of kind '{self.caching}'")
         # JSON has only lists.

@@ -215,7 +215,7 @@ def test_a_model_that_answers_otherwise_is_not_exported(
 def test_export_refuses_to_replace_a_folder_that_is_not_a_model(tmp_path: Path, photos: Path) -> None:
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "diary.txt").write_text("mine")
-    with pytest.raises(OutputError, match="no model folder"):
+    with pytest.raises(OutputError, match="is not a model folder"):
         export_nano(tmp_path, tmp_path / "model", sorted(photos.iterdir()))
     assert (tmp_path / "model" / "diary.txt").read_text() == "mine"
 
