@@ -327,7 +327,7 @@ def _find_model(options: ModelOptions, reporter: Reporter) -> tuple[LazyComposer
 
     def load() -> MultiDeviceComposer:
         model = load_on_devices(bundle, options.device, options.providers, reporter)
-        reporter.info(f"model {model}")
+        reporter.detail(f"model {model}")
         return model
 
     return LazyComposer(load), bundle.sha256

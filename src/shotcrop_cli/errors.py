@@ -6,39 +6,39 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """What the process answers to the shell."""
+    """Exit code of the process."""
 
     OK = 0
     """Everything is done or was already up to date."""
     SOME_FAILED = 1
     """At least one photo failed; all others are done."""
     USAGE = 2
-    """A flag, path or configuration value is wrong."""
+    """An option, a path or a configuration value is wrong."""
     MODEL = 3
     """The model is missing, unreadable or not a ShotCrop model."""
     DEVICE = 4
-    """The requested device or execution provider cannot be had."""
+    """The requested device or execution provider is not available."""
     OUTPUT = 5
     """The output folder is not writable or the disk is full."""
     LOCKED = 6
     """Another run holds the lock of this output folder."""
     BUG = 70
-    """An error that shotcrop did not foresee (EX_SOFTWARE of sysexits.h)."""
+    """A bug in shotcrop (EX_SOFTWARE of sysexits.h)."""
     INTERRUPTED = 130
     """Stopped by SIGINT (128 + 2)."""
     BROKEN_PIPE = 141
-    """Whoever read the results has gone (128 + 13, SIGPIPE)."""
+    """The reader of the results has closed the pipe (128 + 13, SIGPIPE)."""
     TERMINATED = 143
     """Stopped by SIGTERM (128 + 15)."""
 
 
 class ShotcropError(Exception):
-    """An error the user can act on: what went wrong, and the remedy.
+    """An error that the user can fix.
 
     Args:
-        message: One line that names the file, flag or model concerned.
-        hint: One line that says what to do next.
-        exit_code: What the process answers when this error ends the run.
+        message: What happened, in one line that begins with the file, option or model.
+        hint: The fix: a command or an instruction, in one line; empty for none.
+        exit_code: Exit code of a run that this error ends.
     """
 
     exit_code = ExitCode.USAGE
@@ -51,7 +51,7 @@ class ShotcropError(Exception):
             self.exit_code = exit_code
 
     def __str__(self) -> str:
-        return f"{self.message} ({self.hint})" if self.hint else self.message
+        return f"{self.message.rstrip('.')}. Fix: {self.hint}" if self.hint else self.message
 
 
 class ModelError(ShotcropError):

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import signal
 import sys
-import tempfile
-import traceback
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -18,9 +16,9 @@ import click
 
 from shotcrop_cli import __version__
 from shotcrop_cli.cli.config import ENVIRONMENT_PREFIX, config_option, make_configurable, variable
-from shotcrop_cli.cli.console import Console, console_of, hang_up, keep_stdout_for_results
 from shotcrop_cli.cli.help import Group
 from shotcrop_cli.cli.options import VERBOSE_KEY
+from shotcrop_cli.cli.streams import hang_up, keep_stdout_for_results
 from shotcrop_cli.errors import ExitCode, ShotcropError
 
 
@@ -96,7 +94,7 @@ class ShotcropGroup(Group):
             _report(ctx, str(error))
             code = error.exit_code
         except KeyboardInterrupt:
-            _report(ctx, "interrupted")
+            _report(ctx, "interrupted; to continue, run the same command again")
             code = ExitCode.INTERRUPTED
         except BrokenPipeError:
             code = ExitCode.BROKEN_PIPE  # `| head` stops the run, which is no error
@@ -163,11 +161,17 @@ def _flush() -> None:
             hang_up(stream)
         except OSError as error:
             hang_up(stream)
+            from shotcrop_cli.cli.console import Console
+
             Console().error(f"{stream.name}: cannot be written: {error.strerror}")
             raise SystemExit(ExitCode.OUTPUT) from error
 
 
 def _report(ctx: click.Context, error: str) -> None:
+    import traceback
+
+    from shotcrop_cli.cli.console import console_of
+
     with console_of(ctx) as console:
         console.error(error)
     if ctx.meta.get(VERBOSE_KEY):
@@ -175,6 +179,9 @@ def _report(ctx: click.Context, error: str) -> None:
 
 
 def _keep_traceback() -> str:
+    import tempfile
+    import traceback
+
     try:
         with tempfile.NamedTemporaryFile(
             "w", prefix="shotcrop-traceback-", suffix=".txt", delete=False, encoding="utf-8"

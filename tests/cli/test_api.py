@@ -36,6 +36,9 @@ class Recorder(Reporter):
     def info(self, text: str) -> None:
         self.events.append(f"info {text}")
 
+    def detail(self, text: str) -> None:
+        self.events.append(f"detail {text}")
+
     @contextmanager
     def progress(self, total: int) -> Iterator[Callable[[], None]]:
         self.events.append(f"progress of {total}")
@@ -96,7 +99,8 @@ def test_a_reporter_hears_of_everything_in_order(photos: Path, output: Path) -> 
     result = crop_photos(CropOptions(photos, output), recorder)
     assert recorder.events == [
         "start",
-        "info model fake (abababababab) runs on cpu",
+        f"detail {photos / 'a.jpg'}: to do, new",
+        "detail model fake (abababababab) runs on cpu",
         "progress of 1",
         "advance",
         "a.jpg done",

@@ -1,1 +1,1 @@
-"""What works on this machine and what does not, each problem with the command that mends it."""
+"""The checks of `shotcrop doctor`: each finds out what works on this machine, and names a fix for what does not."""

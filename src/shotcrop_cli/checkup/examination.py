@@ -1,4 +1,4 @@
-"""All checks, one after the other."""
+"""Runs all checks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from shotcrop_cli import install_hint
 from shotcrop_cli.checkup import inference, machine, output, software
-from shotcrop_cli.checkup.finding import Check, Finding, Patient, State, problem
+from shotcrop_cli.checkup.finding import Check, Finding, Scope, State, problem
 from shotcrop_cli.errors import ExitCode, ShotcropError
 
 CHECKS: tuple[tuple[str, Check], ...] = (
@@ -29,24 +29,24 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("device cache", machine.device_cache),
     ("output", output.output),
 )
-"""Causes before what follows from them."""
+"""The checks in order: a cause comes before its consequences."""
 
 
-def examine(patient: Patient) -> Iterator[Finding]:
-    """Look at everything, and tell each finding at once; a check that breaks is a problem itself."""
+def examine(scope: Scope) -> Iterator[Finding]:
+    """Run all checks and yield each finding at once. A check that raises an error is a problem."""
     problems: set[str] = set()
     for subject, check in CHECKS:
-        for finding in _outcome(subject, check, patient):
-            if finding.found in problems:  # one cause may break several checks
+        for finding in _outcome(subject, check, scope):
+            if finding.found in problems:  # one cause may fail several checks
                 continue
             if finding.state is State.PROBLEM:
                 problems.add(finding.found)
             yield finding
 
 
-def _outcome(subject: str, check: Check, patient: Patient) -> Iterator[Finding]:
+def _outcome(subject: str, check: Check, scope: Scope) -> Iterator[Finding]:
     try:
-        yield from check(patient)
+        yield from check(scope)
     except ShotcropError as error:
         yield problem(subject, error.message, error.hint, error.exit_code)
     except ImportError as error:
@@ -54,4 +54,4 @@ def _outcome(subject: str, check: Check, patient: Patient) -> Iterator[Finding]:
     except Exception as error:
         place = traceback.extract_tb(error.__traceback__)[-1]
         found = f"{type(error).__name__}: {error} ({Path(place.filename).name}, line {place.lineno})"
-        yield problem(subject, found, "report this, with all that `shotcrop doctor --json` prints", ExitCode.BUG)
+        yield problem(subject, found, "report this with the output of `shotcrop doctor --json`", ExitCode.BUG)

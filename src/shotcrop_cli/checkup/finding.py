@@ -1,4 +1,4 @@
-"""What is looked at, and what is found."""
+"""What the checks return, and what they are given."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from shotcrop_cli.errors import ExitCode
 
 
 class State(str, Enum):
-    """How a thing is."""
+    """How serious a finding is."""
 
     OK = "ok"
     NOTE = "note"
-    """Photos are cropped nevertheless, and it is good to know."""
+    """A run works, but the user should know."""
     PROBLEM = "problem"
+    """A run would fail."""
 
     def __str__(self) -> str:
         return self.value
@@ -24,31 +25,31 @@ class State(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at.
+    """The result of a check.
 
     Args:
-        subject: What.
-        state: How it is.
-        found: What was found, in words.
-        remedy: The command that mends it, or what else to do; empty when nothing need be done.
-        exit_code: What a problem makes the process answer.
+        subject: What was checked.
+        state: How serious the result is.
+        found: The result in words.
+        fix: A command or an instruction that fixes it; empty if there is nothing to fix.
+        exit_code: Exit code of a run with this problem.
     """
 
     subject: str
     state: State
     found: str
-    remedy: str = ""
+    fix: str = ""
     exit_code: ExitCode = ExitCode.OK
 
 
 @dataclass(frozen=True, slots=True)
-class Patient:
-    """What to look at besides the machine.
+class Scope:
+    """What to check besides the machine.
 
     Args:
-        model: As for `shotcrop crop`.
-        device: As for `shotcrop crop`.
-        output: Output folder, None for none.
+        model: The model, as for `shotcrop crop`.
+        device: The device, as for `shotcrop crop`.
+        output: The output folder; None for none.
     """
 
     model: str | None = None
@@ -56,30 +57,30 @@ class Patient:
     output: Path | None = None
 
 
-Check = Callable[[Patient], Iterator[Finding]]
-"""Yields what it finds; the error that it raises is a finding, too."""
+Check = Callable[[Scope], Iterator[Finding]]
+"""Yields its findings. An error that it raises becomes a finding, too."""
 
 
 def ok(subject: str, found: str) -> Finding:
-    """Return that a thing is as it should be."""
+    """Return a finding without a problem."""
     return Finding(subject, State.OK, found)
 
 
-def note(subject: str, found: str, remedy: str = "") -> Finding:
-    """Return what is good to know."""
-    return Finding(subject, State.NOTE, found, remedy)
+def note(subject: str, found: str, fix: str = "") -> Finding:
+    """Return a finding that the user should know."""
+    return Finding(subject, State.NOTE, found, fix)
 
 
-def problem(subject: str, found: str, remedy: str, exit_code: ExitCode) -> Finding:
-    """Return what a run would end with."""
-    return Finding(subject, State.PROBLEM, found, remedy, exit_code)
+def problem(subject: str, found: str, fix: str, exit_code: ExitCode) -> Finding:
+    """Return a problem."""
+    return Finding(subject, State.PROBLEM, found, fix, exit_code)
 
 
-def worst(findings: Iterable[Finding]) -> ExitCode:
-    """Return what the process answers: the code of the first problem, since later ones may follow from it."""
+def exit_code(findings: Iterable[Finding]) -> ExitCode:
+    """Return the exit code: that of the first problem, since it may have caused the others."""
     return next((finding.exit_code for finding in findings if finding.state is State.PROBLEM), ExitCode.OK)
 
 
 def gigabytes(size: int) -> str:
-    """Write a number of bytes."""
+    """Return a number of bytes in gigabytes."""
     return f"{size / 1e9:.1f} GB"

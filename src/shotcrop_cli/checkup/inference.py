@@ -1,4 +1,4 @@
-"""Whether a model can be trusted, where it really runs, and whether it crops a photo."""
+"""Checks of ONNX Runtime, the model's files, and one photo from file to crops."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from shotcrop_cli import install_hint
-from shotcrop_cli.checkup.finding import Finding, Patient, note, ok, problem
+from shotcrop_cli.checkup.finding import Finding, Scope, note, ok, problem
 from shotcrop_cli.checkup.machine import temporary_folder
 from shotcrop_cli.checkup.software import version
 from shotcrop_cli.errors import AnswerError, DeviceError, ExitCode, ModelError
@@ -18,11 +18,11 @@ from shotcrop_cli.errors import AnswerError, DeviceError, ExitCode, ModelError
 PORTRAIT = Path(str(files("shotcrop_cli") / "selftest" / "portrait.jpg"))
 _SENDS_PICTURES_AWAY = "AzureExecutionProvider"
 _NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
-"""Where the kernel module of NVIDIA's driver tells its version while it is loaded."""
+"""Exists while the kernel module of NVIDIA's driver is loaded."""
 
 
-def runtime(_patient: Patient) -> Iterator[Finding]:
-    """Look for ONNX Runtime, which exists in variants that overwrite each other."""
+def runtime(_scope: Scope) -> Iterator[Finding]:
+    """Check that exactly one variant of ONNX Runtime is installed, since they overwrite each other."""
     from shotcrop_cli.model.session import import_onnxruntime
 
     variants = [name for name in ("onnxruntime", "onnxruntime-gpu") if version(name) is not None]
@@ -35,8 +35,8 @@ def runtime(_patient: Patient) -> Iterator[Finding]:
     yield ok("ONNX Runtime", f"{onnxruntime.__version__} from {', '.join(variants) or 'an unknown package'}")
 
 
-def providers(_patient: Patient) -> Iterator[Finding]:
-    """Open a graph on each provider that ONNX Runtime lists, since it lists those that do not work, too."""
+def providers(_scope: Scope) -> Iterator[Finding]:
+    """Open a graph on each provider of ONNX Runtime, which also lists providers that do not work."""
     from shotcrop_cli.model.bundle import VISION
     from shotcrop_cli.model.resolve import DEFAULT_MODEL, embedded_models
     from shotcrop_cli.model.session import (
@@ -51,35 +51,35 @@ def providers(_patient: Patient) -> Iterator[Finding]:
     listed = import_onnxruntime().get_available_providers()
     graph = embedded_models()[DEFAULT_MODEL] / VISION
     for name in listed:
-        if name == _SENDS_PICTURES_AWAY:  # which no photo is ever given to
+        if name == _SENDS_PICTURES_AWAY:  # it would send photos to a server
             continue
         subject = f"provider {short_name(name)}"
         try:
-            with _own_remedy(DEFAULT_MODEL):
+            with _fix_for(DEFAULT_MODEL):
                 open_session(graph, with_providers(Device("auto"), [name]), threads=1)
         except DeviceError as error:
-            yield note(subject, f"is listed and does not work: {error.message}", error.hint)
+            yield note(subject, f"does not work: {error.message}", error.hint)
         else:
             yield ok(subject, "works")
     if CUDA not in listed and _has_nvidia_gpu():
         yield note(
             f"provider {short_name(CUDA)}",
-            "there is an NVIDIA GPU, and ONNX Runtime runs on the CPU",
+            "there is an NVIDIA GPU, but ONNX Runtime uses only the CPU",
             install_hint.switch_runtime("gpu"),
         )
 
 
-def model(patient: Patient) -> Iterator[Finding]:
-    """Compare the model's files with the hashes recorded at its export."""
+def model(scope: Scope) -> Iterator[Finding]:
+    """Compare the model's files with the hashes recorded when it was exported."""
     from shotcrop_cli.model.load import find_model
 
-    with _own_remedy(patient.model):
-        bundle = find_model(patient.model, offline=True)
+    with _fix_for(scope.model):
+        bundle = find_model(scope.model, offline=True)
     yield ok("model", f"{bundle.manifest.name} {bundle.sha256[:12]} in {bundle.folder}, unaltered")
 
 
-def one_photo(patient: Patient) -> Iterator[Finding]:
-    """Crop a portrait, from the file to three files."""
+def one_photo(scope: Scope) -> Iterator[Finding]:
+    """Crop a portrait, from its file to three files."""
     from PIL import Image
 
     from shotcrop_cli.cli.console import Console
@@ -92,13 +92,13 @@ def one_photo(patient: Patient) -> Iterator[Finding]:
     from shotcrop_cli.model.load import find_model, load_composer
     from shotcrop_cli.shots import Composition
 
-    composer = load_composer(find_model(patient.model, offline=True), patient.device, notices=Console())
+    composer = load_composer(find_model(scope.model, offline=True), scope.device, notices=Console())
     start = time.perf_counter()
     photo = decode(read_source(PORTRAIT))
     (answer,) = composer.compose([thumbnail(photo, composer.thumbnail_size)], [photo.width / photo.height])
     if not isinstance(answer, Composition):
         unread = isinstance(answer, AnswerError)
-        what = f"gives no readable answer to a portrait: {answer}" if unread else "finds nobody in a portrait"
+        what = f"gives no readable answer to a portrait: {answer}" if unread else "finds no people in a portrait"
         found = f"{composer.identity.id} {what}"
         yield problem("one photo", found, "use another --model, or --device cpu", ExitCode.MODEL)
         return
@@ -122,8 +122,8 @@ def _has_nvidia_gpu() -> bool:
 
 
 @contextmanager
-def _own_remedy(name: str | None) -> Iterator[None]:
-    """Say how to mend a model that came with shotcrop, which nobody can export again."""
+def _fix_for(name: str | None) -> Iterator[None]:
+    """Replace the fix for a broken model if it came with shotcrop: users cannot export it again."""
     from shotcrop_cli.model.resolve import embedded_models
 
     try:

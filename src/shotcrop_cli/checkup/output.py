@@ -1,4 +1,4 @@
-"""Whether crops can be written to a folder."""
+"""Checks of the output folder."""
 
 from __future__ import annotations
 
@@ -11,60 +11,60 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from shotcrop_cli.checkup.finding import Finding, Patient, gigabytes, ok, problem
+from shotcrop_cli.checkup.finding import Finding, Scope, gigabytes, ok, problem
 from shotcrop_cli.errors import ExitCode, OutputError
 from shotcrop_cli.library.atomic_write import NewFile, put_in_place
 
 _LITTLE_SPACE = 1 << 30
-"""Free bytes below which a run is likely to end early [O]."""
+"""Free bytes below which a run may fill the disk."""
 
 
-def output(patient: Patient) -> Iterator[Finding]:
-    """Do in the output folder, or where it would be made, what a run does there."""
+def output(scope: Scope) -> Iterator[Finding]:
+    """Do what a run does in the output folder, or in the folder where it would be created."""
     from shotcrop_cli.library.output_folder import LOCK_NAME, output_lock
 
-    if patient.output is None:
+    if scope.output is None:
         return
-    root = patient.output.absolute()
-    # Path.is_dir raises where a folder on the way may not be entered.
+    root = scope.output.absolute()
+    # Path.is_dir raises an error if a parent folder is not accessible.
     there = next(folder for folder in (root, *root.parents) if os.path.isdir(folder))  # noqa: PTH112
     with _trial_folder(there, root) as trial:
-        yield ok("output", f"{root} can be written to" if there == root else f"{root} can be made in {there}")
+        yield ok("output", f"{root} is writable" if there == root else f"{root} can be created in {there}")
         _replace_a_file(trial)
-        yield ok("renaming", "replaces a file in one step")
+        yield ok("renaming", "replaces files atomically")
         with output_lock(trial):
             pass
-        differ = "mean the same" if (trial / LOCK_NAME.upper()).exists() else "differ"
-        yield ok("file names", f"upper and lower case {differ} there")
+        same = "does not matter" if (trial / LOCK_NAME.upper()).exists() else "matters"
+        yield ok("file names", f"upper or lower case {same}")
     if (root / LOCK_NAME).exists():
         with output_lock(root):
-            yield ok("lock", "no run is at work there")
+            yield ok("lock", "no other run uses it")
     else:
-        yield ok("lock", "can be held, no run has been there yet")
+        yield ok("lock", "works; no run has used it yet")
     free = shutil.disk_usage(there).free
     if free < _LITTLE_SPACE:
-        yield problem("space", f"{gigabytes(free)} free", "free some on this disk, or choose another", ExitCode.OUTPUT)
+        yield problem(
+            "space", f"{gigabytes(free)} free", "free space on this disk, or choose another --output", ExitCode.OUTPUT
+        )
     else:
         yield ok("space", f"{gigabytes(free)} free")
 
 
 @contextmanager
 def _trial_folder(parent: Path, root: Path) -> Iterator[Path]:
-    """Make a hidden folder that is gone afterwards.
+    """Create a hidden folder and remove it afterwards.
 
     Args:
-        parent: Where.
-        root: The output folder: `parent` itself, or one to be made below it.
+        parent: The folder to create it in.
+        root: The output folder: `parent`, or a folder that will be created below it.
 
     Raises:
-        OutputError: It cannot be made.
+        OutputError: It cannot be created.
     """
     try:
         trial = Path(tempfile.mkdtemp(prefix=".shotcrop-doctor-", dir=parent))
     except OSError as error:
-        raise OutputError(
-            f"{parent} cannot be written to: {error.strerror}", hint=_remedy(parent, root, error.errno)
-        ) from error
+        raise OutputError(f"{parent}: not writable: {error.strerror}", hint=_fix(parent, root, error.errno)) from error
     try:
         yield trial
     finally:
@@ -72,7 +72,7 @@ def _trial_folder(parent: Path, root: Path) -> Iterator[Path]:
 
 
 def _replace_a_file(folder: Path) -> None:
-    """Write a file twice, as a crop that is done again.
+    """Write a file twice, as a run does with a crop that has changed.
 
     Raises:
         OutputError: It cannot be replaced.
@@ -82,13 +82,13 @@ def _replace_a_file(folder: Path) -> None:
         put_in_place([NewFile(path, content)], root=folder)
     if path.read_bytes() != b"after":
         raise OutputError(
-            f"{folder.parent}: a file that was replaced has kept its content", hint="choose an --output on a local disk"
+            f"{folder.parent}: a replaced file still has its old content", hint="choose an --output on a local disk"
         )
 
 
-def _remedy(parent: Path, root: Path, number: int | None) -> str:
+def _fix(parent: Path, root: Path, number: int | None) -> str:
     if number == errno.EROFS:
-        return f"mount the disk of {parent} for writing, or choose another --output"
+        return f"mount the disk of {parent} with write access, or choose another --output"
     if number not in (errno.EACCES, errno.EPERM):
         return "choose another --output"
     if parent.stat().st_uid == os.getuid():

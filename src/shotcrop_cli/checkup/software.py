@@ -1,4 +1,4 @@
-"""Which versions are installed, and what they can do."""
+"""Checks of the installed packages."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from pathlib import Path
 
 import shotcrop_cli
 from shotcrop_cli import install_hint
-from shotcrop_cli.checkup.finding import Finding, Patient, note, ok, problem
+from shotcrop_cli.checkup.finding import Finding, Scope, note, ok, problem
 from shotcrop_cli.errors import ExitCode
 
-_TELLING = ("click", "numpy", "pillow", "pillow-heif", "tokenizers", "huggingface-hub")
-"""Libraries whose versions are asked for in reports of trouble [O]."""
+_REPORTED = ("click", "numpy", "pillow", "pillow-heif", "tokenizers", "huggingface-hub")
+"""Libraries whose versions help with a bug report."""
 _CODECS = {
     "jpg": "JPEG",
     "webp": "WebP",
@@ -24,7 +24,7 @@ _CODECS = {
     "libtiff": "compressed TIFF",
     "littlecms2": "colour profiles",
 }
-"""What Pillow calls what its build may lack, and what people call it."""
+"""Features that a build of Pillow may lack, and their names for people."""
 _EXTRAS = (
     ("raw", "reading RAW files"),
     ("train", "training"),
@@ -32,35 +32,35 @@ _EXTRAS = (
 
 
 def version(package: str) -> str | None:
-    """Return the version of an installed package, None where it is not."""
+    """Return the version of a package; None if it is not installed."""
     try:
         return metadata_version(package)
     except PackageNotFoundError:
         return None
 
 
-def versions(_patient: Patient) -> Iterator[Finding]:
-    """Tell what runs, and where from."""
+def versions(_scope: Scope) -> Iterator[Finding]:
+    """List the versions of shotcrop, Python and the system."""
     yield ok("shotcrop", f"{shotcrop_cli.__version__} in {Path(shotcrop_cli.__file__).parent}")
     yield ok("Python", f"{platform.python_version()}, {sys.executable}")
     yield ok("system", f"{platform.system()} {platform.release()}, {platform.machine()}")
 
 
-def libraries(_patient: Patient) -> Iterator[Finding]:
-    """Look for the libraries that every run needs."""
+def libraries(_scope: Scope) -> Iterator[Finding]:
+    """Check that the libraries that every run needs are installed."""
     if missing := [name for name in _required() if version(name) is None]:
         yield problem("libraries", f"missing: {', '.join(missing)}", install_hint.add_packages(*missing), ExitCode.BUG)
-    yield ok("libraries", ", ".join(f"{name} {number}" for name in _TELLING if (number := version(name)) is not None))
+    yield ok("libraries", ", ".join(f"{name} {number}" for name in _REPORTED if (number := version(name)) is not None))
 
 
 def _required() -> list[str]:
-    """Return the names of the libraries that are needed whatever the extras and the version of Python."""
+    """Return the libraries that shotcrop needs with any extras and any version of Python."""
     named = (re.match(r"[\w.-]+", line) for line in requires(install_hint.DISTRIBUTION) or () if ";" not in line)
     return [name[0] for name in named if name is not None]
 
 
-def codecs(_patient: Patient) -> Iterator[Finding]:
-    """Ask Pillow what it was built with."""
+def codecs(_scope: Scope) -> Iterator[Finding]:
+    """Check the codecs of Pillow."""
     from PIL import features
 
     missing = [words for name, words in _CODECS.items() if not features.check(name)]
@@ -71,8 +71,8 @@ def codecs(_patient: Patient) -> Iterator[Finding]:
     yield ok("codecs", ", ".join(_CODECS.values()).replace("JPEG", f"JPEG{turbo}"))
 
 
-def extras(_patient: Patient) -> Iterator[Finding]:
-    """Look for what is optional."""
+def extras(_scope: Scope) -> Iterator[Finding]:
+    """List the optional packages."""
     for extra, use in _EXTRAS:
         package = install_hint.EXTRAS[extra]
         if (number := version(package)) is not None:

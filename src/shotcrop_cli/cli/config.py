@@ -1,8 +1,8 @@
-"""Defaults of flags that the user keeps: in TOML files, and in the environment.
+"""Defaults of options from TOML files and from the environment.
 
-A file has one table for each command, such as `[crop]` or `[train.sft]`, and a key for each long flag or argument. A
-flag of the command line wins over its environment variable, that over the file named with `--config`, that over
-`shotcrop.toml` in the working folder, and that over the user's own file.
+A file has a table for each command, such as `[crop]` or `[train.sft]`, with a key for each long option and argument.
+The first of these that sets an option wins: the command line, its environment variable, the file of `--config`,
+`shotcrop.toml` in the working folder, the user's own file.
 """
 
 from __future__ import annotations
@@ -11,39 +11,35 @@ import os
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.types import FloatParamType, IntParamType, StringParamType
 
-from shotcrop_cli.cli.console import Console
 from shotcrop_cli.cli.options import means_path, name_or_path
 from shotcrop_cli.errors import ShotcropError
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+if TYPE_CHECKING:
+    from shotcrop_cli.cli.console import Console
 
 LOCAL_FILE = Path("shotcrop.toml")
 ENVIRONMENT_PREFIX = "SHOTCROP"
 CONFIG_VARIABLE = "SHOTCROP_CONFIG"
-_FLAG = "--config"
-_FLAG_BESIDE_ANOTHER = "--config-file"
-"""What the flag is called where a command has a `--config` of its own."""
+_OPTION = "--config"
+_OPTION_FOR_RECIPES = "--config-file"
+"""Name of the option in commands whose `--config` names a recipe."""
 _META_KEY = "shotcrop.config"
-"""Where the context remembers the file that was named before the command."""
+"""Key of `Context.meta` that keeps the file named before the command."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConfigFile:
-    """A file, read.
+    """The content of a file.
 
     Args:
-        path: Where it lies; relative paths in it start from its folder.
-        tables: What it says.
+        path: The file. Relative paths in it start from its folder.
+        tables: Its tables by name.
     """
 
     path: Path
@@ -51,20 +47,20 @@ class ConfigFile:
 
 
 class ConfigOption(click.Option):
-    """The flag that names a file, told apart from those that a file may set."""
+    """The option that names a file; a file cannot set it."""
 
 
 def user_file() -> Path:
-    """Return the user's own file, which need not exist."""
+    """Return the path of the user's own file, which may not exist."""
     from platformdirs import user_config_path
 
     return user_config_path("shotcrop") / "config.toml"
 
 
-def config_option(flag: str = _FLAG) -> ConfigOption:
-    """Return the flag as it stands before the command."""
+def config_option() -> ConfigOption:
+    """Return the option that comes before the command."""
     return ConfigOption(
-        [flag],
+        [_OPTION],
         metavar="FILE",
         envvar=CONFIG_VARIABLE,
         expose_value=False,
@@ -74,23 +70,23 @@ def config_option(flag: str = _FLAG) -> ConfigOption:
 
 
 def make_configurable(command: click.Command, prefix: str) -> None:
-    """Let a command, or each one below a group, take its defaults from files and the environment.
+    """Let a command, or each command of a group, take defaults from files and the environment.
 
     Args:
-        command: It gets `--config` and a variable for each flag and argument.
-        prefix: What the names of the variables begin with.
+        command: It gets `--config` and a variable for each option and argument.
+        prefix: Start of the names of the variables.
     """
     if isinstance(command, click.Group):
         for name, below in command.commands.items():
             make_configurable(below, variable(prefix, name))
         return
-    taken = any(_FLAG in param.opts for param in command.params)
+    taken = any(_OPTION in param.opts for param in command.params)
     for param in command.params:
         param.envvar = variable(prefix, key_of(param))
         if isinstance(param, click.Option):
-            param.allow_from_autoenv = False  # it follows the name within, where the flag is what users know
+            param.allow_from_autoenv = False  # it would use the name of the parameter, and users know the option
     option = ConfigOption(
-        [_FLAG_BESIDE_ANOTHER if taken else _FLAG],
+        [_OPTION_FOR_RECIPES if taken else _OPTION],
         metavar="FILE",
         is_eager=True,
         expose_value=False,
@@ -98,30 +94,30 @@ def make_configurable(command: click.Command, prefix: str) -> None:
         callback=_configure,
         help="Read defaults of options from this TOML file.",
     )
-    # First, since other eager flags may have their value from the file.
+    # First, since other eager options may take their value from the file.
     command.params.insert(0, option)
 
 
 def variable(prefix: str, key: str) -> str:
-    """Return the environment variable of a flag or argument."""
+    """Return the environment variable of an option or argument."""
     return f"{prefix}_{key.replace('-', '_').upper()}"
 
 
 def key_of(param: click.Parameter) -> str:
-    """Return what a flag or argument is called in a file: the long flag without its dashes."""
+    """Return the key of an option or argument in a file: the long option without its dashes."""
     if isinstance(param, click.Option):
         return max(param.opts, key=len).removeprefix("--")
     return str(param.name).replace("_", "-")
 
 
 def find_files(named: Path | None) -> list[ConfigFile]:
-    """Read the files that there are, those that win last.
+    """Read the files that exist; a later one wins over an earlier one.
 
     Args:
-        named: The file of `--config`, None for none.
+        named: The file of `--config`; None for none.
 
     Raises:
-        ShotcropError: The named file does not exist, or one that does cannot be read.
+        ShotcropError: The file of `--config` does not exist, or a file cannot be read.
     """
     files = [read_file(path) for path in (user_file(), LOCAL_FILE) if _exists(path)]
     return files if named is None else [*files, read_file(named)]
@@ -131,29 +127,34 @@ def read_file(path: Path) -> ConfigFile:
     """Read a file.
 
     Raises:
-        ShotcropError: It cannot be read, or is no TOML.
+        ShotcropError: The file cannot be read, or is not TOML.
     """
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
     try:
         text = path.read_bytes().decode("utf-8")
         return ConfigFile(path, tomllib.loads(text))
     except OSError as error:
         raise ShotcropError(
-            f"{path}: the configuration cannot be read: {error.strerror}", hint="check the path and its rights"
+            f"{path}: cannot read the configuration: {error.strerror}", hint="check the path and its permissions"
         ) from error
     except UnicodeDecodeError as error:
-        raise ShotcropError(f"{path}: the configuration is no UTF-8", hint="save it as UTF-8") from error
+        raise ShotcropError(f"{path}: the configuration is not UTF-8", hint="save it as UTF-8") from error
     except tomllib.TOMLDecodeError as error:
         raise ShotcropError(
-            f"{path}: the configuration is no TOML: {error}", hint='texts need quotes, as in output = "~/shots"'
+            f"{path}: the configuration is not TOML: {error}",
+            hint='check the syntax; texts need quotes, as in output = "~/shots"',
         ) from error
 
 
 def defaults(files: Iterable[ConfigFile], context: click.Context) -> dict[str, Any]:
-    """Return the defaults that files give the parameters of a command, as click wants them.
+    """Return the defaults of a command from files, in the form of click's `default_map`.
 
     Args:
-        files: Those that win last.
-        context: The command's.
+        files: The files; a later one wins.
+        context: The context of the command.
 
     Raises:
         ShotcropError: A table, key or value is wrong.
@@ -168,7 +169,7 @@ def defaults(files: Iterable[ConfigFile], context: click.Context) -> dict[str, A
             param = params[key]
             try:
                 found[str(param.name)] = _value(param, value, file.path.parent)
-                if not isinstance(param.type, click.Path):  # whether one exists matters when it is used
+                if not isinstance(param.type, click.Path):  # click checks that it exists when it is used
                     param.type_cast_value(context, found[str(param.name)])
             except click.BadParameter as error:
                 raise ShotcropError(f"{where} {key}: {error.message.rstrip('.')}") from error
@@ -176,12 +177,12 @@ def defaults(files: Iterable[ConfigFile], context: click.Context) -> dict[str, A
 
 
 def warn_of_unknown_variables(context: click.Context, console: Console) -> None:
-    """Warn of environment variables that look as if they were for this command and are not: others may share them."""
+    """Warn about variables that begin like those of this command but belong to none of its options."""
     prefix = "_".join((ENVIRONMENT_PREFIX, *_names(context))).replace("-", "_").upper() + "_"
     known = {str(param.envvar) for param in context.command.params}
     for name in sorted(os.environ):
         if name.startswith(prefix) and name not in known:
-            console.warn(f"environment variable {name} has no effect{_did_you_mean(name, known, ', ')}")
+            console.warn(f"environment variable {name} has no effect{_suggestion(name, known)}")
 
 
 def _remember(context: click.Context, _param: click.Parameter, value: str | None) -> None:
@@ -189,9 +190,11 @@ def _remember(context: click.Context, _param: click.Parameter, value: str | None
 
 
 def _configure(context: click.Context, _param: click.Parameter, value: str | None) -> None:
-    if context.resilient_parsing:  # the shell completes a line
+    if context.resilient_parsing:  # the shell asks for completions
         return
     named = value or context.meta.get(_META_KEY)
+    from shotcrop_cli.cli.console import Console
+
     context.default_map = defaults(find_files(Path(_expanded(named)) if named else None), context)
     warn_of_unknown_variables(context, Console())
 
@@ -202,17 +205,17 @@ def _exists(path: Path) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError:
-        return True  # reading it says why it cannot be read
+        return True  # reading it reports the error
     return True
 
 
 def _names(context: click.Context) -> list[str]:
-    """Return the names of a command as typed after `shotcrop`."""
+    """Return the words that name a command after `shotcrop`."""
     return [] if context.parent is None else [*_names(context.parent), str(context.info_name)]
 
 
 def _table(file: ConfigFile, context: click.Context) -> Mapping[str, Any]:
-    """Return the table of a command, having checked the names on the way there."""
+    """Return the table of a command, and check the names of the tables around it."""
     if context.parent is None:
         return file.tables
     outer, group = _table(file, context.parent), context.parent.command
@@ -222,20 +225,24 @@ def _table(file: ConfigFile, context: click.Context) -> Mapping[str, Any]:
     _check_names(outer, group.list_commands(context.parent), where, "table")
     table = outer.get(str(context.info_name), {})
     if not isinstance(table, dict):
-        raise ShotcropError(f"{where} {context.info_name}: must be a table", hint=f"write [{context.info_name}]")
+        raise ShotcropError(f"{where} '{context.info_name}' is not a table", hint=f"write [{context.info_name}]")
     return table
 
 
 def _check_names(table: Mapping[str, Any], known: Iterable[str], where: str, kind: str) -> None:
     for name in table:
         if name not in known:
-            hint = _did_you_mean(name.replace("_", "-"), known) or f"known: {', '.join(sorted(known))}"
-            raise ShotcropError(f"{where} there is no {kind} '{name}'", hint=hint)
+            suggestion = _suggestion(name.replace("_", "-"), known)
+            hint = "" if suggestion else f"use one of: {', '.join(sorted(known))}"
+            raise ShotcropError(f"{where} there is no {kind} '{name}'{suggestion}", hint=hint)
 
 
-def _did_you_mean(name: str, known: Iterable[str], before: str = "") -> str:
+def _suggestion(name: str, known: Iterable[str]) -> str:
+    """Ask for a similar name; empty if there is none."""
+    from difflib import get_close_matches
+
     close = get_close_matches(name, known, n=1)
-    return f"{before}did you mean '{close[0]}'?" if close else ""
+    return f"; did you mean '{close[0]}'?" if close else ""
 
 
 def _value(param: click.Parameter, value: Any, folder: Path) -> Any:
@@ -247,9 +254,9 @@ def _value(param: click.Parameter, value: Any, folder: Path) -> Any:
 
 
 def _scalar(param: click.Parameter, value: Any, folder: Path) -> Any:
-    """Return a value as the command line would have it, so that click reads it in the same way."""
+    """Return a value as the command line would give it, so that click reads it in the same way."""
     kinds, wanted = _kinds(param)
-    # In Python true is a number, in TOML it is none.
+    # In Python True is a number, in TOML it is not.
     if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
         raise click.BadParameter(f"must be {wanted}, not {_spelled(value)}")
     if isinstance(value, bool) or isinstance(param.type, (IntParamType, FloatParamType)):
@@ -263,11 +270,11 @@ def _scalar(param: click.Parameter, value: Any, folder: Path) -> Any:
 
 
 def _expanded(path: str) -> str:
-    return os.path.expanduser(path)  # noqa: PTH111, Path's raises where there is no home
+    return os.path.expanduser(path)  # noqa: PTH111, Path.expanduser raises without a home folder
 
 
 def _kinds(param: click.Parameter) -> tuple[tuple[type, ...], str]:
-    """Return the TOML types that fit, and what to call them."""
+    """Return the TOML types that fit, and their names for people."""
     if isinstance(param, click.Option) and param.is_flag:
         return (bool,), "true or false"
     if isinstance(param.type, IntParamType):

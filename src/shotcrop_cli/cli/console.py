@@ -1,16 +1,15 @@
-"""Everything said to people goes to stderr and the log through here; stdout carries results alone."""
+"""Messages for people: on stderr, with a progress bar on terminals, and in the log."""
 
 from __future__ import annotations
 
 import logging
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, TextIO
+from typing import Any, Protocol
 
 import click
 
@@ -27,19 +26,21 @@ from shotcrop_cli.cli.log import (
     local_time,
     one_line,
 )
-from shotcrop_cli.errors import OutputError
+from shotcrop_cli.cli.streams import fold, is_plain, terminal_width
 
 _PLAIN_PROGRESS_SECONDS = 30.0
-"""How often a run without a terminal says how far it got [O]."""
+"""How often a run without a terminal prints its progress."""
 _COLOURS = {WARNING: "yellow", ERROR: "red"}
-"""Levels whose name stands before what is said."""
+"""Levels whose name comes before the message."""
 _TIMED = "timed"
-"""Attribute of a record that is of no use without its time, which only the log gives to all."""
+"""Attribute of a record that stderr shows with its time, as the log shows every record."""
+_ERASE_LINE = "\r\x1b[K"
+"""Also erases the `^C` that the terminal has echoed after the bar."""
 _CONTEXT_KEY = "shotcrop.console"
 
 
 class Progress(Protocol):
-    """What shows how far a run got."""
+    """Shows the progress of a run."""
 
     def advance(self) -> None:
         """Count one photo."""
@@ -47,14 +48,14 @@ class Progress(Protocol):
 
 
 class Console:
-    """Speaks to people as loudly as they asked for, and writes the log.
+    """Prints the messages that the user asked for, and writes the log.
 
-    A context: the log file is open within it. The errors that end the command are told by the same console.
+    A context manager: the log file is open within it. The same console reports the error that ends the command.
 
     Args:
-        quiet: Say nothing but warnings and errors.
-        verbose: Say what becomes of every photo.
-        log_file: File to append everything to, however quiet; None for none.
+        quiet: Print only warnings and errors.
+        verbose: Print the result of every photo.
+        log_file: File to append all messages to, even if `quiet`; None for none.
         log_format: `text` or `json`, for the log file; without one, for stderr.
 
     Raises:
@@ -70,7 +71,7 @@ class Console:
         self._log_file: LogFile | None = None
         self._stderr = _Stderr(as_json=log_format == "json" and log_file is None)
         self._stderr.setLevel(NOTICE if quiet else DETAIL if verbose else INFO)
-        # No logger of the process's own: libraries that log stay out of what people read.
+        # Not a logger of the logging hierarchy: messages of libraries stay out of it.
         self._logger = logging.Logger("shotcrop", DETAIL)
         self._logger.addHandler(self._stderr)
 
@@ -94,43 +95,44 @@ class Console:
 
     @property
     def tells_details(self) -> bool:
-        """Whether anybody hears what `detail` and `photo` say."""
+        """Whether anybody reads what `detail` and `photo` print."""
         return self.verbose or self._log_file is not None
 
     def info(self, text: str) -> None:
-        """Say something of interest to everybody."""
+        """Print a message."""
         self._say(INFO, text)
 
     def detail(self, text: str) -> None:
-        """Say something that only `--verbose` asks for."""
+        """Print a message with `--verbose` only."""
         self._say(DETAIL, text)
 
     def always(self, text: str) -> None:
-        """Say something however quiet."""
+        """Print a message even with `--quiet`."""
         self._say(NOTICE, text)
 
     def warn(self, text: str) -> None:
-        """Warn, however quiet."""
+        """Print a warning."""
         self._say(WARNING, text)
 
     def error(self, text: str) -> None:
-        """Report an error, however quiet."""
+        """Print an error."""
         self._say(ERROR, text)
 
-    def photo(self, source: Path, status: str, reason: str = "") -> None:
-        """Say what became of a photo, as a detail that a program finds by its fields in a JSON log.
+    def photo(self, source: Path, status: str, reason: str = "", words: str = "") -> None:
+        """Print the result of a photo with `--verbose`; a JSON log has it in fields.
 
         Args:
             source: The photo.
             status: How it ended.
-            reason: Why, if that needs saying.
+            reason: Why; empty for no reason.
+            words: The status for people; empty for the status itself.
         """
-        text = f"{source}: {status}" + (f", {reason}" if reason else "")
+        text = f"{source}: {words or status}" + (f", {reason}" if reason else "")
         self._say(DETAIL, text, {"source": str(source), "status": status, "reason": reason or None})
 
     @contextmanager
     def progress(self, total: int) -> Iterator[Progress]:
-        """Show progress: a bar on a terminal, now and then a line with the time elsewhere.
+        """Show progress: a bar on a terminal, elsewhere a line every 30 seconds.
 
         Args:
             total: Number of photos to do.
@@ -140,12 +142,14 @@ class Console:
             return
         from tqdm import tqdm
 
-        with tqdm(total=total, unit="img", file=sys.stderr, dynamic_ncols=True, leave=False) as bar:
-            self._stderr.bar_is_up = True
-            try:
-                yield _BarProgress(bar)
-            finally:
-                self._stderr.bar_is_up = False
+        bar = tqdm(total=total, unit="photo", file=sys.stderr, ncols=_bar_width(), leave=False)
+        self._stderr.bar_is_up = True
+        try:
+            yield _BarProgress(bar)
+        finally:
+            self._stderr.bar_is_up = False
+            bar.close()
+            sys.stderr.write(_ERASE_LINE)
 
     def _say_progress(self, done: int, total: int) -> None:
         self._say(INFO, f"{done}/{total} photos", {"done": done, "total": total}, timed=True)
@@ -155,65 +159,13 @@ class Console:
 
 
 def console_of(context: click.Context) -> Console:
-    """Return the console of the command that has run, or one that speaks as by default."""
+    """Return the console of the command that has run, or a default one."""
     console = context.meta.get(_CONTEXT_KEY)
     return console if isinstance(console, Console) else Console()
 
 
-def result(text: str) -> None:
-    """Write one line of results to stdout, as UTF-8 whatever the locale and however odd the file names.
-
-    Raises:
-        OutputError: The line cannot be written, on a full disk, say.
-        BrokenPipeError: Whoever was reading has gone.
-    """
-    try:
-        if sys.stdout is None:
-            raise OSError(None, "it is closed")
-        click.echo(text.encode("utf-8", "backslashreplace"))
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        hang_up(sys.stdout)
-        raise OutputError(
-            f"stdout: results cannot be written: {error.strerror}", hint="free space or send them elsewhere"
-        ) from error
-
-
-def keep_stdout_for_results() -> None:
-    """Let `sys.stdout` alone write to stdout: a C library or a child process that prints does so on stderr."""
-    for descriptor in range(3):
-        try:
-            os.fstat(descriptor)
-        except OSError:  # closed by the caller; a photo that got this number would receive what is printed
-            os.open(os.devnull, os.O_RDWR)
-    if sys.stderr is None:
-        sys.stderr = os.fdopen(2, "w", errors="backslashreplace", closefd=False)
-    if sys.stdout is None:
-        return
-    sys.stdout.flush()
-    private = os.dup(1)
-    os.dup2(2, 1)
-    sys.stdout = os.fdopen(private, "w", encoding=sys.stdout.encoding, errors="backslashreplace")
-
-
-def hang_up(stream: TextIO | None) -> None:
-    """Let whatever is left to write to a broken stream vanish, or the interpreter would complain of it at exit."""
-    if stream is None:
-        return
-    with suppress(OSError):
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, stream.fileno())
-        os.close(nowhere)
-
-
-def is_plain(stream: TextIO) -> bool:
-    """Tell whether a stream gets neither bars nor colour: no terminal, a dumb one, or NO_COLOR (see no-color.org)."""
-    return not stream.isatty() or os.environ.get("TERM") == "dumb" or bool(os.environ.get("NO_COLOR"))
-
-
 class _Stderr(logging.Handler):
-    """Writes lines for people, above the progress bar when there is one."""
+    """Writes lines for people, above the progress bar if there is one."""
 
     def __init__(self, *, as_json: bool) -> None:
         super().__init__()
@@ -231,18 +183,27 @@ class _Stderr(logging.Handler):
             else:
                 click.echo(line, file=sys.stderr, color=True)
         except BrokenPipeError:
-            raise  # as when results have no reader: nobody wants the rest
+            raise  # the reader has gone, and the run ends as for results
         except OSError:
-            pass  # of a full disk, say; the photos are worth more than what is said of them
+            pass  # for example a full disk; the photos matter more than the messages
 
     def _for_people(self, record: logging.LogRecord) -> str:
         line = one_line(record.getMessage())
         if getattr(record, _TIMED, False):
             line = f"{local_time(record.created)} {line}"
         if record.levelno not in _COLOURS:
-            return line
+            return fold(line, sys.stderr)
         label = f"{LEVEL_NAMES[record.levelno]}: "
-        return (label if is_plain(sys.stderr) else click.style(label, fg=_COLOURS[record.levelno])) + line
+        folded = fold(line, sys.stderr, prefix=label)
+        if is_plain(sys.stderr):
+            return folded
+        return click.style(label, fg=_COLOURS[record.levelno]) + folded.removeprefix(label)
+
+
+def _bar_width() -> int | None:
+    """Return the columns of the bar: the terminal echoes `^C` after it, which must not begin a new row."""
+    width = terminal_width(sys.stderr)
+    return max(1, width - len("^C") - 1) if width else None
 
 
 class _BarProgress:
@@ -250,6 +211,7 @@ class _BarProgress:
         self._bar = bar
 
     def advance(self) -> None:
+        self._bar.ncols = _bar_width()
         self._bar.update()
 
 

@@ -229,4 +229,5 @@ def to_report_options(values: Values) -> ReportOptions:
         review_list=review_list,
         null=values["null"],
         reviews=min_score is not None,
+        output=values.get("output"),
     )

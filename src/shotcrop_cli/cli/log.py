@@ -1,4 +1,4 @@
-"""The log: lines of text for people or of JSON for programs, in a file that may be rotated."""
+"""The log: lines of text for people or of JSON for programs, in a file that other programs may rotate."""
 
 from __future__ import annotations
 
@@ -13,28 +13,26 @@ from pathlib import Path
 
 from shotcrop_cli.errors import OutputError
 
-LOG_FORMATS = ("text", "json")
-
 DETAIL, INFO, NOTICE, WARNING, ERROR = logging.DEBUG, logging.INFO, 25, logging.WARNING, logging.ERROR
-"""What is said with `--verbose`, by default, however quiet, and of things that are wrong [O: syslog's notice]."""
+"""Levels: with `--verbose`, by default, even with `--quiet` (as notice of syslog), and what is wrong."""
 
 LEVEL_NAMES = {DETAIL: "detail", INFO: "info", NOTICE: "notice", WARNING: "warning", ERROR: "error"}
 
 FIELDS = "fields"
-"""Attribute of a record that holds what a program wants beside the message."""
+"""Attribute of a record with the fields that a program needs besides the message."""
 
 _CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))} | {0x2028: "\\u2028", 0x2029: "\\u2029"}
 _NO_BYTE = re.compile("[\ud800-\udc7f\udd00-\udfff]")
-"""Surrogates that stand for no byte of a file name."""
+"""Surrogates that do not stand for a byte of a file name."""
 
 
 def one_line(text: str) -> str:
-    """Return a text on one line, its control characters spelled out: file names may hold any."""
+    """Return a text on one line, with control characters escaped, since file names may contain any."""
     return text.translate(_CONTROL)
 
 
 def local_time(seconds: float) -> str:
-    """Write a time with its offset, in whole seconds.
+    """Return a time with its UTC offset, in whole seconds.
 
     Args:
         seconds: Since the epoch.
@@ -52,7 +50,7 @@ class TextFormatter(logging.Formatter):
 
 
 class JsonFormatter(logging.Formatter):
-    """Writes one JSON object: `time`, `level`, `message`, and what else the record has."""
+    """Writes one JSON object with `time`, `level`, `message` and the fields of the record."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Write a record as one line."""
@@ -62,21 +60,21 @@ class JsonFormatter(logging.Formatter):
             "message": record.getMessage(),
             **getattr(record, FIELDS, {}),
         }
-        # JSON's own spelling of a lone surrogate is the one of Python's escapes.
+        # JSON spells a lone surrogate as Python's escapes do.
         return json.dumps(entry, ensure_ascii=False).encode("utf-8", "backslashreplace").decode()
 
 
 def formatter(log_format: str) -> logging.Formatter:
-    """Return the formatter of one of `LOG_FORMATS`."""
+    """Return the formatter for `text` or `json`."""
     return JsonFormatter() if log_format == "json" else TextFormatter()
 
 
 class LogFile(WatchedFileHandler):
-    """Appends to a file, and to its successor once it has been rotated away.
+    """Appends to a file; if the file is renamed, continues in a new one.
 
     Args:
-        path: The file; it and its folder are made when missing.
-        log_format: One of `LOG_FORMATS`.
+        path: The file. It and its folder are created if missing.
+        log_format: `text` or `json`.
 
     Raises:
         OutputError: The file cannot be opened.
@@ -85,7 +83,7 @@ class LogFile(WatchedFileHandler):
     def __init__(self, path: Path, log_format: str) -> None:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            # In text a name that is no UTF-8 keeps its bytes, so that it can be copied from the log.
+            # A name that is not UTF-8 keeps its bytes in a text log, so that it can be copied.
             super().__init__(path, encoding="utf-8", errors="surrogateescape")
         except OSError as error:
             raise OutputError(
@@ -98,16 +96,16 @@ class LogFile(WatchedFileHandler):
         """Append a record."""
         try:
             super().emit(record)
-        except OSError:  # of the check for rotation
+        except OSError:  # the check for rotation failed
             self.handleError(record)
 
     def close(self) -> None:
-        """Close the file; what could not be written has been told."""
+        """Close the file; errors have been reported."""
         with suppress(OSError):
             super().close()
 
     def handleError(self, record: logging.LogRecord) -> None:
-        """Say once on stderr that the log is incomplete: photos are worth more than their log."""
+        """Warn once that the log is incomplete, and go on: the photos matter more than their log."""
         if not self._has_failed:
             self._has_failed = True
             print(f"warning: {self.baseFilename}: cannot be written: {sys.exc_info()[1]}", file=sys.stderr)

@@ -10,9 +10,10 @@ from typing import Any, TypeVar
 import click
 
 from shotcrop_cli.cli.help import option
-from shotcrop_cli.cli.log import LOG_FORMATS
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+LOG_FORMATS = ("text", "json")
 
 VERBOSE_KEY = "shotcrop.verbose"
 """Key of `Context.meta` that keeps `--verbose` for the error that ends a command."""

@@ -1,6 +1,6 @@
-"""Types of the flags that say which shots are cut, and how they are framed.
+"""Types of the options that choose shots and frame them.
 
-Each reads the text of a command line, an environment variable or a configuration file.
+Each reads a text from the command line, an environment variable or a configuration file.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from shotcrop_cli.shots import SHOT_TYPES, ShotType
 Aspects = tuple[tuple[ShotType, Aspect], ...]
 """Ratios as `framing.Framing` takes them."""
 
-# Since release 8.5 click's type is generic for type checkers, in older ones it is not.
+# click.ParamType is generic for type checkers since click 8.5, and not before.
 
 
 class ShotsType(click.ParamType):  # type: ignore[type-arg]
@@ -27,10 +27,10 @@ class ShotsType(click.ParamType):  # type: ignore[type-arg]
     def convert(
         self, value: str | tuple[ShotType, ...], param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[ShotType, ...]:
-        """Read the names of shots; one that is named twice counts once.
+        """Read the names of shots; a repeated name counts once.
 
         Raises:
-            click.BadParameter: There is no such shot, or none is named.
+            click.BadParameter: There is no such shot, or the text is empty.
         """
         if isinstance(value, tuple):
             return value
@@ -47,7 +47,7 @@ class AspectsType(click.ParamType):  # type: ignore[type-arg]
     name = "aspects"
 
     def convert(self, value: str | Aspects, param: click.Parameter | None, ctx: click.Context | None) -> Aspects:
-        """Read ratios; within a value one with a shot's name wins over one for all, else a later over an earlier.
+        """Read ratios. One for a shot wins over one for all shots; otherwise a later one wins.
 
         Raises:
             click.BadParameter: A ratio or the name of a shot cannot be read.
@@ -63,7 +63,7 @@ class AspectsType(click.ParamType):  # type: ignore[type-arg]
 
 
 class PadType(click.ParamType):  # type: ignore[type-arg]
-    """A share such as `10%` or `0.1`, 0..1."""
+    """A share such as `10%` or `0.1`, from 0 to 1."""
 
     name = "share"
 
@@ -71,13 +71,13 @@ class PadType(click.ParamType):  # type: ignore[type-arg]
         """Read a share of a shot's side.
 
         Raises:
-            click.BadParameter: It is no share, or not within 0..1.
+            click.BadParameter: It is not a share from 0 to 1.
         """
         if isinstance(value, float):
             return value
         number = re.fullmatch(r"(\d+\.?\d*|\.\d+)(\s*%)?", value.strip(), re.ASCII)
         if number is None:
-            self.fail(f"{value!r} is no share such as 10% or 0.1.", param, ctx)
+            self.fail(f"{value!r} is not a share such as 10% or 0.1.", param, ctx)
         share = float(number[1]) / (100 if number[2] else 1)
         if share > 1.0:
             self.fail(f"{value!r} is more than 100%.", param, ctx)
@@ -96,5 +96,5 @@ def _shot(name: str) -> ShotType:
     if spelled in known:
         return ShotType(spelled)
     close = get_close_matches(spelled, known, n=1)
-    hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(known)}"
+    hint = f"did you mean {close[0]!r}?" if close else f"use one of: {', '.join(known)}"
     raise ValueError(f"there is no shot {name.strip()!r}, {hint}")

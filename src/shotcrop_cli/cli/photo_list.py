@@ -1,4 +1,4 @@
-"""The lists of photos that a run leaves: files, pipes, devices, and what is open already."""
+"""Lists of photos that a run writes: to files, pipes, devices and open descriptors."""
 
 from __future__ import annotations
 
@@ -16,24 +16,25 @@ _DESCRIPTORS = ("/dev/fd", "/proc/self/fd")
 
 
 class PhotoList:
-    """Where the names of photos go once a run has ended.
+    """A list that is written when a run ends.
 
-    A file is replaced whole. All else, a pipe, a device or an open file such as `/dev/stderr`, is held open until then,
-    so that whoever reads waits, and is written behind what is there.
+    A file is replaced as a whole. A pipe, a device or an open file such as `/dev/stderr` stays open until then, so
+    that its reader waits, and the list is appended. `click.File` does neither: it truncates a file at once, and its
+    atomic mode cannot write to pipes and devices.
 
     Args:
-        path: Where to.
-        flag: The flag that named it.
+        path: The file.
+        option: The option that named it.
         null: Whether names end with NUL instead of a newline.
 
     Raises:
-        OutputError: It cannot be written, which is better known before the work than after.
+        OutputError: The file cannot be written. This is checked before the work, not after it.
     """
 
-    def __init__(self, path: Path, flag: str, *, null: bool) -> None:
-        self._path, self._flag = path, flag
+    def __init__(self, path: Path, option: str, *, null: bool) -> None:
+        self._path, self._option = path, option
         self._end = b"\0" if null else b"\n"
-        with self._telling():
+        with self._errors():
             self._open = _held_open(path)
 
     def write(self, photos: Iterable[Path]) -> None:
@@ -44,27 +45,27 @@ class PhotoList:
         """
         names = b"".join(os.fsencode(photo) + self._end for photo in photos)
         if self._open is None:
-            path = self._path.resolve()  # a link is to lead to the list still
+            path = self._path.resolve()  # keep a link
             put_in_place([NewFile(path, names)], root=path.parent)
             return
-        with self._telling():
+        with self._errors():
             while names:
                 names = names[os.write(self._open, names) :]
             os.close(self._open)
 
     @contextmanager
-    def _telling(self) -> Iterator[None]:
+    def _errors(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
             raise OutputError(
-                f"{self._path}: the list of photos cannot be written: {error.strerror}",
-                hint=f"choose another {self._flag}",
+                f"{self._path}: cannot write the list of photos: {error.strerror}",
+                hint=f"choose another {self._option}",
             ) from error
 
 
 def _held_open(path: Path) -> int | None:
-    """Open what is no file of its own, and see that a file can be written; None for a file.
+    """Open a pipe, device or descriptor; check that a file can be written, and return None for it.
 
     Raises:
         OSError: It cannot be written.
@@ -72,7 +73,7 @@ def _held_open(path: Path) -> int | None:
     if (number := _descriptor(path)) is not None:
         if number == 1 and sys.stdout is not None:
             sys.stdout.flush()
-            number = sys.stdout.fileno()  # 1 itself has become stderr, `console.keep_stdout_for_results`
+            number = sys.stdout.fileno()  # descriptor 1 is stderr now, see keep_stdout_for_results
         return os.dup(number)
     if path.exists() and not path.is_file():
         return os.open(path, os.O_WRONLY | getattr(os, "O_BINARY", 0))
@@ -81,7 +82,7 @@ def _held_open(path: Path) -> int | None:
 
 
 def _descriptor(path: Path) -> int | None:
-    """Return the number of the open file that a path such as /dev/fd/3 stands for."""
+    """Return the descriptor of a path such as /dev/fd/3; None for other paths."""
     if (number := _STANDARD.get(str(path))) is not None:
         return number
     parents = {os.path.realpath(folder) for folder in _DESCRIPTORS}

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import json
 import os.path
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from shotcrop_cli.cli.console import Console, result
+from shotcrop_cli.cli.console import Console
 from shotcrop_cli.cli.photo_list import PhotoList
+from shotcrop_cli.cli.streams import result
 from shotcrop_cli.library.results import PhotoResult, PhotoStatus, Reporter, RunResult, duration
 
-_IN_SUMMARY = (PhotoStatus.DONE, PhotoStatus.UNCHANGED, PhotoStatus.NO_SUBJECT, PhotoStatus.FAILED)
+_IN_WORDS = {
+    PhotoStatus.DONE: "done",
+    PhotoStatus.UNCHANGED: "unchanged",
+    PhotoStatus.NO_SUBJECT: "without people",
+    PhotoStatus.FAILED: "failed",
+}
+"""The statuses of the summary, as people read them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +34,7 @@ class ReportOptions:
         review_list: File for the paths of photos to review; None for none.
         null: Whether names in lists end with NUL instead of a newline.
         reviews: Whether the summary says how many photos need a review.
+        output: The output folder, to say where the crops are; None if there are several.
     """
 
     as_json: bool = False
@@ -33,6 +42,7 @@ class ReportOptions:
     review_list: Path | None = None
     null: bool = False
     reviews: bool = False
+    output: Path | None = None
 
 
 class ConsoleReporter(Reporter):
@@ -47,6 +57,7 @@ class ConsoleReporter(Reporter):
         self._options, self._console = options, console
         self._failed: PhotoList | None = None
         self._review: PhotoList | None = None
+        self._crops = 0
         self.wants_unchanged = options.as_json or console.tells_details
 
     def start(self) -> None:
@@ -85,32 +96,40 @@ class ConsoleReporter(Reporter):
         Raises:
             OutputError: stdout cannot be written.
         """
+        if photo.status is PhotoStatus.DONE:
+            self._crops += len(photo.crops)
         if photo.status is PhotoStatus.PLANNED:
             if not self._options.as_json:
-                result(f"{photo.source} -> {_in_one_path(photo.crops)} ({photo.reason})")
+                result(f"{photo.source} -> {_in_one_path(photo.crops)} ({photo.reason})", folded=True)
         else:
             if photo.damaged_sidecar is not None:
                 self._console.warn(
                     f"{photo.damaged_sidecar}: the sidecar could not be read; it is kept under this name"
                 )
-            self._console.photo(photo.source, str(photo.status), photo.reason or _scores(photo))
+            words = _IN_WORDS.get(photo.status, str(photo.status))
+            self._console.photo(photo.source, str(photo.status), photo.reason or _scores(photo), words)
         if self._options.as_json:
             result(_json_line(photo))
 
     def finish(self, run: RunResult) -> None:
-        """Print the summary, and write the lists.
+        """Print the summary, write the lists, and say what to do next.
 
         Raises:
             OutputError: A list cannot be written.
         """
-        (self._console.always if run.failed else self._console.info)(summary(run, reviews=self._options.reviews))
+        say = self._console.always if run.failed else self._console.info
+        say(summary(run, reviews=self._options.reviews))
         for photo in run.failed:
-            self._console.always(f"failed: {photo.source}: {photo.reason or 'no person found'}")
+            self._console.always(f"failed: {photo.source}: {photo.reason or 'no people found'}")
         for photo in run.to_review:
             self._console.info(f"review: {photo.source}: {_scores(photo)}")
         for photo_list, photos in ((self._failed, run.failed), (self._review, run.to_review)):
             if photo_list is not None:
                 photo_list.write(photo.source for photo in photos)
+        if not run.dry_run:
+            self._console.detail(f"the model ran on {run.provider}" if run.provider else "no model needed")
+        for line in _next_steps(run, self._options, self._crops):
+            self._console.info(line)
 
 
 def summary(run: RunResult, *, reviews: bool = False) -> str:
@@ -121,16 +140,35 @@ def summary(run: RunResult, *, reviews: bool = False) -> str:
         reviews: Whether to say how many photos need a review.
 
     Returns:
-        Such as `1204 done, 310 unchanged, 2 no subject, 3 failed in 4 m 12 s (4.8 img/s, cuda:0)`. The rate counts the
-        photos that the model saw.
+        Such as `1204 done, 310 unchanged, 2 without people, 3 failed in 4 m 12 s (4.8 photos/s)`. The rate counts the
+        photos that were cropped or had no people.
     """
     if run.dry_run:
         planned, unchanged = (run.counts.get(status, 0) for status in (PhotoStatus.PLANNED, PhotoStatus.UNCHANGED))
         return f"dry run: {planned} to do, {unchanged} unchanged; nothing was written"
-    counts = ", ".join(f"{run.counts.get(status, 0)} {status.replace('_', ' ')}" for status in _IN_SUMMARY)
-    rate = f"{run.photos_per_second:.1f} img/s, {run.provider or 'no model needed'}"
+    counts = ", ".join(f"{run.counts.get(status, 0)} {words}" for status, words in _IN_WORDS.items())
+    rate = f" ({run.photos_per_second:.1f} photos/s)" if run.photos_per_second else ""
     review = f", {len(run.to_review)} to review" if reviews else ""
-    return f"{counts} in {duration(run.seconds)} ({rate}){review}"
+    return f"{counts} in {duration(run.seconds)}{rate}{review}"
+
+
+def _next_steps(run: RunResult, options: ReportOptions, crops: int) -> Iterator[str]:
+    """Yield lines that say where the results are, and what to do next."""
+    for path, photos in ((options.failed_list, run.failed), (options.review_list, run.to_review)):
+        if path is not None and photos:
+            what = "failed" if photos is run.failed else "to review"
+            yield f"{_counted(len(photos), 'photo')} {what}: see {path}"
+    if run.dry_run:
+        if run.counts.get(PhotoStatus.PLANNED):
+            yield "To crop these photos, run the same command without --dry-run."
+    elif options.output is not None and (crops or run.counts.get(PhotoStatus.UNCHANGED)):
+        folder = f"{options.output}/"
+        found = f"{_counted(crops, 'crop')} in {folder}" if crops else f"The crops in {folder} are up to date"
+        yield f"{found}. Review: shotcrop sheet {shlex.quote(str(options.output))} -o sheet.jpg"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _scores(photo: PhotoResult) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 from click.shell_completion import get_completion_class
 
-from shotcrop_cli.cli.console import result
 from shotcrop_cli.cli.help import Command
+from shotcrop_cli.cli.streams import result
 
 SHELLS = ("bash", "zsh", "fish")
 

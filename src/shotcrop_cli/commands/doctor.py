@@ -11,17 +11,19 @@ from typing import TYPE_CHECKING
 
 import click
 
-from shotcrop_cli.cli.console import is_plain, result
 from shotcrop_cli.cli.help import Command, option
 from shotcrop_cli.cli.log import one_line
 from shotcrop_cli.cli.options import device_option, json_option, model_option
+from shotcrop_cli.cli.streams import fold, is_plain, result, terminal_width
 
 if TYPE_CHECKING:
     from shotcrop_cli.checkup.finding import Finding
 
 _STATE_WIDTH, _SUBJECT_WIDTH = 9, 18
-"""Columns that the longest state and all but the oddest providers fit into [O]."""
-_STYLES = {"ok": "green", "note": "yellow", "problem": "bold red"}
+"""Columns for the state and the subject of a finding."""
+_NARROW = 80
+"""Below so many columns, the text begins on a row of its own."""
+_COLOURS = {"ok": "green", "note": "yellow", "problem": "red"}
 
 
 @click.command(
@@ -47,50 +49,44 @@ def doctor_command(ctx: click.Context, model: str | None, device: str, output: P
     Without problems the exit code is 0. Otherwise it is the one that a run with the first problem would have.
     """
     from shotcrop_cli.checkup.examination import examine
-    from shotcrop_cli.checkup.finding import Patient, worst
+    from shotcrop_cli.checkup.finding import Scope, exit_code
 
-    examination = examine(Patient(model, device, output))
+    examination = examine(Scope(model, device, output))
     if as_json:
         findings = list(examination)
         result(json.dumps([asdict(finding) for finding in findings], ensure_ascii=False, indent=2))
     else:
         findings = _print_each(examination)
         result(f"\n{_summary(findings)}")
-    ctx.exit(worst(findings))
+    ctx.exit(exit_code(findings))
 
 
 def _print_each(examination: Iterable[Finding]) -> list[Finding]:
-    """Print findings as they are made: some take seconds."""
-    tell, findings = _tell_plainly if is_plain(sys.stdout) else _tell_in_colour, []
+    """Print each finding at once, since some checks take seconds."""
+    findings = []
     for finding in examination:
-        tell(finding)
+        _print(finding)
         findings.append(finding)
     return findings
 
 
-def _tell_plainly(finding: Finding) -> None:
-    result(f"{finding.state!s:{_STATE_WIDTH}}{finding.subject:{_SUBJECT_WIDTH}}{one_line(finding.found)}")
-    if finding.remedy:
-        result(f"{'':{_STATE_WIDTH + _SUBJECT_WIDTH}}-> {one_line(finding.remedy)}")
-
-
-def _tell_in_colour(finding: Finding) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    state = str(finding.state)
-    row = Table.grid()
-    row.add_column(width=_STATE_WIDTH)
-    row.add_column(width=max(_SUBJECT_WIDTH, len(finding.subject) + 1))
-    row.add_column(overflow="fold")
-    row.add_row(Text(state, _STYLES[state]), finding.subject, Text(one_line(finding.found)))
-    console = Console(file=sys.stdout, highlight=False, markup=False)
-    console.print(row)
-    if finding.remedy:
-        # The terminal breaks it, so that it is copied as the one line that it is.
-        indent = " " * (_STATE_WIDTH + _SUBJECT_WIDTH)
-        console.print(Text(f"{indent}-> {one_line(finding.remedy)}", "bold"), soft_wrap=True)
+def _print(finding: Finding) -> None:
+    """Print a finding in columns, and its fix below; a narrow terminal gets the text on a row of its own."""
+    state = f"{finding.state!s:{_STATE_WIDTH}}"
+    subject = f"{finding.subject:{_SUBJECT_WIDTH - 1}} "
+    is_narrow = 0 < terminal_width(sys.stdout) < _NARROW
+    indent = _STATE_WIDTH + (0 if is_narrow else _SUBJECT_WIDTH)
+    margin = " " * indent
+    if is_narrow:
+        lines = [(state + subject).rstrip(), fold(one_line(finding.found), sys.stdout, margin, indent)]
+    else:
+        lines = [fold(one_line(finding.found), sys.stdout, state + subject, indent)]
+    fix = fold(one_line(finding.fix), sys.stdout, f"{margin}Fix: ", indent) if finding.fix else ""
+    if not is_plain(sys.stdout):
+        lines[0] = click.style(state, fg=_COLOURS[str(finding.state)], bold=True) + lines[0].removeprefix(state)
+        fix = fix and click.style(fix, bold=True)
+    for line in filter(None, [*lines, fix]):
+        result(line)
 
 
 def _summary(findings: Sequence[Finding]) -> str:

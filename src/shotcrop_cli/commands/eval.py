@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import click
 
 from shotcrop_cli import install_hint
-from shotcrop_cli.cli.console import Console, result
+from shotcrop_cli.cli.console import Console
 from shotcrop_cli.cli.help import Command, option, option_group
 from shotcrop_cli.cli.options import device_option, json_option
+from shotcrop_cli.cli.streams import result
 from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.evaluation.baselines import MEAN_BOXES, Baseline, mean_boxes, triple
 

@@ -8,8 +8,8 @@ import click
 from click.core import ParameterSource
 
 from shotcrop_cli import install_hint
-from shotcrop_cli.cli.console import result
 from shotcrop_cli.cli.help import Command, option, option_group
+from shotcrop_cli.cli.streams import result
 from shotcrop_cli.errors import ShotcropError
 
 _COMPACT_ONLY = ("captions", "flip", "int8", "calibrate_on", "tags_from")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from shotcrop_cli.cli.console import result
 from shotcrop_cli.cli.help import Command, option
+from shotcrop_cli.cli.streams import result
 from shotcrop_cli.errors import OutputError, ShotcropError
 
 PICTURES = (".jpg", ".jpeg", ".png")

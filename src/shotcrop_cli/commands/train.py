@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 import click
 
 from shotcrop_cli import install_hint
-from shotcrop_cli.cli.console import result
 from shotcrop_cli.cli.help import Group, option
 from shotcrop_cli.cli.options import name_or_path
+from shotcrop_cli.cli.streams import result
 from shotcrop_cli.errors import ShotcropError
 
 Command = TypeVar("Command", bound=Callable[..., Any])

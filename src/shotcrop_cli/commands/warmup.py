@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from shotcrop_cli.cli.console import Console, result
+from shotcrop_cli.cli.console import Console
 from shotcrop_cli.cli.help import Command
 from shotcrop_cli.cli.options import batch_size_option, devices_option, model_options, verbosity_options
+from shotcrop_cli.cli.streams import result
 from shotcrop_cli.errors import AnswerError
 
 if TYPE_CHECKING:

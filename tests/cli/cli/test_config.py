@@ -191,15 +191,15 @@ def test_names_and_dashes_are_no_paths(got: dict[str, Any], write: Write) -> Non
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("[crpo]", "there is no table 'crpo' (did you mean 'crop'?)"),
-        ("quality = 1", "there is no table 'quality' (known: "),
-        ("[crop]\nqualty = 1", "[crop] there is no key 'qualty' (did you mean 'quality'?)"),
-        ("[crop]\nfiles_from = 'a'", "[crop] there is no key 'files_from' (did you mean 'files-from'?)"),
-        ("[crop]\nno-recursive = true", "[crop] there is no key 'no-recursive' (did you mean 'recursive'?)"),
-        ("[crop]\nas_json = true", "[crop] there is no key 'as_json' (did you mean 'json'?)"),
+        ("[crpo]", "there is no table 'crpo'; did you mean 'crop'?"),
+        ("quality = 1", "there is no table 'quality'. Fix: use one of: apply, "),
+        ("[crop]\nqualty = 1", "[crop] there is no key 'qualty'; did you mean 'quality'?"),
+        ("[crop]\nfiles_from = 'a'", "[crop] there is no key 'files_from'; did you mean 'files-from'?"),
+        ("[crop]\nno-recursive = true", "[crop] there is no key 'no-recursive'; did you mean 'recursive'?"),
+        ("[crop]\nas_json = true", "[crop] there is no key 'as_json'; did you mean 'json'?"),
         ("[crop]\nconfig = 'a'", "[crop] there is no key 'config'"),
-        ("[train.stf]", "[train] there is no table 'stf' (did you mean 'sft'?)"),
-        ("crop = 1", "crop: must be a table (write [crop])"),
+        ("[train.stf]", "[train] there is no table 'stf'; did you mean 'sft'?"),
+        ("crop = 1", "'crop' is not a table. Fix: write [crop]"),
         ("[crop]\nquality = 'high'", "[crop] quality: must be a whole number, not 'high'"),
         ("[crop]\nquality = 9.5", "[crop] quality: must be a whole number, not 9.5"),
         ("[crop]\nquality = true", "[crop] quality: must be a whole number, not true"),
@@ -213,7 +213,7 @@ def test_names_and_dashes_are_no_paths(got: dict[str, Any], write: Write) -> Non
         ("[crop]\nwait = 2020-01-01", "[crop] wait: must be a text or a number, not 2020-01-01"),
         ("[crop]\nformat = 'gif'", "[crop] format: 'gif' is not one of 'same', 'jpeg'"),
         ("[crop]\nproviders = 'a,'", "[crop] providers: 'a,' is not NAME or NAME,NAME"),
-        ("[crop]\nquality 1", "the configuration is no TOML: "),
+        ("[crop]\nquality 1", "the configuration is not TOML: "),
     ],
 )
 def test_what_is_wrong_with_a_file_is_one_line_that_names_it(
@@ -226,27 +226,27 @@ def test_what_is_wrong_with_a_file_is_one_line_that_names_it(
     assert got == {}
 
 
-def test_broken_toml_is_named_with_its_line_and_a_remedy(got: dict[str, Any], write: Write) -> None:
+def test_broken_toml_is_named_with_its_line_and_a_fix(got: dict[str, Any], write: Write) -> None:
     write("[crop]\noutput = ~/shots")
     line = _error("crop")
-    assert line.startswith("error: shotcrop.toml: the configuration is no TOML: ")
+    assert line.startswith("error: shotcrop.toml: the configuration is not TOML: ")
     assert "line 2" in line and 'texts need quotes, as in output = "~/shots"' in line
 
 
 def test_a_named_file_that_does_not_exist_is_an_error(got: dict[str, Any], tmp_path: Path) -> None:
-    assert f"{tmp_path / 'none.toml'}: the configuration cannot be read: No such file" in _error(
+    assert f"{tmp_path / 'none.toml'}: cannot read the configuration: No such file" in _error(
         "--config", tmp_path / "none.toml", "crop"
     )
 
 
 def test_a_users_file_that_cannot_be_read_is_an_error_that_names_it(got: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "user" / "config.toml").mkdir(parents=True)
-    assert f"{tmp_path / 'user' / 'config.toml'}: the configuration cannot be read: Is a directory" in _error("crop")
+    assert f"{tmp_path / 'user' / 'config.toml'}: cannot read the configuration: Is a directory" in _error("crop")
 
 
 def test_a_file_that_is_no_utf8_is_an_error(got: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "here" / "shotcrop.toml").write_bytes(b'[crop]\noutput = "caf\xe9"')
-    assert _error("crop") == "error: shotcrop.toml: the configuration is no UTF-8 (save it as UTF-8)"
+    assert _error("crop") == "error: shotcrop.toml: the configuration is not UTF-8. Fix: save it as UTF-8"
 
 
 def test_only_the_table_of_the_command_is_read(got: dict[str, Any], write: Write) -> None:
@@ -284,8 +284,8 @@ def test_a_variable_without_effect_is_warned_of(got: dict[str, Any], monkeypatch
     monkeypatch.setenv("SHOTCROP_CROP_AS_JSON", "1")
     monkeypatch.setenv("SHOTCROP_SHEET_NONE", "1")
     assert _run("crop").stderr.splitlines() == [
-        "warning: environment variable SHOTCROP_CROP_AS_JSON has no effect, did you mean 'SHOTCROP_CROP_JSON'?",
-        "warning: environment variable SHOTCROP_CROP_QUALTY has no effect, did you mean 'SHOTCROP_CROP_QUALITY'?",
+        "warning: environment variable SHOTCROP_CROP_AS_JSON has no effect; did you mean 'SHOTCROP_CROP_JSON'?",
+        "warning: environment variable SHOTCROP_CROP_QUALTY has no effect; did you mean 'SHOTCROP_CROP_QUALITY'?",
     ]
     assert got["as_json"] is False
 

@@ -11,8 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shotcrop_cli.cli import console as module
-from shotcrop_cli.cli.console import Console, result
-from shotcrop_cli.cli.log import LOG_FORMATS, formatter, one_line
+from shotcrop_cli.cli.console import Console
+from shotcrop_cli.cli.log import formatter, one_line
+from shotcrop_cli.cli.options import LOG_FORMATS
+from shotcrop_cli.cli.streams import result
 from shotcrop_cli.errors import OutputError
 
 

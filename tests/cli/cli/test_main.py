@@ -88,10 +88,14 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> list[BaseException]:
         (
             ModelError("m: no model", hint="name a folder"),
             ExitCode.MODEL,
-            "error: m: no model (name a folder)",
+            "error: m: no model. Fix: name a folder",
         ),
         (DeviceError("cuda: none"), ExitCode.DEVICE, "error: cuda: none"),
-        (KeyboardInterrupt(), ExitCode.INTERRUPTED, "error: interrupted"),
+        (
+            KeyboardInterrupt(),
+            ExitCode.INTERRUPTED,
+            "error: interrupted; to continue, run the same command again",
+        ),
     ],
 )
 def test_an_error_is_one_line_and_its_exit_code(
@@ -152,7 +156,8 @@ def _main_script(body: str) -> str:
         "import os, subprocess, sys, time\n"
         "import click\n"
         "from shotcrop_cli import main\n"
-        "from shotcrop_cli.cli.console import Console, result\n"
+        "from shotcrop_cli.cli.console import Console\n"
+        "from shotcrop_cli.cli.streams import result\n"
         "@click.command()\n"
         "def command():\n" + textwrap.indent(textwrap.dedent(body), "    ") + "\n"
         "main._load = lambda _name: command\n"

@@ -86,7 +86,7 @@ def test_what_was_read_is_not_read_again(kind: Any) -> None:
     ("flag", "text", "complaint"),
     [
         ("--shots", "closeup", "there is no shot 'closeup', did you mean 'close_up'?"),
-        ("--shots", "panorama", "there is no shot 'panorama', there are establishing, medium, close_up"),
+        ("--shots", "panorama", "there is no shot 'panorama', use one of: establishing, medium, close_up"),
         ("--shots", "", "there is no shot ''"),
         ("--shots", "medium,", "there is no shot ''"),
         ("--aspect", "mediun=1:1", "there is no shot 'mediun', did you mean 'medium'?"),
@@ -94,11 +94,11 @@ def test_what_was_read_is_not_read_again(kind: Any) -> None:
         ("--aspect", "medium=16x9", "'16x9' is not a ratio such as 16:9"),
         ("--aspect", "medium", "'medium' is not a ratio such as 16:9"),
         ("--aspect", "medium=0:1", "both sides of a ratio must be above 0"),
-        ("--pad", "much", "'much' is no share such as 10% or 0.1"),
-        ("--pad", "-10%", "'-10%' is no share such as 10% or 0.1"),
-        ("--pad", "nan", "'nan' is no share such as 10% or 0.1"),
+        ("--pad", "much", "'much' is not a share such as 10% or 0.1"),
+        ("--pad", "-10%", "'-10%' is not a share such as 10% or 0.1"),
+        ("--pad", "nan", "'nan' is not a share such as 10% or 0.1"),
         ("--pad", "10", "'10' is more than 100%"),
     ],
 )
-def test_what_cannot_be_read_is_named_with_the_remedy(flag: str, text: str, complaint: str) -> None:
+def test_what_cannot_be_read_is_named_with_the_fix(flag: str, text: str, complaint: str) -> None:
     assert error(f"{flag}={text}").startswith(f"Error: Invalid value for '{flag}': {complaint}")

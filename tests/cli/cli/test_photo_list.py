@@ -33,7 +33,7 @@ def _write(path: str, redirection: str) -> subprocess.CompletedProcess[str]:
     """Write a list in a process whose output goes where a shell sends it."""
     body = (
         "from pathlib import Path; from shotcrop_cli.cli.photo_list import PhotoList; "
-        "from shotcrop_cli.cli.console import keep_stdout_for_results, result; "
+        "from shotcrop_cli.cli.streams import keep_stdout_for_results, result; "
         f"keep_stdout_for_results(); one = PhotoList(Path('{path}'), '--failed-list', null=False); "
         "result('a result'); one.write([Path('a.jpg')])"
     )
@@ -82,7 +82,7 @@ def test_a_shell_may_read_the_list_with_a_program_of_its_own() -> None:
 
 def test_a_full_device_is_named() -> None:
     full = PhotoList(Path("/dev/full"), "--failed-list", null=True)
-    with pytest.raises(OutputError, match="/dev/full: the list of photos cannot be written: No space left on device"):
+    with pytest.raises(OutputError, match="/dev/full: cannot write the list of photos: No space left on device"):
         full.write([Path("a.jpg")])
 
 

@@ -43,13 +43,14 @@ def test_a_tree_is_mirrored_with_the_documented_names(photos: Path, output: Path
     ]
 
 
-def test_summary_is_the_last_line_and_stdout_stays_empty(photos: Path, output: Path) -> None:
+def test_the_last_lines_sum_the_run_up_and_stdout_stays_empty(photos: Path, output: Path) -> None:
     write_photo(photos / "a.jpg")
     result = _crop(photos, "-o", output)
     lines = result.stderr.splitlines()
-    assert lines[0] == "model fake (abababababab) runs on cpu"
-    assert lines[-1].startswith("1 done, 0 unchanged, 0 no subject, 0 failed in ")
-    assert lines[-1].endswith(" img/s, cpu)")
+    assert lines[-2].startswith("1 done, 0 unchanged, 0 without people, 0 failed in ")
+    assert lines[-2].endswith(" photos/s)")
+    assert lines[-1] == f"3 crops in {output}/. Review: shotcrop sheet {output} -o sheet.jpg"
+    assert len(lines) == 2
     assert result.stdout == ""
 
 
@@ -187,18 +188,18 @@ def test_one_corrupt_file_fails_alone_and_is_tried_again(photos: Path, output: P
     bad = photos / "bad.jpg"
     bad.write_bytes(b"\xff\xd8\xff\xe0 cut off")
     result = _crop(photos, "-o", output, code=ExitCode.SOME_FAILED)
-    summary, failure = result.stderr.splitlines()[-2:]
-    assert summary.startswith("1 done, 0 unchanged, 0 no subject, 1 failed in ")
+    summary, failure, _next_step = result.stderr.splitlines()
+    assert summary.startswith("1 done, 0 unchanged, 0 without people, 1 failed in ")
     assert failure.startswith(f"failed: {bad}: cannot be read as an image")
     write_photo(bad)
-    assert "1 done, 1 unchanged, 0 no subject, 0 failed" in _crop(photos, "-o", output).stderr
+    assert "1 done, 1 unchanged, 0 without people, 0 failed" in _crop(photos, "-o", output).stderr
 
 
 def test_a_photo_without_people_is_done_and_not_a_failure(photos: Path, output: Path, composer: FakeComposer) -> None:
     write_photo(photos / "a.jpg")
     composer.answer = no_people
-    assert "0 done, 0 unchanged, 1 no subject, 0 failed" in _crop(photos, "-o", output).stderr
-    assert "0 done, 1 unchanged, 0 no subject, 0 failed" in _crop(photos, "-o", output).stderr
+    assert "0 done, 0 unchanged, 1 without people, 0 failed" in _crop(photos, "-o", output).stderr
+    assert "0 done, 1 unchanged, 0 without people, 0 failed" in _crop(photos, "-o", output).stderr
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -258,7 +259,7 @@ def test_photos_that_fail_every_night_do_not_use_up_the_limit(photos: Path, outp
         (photos / f"{i}.jpg").write_bytes(b"no picture")
     for count, done in ((2, 0), (2, 2), (0, 4)):
         result = _crop(photos, "-o", output, "--limit", 2, code=ExitCode.SOME_FAILED)
-        assert f"{count} done, {done} unchanged, 0 no subject, 3 failed" in result.stderr
+        assert f"{count} done, {done} unchanged, 0 without people, 3 failed" in result.stderr
 
 
 def test_captions_for_asset_managers_go_with_the_flag_unless_a_program_has_changed_them(
@@ -399,7 +400,7 @@ def test_an_up_to_date_library_loads_no_model(photos: Path, output: Path, monkey
         raise AssertionError("the model was loaded")
 
     monkeypatch.setattr(sys.modules["shotcrop_cli.model.load"], "load_composer", loaded)
-    assert _crop(photos, "-o", output).stderr.endswith("(0.0 img/s, no model needed)\n")
+    assert "no model needed" in _crop(photos, "-o", output, "-v").stderr
     (output / "a.jpg.medium.jpg").unlink()
     assert "1 done" in _crop(photos, "-o", output, "--quality", 80).stderr
 
@@ -505,8 +506,8 @@ def test_in_strict_runs_a_photo_without_people_fails_each_time(
     composer.answer = no_people
     for _ in range(2):
         result = _crop(photos, "-o", output, "--strict", code=ExitCode.SOME_FAILED)
-        assert "0 unchanged, 1 no subject, 0 failed" in result.stderr
-        assert f"failed: {path}: no person found" in result.stderr
+        assert "0 unchanged, 1 without people, 0 failed" in result.stderr
+        assert f"failed: {path}: no people found" in result.stderr
     _crop(photos, "-o", output)
 
 

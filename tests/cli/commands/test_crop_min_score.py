@@ -46,9 +46,9 @@ def files(folder: Path) -> dict[str, int]:
 
 def test_a_photo_with_a_low_score_is_cropped_and_listed_and_not_a_failure(photos: Path, output: Path) -> None:
     result = crop(photos, "-o", output, "--min-score", 0.5)
-    *_, summary, named = result.stderr.splitlines()
-    assert summary.startswith("1 done, 0 unchanged, 0 no subject, 0 failed in ")
-    assert summary.endswith(" img/s, cpu), 1 to review")
+    *_, summary, named, _next_step = result.stderr.splitlines()
+    assert summary.startswith("1 done, 0 unchanged, 0 without people, 0 failed in ")
+    assert summary.endswith(" photos/s), 1 to review")
     assert named == f"review: {photos / 'a.jpg'}: {CLOSE_UP_SCORES_LOW}"
     sidecar = read(output / "a.jpg.json")
     assert sidecar.warnings == (f"{CLOSE_UP_SCORES_LOW}, below 0.5",)
@@ -62,7 +62,7 @@ def test_without_min_score_nothing_is_listed_for_review(photos: Path, output: Pa
 
 
 def test_a_photo_with_high_scores_needs_no_review(photos: Path, output: Path) -> None:
-    assert crop(photos, "-o", output, "--min-score", 0.2).stderr.splitlines()[-1].endswith(", 0 to review")
+    assert crop(photos, "-o", output, "--min-score", 0.2).stderr.splitlines()[-2].endswith(", 0 to review")
 
 
 def test_crops_without_scores_are_never_listed_for_review(photos: Path, output: Path, composer: FakeComposer) -> None:
@@ -86,7 +86,7 @@ def test_another_min_score_lists_other_photos_and_crops_nothing(
     composer.seen.clear()
     for least, named in ((0.2, []), (0.5, [path]), (0.85, [path]), (0.1, [])):
         stderr = crop(photos, "-o", output, "--min-score", least, "--review-list", listed).stderr
-        assert "0 done, 1 unchanged, 0 no subject, 0 failed" in stderr
+        assert "0 done, 1 unchanged, 0 without people, 0 failed" in stderr
         assert f", {len(named)} to review" in stderr
         assert listed.read_text().splitlines() == [str(path) for path in named]
     assert composer.seen == []
@@ -106,7 +106,7 @@ def test_the_review_list_is_fit_to_be_read_again(
     assert failed.read_bytes() == os.fsencode(photos / "broken.jpg") + b"\0"
     composer.answer = lambda _image, _aspect: scored(0.9, 0.9, 0.9)
     stderr = crop(photos, "-o", output, "--files-from", listed, "-0", "--overwrite", "--min-score", 0.5).stderr
-    assert "2 done, 0 unchanged, 0 no subject, 0 failed" in stderr
+    assert "2 done, 0 unchanged, 0 without people, 0 failed" in stderr
     assert ", 0 to review" in stderr
     assert read(output / "a.jpg.json").warnings == ()
 

@@ -9,16 +9,17 @@ import pytest
 from click.testing import CliRunner, Result
 
 from shotcrop_cli.checkup import examination
-from shotcrop_cli.checkup.finding import Finding, Patient, note, ok, problem
+from shotcrop_cli.checkup.finding import Finding, Scope, note, ok, problem
+from shotcrop_cli.cli import streams
 from shotcrop_cli.commands import doctor
 from shotcrop_cli.errors import ExitCode
 from shotcrop_cli.main import cli
 
-LONG_REMEDY = "pip uninstall -y onnxruntime onnxruntime-gpu && pip install 'shotcrop-cli[cpu]'"
+LONG_FIX = "pip uninstall -y onnxruntime onnxruntime-gpu && pip install 'shotcrop-cli[cpu]'"
 FINDINGS = (
     ok("Python", "3.11"),
     note("extra raw", "not installed, for reading RAW files", "pip install 'shotcrop-cli[raw]'"),
-    problem("ONNX Runtime", "two variants overwrite each other " * 3, LONG_REMEDY, ExitCode.DEVICE),
+    problem("ONNX Runtime", "two variants overwrite each other " * 3, LONG_FIX, ExitCode.DEVICE),
     ok("configuration", "a\nline"),
 )
 
@@ -31,7 +32,7 @@ def _doctor(*arguments: object, code: ExitCode = ExitCode.OK) -> Result:
 
 @pytest.fixture
 def four_findings(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(examination, "CHECKS", (("all", lambda _patient: iter(FINDINGS)),))
+    monkeypatch.setattr(examination, "CHECKS", (("all", lambda _scope: iter(FINDINGS)),))
 
 
 def test_a_sound_machine_has_no_problem_and_crops_a_real_portrait(tmp_path: Path) -> None:
@@ -41,7 +42,7 @@ def test_a_sound_machine_has_no_problem_and_crops_a_real_portrait(tmp_path: Path
         "subject": "provider cpu",
         "state": "ok",
         "found": "works",
-        "remedy": "",
+        "fix": "",
         "exit_code": ExitCode.OK,
     }
     assert {finding["state"] for finding in found.values()} <= {"ok", "note"}
@@ -52,17 +53,17 @@ def test_everything_that_is_looked_at_is_documented(tmp_path: Path) -> None:
     page = Path(__file__).parents[3].joinpath("docs", "doctor.md").read_text("utf-8")
     _, table = page.split("| what |")
     named = {name for line in table.splitlines() for name in re.findall(r"`([^`]+)`", line.split(" | ")[0])}
-    looked_at = {finding.subject for finding in examination.examine(Patient(output=tmp_path))}
+    looked_at = {finding.subject for finding in examination.examine(Scope(output=tmp_path))}
     assert {re.sub(r"^(extra|provider) .*", r"\1 ...", subject) for subject in looked_at} <= named
 
 
 @pytest.mark.usefixtures("four_findings")
-def test_off_a_terminal_each_finding_and_each_remedy_is_a_line() -> None:
+def test_off_a_terminal_each_finding_and_each_fix_is_a_line() -> None:
     result = _doctor(code=ExitCode.DEVICE)
     lines = result.stdout.splitlines()
     assert lines[0] == "ok       Python            3.11"
-    assert lines[2] == f"{'':27}-> pip install 'shotcrop-cli[raw]'"
-    assert lines[4] == f"{'':27}-> {LONG_REMEDY}"
+    assert lines[2] == f"{'':27}Fix: pip install 'shotcrop-cli[raw]'"
+    assert lines[4] == f"{'':27}Fix: {LONG_FIX}"
     assert lines[5] == r"ok       configuration     a\x0aline"
     assert lines[6:] == ["", "1 problem, 1 note."]
     assert "\x1b" not in result.output
@@ -71,48 +72,60 @@ def test_off_a_terminal_each_finding_and_each_remedy_is_a_line() -> None:
 @pytest.mark.usefixtures("four_findings")
 def test_json_is_one_document_with_all_that_was_found() -> None:
     documents = json.loads(_doctor("--json", code=ExitCode.DEVICE).stdout)
-    assert [tuple(one) for one in documents] == [("subject", "state", "found", "remedy", "exit_code")] * 4
+    assert [tuple(one) for one in documents] == [("subject", "state", "found", "fix", "exit_code")] * 4
     assert [one["exit_code"] for one in documents] == [0, 0, ExitCode.DEVICE, 0]
 
 
 @pytest.mark.usefixtures("four_findings")
 def test_on_a_terminal_words_wrap_in_their_column_and_commands_are_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "is_plain", lambda _stream: False)
-    monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.setenv("FORCE_COLOR", "1")
-    monkeypatch.setenv("TERM", "xterm")
+    _terminal(monkeypatch, 80)
     text = _doctor(code=ExitCode.DEVICE).stdout
-    assert "\x1b[32mok" in text
-    assert "\x1b[1;31mproblem" in text
+    assert "\x1b[32m\x1b[1mok" in text
+    assert "\x1b[31m\x1b[1mproblem" in text
     lines = re.sub(r"\x1b\[[\d;]*m", "", text).splitlines()
-    assert f"{'':27}-> {LONG_REMEDY}" in lines
-    assert all(len(line.rstrip()) <= 80 for line in lines if "->" not in line)
-    wrapped = lines[lines.index(next(line for line in lines if line.startswith("problem"))) + 1]
-    assert wrapped[:27].strip() == ""
-    assert wrapped[27:].strip() != ""
+    (found,) = (line for line in lines if line.startswith("problem"))
+    (fix,) = (line for line in lines if "Fix: pip uninstall" in line)
+    for line, words in ((found, FINDINGS[2].found), (fix, f"Fix: {LONG_FIX}")):
+        rows = [line[start : start + 80] for start in range(0, len(line), 80)]
+        assert len(rows) > 1
+        assert all(row[:27].strip() == "" for row in rows[1:])
+        assert [word for row in rows for word in row[27:].split()] == words.split()
+
+
+@pytest.mark.usefixtures("four_findings")
+def test_on_a_narrow_terminal_the_text_is_below_its_subject(monkeypatch: pytest.MonkeyPatch) -> None:
+    _terminal(monkeypatch, 60)
+    text = re.sub(r"\x1b\[[\d;]*m", "", _doctor(code=ExitCode.DEVICE).stdout)
+    assert text.splitlines()[:2] == ["ok       Python", f"{'':9}3.11"]
+
+
+def _terminal(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+    for module in (doctor, streams):
+        monkeypatch.setattr(module, "terminal_width", lambda _stream: width)
+    monkeypatch.setattr(doctor, "is_plain", lambda _stream: False)
 
 
 def test_findings_are_told_as_they_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[str] = []
 
-    def check(_patient: Patient) -> Iterator[Finding]:
+    def check(_scope: Scope) -> Iterator[Finding]:
         yield ok("first", "seen")
         assert told == ["first"]
         yield ok("second", "seen")
 
     monkeypatch.setattr(examination, "CHECKS", (("all", check),))
-    monkeypatch.setattr(doctor, "_tell_plainly", lambda finding: told.append(finding.subject))
+    monkeypatch.setattr(doctor, "_print", lambda finding: told.append(finding.subject))
     assert _doctor().stdout == "\nNo problems, no notes.\n"
     assert told == ["first", "second"]
 
 
 def test_the_flags_reach_the_checks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    seen: list[Patient] = []
+    seen: list[Scope] = []
 
-    def check(patient: Patient) -> Iterator[Finding]:
-        seen.append(patient)
-        yield ok("patient", "seen")
+    def check(scope: Scope) -> Iterator[Finding]:
+        seen.append(scope)
+        yield ok("scope", "seen")
 
     monkeypatch.setattr(examination, "CHECKS", (("all", check),))
     _doctor("-m", "ana/portraits", "--device", "cuda:1", "-o", tmp_path)
-    assert seen == [Patient("ana/portraits", "cuda:1", tmp_path)]
+    assert seen == [Scope("ana/portraits", "cuda:1", tmp_path)]

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from shotcrop_cli.checkup import machine
-from shotcrop_cli.checkup.finding import Patient
+from shotcrop_cli.checkup.finding import Scope
 from shotcrop_cli.model.cache import cache_folder, cache_root, recall_batch_size, remember_batch_size
 
 
@@ -54,6 +54,6 @@ def test_an_unwritable_cache_does_not_end_the_run(tmp_path: Path) -> None:
 
 
 def test_doctor_names_the_cache_folder(cache: Path) -> None:
-    assert [finding.found for finding in machine.device_cache(Patient())] == [f"{cache} (none yet)"]
+    assert [finding.found for finding in machine.device_cache(Scope())] == [f"{cache} (none yet)"]
     remember_batch_size(cache, 8)
-    assert [finding.found for finding in machine.device_cache(Patient())] == [str(cache)]
+    assert [finding.found for finding in machine.device_cache(Scope())] == [str(cache)]

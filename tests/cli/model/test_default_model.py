@@ -72,7 +72,7 @@ def shots(tmp_path_factory: pytest.TempPathFactory) -> Path:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SHOTCROP")}
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0, done.stderr
-    assert "3 done, 0 unchanged, 0 no subject, 0 failed" in done.stderr
+    assert "3 done, 0 unchanged, 0 without people, 0 failed" in done.stderr
     return output
 
 
@@ -165,7 +165,7 @@ def test_the_sidecar_of_a_photo_without_people_has_no_shots_or_captions(tmp_path
     EMPTY["hills"]().image.save(photos / "hills.jpg")
     command = [sys.executable, "-m", "shotcrop_cli", "crop", str(photos), "-o", str(output)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert "0 done, 0 unchanged, 1 no subject, 0 failed" in done.stderr
+    assert "0 done, 0 unchanged, 1 without people, 0 failed" in done.stderr
     assert [name for name in names_in(output) if not name.startswith(".")] == ["hills.jpg.json"]
     sidecar = json.loads((output / "hills.jpg.json").read_text("utf-8"))
     assert (sidecar["status"], sidecar["shots"], set(sidecar["reasoning"].values())) == ("no_subject", [], {""})

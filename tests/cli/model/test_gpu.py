@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from shotcrop_cli.checkup import machine
-from shotcrop_cli.checkup.finding import Patient
+from shotcrop_cli.checkup.finding import Scope
 from shotcrop_cli.model import gpu
 from shotcrop_cli.model.gpu import free_gpu_memory, gpu_names
 
@@ -56,10 +56,10 @@ def test_without_a_driver_there_are_no_gpus(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_the_doctor_numbers_gpus_as_the_flag_does(monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch, FakeDriver([b"Gold", b"Silver"]))
-    (finding,) = machine.gpus(Patient())
+    (finding,) = machine.gpus(Scope())
     assert finding.found == "cuda:0 Gold, cuda:1 Silver"
     install(monkeypatch, FakeDriver([]))
-    assert list(machine.gpus(Patient())) == []
+    assert list(machine.gpus(Scope())) == []
 
 
 def test_without_a_gpu_its_free_memory_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,7 +49,7 @@ def test_half_precision_runs_on_the_chosen_device() -> None:
 def test_tensorrt_runs_only_decoders_of_standard_operators() -> None:
     device = Device("auto", 0, ("tensorrt", "cuda"))
     with pytest.raises(
-        DeviceError, match=r"qwen3-vl-4b has a decoder that TensorRT cannot run \(export it with --decod"
+        DeviceError, match=r"qwen3-vl-4b has a decoder that TensorRT cannot run\. Fix: export it with --decod"
     ):
         resolve_device(device, MANIFEST)
     for precision in Precision:

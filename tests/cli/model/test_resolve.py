@@ -125,7 +125,9 @@ def test_an_unreachable_hub_gives_a_one_line_error(monkeypatch: pytest.MonkeyPat
 
 def test_a_failing_hub_gives_a_one_line_error(monkeypatch: pytest.MonkeyPatch) -> None:
     use(monkeypatch, ConnectionError("the line broke\nin the middle"))
-    with pytest.raises(ModelError, match=r"model ana/portraits cannot be downloaded: the line broke \(.*--offline"):
+    with pytest.raises(
+        ModelError, match=r"model ana/portraits cannot be downloaded: the line broke\. Fix: .*--offline"
+    ):
         resolve_model("ana/portraits")
 
 

@@ -129,7 +129,9 @@ def test_auto_takes_the_cpu_when_the_gpu_breaks(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize("device", [Device("cuda"), Device("auto", providers=("cuda", "cpu"))])
 def test_a_failing_requested_gpu_gives_a_one_line_error(monkeypatch: pytest.MonkeyPatch, device: Device) -> None:
     use(monkeypatch, FakeRuntime([CUDA, CPU], [CPU], breaks=True))
-    with pytest.raises(DeviceError, match=r"cuda.* is unavailable: libcudnn\.so\.9: .* file \(check the NVIDIA driver"):
+    with pytest.raises(
+        DeviceError, match=r"cuda.* is unavailable: libcudnn\.so\.9: .* file\. Fix: check the NVIDIA driver"
+    ):
         open_session(Path("graph.onnx"), device)
 
 
@@ -281,7 +283,7 @@ def test_a_graph_that_the_cpu_cannot_load_is_a_model_error(tmp_path: Path) -> No
 
 def test_a_missing_runtime_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(DeviceError, match=r"not installed \(pip install 'shotcrop-cli\[cpu\]'"):
+    with pytest.raises(DeviceError, match=r"not installed\. Fix: pip install 'shotcrop-cli\[cpu\]'"):
         import_onnxruntime()
 
 
@@ -308,7 +310,7 @@ def test_a_damaged_runtime_gives_an_error_with_a_hint(
 
 
 def test_a_gpu_that_fails_in_a_run_is_a_device_error() -> None:
-    failed = pytest.raises(DeviceError, match=r"failed: illegal access .*--device cpu")
+    failed = pytest.raises(DeviceError, match=r"failed: illegal access\. Fix: .*--device cpu")
     with failed as caught, Session(None, CUDA).running():
         raise RuntimeError("illegal access\nand more")
     assert not isinstance(caught.value, MemoryShortage)

@@ -253,7 +253,7 @@ def test_crop_needs_nothing_but_the_model_folder(taught: Path, tmp_path: Path) -
     done = run_crop(taught, tmp_path / "photos", tmp_path / "shots")
     assert done.returncode == 0, done.stderr
     assert "model taught takes about " in done.stderr
-    assert "3 done, 0 unchanged, 0 no subject, 0 failed" in done.stderr
+    assert "3 done, 0 unchanged, 0 without people, 0 failed" in done.stderr
     sidecar = json.loads((tmp_path / "shots" / "1.jpg.json").read_text("utf-8"))
     jsonschema.validate(sidecar, json.loads(SCHEMA_PATH.read_text("utf-8")))
     assert sidecar["model"]["id"] == "taught"
@@ -264,7 +264,7 @@ def test_crop_needs_nothing_but_the_model_folder(taught: Path, tmp_path: Path) -
 def test_answers_that_say_nothing_fail_photo_by_photo(exported: Exported, photos: Path, tmp_path: Path) -> None:
     done = run_crop(exported("qwen3-vl"), photos, tmp_path / "shots")
     assert done.returncode == 1
-    assert "0 done, 0 unchanged, 0 no subject, 4 failed" in done.stderr
+    assert "0 done, 0 unchanged, 0 without people, 4 failed" in done.stderr
     for path in photos.iterdir():
         assert f"{path}: the answer was cut off after 24 tokens" in done.stderr
     assert not [name for name in names_in(tmp_path / "shots") if name.endswith((".json", ".png"))]
