@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
@@ -25,7 +25,19 @@ from shotcrop_cli.imaging.thumbnail import thumbnail
 from shotcrop_cli.model.load import find_model
 from shotcrop_cli.model.multi_device import load_on_devices
 from shotcrop_cli.resources import usable_processors
-from shotcrop_cli.shots import SHOT_TYPES, Answer, ModelIdentity, NoSubject, PixelBox, Reasoning, ShotType
+from shotcrop_cli.shots import (
+    SHOT_TYPES,
+    Answer,
+    Box,
+    Grounding,
+    ModelIdentity,
+    NoSubject,
+    PixelBox,
+    Reasoning,
+    Shot,
+    ShotType,
+)
+from shotcrop_cli.shots import Person as FoundPerson
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,10 +58,18 @@ class Person:
     Args:
         body: The whole visible body, None if unknown.
         head: Hair top to chin, None if unknown.
+        face: The face, None if it is not visible or unknown.
+        probability: Probability that this is the main person, or one of several who are the main subject together; None
+            when the model gives none.
+        crops: Establishing, medium and close-up for this person, framed like those of the photo, without captions.
+            Empty when the model has none for each person.
     """
 
     body: PixelBox | None
     head: PixelBox | None
+    face: PixelBox | None = None
+    probability: float | None = None
+    crops: tuple[Crop, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -117,8 +137,8 @@ class CropResult:
         width: Width of the upright photo in pixels.
         height: Height of the upright photo in pixels.
         crops: Establishing, medium and close-up, in this order; empty for a photo without people.
-        people: The people that the model reported, the main person first. Empty for a photo without people. The
-            default model reports the main person alone.
+        people: The people that the model reported, the main person first. Empty for a photo without people. Models that
+            find only the main person report that person alone.
         reasoning: The model's reasoning in words.
         warnings: What was lost on reading the photo, and framing wishes that could not be met.
     """
@@ -310,14 +330,45 @@ def _result(photo: Photo, answer: Answer, framing: Framing) -> CropResult:
     width, height = photo.width, photo.height
     if isinstance(answer, NoSubject):
         return CropResult(width, height, warnings=photo.warnings)
-    grounding = answer.grounding
-    body, head = (None, None) if grounding is None else (grounding.main_person, grounding.head)
+    grounding = answer.grounding or Grounding()
+    crops, notes = _crops(photo, answer.shots, grounding.main_person, grounding.head, framing)
+    if answer.people:
+        people = tuple(_person(photo, person, framing) for person in answer.people)
+    else:
+        people = (Person(_pixels(grounding.main_person, photo), _pixels(grounding.head, photo)),)
+    return CropResult(width, height, crops, people, answer.reasoning, (*photo.warnings, *notes))
+
+
+def _crops(
+    photo: Photo, shots: Sequence[Shot], body: Box | None, head: Box | None, framing: Framing
+) -> tuple[tuple[Crop, ...], list[str]]:
+    """Frame a triple of shots on a photo.
+
+    Args:
+        photo: The photo.
+        shots: The triple.
+        body: Body of the person it shows, None if unknown.
+        head: Their head, None if unknown.
+        framing: What is asked for.
+
+    Returns:
+        The crops, and the wishes that could not be met.
+    """
     crops: list[Crop] = []
     notes: list[str] = []
-    for shot in answer.shots:
-        close_up = answer[ShotType.CLOSE_UP].box
-        framed = frame_shot(shot.type, shot.box, width, height, framing, body, head, close_up)
+    close_up = shots[SHOT_TYPES.index(ShotType.CLOSE_UP)].box
+    for shot in shots:
+        framed = frame_shot(shot.type, shot.box, photo.width, photo.height, framing, body, head, close_up)
         crops.append(Crop(shot.type, framed.box, shot.caption, shot.score, photo))
         notes += framed.notes
-    boxes = (None if box is None else to_pixels(box, width, height) for box in (body, head))
-    return CropResult(width, height, tuple(crops), (Person(*boxes),), answer.reasoning, (*photo.warnings, *notes))
+    return tuple(crops), notes
+
+
+def _person(photo: Photo, person: FoundPerson, framing: Framing) -> Person:
+    crops, _ = _crops(photo, person.shots, person.body, person.head, framing)
+    body, head, face = (_pixels(box, photo) for box in (person.body, person.head, person.face))
+    return Person(body, head, face, person.probability, crops)
+
+
+def _pixels(box: Box | None, photo: Photo) -> PixelBox | None:
+    return None if box is None else to_pixels(box, photo.width, photo.height)

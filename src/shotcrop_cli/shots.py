@@ -146,6 +146,31 @@ class Reasoning:
 
 
 @dataclass(frozen=True, slots=True)
+class Person:
+    """A person in a photo, and the triple of shots that shows them.
+
+    Args:
+        body: The person as far as they are visible, None if unknown.
+        head: Hair top to chin, None if unknown.
+        face: The face, None if it is not visible or unknown.
+        probability: Probability that this is the main person, or one of several who are the main subject together.
+        shots: Exactly one shot of each type, in the order of `SHOT_TYPES`, without captions.
+
+    Raises:
+        AnswerError: A shot is missing, repeated or out of order.
+    """
+
+    body: Box | None
+    head: Box | None
+    face: Box | None
+    probability: float
+    shots: tuple[Shot, ...]
+
+    def __post_init__(self) -> None:
+        _check_triple(self.shots)
+
+
+@dataclass(frozen=True, slots=True)
 class Composition:
     """A triple of shots with the reasoning that led to it.
 
@@ -153,6 +178,7 @@ class Composition:
         shots: Exactly one shot of each type, in the order of `SHOT_TYPES`.
         reasoning: The chain of thought in words.
         grounding: The chain of thought in figures, None from models without one.
+        people: Everybody in the photo, the main person first; empty from models that find the main person alone.
 
     Raises:
         AnswerError: A shot is missing, repeated or out of order.
@@ -161,13 +187,18 @@ class Composition:
     shots: tuple[Shot, ...]
     reasoning: Reasoning = Reasoning()
     grounding: Grounding | None = None
+    people: tuple[Person, ...] = ()
 
     def __post_init__(self) -> None:
-        if tuple(shot.type for shot in self.shots) != SHOT_TYPES:
-            raise AnswerError(f"a triple needs {', '.join(SHOT_TYPES)} once each and in this order")
+        _check_triple(self.shots)
 
     def __getitem__(self, shot_type: ShotType) -> Shot:
         return self.shots[SHOT_TYPES.index(shot_type)]
+
+
+def _check_triple(shots: Sequence[Shot]) -> None:
+    if tuple(shot.type for shot in shots) != SHOT_TYPES:
+        raise AnswerError(f"a triple needs {', '.join(SHOT_TYPES)} once each and in this order")
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ from PIL import Image, ImageCms
 import shotcrop_cli
 from conftest import FIXED_BOXES, FakeComposer, jpeg_bytes, no_people, open_image, picture, rich_exif, write_photo
 from shotcrop_cli import Cropper, CropResult, InputError, NoPeopleError, PhotoError
-from shotcrop_cli.shots import FULL_FRAME, SHOT_TYPES, Composition, Grounding, Shot, ShotType
+from shotcrop_cli.shots import FULL_FRAME, SHOT_TYPES, Box, Composition, Grounding, PixelBox, Shot, ShotType
+from shotcrop_cli.shots import Person as FoundPerson
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = re.findall(
@@ -260,6 +261,26 @@ def test_people_are_in_pixels_of_the_upright_photo(cropper: Cropper, composer: F
     assert person.body.corners == tuple(
         round(a * b) for a, b in zip(FIXED_BOXES[ShotType.MEDIUM], (200, 100, 200, 100), strict=True)
     )
+
+
+def test_everybody_is_reported_with_crops_of_their_own(cropper: Cropper, composer: FakeComposer) -> None:
+    left, right = Box(0.1, 0.2, 0.4, 1.0), Box(0.6, 0.2, 0.9, 1.0)
+    shots = tuple(Shot(kind, FULL_FRAME, "everybody") for kind in SHOT_TYPES)
+    people = tuple(
+        FoundPerson(body, None, body, probability, tuple(Shot(kind, body, score=0.5) for kind in SHOT_TYPES))
+        for body, probability in ((right, 0.7), (left, 0.3))
+    )
+    composer.answer = lambda *_: Composition(shots, people=people)
+    result = cropper.crop(picture(200, 100), aspect={"close_up": "1:1"})
+    assert result.medium.box.corners == (0, 0, 200, 100)
+    main, other = result.people
+    assert main.head is None
+    assert main.body == main.face == PixelBox(120, 20, 60, 80) and other.body == PixelBox(20, 20, 60, 80)
+    assert (main.probability, other.probability) == (0.7, 0.3)
+    wide, medium, close_up = other.crops
+    assert wide.box == medium.box == other.body and medium.image.size == (60, 80)
+    assert close_up.box.width == close_up.box.height
+    assert (medium.caption, medium.score) == ("", 0.5)
 
 
 def test_threads_share_a_cropper(cropper: Cropper, composer: FakeComposer) -> None:

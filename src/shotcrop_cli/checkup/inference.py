@@ -37,7 +37,6 @@ def runtime(_scope: Scope) -> Iterator[Finding]:
 
 def providers(_scope: Scope) -> Iterator[Finding]:
     """Open a graph on each provider of ONNX Runtime, which also lists providers that do not work."""
-    from shotcrop_cli.model.bundle import VISION
     from shotcrop_cli.model.resolve import DEFAULT_MODEL, embedded_models
     from shotcrop_cli.model.session import (
         CUDA,
@@ -49,7 +48,8 @@ def providers(_scope: Scope) -> Iterator[Finding]:
     )
 
     listed = import_onnxruntime().get_available_providers()
-    graph = embedded_models()[DEFAULT_MODEL] / VISION
+    graphs = embedded_models()[DEFAULT_MODEL].glob("*.onnx")
+    graph = min(graphs, key=lambda path: path.stat().st_size)
     for name in listed:
         if name == _SENDS_PICTURES_AWAY:  # it would send photos to a server
             continue

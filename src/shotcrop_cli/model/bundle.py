@@ -6,8 +6,9 @@
     decoder.onnx           token ids, image features and key-value cache -> logits and cache
     shotcrop_export.json   the export record: versions, hashes of the files above, measured difference to torch
 
-A large model has two more graphs, embed.onnx and rows.onnx. Its weights are in files next to the graphs, such as
-vision.onnx.data; see `shotcrop_cli.model.large.network`.
+A compact model of format `shotcrop-nano/2` (`NanoManifest`) has no tokenizer and two other graphs, detector.onnx and
+composer.onnx; see `shotcrop_cli.model.nano`. A large model has two more graphs, embed.onnx and rows.onnx. Its weights
+are in files next to the graphs, such as vision.onnx.data; see `shotcrop_cli.model.large.network`.
 
 Names and hashes make a folder self-contained: it can be copied anywhere, and shotcrop refuses an altered one. For the
 weights of a large model it compares only the size, because hashing gigabytes takes longer than loading them.
@@ -27,7 +28,9 @@ from shotcrop_cli.errors import ModelError
 from shotcrop_cli.model.kv_cache import Caching
 from shotcrop_cli.model.large import manifest as large
 from shotcrop_cli.model.large.manifest import LargeManifest
+from shotcrop_cli.model.nano import manifest as nano
 from shotcrop_cli.model.nano.grammar import CONTROL_TOKENS
+from shotcrop_cli.model.nano.manifest import NanoManifest
 
 MANIFEST = "model.json"
 TOKENIZER = "tokenizer.json"
@@ -37,10 +40,11 @@ DECODER = "decoder.onnx"
 ROWS = "rows.onnx"
 EXPORT_RECORD = "shotcrop_export.json"
 NANO_FILES = (MANIFEST, TOKENIZER, VISION, DECODER)
+DETECTOR_FILES = (MANIFEST, nano.DETECTOR, nano.COMPOSER)
 LARGE_GRAPHS = (VISION, EMBED, DECODER)
 WEIGHTS = tuple(f"{graph}.data" for graph in LARGE_GRAPHS)
 LARGE_FILES = (MANIFEST, TOKENIZER, *LARGE_GRAPHS, ROWS, *WEIGHTS)
-HASHED_FILES = tuple(dict.fromkeys((*NANO_FILES, *LARGE_FILES)))
+HASHED_FILES = tuple(dict.fromkeys((*NANO_FILES, *DETECTOR_FILES, *LARGE_FILES)))
 """Every file that a model folder of any kind may contain, except its export record."""
 FORMAT = "shotcrop-nano/1"
 FREE_CAPTIONS, GROUNDED_CAPTIONS = "free", "grounded"
@@ -126,9 +130,17 @@ class Manifest:
         return manifest
 
 
-_MANIFESTS: Mapping[str, type[Manifest] | type[LargeManifest]] = {FORMAT: Manifest, large.FORMAT: LargeManifest}
+_MANIFESTS: Mapping[str, type[Manifest] | type[NanoManifest] | type[LargeManifest]] = {
+    FORMAT: Manifest,
+    nano.FORMAT: NanoManifest,
+    large.FORMAT: LargeManifest,
+}
 """The class of a manifest, by the format that `model.json` names."""
-_FILES: Mapping[type, tuple[str, ...]] = {Manifest: NANO_FILES, LargeManifest: LARGE_FILES}
+_FILES: Mapping[type, tuple[str, ...]] = {
+    Manifest: NANO_FILES,
+    NanoManifest: DETECTOR_FILES,
+    LargeManifest: LARGE_FILES,
+}
 """The files of a model folder, by the class of its manifest."""
 
 
@@ -151,7 +163,7 @@ class Bundle:
     """A model folder that is complete and unaltered."""
 
     folder: Path
-    manifest: Manifest | LargeManifest
+    manifest: Manifest | NanoManifest | LargeManifest
     hashes: Mapping[str, str]
 
     @cached_property
@@ -205,7 +217,7 @@ def read_tokenizer(bundle: Bundle) -> Any:
         raise ModelError(f"{bundle.path(TOKENIZER)} cannot be read: {error}", hint="export the model again") from error
 
 
-def _read_manifest(folder: Path) -> Manifest | LargeManifest:
+def _read_manifest(folder: Path) -> Manifest | NanoManifest | LargeManifest:
     content = _read_json(folder / MANIFEST)
     kind = _MANIFESTS.get(str(content.get("format")))
     if kind is None:

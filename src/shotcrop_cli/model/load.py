@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from shotcrop_cli.model.bundle import Bundle, Manifest, read_bundle
 from shotcrop_cli.model.large.manifest import LargeManifest
+from shotcrop_cli.model.nano.manifest import NanoManifest
 from shotcrop_cli.model.notices import NO_NOTICES, Notices
 from shotcrop_cli.model.resolve import resolve_model
 from shotcrop_cli.model.session import parse_device, with_providers
@@ -49,10 +50,12 @@ def load_composer(
     # Imported here, because a run without new photos only finds the model.
     from shotcrop_cli.model.large.composer import LargeComposer
     from shotcrop_cli.model.nano.autoregressive_composer import AutoregressiveComposer
+    from shotcrop_cli.model.nano.composer import NanoComposer
 
     wanted = with_providers(parse_device(device), providers)
-    composers: dict[type, type[AutoregressiveComposer] | type[LargeComposer]] = {
+    composers: dict[type, type[AutoregressiveComposer] | type[NanoComposer] | type[LargeComposer]] = {
         Manifest: AutoregressiveComposer,
+        NanoManifest: NanoComposer,
         LargeManifest: LargeComposer,
     }
     return composers[type(bundle.manifest)].load(bundle, wanted, threads, notices)

@@ -1,0 +1,82 @@
+"""The detector: photos in, scenes and tags out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shotcrop_cli.model.bundle import Bundle
+from shotcrop_cli.model.nano.decoding import decode
+from shotcrop_cli.model.nano.manifest import DETECTOR, NanoManifest
+from shotcrop_cli.model.nano.scene import Floats, Scene
+from shotcrop_cli.model.session import Device, Session, open_session
+from shotcrop_cli.model.tensorrt import Engine, Shapes
+
+INPUT, OUTPUTS = "pixels", ("cells", "tags", "middle", "pooled")
+"""Names in the graph: uint8 photos (N, S, S, 3); raw cells (N, cells, channels), logits of the tags (N, tags), a
+feature map (N, c, S / 16, S / 16) and features of the whole photo (N, q)."""
+AT_ONCE_ON_CPU = 4
+"""Photos that a CPU sees at once: more no longer fit into its caches."""
+
+
+@dataclass(frozen=True, eq=False)
+class Detection:
+    """What the detector saw in a photo: people and things, and the logits of the manifest's tags (tags,)."""
+
+    scene: Scene
+    tags: Floats
+
+
+class Detector:
+    """Runs the detector's graph.
+
+    Args:
+        manifest: The model's manifest.
+        session: The graph, loaded.
+    """
+
+    def __init__(self, manifest: NanoManifest, session: Session) -> None:
+        self.manifest, self.session = manifest, session
+
+    @classmethod
+    def load(cls, bundle: Bundle, manifest: NanoManifest, device: Device, threads: int | None) -> Detector:
+        """Load the graph of a model folder.
+
+        Args:
+            bundle: The model folder.
+            manifest: Its manifest.
+            device: Where to run.
+            threads: Threads within an operator; None for one per physical core.
+        """
+        size = manifest.image_size
+        engine = Engine(bundle.sha256, (Shapes.per_photo(INPUT, (size, size, 3)),))
+        return cls(manifest, open_session(bundle.path(DETECTOR), device, threads, engine=engine))
+
+    def detect(self, photos: NDArray[np.uint8], aspects: Sequence[float]) -> list[Detection]:
+        """Detect people and things.
+
+        Args:
+            photos: (N, S, S, 3), squashed RGB, see `preprocess.squash`.
+            aspects: Width / height of each photo before it was squashed.
+        """
+        at_once = len(photos) if self.session.on_cuda else AT_ONCE_ON_CPU
+        with self.session.running():
+            parts = [
+                self.session.session.run(list(OUTPUTS), {INPUT: photos[start : start + at_once]})
+                for start in range(0, len(photos), at_once)
+            ]
+        raw = [np.concatenate(output) for output in zip(*parts, strict=True)]
+        detections = []
+        for aspect, cells, tags, feature_map, photo_features in zip(aspects, *raw, strict=True):
+            one = self.manifest
+            scene = decode(cells, feature_map, photo_features, one.image_size, aspect, one.decoding)
+            detections.append(Detection(scene if one.uses_pixels else _without_features(scene), tags))
+        return detections
+
+
+def _without_features(scene: Scene) -> Scene:
+    nothing = np.zeros((len(scene), 0), np.float32)
+    return replace(scene, person_features=nothing, photo_features=nothing[:0].reshape(0))
