@@ -45,6 +45,11 @@ class Target:
 class Contract(Protocol):
     """How one family of models is asked and answers."""
 
+    @property
+    def think(self) -> bool:
+        """Whether an answer should hold a chain of thought."""
+        ...
+
     def prompt(self, aspect: float | None) -> str:
         """Return the user's text for a photo of this width / height, None when it is unknown."""
         ...

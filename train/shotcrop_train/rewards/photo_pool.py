@@ -77,8 +77,8 @@ class PhotoPool:
         """Return what is known of a photo."""
         record = self.records[case]
         truth = record.composition if case < self.experts else None
-        think = bool(getattr(self.contract, "think", True))
-        return Evidence(truth, record.detections, None if record.squashed else record.aspect, think)
+        aspect = None if record.squashed else record.aspect
+        return Evidence(truth, record.detections, aspect, self.contract.think)
 
     def photo(self, case: int) -> Photo:
         """Return a photo in the form that scorers take."""
