@@ -98,6 +98,12 @@ class ShotcropGroup(Group):
             code = ExitCode.INTERRUPTED
         except BrokenPipeError:
             code = ExitCode.BROKEN_PIPE  # `| head` stops the run, which is no error
+        except click.exceptions.NoArgsIsHelpError:
+            raise  # click prints the help page
+        except click.UsageError as error:
+            path = error.ctx.command_path if error.ctx else "shotcrop"
+            _report(ctx, f"{error.format_message().rstrip('.')}. Fix: see {path} --help")
+            code = ExitCode.USAGE
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise  # click handles these
         except Exception as error:

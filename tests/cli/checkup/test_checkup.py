@@ -119,7 +119,7 @@ def test_missing_extras_are_noted_with_the_command_that_installs_them(monkeypatc
 
 @pytest.mark.parametrize(
     ("runtime", "found"),
-    [(None, "ONNX Runtime is not installed"), (ModuleType("onnxruntime"), "ONNX Runtime is only a folder")],
+    [(None, "ONNX Runtime is not installed"), (ModuleType("onnxruntime"), "ONNX Runtime is an empty folder")],
 )
 def test_without_a_runtime_all_else_is_looked_at(
     monkeypatch: pytest.MonkeyPatch, runtime: ModuleType | None, found: str

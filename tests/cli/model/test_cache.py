@@ -54,6 +54,6 @@ def test_an_unwritable_cache_does_not_end_the_run(tmp_path: Path) -> None:
 
 
 def test_doctor_names_the_cache_folder(cache: Path) -> None:
-    assert [finding.found for finding in machine.device_cache(Scope())] == [f"{cache} (none yet)"]
+    assert [finding.found for finding in machine.device_cache(Scope())] == [f"{cache} (does not exist yet)"]
     remember_batch_size(cache, 8)
     assert [finding.found for finding in machine.device_cache(Scope())] == [str(cache)]

@@ -289,7 +289,7 @@ def test_a_missing_runtime_says_what_to_install(monkeypatch: pytest.MonkeyPatch)
 
 def test_an_empty_runtime_folder_is_not_a_runtime(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", ModuleType("onnxruntime"))
-    with pytest.raises(DeviceError, match="only a folder") as caught:
+    with pytest.raises(DeviceError, match="an empty folder") as caught:
         import_onnxruntime()
     assert caught.value.hint == Installation().switch_runtime("cpu")
 
