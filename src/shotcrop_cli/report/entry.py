@@ -31,7 +31,7 @@ class Entry:
 
     @property
     def note(self) -> str:
-        """Size of the photo, and whether nobody was found in it."""
+        """Size of the photo, and whether it shows no people."""
         size = f"{self.record.source.width} x {self.record.source.height}"
         return size if self.record.status is sidecar.SidecarStatus.DONE else f"no person found, {size}"
 

@@ -185,5 +185,5 @@ def test_verbalised_reasoning_says_only_what_is_known() -> None:
     assert (reasoning.scene, reasoning.subject, reasoning.story) == ("", "", "")
     reasoning = verbalise(Grounding(Box(0.0, 0.0, 0.3, 1.0), None, 2, "outdoor", "right", "full"))
     assert reasoning.scene == "Two people outdoors."
-    assert reasoning.subject == "The lead is left of centre, facing right."
+    assert reasoning.subject == "The main person is left of centre, facing right."
     assert reasoning.story
