@@ -17,7 +17,7 @@ from pathlib import Path
 from benchmarks.figures import Figures, add_markdown, publish
 from benchmarks.quality.quality_tables import (
     CRAFT,
-    NOBODY,
+    NO_PEOPLE,
     OVERLAPS,
     Row,
     calibration_table,
@@ -117,7 +117,7 @@ def tables(exam: Exam, train: Sequence[Record]) -> list[Figures]:
     return [
         scores_table(f"Compared with the expert's crops of {len(peopled)} photos", all_rows, OVERLAPS),
         scores_table("Composition and order, on the same photos", all_rows, CRAFT),
-        scores_table(f"Recognising {len(exam.empty)} photos without people among these", [whole], NOBODY),
+        scores_table(f"Recognising {len(exam.empty)} photos without people among these", [whole], NO_PEOPLE),
         scores_table("By source", groups(peopled, triples, source), OVERLAPS, "source (photos)"),
         scores_table(
             "By how the photo itself frames the main person",

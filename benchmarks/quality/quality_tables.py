@@ -46,7 +46,7 @@ CRAFT = (
     Column("nesting", "nesting"),
     Column("caption retrieval", "caption_retrieval", interval=True),
 )
-NOBODY = (
+NO_PEOPLE = (
     Column("precision", "no_subject_precision", interval=True),
     Column("recall", "no_subject_recall", interval=True),
     Column("false alarms", "no_subject_false_alarm", interval=True),

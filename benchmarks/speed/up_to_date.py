@@ -54,7 +54,7 @@ def record() -> Sidecar:
         model=ModelIdentity(bundle.manifest.name, bundle.sha256, "CPUExecutionProvider"),
         settings=CropSettings(),
         main_person=MainPerson(box, box),
-        reasoning=Reasoning("One person outdoors.", "The main person is in the centre.", "From the wide scene to the face."),
+        reasoning=Reasoning("One person outdoors.", "The main person is in the centre.", "From wide to the face."),
         shots=tuple(
             ShotRecord(shot, PixelBox(600, 800, 1800, 1600), box, box, "", FileSize(1800, 1600), "A closer view", 0.8)
             for shot in SHOT_TYPES
