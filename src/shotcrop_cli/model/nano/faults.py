@@ -6,6 +6,7 @@ geometry is in the even frame (see `scene`).
 
 from __future__ import annotations
 
+import math
 from enum import IntEnum
 
 import numpy as np
@@ -52,6 +53,7 @@ BALANCE = 0.95
 """The space behind the eyes may be up to this share of the space in front of them."""
 RATIOS = (0.64, 1.75)
 """Smallest and largest width / height of medium shots and close-ups."""
+LOG_RATIOS = (math.log(RATIOS[0]), math.log(RATIOS[1]))
 ALIKE = 0.76
 """Two shots are too alike above this IoU."""
 
@@ -72,7 +74,7 @@ class CropCost:
         bodies = np.nan_to_num(facts.other_bodies)
         parts = (facts.main_heads, facts.other_heads, bodies, facts.things, facts.hands)
         self._rectangles: Doubles = np.concatenate(parts)
-        self._areas, self._body_areas = areas(self._rectangles), areas(bodies)
+        self._areas, self._body_areas = np.maximum(areas(self._rectangles), 1e-9), areas(bodies)
         self._ends: list[int] = np.cumsum([len(part) for part in parts]).tolist()
         self._thing_costs = (
             np.where(facts.is_animal, costs.animal, costs.held) * facts.thing_weights * THING_IN_SHOT[shot]
@@ -81,7 +83,7 @@ class CropCost:
     def __call__(self, boxes: Doubles) -> Doubles:
         """Return the costs (n,) of boxes (n, 4)."""
         heads, other_heads, bodies, things, hands = self._visible(boxes)
-        total = self.costs.move * (1 - iou(boxes, self.wanted))
+        total = self.of_move(boxes)
         total += self._main_heads(heads)
         if other_heads.shape[1]:
             total += self._other_heads(other_heads)
@@ -91,6 +93,11 @@ class CropCost:
         if self.shot is not ShotSize.ESTABLISHING:
             self._add_tight_faults(total, boxes, hands)
         return total
+
+    def of_move(self, boxes: Doubles) -> Doubles:
+        """Return what the boxes (n, 4) cost (n,) because they are not the composer's: they cost no less in all."""
+        cost: Doubles = self.costs.move * (1 - iou(boxes, self.wanted))
+        return cost
 
     def _add_tight_faults(self, total: Doubles, boxes: Doubles, hands: Doubles) -> None:
         """Add the faults of medium shots and close-ups to a total (n,) in place."""
@@ -106,14 +113,14 @@ class CropCost:
             height = boxes[:, 3] - boxes[:, 1]
             total += self.costs.small * (self.costs.least_height / height - 1).clip(0, 1)
         if self.wider is not None:
-            total += self.costs.distinct * (iou(boxes, self.wider) - ALIKE).clip(0)
+            total += self.costs.distinct * np.maximum(iou(boxes, self.wider) - ALIKE, 0)
 
     def _visible(self, boxes: Doubles) -> list[Doubles]:
         """Return the shares (n, m) inside the boxes of main heads, other heads, other bodies, things and hands."""
         these = self._rectangles
         width = np.minimum(these[:, 2], boxes[:, 2:3]) - np.maximum(these[:, 0], boxes[:, 0:1])
         height = np.minimum(these[:, 3], boxes[:, 3:4]) - np.maximum(these[:, 1], boxes[:, 1:2])
-        share: Doubles = width.clip(0) * height.clip(0) / np.maximum(self._areas, 1e-9)
+        share: Doubles = np.maximum(width, 0) * np.maximum(height, 0) / self._areas
         return [share[:, start:end] for start, end in zip((0, *self._ends), self._ends, strict=False)]
 
     def _main_heads(self, visible: Doubles) -> Doubles:
@@ -147,7 +154,7 @@ class CropCost:
         if len(joints) == 0:
             return 0.0
         nearness = 1 - np.abs(bottom[:, None] - joints[:, 0]) / (LEG_JOINT_REACH * self.facts.head_size)
-        result: Doubles = self.costs.joint * (nearness.clip(0) * joints[:, 1]).max(1) * (bottom < BOTTOM)
+        result: Doubles = self.costs.joint * (np.maximum(nearness, 0) * joints[:, 1]).max(1) * (bottom < BOTTOM)
         return result
 
     def _arm_joints(self, boxes: Doubles) -> Doubles | float:
@@ -160,7 +167,7 @@ class CropCost:
         for edge in (boxes[:, 0:1], boxes[:, 2:3]):
             at_border = (edge < SIDE_OF_JOINT * self.facts.aspect) | (edge > (1 - SIDE_OF_JOINT) * self.facts.aspect)
             nearness = 1 - np.abs(edge - x) / (ARM_JOINT_REACH * self.facts.head_size)
-            total += (nearness.clip(0) * weight * level * ~at_border).max(1)
+            total += (np.maximum(nearness, 0) * weight * level * ~at_border).max(1)
         result: Doubles = ARM_JOINT_SHARE * self.costs.joint * total
         return result
 
@@ -174,8 +181,8 @@ class CropCost:
 
     def _headroom(self, boxes: Doubles) -> Doubles:
         room = (self.facts.crown - boxes[:, 1]) / (boxes[:, 3] - boxes[:, 1])
-        too_little = (self.costs.room_low[self.shot] - room).clip(0) * (boxes[:, 1] > TOP)
-        too_much = (room - self.costs.room_high[self.shot]).clip(0)
+        too_little = np.maximum(self.costs.room_low[self.shot] - room, 0) * (boxes[:, 1] > TOP)
+        too_much = np.maximum(room - self.costs.room_high[self.shot], 0)
         result: Doubles = self.costs.headroom * too_little + TOO_MUCH_HEADROOM * self.costs.headroom * too_much
         return result
 
@@ -188,14 +195,14 @@ class CropCost:
             front, back, at_border = right, left, boxes[:, 2] > (1 - SIDE_OF_LOOK) * self.facts.aspect
         else:
             front, back, at_border = left, right, boxes[:, 0] < SIDE_OF_LOOK * self.facts.aspect
-        lack = ((back - BALANCE * front) / (boxes[:, 2] - boxes[:, 0])).clip(0)
+        lack = np.maximum((back - BALANCE * front) / (boxes[:, 2] - boxes[:, 0]), 0)
         result: Doubles = self.costs.look_room * abs(self.facts.look) * lack * ~at_border
         return result
 
     def _ratio(self, boxes: Doubles) -> Doubles:
         ratio = np.log((boxes[:, 2] - boxes[:, 0]) / (boxes[:, 3] - boxes[:, 1]))
-        tallest, widest = np.log(RATIOS)
-        result: Doubles = self.costs.aspect * ((tallest - ratio).clip(0) + (ratio - widest).clip(0))
+        tallest, widest = LOG_RATIOS
+        result: Doubles = self.costs.aspect * (np.maximum(tallest - ratio, 0) + np.maximum(ratio - widest, 0))
         return result
 
 
@@ -209,7 +216,7 @@ def iou(boxes: Doubles, box: Doubles) -> Doubles:
     """Return the IoU (n,) of boxes (n, 4) with one box (4,)."""
     width = np.minimum(boxes[:, 2], box[2]) - np.maximum(boxes[:, 0], box[0])
     height = np.minimum(boxes[:, 3], box[3]) - np.maximum(boxes[:, 1], box[1])
-    shared = width.clip(0) * height.clip(0)
+    shared = np.maximum(width, 0) * np.maximum(height, 0)
     total = areas(boxes) + (box[2] - box[0]) * (box[3] - box[1])
     result: Doubles = shared / np.maximum(total - shared, 1e-9)
     return result
