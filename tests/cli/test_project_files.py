@@ -156,7 +156,8 @@ def test_a_bug_report_asks_for_the_output_of_doctor() -> None:
 def test_the_source_distribution_holds_the_files_for_outsiders() -> None:
     included = set(PROJECT["tool"]["hatch"]["build"]["targets"]["sdist"]["include"])
     files = {f"/{path.name}" for path in ROOT.iterdir() if path.suffix in (".md", ".cff") or path.name == "Dockerfile"}
-    assert files - {f"/{PROJECT['project']['readme']}"} <= included
+    read_by_tests = {"/.dockerignore", "/.github", "/.pre-commit-config.yaml"}
+    assert (files | read_by_tests) - {f"/{PROJECT['project']['readme']}"} <= included
 
 
 @pytest.mark.parametrize("page", ROOT_PAGES, ids=name_of)
