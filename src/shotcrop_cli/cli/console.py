@@ -42,8 +42,8 @@ _CONTEXT_KEY = "shotcrop.console"
 class Progress(Protocol):
     """Shows the progress of a run."""
 
-    def advance(self) -> None:
-        """Count one photo."""
+    def advance(self, count: int = 1) -> None:
+        """Count photos that are done."""
         ...
 
 
@@ -210,9 +210,9 @@ class _BarProgress:
     def __init__(self, bar: Any) -> None:
         self._bar = bar
 
-    def advance(self) -> None:
+    def advance(self, count: int = 1) -> None:
         self._bar.ncols = _bar_width()
-        self._bar.update()
+        self._bar.update(count)
 
 
 class _PlainProgress:
@@ -221,8 +221,8 @@ class _PlainProgress:
         self._count = 0
         self._said = time.monotonic()
 
-    def advance(self) -> None:
-        self._count += 1
+    def advance(self, count: int = 1) -> None:
+        self._count += count
         if time.monotonic() - self._said >= _PLAIN_PROGRESS_SECONDS:
             self._said = time.monotonic()
             self._say(self._count, self._total)

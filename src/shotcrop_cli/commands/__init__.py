@@ -1,1 +1,1 @@
-"""One thin file per command; each imports what it needs only when it runs."""
+"""The commands, one file each. A command imports what it needs when it runs."""

@@ -1,4 +1,4 @@
-"""`shotcrop eval`: score a model, its sidecars or a baseline on an annotated dataset."""
+"""`shotcrop eval`: score a model, sidecars or a baseline on an annotated dataset."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from shotcrop_cli import install_hint
 from shotcrop_cli.cli.console import Console
 from shotcrop_cli.cli.help import Command, option, option_group
 from shotcrop_cli.cli.options import device_option, json_option
-from shotcrop_cli.cli.streams import result
+from shotcrop_cli.cli.streams import fold, result, terminal_width
 from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.evaluation.baselines import MEAN_BOXES, Baseline, mean_boxes, triple
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from shotcrop_cli.evaluation.scoring import Evaluation
     from shotcrop_cli.shots import Answer, Composer, Composition
 
+_WIDE = 100
+"""Columns of the table in a pipe, which has no width of its own."""
 SHOWN_FAILURES = 5
 """How many failures stderr names; it counts the others."""
 
@@ -96,16 +98,16 @@ def eval_command(
     from shotcrop_cli.evaluation.scoring import caption_matcher, is_judged, score
 
     if sum(source is not None for source in (model, checkpoint, predictions)) > 1:
-        raise click.UsageError("--model, --checkpoint and --predictions exclude each other")
+        raise click.UsageError("--model, --checkpoint and --predictions exclude each other.")
     if mean_from is not None and baseline != Baseline.MEAN.value:
-        raise click.UsageError("--mean-from needs --baseline mean")
+        raise click.UsageError("--mean-from needs --baseline mean.")
     rows = read_dataset(dataset)
     records = [record for record in rows if is_judged(record)]
     if not records:
         raise ShotcropError(f"{dataset} has no annotated photo", hint="evaluate on a dataset with expert triples")
     skipped, records = len(rows) - len(records), records[:limit]
     if skipped:
-        click.echo(f"{skipped} photos without annotation are skipped", err=True)
+        Console().info(f"{skipped} photos without annotation are skipped")
 
     rival = _baseline(Baseline(baseline), mean_from) if baseline else None
     matcher = caption_matcher(read_dataset(captions_from)) if captions_from else None
@@ -156,21 +158,20 @@ def _trained(checkpoint: Path, batch_size: int) -> Composer:
 
 
 def _ask(records: Sequence[Record], composer: Composer, batch_size: int) -> list[Answer]:
-    from tqdm import tqdm
-
     from shotcrop_cli.evaluation.scoring import model_answers
 
-    with tqdm(total=len(records), unit="photo", file=sys.stderr, disable=None) as bar:
-        return model_answers(records, composer, batch_size, bar.update)
+    with Console().progress(len(records)) as progress:
+        return model_answers(records, composer, batch_size, progress.advance)
 
 
 def _warn(evaluation: Evaluation) -> None:
     """Name photos without a readable answer on stderr, since stdout is for results."""
+    console = Console()
     for failure in evaluation.failures[:SHOWN_FAILURES]:
-        click.echo(f"no answer for {failure.path.name}: {failure.reason}", err=True)
+        console.warn(f"no answer for {failure.path.name}: {failure.reason}")
     more = len(evaluation.failures) - SHOWN_FAILURES
     if more > 0:
-        click.echo(f"no answer for {more} more", err=True)
+        console.warn(f"no answer for {more} more")
 
 
 def _print(evaluation: Evaluation, dataset: Path, source: str, baseline: str | None, as_json: bool) -> None:
@@ -179,12 +180,16 @@ def _print(evaluation: Evaluation, dataset: Path, source: str, baseline: str | N
     if as_json:
         result(score_json(evaluation, dataset=str(dataset), answers=source, baseline=baseline))
         return
-    from rich.console import Console
+    from rich.console import Console as RichConsole
 
     title = f"{source} on {dataset}" + (f", gain over baseline {baseline}" if baseline else "")
-    console = Console(file=sys.stdout, highlight=False, markup=False)
-    # A pipe has no width of its own, and rich would cut figures off at 80 columns.
-    console.width = max(console.width, 100)
-    with console.capture() as table:
-        console.print(score_table(evaluation, title))
-    result(table.get().removesuffix("\n"))
+    width = terminal_width(sys.stdout)
+    console = RichConsole(file=sys.stdout, highlight=False, markup=False, width=max(width, _WIDE))
+    table = score_table(evaluation, title)
+    if 0 < width < console.measure(table).minimum:
+        console.width = width
+        table = score_table(evaluation, title, by_shot=False)
+        click.echo(fold("This terminal is too narrow for a column per shot; --json has them.", sys.stderr), err=True)
+    with console.capture() as text:
+        console.print(table)
+    result(text.get().removesuffix("\n"))

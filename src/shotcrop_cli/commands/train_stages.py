@@ -1,4 +1,4 @@
-"""What runs each kind of stage of `shotcrop train run`; the training packages are imported when a stage starts."""
+"""The stages of `shotcrop train run`. Each one imports its training package when it starts."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from pathlib import Path
 from typing import Any
 
 VERIFIED_PHOTOS = 64
-"""An export is verified on so many photos, which also give 8-bit integers their ranges; none of them is held back."""
+"""Number of photos that verify an export and give 8-bit integers their ranges. None of them is held back."""
 
 Made = Callable[[str], str]
 Stage = Callable[[Any, Made, Path, Path], Path]
 
 
 def stages(offline: bool) -> Mapping[str, Stage]:
-    """Return the runner of each kind; see `shotcrop_train.pipeline.Stage`.
+    """Return the function that runs each kind of stage; see `shotcrop_train.pipeline.Stage`.
 
     Args:
-        offline: Whether only models on this machine count.
+        offline: Whether to use only models on this machine.
     """
 
     def sft(stage: Any, made: Made, data: Path, output: Path) -> Path:

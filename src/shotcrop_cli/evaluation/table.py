@@ -11,16 +11,18 @@ from shotcrop_cli.evaluation.scoring import Evaluation
 from shotcrop_cli.shots import SHOT_TYPES
 
 
-def score_table(evaluation: Evaluation, title: str) -> Table:
+def score_table(evaluation: Evaluation, title: str, *, by_shot: bool = True) -> Table:
     """Lay out all metrics: one row each, a column per shot, the mean and its 95 % interval.
 
     Args:
         evaluation: What to show.
         title: Title of the table, which names the model or baseline.
+        by_shot: Whether to show the columns of the shots; without them the table fits 60 columns.
     """
     table = Table(title=title, title_justify="left", caption=_caption(evaluation), caption_justify="left")
     table.add_column("metric", no_wrap=True)
-    for heading in (*(str(kind) for kind in SHOT_TYPES), "mean", "95 % interval", "n"):
+    kinds = SHOT_TYPES if by_shot else ()
+    for heading in (*(str(kind) for kind in kinds), "mean", "95 % interval", "n"):
         table.add_column(heading, justify="right", no_wrap=True)
     for measure in MEASURES:
         shots = [evaluation.scores.get(measure.name, kind) for kind in SHOT_TYPES]
@@ -30,7 +32,8 @@ def score_table(evaluation: Evaluation, title: str) -> Table:
         if whole is None:
             continue
         interval = f"{whole.low:.3f} … {whole.high:.3f}"
-        table.add_row(measure.name, *map(_value, shots), _value(mean), interval, str(whole.n))
+        columns = [*map(_value, shots), _value(mean)] if by_shot else [_value(whole)]
+        table.add_row(measure.name, *columns, interval, str(whole.n))
     return table
 
 

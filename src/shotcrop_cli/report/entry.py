@@ -1,4 +1,4 @@
-"""What a report shows of one photo: its sidecar, and the pictures that the sidecar names."""
+"""What a report shows of one photo: its sidecar and the images that the sidecar names."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Entry:
 
     Args:
         title: Path of the photo relative to its library, as the output tree mirrors it.
-        folder: Where sidecar and crops lie.
+        folder: Folder of the sidecar and the crops.
         record: The sidecar.
     """
 
@@ -33,7 +33,7 @@ class Entry:
     def note(self) -> str:
         """Size of the photo, and whether it shows no people."""
         size = f"{self.record.source.width} x {self.record.source.height}"
-        return size if self.record.status is sidecar.SidecarStatus.DONE else f"no person found, {size}"
+        return size if self.record.status is sidecar.SidecarStatus.DONE else f"photo without people, {size}"
 
     @property
     def reasoning(self) -> str:
@@ -42,25 +42,25 @@ class Entry:
         return " ".join(filter(None, (reasoning.scene, reasoning.subject, reasoning.story)))
 
     def open_source(self, bounds: tuple[int, int]) -> Image.Image | None:
-        """Return the upright photo scaled to fit `bounds`, or None when it cannot be read any more."""
+        """Return the upright photo scaled to fit `bounds`; None if it cannot be read any more."""
         return open_scaled(Path(self.record.source.path), bounds)
 
     def open_crop(self, shot: sidecar.ShotRecord, bounds: tuple[int, int]) -> Image.Image | None:
-        """Return the crop of a shot scaled to fit `bounds`, or None when there is none that can be read."""
+        """Return the crop of a shot scaled to fit `bounds`; None if it is missing or cannot be read."""
         if shot.file is None or not is_inside(shot.file):
             return None
         return open_scaled(self.folder / shot.file, bounds)
 
 
 def gather(root: Path, limit: int | None = None) -> tuple[list[Entry], list[ShotcropError]]:
-    """Read the sidecars of an output folder, in the order of their paths.
+    """Read the sidecars of an output folder in the order of their paths.
 
     Args:
         root: Output folder of `shotcrop crop`.
-        limit: Greatest number of files to read, all when None.
+        limit: Largest number of files to read; None for all.
 
     Returns:
-        An entry for each sidecar, and an error for each other JSON file.
+        An entry for each sidecar, and an error for each JSON file that is not a sidecar.
     """
     entries: list[Entry] = []
     errors: list[ShotcropError] = []
@@ -76,14 +76,14 @@ def gather(root: Path, limit: int | None = None) -> tuple[list[Entry], list[Shot
 
 
 def open_scaled(path: Path, bounds: tuple[int, int]) -> Image.Image | None:
-    """Open a picture for looking at: upright, sRGB, scaled to fit.
+    """Open an image for display: upright, in sRGB, scaled to fit.
 
     Args:
         path: An image file.
-        bounds: Greatest width and height in pixels; smaller pictures are enlarged, so that columns line up.
+        bounds: Largest width and height in pixels. Smaller images are enlarged, so that columns align.
 
     Returns:
-        The picture, or None when the file is missing or cannot be decoded.
+        The image; None if the file is missing or cannot be decoded.
     """
     try:
         photo = decode(read_source(path))

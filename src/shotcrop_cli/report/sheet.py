@@ -1,8 +1,7 @@
-"""The contact sheet: each photo with its three boxes, the three crops and their captions, for judging by eye.
+"""The contact sheet: each photo with its boxes, crops and captions.
 
-Lengths are pixels of the page. A photo takes one cell: title, then the source beside the three crops, each in
-a column of its own, then the words below. All sizes in a cell follow from its width, text never falls below a
-legible minimum.
+All lengths are pixels of the page. Each photo has a cell: a title, then the photo and its three crops in columns, then
+the text below. The sizes in a cell follow from its width, and text has a smallest size.
 """
 
 from __future__ import annotations
@@ -20,30 +19,30 @@ from shotcrop_cli.sidecar import ShotRecord, Sidecar
 
 Colour = tuple[int, int, int]
 
-# Three hues that colour-blind viewers tell apart too and that stand out on skin, foliage and sky. [O]
+# Three hues that colour-blind people can distinguish, and that stand out on skin, leaves and sky.
 SHOT_COLOURS: dict[ShotType, Colour] = {
     ShotType.ESTABLISHING: (0, 125, 200),
     ShotType.MEDIUM: (245, 165, 0),
     ShotType.CLOSE_UP: (220, 30, 120),
 }
-PAPER: Colour = (252, 252, 250)
-INK: Colour = (32, 32, 34)
-PENCIL: Colour = (118, 118, 122)
-RULE: Colour = (222, 222, 218)
+BACKGROUND: Colour = (252, 252, 250)
+TEXT: Colour = (32, 32, 34)
+MUTED: Colour = (118, 118, 122)
+LINE_COLOUR: Colour = (222, 222, 218)
 
 SOURCE_SHARE = 1.45
-"""Width of the source's column in widths of a crop's column: boxes are judged there. [O]"""
+"""Width of the photo's column in widths of a crop's column. It is wider because it shows the boxes."""
 TALLEST = 1.2
-"""Greatest height of a crop in widths of its column; keeps portraits from filling the page. [O]"""
+"""Largest height of a crop in widths of its column, so that portraits do not fill the page."""
 TEXT_SHARE = 0.012
 TITLE_SHARE = 0.0145
 HEADING_SHARE = 0.018
-"""Sizes of the three fonts as shares of the width they are set in. [O]"""
+"""Sizes of the three fonts as shares of the width that they are set in."""
 
 
 @dataclass(frozen=True, slots=True)
 class SheetLayout:
-    """How a contact sheet is divided.
+    """The layout of a contact sheet.
 
     Args:
         width: Width of a page in pixels.
@@ -57,7 +56,7 @@ class SheetLayout:
 
     @property
     def margin(self) -> int:
-        """White around the page and between its columns, in pixels."""
+        """Margin around the page and between its columns, in pixels."""
         return max(16, self.width // 40)
 
     @property
@@ -66,13 +65,13 @@ class SheetLayout:
         return (self.width - self.margin * (self.columns + 1)) // self.columns
 
     def pages(self, total: int) -> int:
-        """Number of pages that `total` photos fill."""
+        """Return the number of pages for `total` photos."""
         return -(-total // self.photos)
 
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """A picture with the words below it, in one column of a cell."""
+    """An image with the text below it, in one column of a cell."""
 
     left: int
     picture: Image.Image | None
@@ -81,20 +80,20 @@ class Panel:
 
     @property
     def picture_height(self) -> int:
-        """Height of the picture in pixels, 0 without one."""
+        """Height of the image in pixels; 0 without one."""
         return 0 if self.picture is None else self.picture.height
 
 
 def draw_pages(entries: Sequence[Entry], layout: SheetLayout, heading: str) -> Iterator[Image.Image]:
-    """Draw the contact sheet page by page, holding the pictures of one page at a time.
+    """Draw the contact sheet page by page, with the images of one page in memory at a time.
 
     Args:
         entries: The photos in the order of the sheet.
         layout: Width, columns and photos on a page.
-        heading: Title in the head of each page.
+        heading: Title of each page.
 
     Yields:
-        RGB pages of `layout.width` pixels, each as tall as its photos need.
+        RGB pages of `layout.width` pixels, each as high as its photos need.
     """
     pages = layout.pages(len(entries))
     remaining = iter(entries)
@@ -107,11 +106,11 @@ def draw_cell(entry: Entry, width: int) -> Image.Image:
     """Draw one photo: title, source with boxes, crops, captions.
 
     Args:
-        entry: The photo; its pictures are opened here and closed again.
+        entry: The photo. This opens its images and closes them again.
         width: Width of the cell in pixels.
 
     Returns:
-        An RGB image of that width, as tall as its content.
+        An RGB image of that width, as high as its content.
     """
     text, title = font_for(width, TEXT_SHARE), font_for(width, TITLE_SHARE)
     line, gutter = line_height(text), max(8, width // 64)
@@ -124,8 +123,8 @@ def draw_cell(entry: Entry, width: int) -> Image.Image:
         Panel(
             left=0,
             picture=None if source is None else outline(source, entry.record),
-            lines=wrap(("" if source else "source photo not found. ") + entry.reasoning, text, source_width),
-            ink=PENCIL,
+            lines=wrap(("" if source else "The photo was not found. ") + entry.reasoning, text, source_width),
+            ink=MUTED,
         )
     ]
     for shot in entry.record.shots:
@@ -135,15 +134,15 @@ def draw_cell(entry: Entry, width: int) -> Image.Image:
                 left=source_width + gutter + SHOT_TYPES.index(shot.shot) * (crop_width + gutter),
                 picture=crop,
                 lines=wrap(" ".join(filter(None, (_absence(shot, crop), shot.caption))), text, crop_width),
-                ink=INK,
+                ink=TEXT,
             )
         )
 
     heights = [panel.picture_height + gutter // 2 + line * len(panel.lines) for panel in panels]
-    cell = Image.new("RGB", (width, top + max(heights) + gutter // 2), PAPER)
+    cell = Image.new("RGB", (width, top + max(heights) + gutter // 2), BACKGROUND)
     draw = ImageDraw.Draw(cell)
-    draw.text((0, 0), shorten(legible(entry.title), title, width * 0.7), INK, title)
-    draw.text((width, 0), entry.note, PENCIL, text, anchor="ra")
+    draw.text((0, 0), shorten(legible(entry.title), title, width * 0.7), TEXT, title)
+    draw.text((width, 0), entry.note, MUTED, text, anchor="ra")
     for shot, panel in zip(entry.record.shots, panels[1:], strict=True):
         _head(draw, shot, panel.left, top, crop_width, text)
     for panel in panels:
@@ -156,21 +155,21 @@ def draw_cell(entry: Entry, width: int) -> Image.Image:
 
 
 def _absence(shot: ShotRecord, crop: Image.Image | None) -> str:
-    """Say why there is no crop to show; empty when there is one."""
+    """Say why there is no crop to show; empty if there is one."""
     if crop is not None:
         return ""
-    return "not asked for." if shot.file is None else "crop not found."
+    return "This shot was not requested." if shot.file is None else "The crop was not found."
 
 
 def outline(picture: Image.Image, record: Sidecar) -> Image.Image:
-    """Draw the boxes of the shots onto a scaled copy of the photo.
+    """Draw the boxes of the shots on a copy of the photo.
 
     Args:
-        picture: The upright photo at any size, RGB; it is not changed.
-        record: The photo's sidecar; its boxes are in pixels of the full upright photo.
+        picture: The upright photo in RGB at any size; it is not changed.
+        record: The sidecar. Its boxes are in pixels of the full upright photo.
 
     Returns:
-        A copy with each box as a coloured line on a white one, so that it shows on any ground.
+        A copy with each box as a coloured line on a white one, which is visible on any background.
     """
     marked = picture.copy()
     draw = ImageDraw.Draw(marked)
@@ -178,7 +177,7 @@ def outline(picture: Image.Image, record: Sidecar) -> Image.Image:
     across, down = picture.width / record.source.width, picture.height / record.source.height
     for shot in record.shots:
         box = shot.box
-        # Three pixels are the least that shows the white line and the coloured one.
+        # The white line and the coloured one need at least three pixels.
         left = min(round(box.x * across), picture.width - 3)
         upper = min(round(box.y * down), picture.height - 3)
         right = max(round((box.x + box.width) * across) - 1, left + 2)
@@ -190,21 +189,21 @@ def outline(picture: Image.Image, record: Sidecar) -> Image.Image:
 
 
 def _page(cells: Sequence[Image.Image], layout: SheetLayout, heading: str, number: str) -> Image.Image:
-    """Set the cells of one page below its head, in rows of `layout.columns`."""
+    """Arrange the cells of one page below its title, in rows of `layout.columns`."""
     margin = layout.margin
     large, small = font_for(layout.width, HEADING_SHARE), font_for(layout.width, TEXT_SHARE)
     head = margin + line_height(large) + margin // 2
     rows = [cells[start : start + layout.columns] for start in range(0, len(cells), layout.columns)]
     heights = [max(cell.height for cell in row) + margin for row in rows]
 
-    page = Image.new("RGB", (layout.width, head + sum(heights)), PAPER)
+    page = Image.new("RGB", (layout.width, head + sum(heights)), BACKGROUND)
     draw = ImageDraw.Draw(page)
     baseline = margin + line_height(large) * 3 // 4
-    draw.text((margin, baseline), legible(heading), INK, large, anchor="ls")
+    draw.text((margin, baseline), legible(heading), TEXT, large, anchor="ls")
     _legend(draw, layout.width - margin, baseline, small, number)
     top = head
     for row, height in zip(rows, heights, strict=True):
-        draw.line((margin, top, layout.width - margin, top), RULE)
+        draw.line((margin, top, layout.width - margin, top), LINE_COLOUR)
         for column, cell in enumerate(row):
             page.paste(cell, (margin + column * (layout.cell_width + margin), top + margin // 2))
         top += height
@@ -212,12 +211,12 @@ def _page(cells: Sequence[Image.Image], layout: SheetLayout, heading: str, numbe
 
 
 def _legend(draw: ImageDraw.ImageDraw, right: int, baseline: int, font: Font, number: str) -> None:
-    """Write the colour of each shot type and the page number, flush right."""
+    """Write the colour of each shot type and the page number, aligned to the right."""
     em = line_height(font)
     for label, colour in [(number, None), *((in_words(t), SHOT_COLOURS[t]) for t in reversed(SHOT_TYPES))]:
         if not label:
             continue
-        draw.text((right, baseline), label, PENCIL if colour is None else INK, font, anchor="rs")
+        draw.text((right, baseline), label, MUTED if colour is None else TEXT, font, anchor="rs")
         right -= round(font.getlength(label)) + em // 2
         if colour is not None:
             draw.rectangle((right - em // 2, baseline - em // 2, right, baseline), fill=colour)
@@ -226,15 +225,15 @@ def _legend(draw: ImageDraw.ImageDraw, right: int, baseline: int, font: Font, nu
 
 
 def _head(draw: ImageDraw.ImageDraw, shot: ShotRecord, left: int, top: int, width: int, font: Font) -> None:
-    """Write the name of a shot, its score and a rule in its colour, just above `top`."""
+    """Write the name of a shot, its score and a line in its colour just above `top`."""
     rule = 3
     baseline = top - rule - line_height(font) // 3
-    draw.text((left, baseline), in_words(shot.shot), INK, font, anchor="ls")
+    draw.text((left, baseline), in_words(shot.shot), TEXT, font, anchor="ls")
     if shot.score is not None:
-        draw.text((left + width, baseline), f"{shot.score:.2f}", PENCIL, font, anchor="rs")
+        draw.text((left + width, baseline), f"{shot.score:.2f}", MUTED, font, anchor="rs")
     draw.rectangle((left, top - rule, left + width - 1, top - 1), fill=SHOT_COLOURS[shot.shot])
 
 
 def in_words(shot_type: ShotType) -> str:
-    """Spell the name of a shot for people."""
+    """Return the name of a shot for people."""
     return shot_type.value.replace("_", "-")

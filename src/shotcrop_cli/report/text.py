@@ -1,4 +1,4 @@
-"""Text on the contact sheet, in Pillow's own font so that none need be installed."""
+"""Text on the contact sheet, in the font that comes with Pillow, so that nobody has to install one."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from PIL import ImageFont
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 SMALLEST_FONT = 12
-"""Pixels; below it Pillow's font is hard to read. [O]"""
+"""Pixels. Below this size the font is hard to read."""
 PLAIN = str.maketrans({"–": "-", "—": "-", "×": "x", "ß": "ss", "æ": "ae", "ø": "o", "ł": "l", "Ł": "L", "ı": "i"})
 TYPOGRAPHIC = "‘’“”·"
-"""What Pillow's own font draws beside ASCII."""
+"""Characters of the font that are not ASCII."""
 
 
 def font_for(width: int, share: float) -> Font:
-    """Return Pillow's own font at a share of the width, never smaller than `SMALLEST_FONT`."""
+    """Return the font at a share of a width, at least `SMALLEST_FONT`."""
     return ImageFont.load_default(max(SMALLEST_FONT, round(width * share)))
 
 
 def line_height(font: Font) -> int:
-    """Return the distance of two baselines in pixels."""
+    """Return the distance between two baselines in pixels."""
     upper, lower = font.getbbox("Hg")[1::2]
     return round((lower - upper) * 1.25)
 
 
 def wrap(text: str, font: Font, width: float) -> list[str]:
-    """Break a text into lines that fit a width; a word wider than a line is broken inside.
+    """Break a text into lines that fit a width. Only a word wider than a line is broken inside.
 
     Args:
-        text: Any text; runs of white space count as one space, see `legible` for what becomes of accents.
-        font: The font it will be drawn in.
+        text: Any text. White space counts as one space; see `legible` for accents.
+        font: The font to draw it in.
         width: Longest line in pixels, wide enough for any single character.
 
     Returns:
@@ -55,14 +55,14 @@ def wrap(text: str, font: Font, width: float) -> list[str]:
 
 
 def legible(text: str) -> str:
-    """Spell a text in the characters that Pillow's own font has: accents go, the unknown becomes `?`."""
+    """Return a text in the characters of the font: without accents, and with `?` for unknown characters."""
     plain = unicodedata.normalize("NFKD", text.translate(PLAIN))
     kept = (character for character in plain if not unicodedata.combining(character))
     return "".join(c if (c.isascii() and c.isprintable()) or c in TYPOGRAPHIC else "?" for c in kept)
 
 
 def shorten(text: str, font: Font, width: float) -> str:
-    """Cut the start off a text that is wider than `width` pixels: the end of a path tells photos apart."""
+    """Shorten a text to `width` pixels. It loses its start, because photos differ in the end of their path."""
     if font.getlength(text) <= width:
         return text
     start = next((n for n in range(1, len(text)) if font.getlength("..." + text[n:]) <= width), len(text))

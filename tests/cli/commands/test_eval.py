@@ -219,3 +219,14 @@ def test_dataset_without_annotation_is_an_error(dataset: Path) -> None:
     )
     result = run(dataset, "--baseline", "full")
     assert isinstance(result.exception, ShotcropError) and "no annotated photo" in result.exception.message
+
+
+@pytest.mark.parametrize(("width", "by_shot"), [(60, False), (100, True), (0, True)])
+def test_a_narrow_terminal_gets_a_table_without_a_column_per_shot(
+    dataset: Path, monkeypatch: pytest.MonkeyPatch, width: int, by_shot: bool
+) -> None:
+    monkeypatch.setattr(sys.modules[eval_command.callback.__module__], "terminal_width", lambda _stream: width)
+    shown = run(dataset, "--baseline", "centre")
+    assert ("close_up" in shown.stdout) is by_shot
+    assert ("too narrow" in shown.stderr) is not by_shot
+    assert max(map(len, shown.stdout.splitlines())) <= (width or 100)

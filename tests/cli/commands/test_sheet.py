@@ -137,8 +137,8 @@ def test_crop_that_is_gone_does_not_end_the_sheet(shots: Path, tmp_path: Path) -
 
 def test_a_shot_that_was_not_asked_for_is_not_called_missing(shots: Path) -> None:
     record = gather(shots)[0][0].record.shots[0]
-    assert _absence(replace(record, file=None), None) == "not asked for."
-    assert _absence(record, None) == "crop not found."
+    assert _absence(replace(record, file=None), None) == "This shot was not requested."
+    assert _absence(record, None) == "The crop was not found."
 
 
 def test_folder_without_sidecars_is_a_usage_error_that_names_the_remedy(tmp_path: Path) -> None:
@@ -167,7 +167,7 @@ def test_output_below_a_file_is_an_output_error(shots: Path, tmp_path: Path) -> 
 def test_photo_without_a_person_is_shown_as_such(tmp_path: Path) -> None:
     write_shots(tmp_path / "shots", "empty.png", person=False)
     entries, _ = gather(tmp_path / "shots")
-    assert "no person found" in entries[0].note
+    assert "photo without people" in entries[0].note
     assert draw(tmp_path / "shots", "-o", tmp_path / "sheet.png").exit_code == 0
     assert GREY in colours(tmp_path / "sheet.png")
 

@@ -19,7 +19,7 @@ from PIL import Image, ImageDraw, ImageOps
 
 from shotcrop_cli.evaluation.dataset import METADATA
 from shotcrop_cli.geometry import from_permille, to_pixels
-from shotcrop_cli.report.sheet import INK, PAPER, PENCIL, SHOT_COLOURS
+from shotcrop_cli.report.sheet import BACKGROUND, MUTED, SHOT_COLOURS, TEXT
 from shotcrop_cli.report.text import font_for, legible, line_height, shorten
 from shotcrop_cli.shots import SHOT_TYPES, Box, ShotType
 from shotcrop_train.data.samples import load_photo
@@ -183,18 +183,18 @@ def draw_sheet(counts: Counts) -> Image.Image:
     gap, text = 16, font_for(CELL * EXAMPLES, 0.011)
     height = CELL // 2 + 3 * line_height(text)
     rows = [(outcome, shot) for outcome in OUTCOMES for shot in SHOT_TYPES]
-    page = Image.new("RGB", (gap + EXAMPLES * (CELL + gap), gap + len(rows) * (height + gap)), PAPER)
+    page = Image.new("RGB", (gap + EXAMPLES * (CELL + gap), gap + len(rows) * (height + gap)), BACKGROUND)
     draw = ImageDraw.Draw(page)
     for number, (outcome, shot) in enumerate(rows):
         top = gap + number * (height + gap)
         count = counts.outcomes[shot.value, outcome]
         total = max(sum(counts.outcomes[shot.value, one] for one in OUTCOMES), 1)
-        draw.text((gap, top), f"{shot.value} {outcome}: {count} of {total}", INK, text)
+        draw.text((gap, top), f"{shot.value} {outcome}: {count} of {total}", TEXT, text)
         for place, example in enumerate(counts.examples.get((shot.value, outcome), ())):
             left = gap + place * (CELL + gap)
             page.paste(_cell(example, shot), (left, top + line_height(text)))
             note = shorten(legible(example.note), text, CELL)
-            draw.text((left, top + line_height(text) + CELL // 2), note, PENCIL, text)
+            draw.text((left, top + line_height(text) + CELL // 2), note, MUTED, text)
     return page
 
 
@@ -208,7 +208,7 @@ def _cell(example: Example, shot: ShotType) -> Image.Image:
     frame = (left, upper, max(right - 1, left), max(lower - 1, upper))
     ImageDraw.Draw(photo).rectangle(frame, outline=SHOT_COLOURS[shot], width=2)
     crop = ImageOps.contain(crop, (side - 6, side))
-    cell = Image.new("RGB", (CELL, side), PAPER)
+    cell = Image.new("RGB", (CELL, side), BACKGROUND)
     cell.paste(photo, (0, 0))
     cell.paste(crop, (side + 6, 0))
     return cell
