@@ -19,7 +19,7 @@ from shotcrop_cli.model.nano.candidates import KINDS, MOST_CANDIDATES, Candidate
 from shotcrop_cli.model.nano.detector import Detection, Detector
 from shotcrop_cli.model.nano.manifest import COMPOSER, PEOPLE_TAG, NanoManifest
 from shotcrop_cli.model.nano.preprocess import squash
-from shotcrop_cli.model.nano.reasoning import company_of, ground, predicted_tags
+from shotcrop_cli.model.nano.reasoning import certain, company_of, ground, predicted_tags
 from shotcrop_cli.model.nano.refinement import refine
 from shotcrop_cli.model.nano.scene import Floats, Indices, Scene, mirror_boxes
 from shotcrop_cli.model.notices import Notices
@@ -203,9 +203,10 @@ class NanoComposer:
         grounding = ground(scene, people[0], detection.tags, self.manifest)
         boxes, scores = [shot.box for shot in shots], [shot.score or 0.0 for shot in shots]
         tags = predicted_tags(detection.tags, self.manifest)
-        texts = captions(grounding, company_of(scene), tags, boxes, scores)
+        company = company_of(scene, self.manifest.count)
+        texts = captions(grounding, company, tags, boxes, scores)
         shots = tuple(Shot(shot.type, shot.box, text, shot.score) for shot, text in zip(shots, texts, strict=True))
-        return Composition(shots, verbalise(grounding), grounding, people)
+        return Composition(shots, verbalise(certain(grounding, company)), grounding, people)
 
     def _fallback(self, presence: float) -> Answer:
         """Answer a photo that surely shows people though none were located."""

@@ -117,6 +117,22 @@ class PresenceRule:
 
 
 @dataclass(frozen=True)
+class CountRule:
+    """When the number of people is certain.
+
+    Args:
+        sure: From this score of head or body on, a person is counted.
+        possible: From this score on, there may be somebody.
+        alone: Whether one counted person, with nobody else possible, is certainly the only one. Measure this before you
+            set it: a detector that misses people makes it wrong.
+    """
+
+    sure: float = 0.6
+    possible: float = 0.2
+    alone: bool = False
+
+
+@dataclass(frozen=True)
 class ScoreCurve:
     """Turns the IoU that the composer expects into a shot's score, 1 / (1 + exp(-(offset + slope * IoU))).
 
@@ -150,6 +166,7 @@ class NanoManifest:
         decoding: Thresholds of the detections.
         refinement: Costs of faults.
         presence: When a photo shows people.
+        count: When the number of people is certain.
         score: From expected IoU to score.
         fallback: Boxes of the three shots for photos that surely show people though none were located; empty to report
             such a photo as without people.
@@ -167,6 +184,7 @@ class NanoManifest:
     decoding: DecodingLimits = DecodingLimits()
     refinement: FaultCosts = FaultCosts()
     presence: PresenceRule = PresenceRule()
+    count: CountRule = CountRule()
     score: ScoreCurve = ScoreCurve()
     fallback: tuple[tuple[float, ...], ...] = ()
 

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from shotcrop_cli.captions.rules import INDOORS, OUTDOORS, Company
-from shotcrop_cli.model.nano.manifest import NanoManifest
+from shotcrop_cli.model.nano.manifest import CountRule, NanoManifest
 from shotcrop_cli.model.nano.scene import Floats, Scene
 from shotcrop_cli.shots import FACINGS, NATIVE_SCALES, SETTINGS, Box, Grounding, Person
 
 SCALE_LIMITS = (0.07, 0.19, 0.42)
 """Head heights, as shares of the photo's, between the native scales. Source: halfway between the medians of the
 experts' labels."""
-SURE_PERSON, POSSIBLE_PERSON = 0.5, 0.25
-"""Scores of a head from which on a person is counted, and below which nobody is there."""
 MANY_PEOPLE = 4
 """`Grounding.people` counts up to this: four stands for four or more."""
 
@@ -32,26 +31,37 @@ def ground(scene: Scene, main: Person, tags: Floats, manifest: NanoManifest) -> 
     return Grounding(
         main_person=main.body,
         head=main.head,
-        people=min(max(count_people(scene), 1), MANY_PEOPLE),
+        people=min(max(count_people(scene, manifest.count.sure), 1), MANY_PEOPLE),
         setting=_choose(tags, manifest.tags, SETTINGS, manifest.setting_threshold),
         facing=_choose(tags, manifest.tags, FACINGS, manifest.facing_threshold),
         native_scale=native_scale(main.head),
     )
 
 
-def count_people(scene: Scene) -> int:
-    """Return how many people are there for sure."""
-    return int(((scene.head_score >= SURE_PERSON) | (scene.body_score >= SURE_PERSON)).sum())
+def certain(grounding: Grounding, company: Company) -> Grounding:
+    """Return a grounding that keeps the number of people only where it is certain, for use in words.
+
+    Detectors miss people more often than they invent them, so "four or more" is certain where four were counted, and
+    smaller numbers are not.
+    """
+    if company is Company.PERSON or grounding.people == MANY_PEOPLE:
+        return grounding
+    return replace(grounding, people=None)
 
 
-def company_of(scene: Scene) -> Company:
+def count_people(scene: Scene, least: float) -> int:
+    """Return how many people have a head or body with at least this score."""
+    return int((np.maximum(scene.head_score, scene.body_score) >= least).sum())
+
+
+def company_of(scene: Scene, rule: CountRule) -> Company:
     """Return how many people the photo is sure to show."""
-    sure, possible = count_people(scene), int((scene.head_score >= POSSIBLE_PERSON).sum())
+    sure, possible = count_people(scene, rule.sure), count_people(scene, rule.possible)
     if sure >= 3:
         return Company.GROUP
     if sure == 2:
         return Company.SEVERAL
-    return Company.PERSON if sure == 1 and max(sure, possible) == 1 else Company.UNKNOWN
+    return Company.PERSON if rule.alone and sure == possible == 1 else Company.UNKNOWN
 
 
 def predicted_tags(tags: Floats, manifest: NanoManifest) -> frozenset[str]:

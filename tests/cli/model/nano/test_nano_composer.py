@@ -15,7 +15,7 @@ from shotcrop_cli.model.nano.candidates import MOST_CANDIDATES, list_candidates
 from shotcrop_cli.model.nano.composer import NanoComposer, SetTransformer, input_shapes, order_people, stack
 from shotcrop_cli.model.nano.decoding import Kind
 from shotcrop_cli.model.nano.detector import AT_ONCE_ON_CPU, Detector
-from shotcrop_cli.model.nano.manifest import NanoManifest, ScoreCurve
+from shotcrop_cli.model.nano.manifest import CountRule, NanoManifest, ScoreCurve
 from shotcrop_cli.model.nano.scene import Floats
 from shotcrop_cli.model.session import CPU, Session
 from shotcrop_cli.shots import SHOT_TYPES, Composition, NoSubject, Person
@@ -116,9 +116,14 @@ def test_a_person_gets_a_triple_boxes_and_scores() -> None:
     assert answer.grounding is not None
     assert (answer.grounding.main_person, answer.grounding.head) == (person.body, person.head)
     assert answer.grounding.setting == "outdoor" and answer.grounding.facing == "camera"
-    assert answer.reasoning.scene == "One person outdoors."
+    assert answer.reasoning.scene == "Outdoors."
     wide, medium, tight = (shot.box.area for shot in answer.shots)
     assert wide > medium > tight
+
+
+def test_one_person_is_told_where_the_detector_was_measured_to_count_well() -> None:
+    answer = compose_one(composer_of(seeing(cells(LEFT)), composing(), manifest(count=CountRule(alone=True))))
+    assert answer.reasoning.scene == "One person outdoors."
 
 
 @pytest.mark.parametrize(("favourite", "x"), [(0, 0.25), (1, 0.75)])

@@ -6,9 +6,10 @@ import pytest
 from conftest import FIXED_BOXES
 from figures import Figure, manifest, scene_of
 from shotcrop_cli.captions.rules import INDOORS, OUTDOORS, Company
-from shotcrop_cli.model.nano.reasoning import company_of, count_people, ground, native_scale, predicted_tags
+from shotcrop_cli.model.nano.manifest import CountRule
+from shotcrop_cli.model.nano.reasoning import certain, company_of, count_people, ground, native_scale, predicted_tags
 from shotcrop_cli.model.nano.scene import Floats
-from shotcrop_cli.shots import Box, Person, Shot
+from shotcrop_cli.shots import Box, Grounding, Person, Shot
 
 MANIFEST = manifest()
 BODY, HEAD = Box(0.4, 0.1, 0.6, 0.9), Box(0.45, 0.1, 0.55, 0.22)
@@ -43,7 +44,7 @@ def test_the_place_is_told_in_the_words_of_captions() -> None:
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 6])
 def test_people_are_counted_up_to_four(count: int) -> None:
     scene = scene_of(*(Figure(0.1 + 0.15 * i, 0.1, 0.1) for i in range(count)))
-    assert count_people(scene) == count
+    assert count_people(scene, 0.6) == count
     assert ground(scene, SOMEBODY, tags(), MANIFEST).people == min(count, 4)
 
 
@@ -65,7 +66,17 @@ def test_somebody_unsure_is_still_one_person() -> None:
 )
 def test_company_says_no_more_than_is_sure(scores: tuple[float, ...], company: Company) -> None:
     scene = scene_of(*(Figure(0.1 + 0.2 * i, 0.1, 0.1, score=score) for i, score in enumerate(scores)))
-    assert company_of(scene) is company
+    assert company_of(scene, CountRule(alone=True)) is company
+    unmeasured = Company.UNKNOWN if company is Company.PERSON else company
+    assert company_of(scene, CountRule()) is unmeasured
+
+
+@pytest.mark.parametrize(
+    ("people", "company", "told"),
+    [(1, Company.PERSON, 1), (1, Company.UNKNOWN, None), (3, Company.GROUP, None), (4, Company.GROUP, 4)],
+)
+def test_words_give_no_number_that_may_be_too_small(people: int, company: Company, told: int | None) -> None:
+    assert certain(Grounding(people=people), company).people == told
 
 
 @pytest.mark.parametrize(
