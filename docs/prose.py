@@ -67,7 +67,9 @@ class Page:
 
 def pages() -> list[Path]:
     """Return every page that is written by hand."""
-    found = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "examples").rglob("*.md")]
+    found = list(ROOT.glob("*.md"))
+    for folder in (".github", "docs", "examples", "src"):
+        found += (ROOT / folder).rglob("*.md")
     return sorted(path for path in found if path != ROOT / "docs" / "cli.md")
 
 
