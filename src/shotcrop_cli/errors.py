@@ -51,7 +51,13 @@ class ShotcropError(Exception):
             self.exit_code = exit_code
 
     def __str__(self) -> str:
-        return f"{self.message.rstrip('.')}. Fix: {self.hint}" if self.hint else self.message
+        return with_fix(self.message, self.hint) if self.hint else self.message
+
+
+def with_fix(message: str, fix: str) -> str:
+    """Return a message and its fix in one line."""
+    stop = "" if message.endswith((".", "?", "!")) else "."
+    return f"{message}{stop} Fix: {fix}"
 
 
 class ModelError(ShotcropError):

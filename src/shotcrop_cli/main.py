@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from types import FrameType
+from typing import NoReturn
 
 import click
 
@@ -19,7 +20,7 @@ from shotcrop_cli.cli.config import ENVIRONMENT_PREFIX, config_option, make_conf
 from shotcrop_cli.cli.help import Group
 from shotcrop_cli.cli.options import VERBOSE_KEY
 from shotcrop_cli.cli.streams import hang_up, keep_stdout_for_results
-from shotcrop_cli.errors import ExitCode, ShotcropError
+from shotcrop_cli.errors import ExitCode, ShotcropError, with_fix
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,24 @@ class ShotcropGroup(Group):
             with formatter.section(title):
                 formatter.write_dl(rows)
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the options before the subcommand."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            _exit_for_usage(ctx, error)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the subcommand; for an unknown one, ask for a similar name."""
+        from difflib import get_close_matches
+
+        if args[0] in COMMANDS or ctx.resilient_parsing:
+            return super().resolve_command(ctx, args)
+        close = get_close_matches(args[0], COMMANDS, n=1)
+        ctx.fail(f"there is no command '{args[0]}'" + (f"; did you mean '{close[0]}'?" if close else ""))
+
     def invoke(self, ctx: click.Context) -> object:
         """Run the subcommand."""
         code: int
@@ -98,12 +117,8 @@ class ShotcropGroup(Group):
             code = ExitCode.INTERRUPTED
         except BrokenPipeError:
             code = ExitCode.BROKEN_PIPE  # `| head` stops the run, which is no error
-        except click.exceptions.NoArgsIsHelpError:
-            raise  # click prints the help page
         except click.UsageError as error:
-            path = error.ctx.command_path if error.ctx else "shotcrop"
-            _report(ctx, f"{error.format_message().rstrip('.')}. Fix: see {path} --help")
-            code = ExitCode.USAGE
+            _exit_for_usage(ctx, error)
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise  # click handles these
         except Exception as error:
@@ -171,6 +186,15 @@ def _flush() -> None:
 
             Console().error(f"{stream.name}: cannot be written: {error.strerror}")
             raise SystemExit(ExitCode.OUTPUT) from error
+
+
+def _exit_for_usage(ctx: click.Context, error: click.UsageError) -> NoReturn:
+    """Report a usage error in one line, unless it only asks for the help page."""
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        raise error
+    path = error.ctx.command_path if error.ctx else "shotcrop"
+    _report(ctx, with_fix(error.format_message(), f"see {path} --help"))
+    raise click.exceptions.Exit(ExitCode.USAGE)
 
 
 def _report(ctx: click.Context, error: str) -> None:

@@ -59,14 +59,14 @@ def stages(offline: bool) -> Mapping[str, Stage]:
         from shotcrop_train.runs import provenance
 
         photos, start = data / stage.photos, made(stage.start)
-        captioned = [data / name for name in stage.words]
-        provenance.record(output, stage="export", recipe=stage, datasets=[photos, *captioned], start=start)
+        folders = [data / name for name in stage.words]
+        provenance.record(output, stage="export", recipe=stage, datasets=[photos, *folders], start=start)
         records = read_dataset(photos)
         verified = [record.path for record in records if not held_back(record)][:VERIFIED_PHOTOS]
         target = output / "model"
-        told = [record for folder in captioned for record in read_dataset(folder)]
+        captions = [record for folder in folders for record in read_dataset(folder)]
         calibration = records if stage.calibrate else ()
-        options = NanoExportOptions(calibration=calibration, int8=stage.int8, captioned=told)
+        options = NanoExportOptions(calibration=calibration, int8=stage.int8, captioned=captions)
         export_nano(Path(start), target, verified, options)
         return target
 

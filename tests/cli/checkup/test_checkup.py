@@ -67,7 +67,7 @@ def test_a_library_that_is_missing_is_installed_again(monkeypatch: pytest.Monkey
     assert codecs.fix == "pip install --force-reinstall shotcrop-cli"
 
 
-def test_one_cause_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_cause_is_reported_once(monkeypatch: pytest.MonkeyPatch) -> None:
     def breaks(_scope: Scope) -> Iterator[Finding]:
         raise ModelError("the model is gone", hint="fetch it")
 
@@ -76,7 +76,7 @@ def test_one_cause_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (finding.found, finding.fix, finding.exit_code) == ("the model is gone", "fetch it", ExitCode.MODEL)
 
 
-def test_things_that_are_alike_are_told_of_each(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_equal_findings_about_different_things_are_all_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     only(monkeypatch, lambda _scope: iter([ok("this", "works"), ok("that", "works")]))
     assert len(list(examine(Scope()))) == 2
 
@@ -121,7 +121,7 @@ def test_missing_extras_are_noted_with_the_command_that_installs_them(monkeypatc
     ("runtime", "found"),
     [(None, "ONNX Runtime is not installed"), (ModuleType("onnxruntime"), "ONNX Runtime is an empty folder")],
 )
-def test_without_a_runtime_all_else_is_looked_at(
+def test_without_a_runtime_everything_else_is_checked(
     monkeypatch: pytest.MonkeyPatch, runtime: ModuleType | None, found: str
 ) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", runtime)
@@ -170,7 +170,7 @@ def test_a_provider_that_sends_pictures_away_is_left_alone(monkeypatch: pytest.M
     assert set(by_subject(inference.providers(Scope()))) == {"provider cpu"}
 
 
-def test_a_gpu_that_lies_idle_is_noted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_an_unused_gpu_is_noted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     offering(monkeypatch, CPU)
     monkeypatch.setattr(inference, "_NVIDIA_DRIVER", tmp_path)
     gpu = by_subject(inference.providers(Scope()))["provider cuda"]
@@ -265,14 +265,14 @@ def test_memory_is_what_the_control_group_leaves(
     assert finding.found == found
 
 
-def test_no_place_for_temporary_files_is_a_problem_told_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_no_folder_for_temporary_files_is_one_problem(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
     (finding,) = problems().values()
     assert finding.fix.startswith("set TMPDIR ")
     assert finding.exit_code is ExitCode.OUTPUT
 
 
-def test_configuration_tells_what_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_configuration_names_the_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("SHOTCROP_CONFIG", str(tmp_path / "named.toml"))
     monkeypatch.chdir(tmp_path)
@@ -284,7 +284,7 @@ def test_configuration_tells_what_is_read(monkeypatch: pytest.MonkeyPatch, tmp_p
     )
 
 
-def test_the_cache_of_models_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_model_cache_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     (finding,) = machine.model_cache(Scope())
@@ -376,7 +376,7 @@ def test_files_that_cannot_be_replaced_are_a_problem(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize(("upper_exists", "found"), [(True, "does not matter"), (False, "matters")])
-def test_case_of_file_names_is_told(
+def test_case_of_file_names_is_checked(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, upper_exists: bool, found: str
 ) -> None:
     exists = Path.exists

@@ -139,7 +139,7 @@ def test_units_can_be_read_and_run_shotcrop() -> None:
     assert "OnCalendar" in timer["Timer"]
 
 
-def test_each_flag_and_argument_has_its_own_key() -> None:
+def test_each_option_and_argument_has_its_own_key() -> None:
     for name in COMMANDS:
         command = cli.get_command(click.Context(cli), name)
         assert command is not None
@@ -205,7 +205,7 @@ def test_the_line_of_a_command_is_the_first_sentence_of_its_help(name: str) -> N
 @pytest.mark.parametrize(
     ("words", "completed"), [("shotcrop cr", "plain,crop\n"), ("shotcrop crop --qual", "plain,--quality\n")]
 )
-def test_completion_knows_commands_and_flags(words: str, completed: str) -> None:
+def test_completion_knows_commands_and_options(words: str, completed: str) -> None:
     place = str(words.count(" "))
     assert _complete(_SHOTCROP_COMPLETE="bash_complete", COMP_WORDS=words, COMP_CWORD=place) == completed
 

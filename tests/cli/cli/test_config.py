@@ -23,8 +23,8 @@ def _seconds(value: str) -> float:
 
 @pytest.fixture
 def got(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
-    """Put a command with a flag of each kind in place of `crop`, and `train sft` beside it; return what they get."""
-    flags: dict[str, Any] = {}
+    """Put a command with an option of each kind in place of `crop`, and `train sft` next to it; return their values."""
+    values_of_options: dict[str, Any] = {}
 
     @click.command()
     @click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
@@ -40,7 +40,7 @@ def got(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
     @json_option
     @verbosity_options
     def crop(**values: Any) -> None:
-        flags.update(values)
+        values_of_options.update(values)
 
     @click.group()
     def train() -> None:
@@ -50,7 +50,7 @@ def got(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
     @click.option("--config", "recipe")
     @click.option("--from", "start")
     def sft(**values: Any) -> None:
-        flags.update(values)
+        values_of_options.update(values)
 
     commands: dict[str, click.Command] = {"crop": crop, "train": train}
     for name, command in commands.items():
@@ -61,7 +61,7 @@ def got(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
     monkeypatch.setattr(config, "user_file", lambda: tmp_path / "user" / "config.toml")
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-    return flags
+    return values_of_options
 
 
 Write = Callable[..., Path]
@@ -271,7 +271,7 @@ def test_help_needs_no_file_to_be_right(got: dict[str, Any], write: Write, argum
         ("SHOTCROP_CROP_PATHS", "a:b", "paths", (Path("a"), Path("b"))),
     ],
 )
-def test_every_flag_and_argument_has_its_variable(
+def test_every_option_and_argument_has_its_variable(
     got: dict[str, Any], monkeypatch: pytest.MonkeyPatch, variable: str, value: str, name: str, expected: object
 ) -> None:
     monkeypatch.setenv(variable, value)

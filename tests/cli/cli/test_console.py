@@ -24,7 +24,7 @@ class _Terminal(io.StringIO):
 
 
 def _terminal(monkeypatch: pytest.MonkeyPatch) -> _Terminal:
-    """Put a terminal in stderr's place, in the test itself since pytest captures anew for each phase."""
+    """Put a terminal in stderr's place, in the test itself since pytest replaces stderr in each phase."""
     fake = _Terminal()
     monkeypatch.setattr(sys, "stderr", fake)
     monkeypatch.delenv("NO_COLOR", raising=False)

@@ -27,7 +27,7 @@ def _a_photo_is_damaged(folder: Path, _monkeypatch: pytest.MonkeyPatch) -> list[
     return []
 
 
-def _a_flag_is_wrong(_folder: Path, _monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def _an_option_is_wrong(_folder: Path, _monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return ["--quality", "0"]
 
 
@@ -66,7 +66,7 @@ _HELD: list[object] = []
 PROVOKED: dict[ExitCode, Callable[[Path, pytest.MonkeyPatch], list[str]]] = {
     ExitCode.OK: _all_is_well,
     ExitCode.SOME_FAILED: _a_photo_is_damaged,
-    ExitCode.USAGE: _a_flag_is_wrong,
+    ExitCode.USAGE: _an_option_is_wrong,
     ExitCode.MODEL: _the_model_is_unknown,
     ExitCode.DEVICE: _the_device_is_missing,
     ExitCode.OUTPUT: _the_output_is_a_file,

@@ -32,9 +32,9 @@ def _loaded_by(*arguments: str) -> list[str]:
     return done.stdout.splitlines()
 
 
-@pytest.mark.parametrize("flag", ["--help", "-h", "--version"])
-def test_help_imports_no_command_and_nothing_heavy(flag: str) -> None:
-    loaded = _loaded_by(flag)
+@pytest.mark.parametrize("option", ["--help", "-h", "--version"])
+def test_help_imports_no_command_and_nothing_heavy(option: str) -> None:
+    loaded = _loaded_by(option)
     assert "shotcrop_cli.main" in loaded
     assert [name for name in loaded if name.startswith("shotcrop_cli.commands")] == []
     assert [name for name in loaded if name in _HEAVY] == []
@@ -64,8 +64,25 @@ def test_the_package_runs_as_a_module_as_launchers_start_it() -> None:
     assert done.stdout == f"shotcrop, version {__version__}\n"
 
 
-def test_an_unknown_command_is_a_usage_error() -> None:
-    assert CliRunner().invoke(cli, ["crpo"]).exit_code == ExitCode.USAGE
+@pytest.mark.parametrize(
+    ("arguments", "message", "page"),
+    [
+        (["crpo"], "there is no command 'crpo'; did you mean 'crop'?", "shotcrop"),
+        (["--foo"], "No such option '--foo'", "shotcrop"),
+        (["sheet"], "Missing argument 'SHOTS_DIR'.", "shotcrop sheet"),
+        (["crop", "a.jpg", "-o", "b", "--qualty", "9"], "No such option '--qualty'", "shotcrop crop"),
+    ],
+)
+def test_a_usage_error_is_one_line_that_names_the_help_page(arguments: list[str], message: str, page: str) -> None:
+    result = CliRunner().invoke(cli, arguments, prog_name="shotcrop")
+    assert result.exit_code == ExitCode.USAGE
+    (line,) = result.stderr.splitlines()
+    assert line.startswith(f"error: {message}")
+    assert line.endswith(f" Fix: see {page} --help")
+
+
+def test_without_a_command_the_help_page_is_printed() -> None:
+    assert "Everyday commands:" in CliRunner().invoke(cli, []).output
 
 
 @pytest.fixture
@@ -260,10 +277,10 @@ main()
 """
 
 
-def _start_slow_run(tmp_path: Path, *flags: str, **options: Any) -> subprocess.Popen[str]:
+def _start_slow_run(tmp_path: Path, *extra: str, **options: Any) -> subprocess.Popen[str]:
     for i in range(100):
         write_photo(tmp_path / "photos" / f"{i:02d}.png")
-    arguments = [str(Path(__file__).parents[2]), str(tmp_path / "photos"), str(tmp_path / "shots"), *flags]
+    arguments = [str(Path(__file__).parents[2]), str(tmp_path / "photos"), str(tmp_path / "shots"), *extra]
     return subprocess.Popen([sys.executable, "-c", _SLOW_RUN, *arguments], stderr=subprocess.PIPE, text=True, **options)
 
 

@@ -17,8 +17,8 @@ from shotcrop_cli.cli.options import (
 from shotcrop_cli.errors import ExitCode
 
 
-def _flags(*arguments: str, code: ExitCode = ExitCode.OK) -> tuple[dict[str, Any], str]:
-    """Return what a command with every shared flag gets, and what is said."""
+def _values(*arguments: str, code: ExitCode = ExitCode.OK) -> tuple[dict[str, Any], str]:
+    """Return what a command with every shared option gets, and its output."""
     got: dict[str, Any] = {}
 
     @click.command()
@@ -28,16 +28,16 @@ def _flags(*arguments: str, code: ExitCode = ExitCode.OK) -> tuple[dict[str, Any
     @json_option
     @verbosity_options
     @log_options
-    def command(**flags: Any) -> None:
-        got.update(flags)
+    def command(**values: Any) -> None:
+        got.update(values)
 
     result = CliRunner().invoke(command, arguments)
     assert result.exit_code == code, result.output
     return got, result.output
 
 
-def test_each_shared_flag_has_its_default() -> None:
-    assert _flags()[0] == {
+def test_each_shared_option_has_its_default() -> None:
+    assert _values()[0] == {
         "model": None,
         "offline": False,
         "providers": (),
@@ -64,12 +64,12 @@ def test_each_shared_flag_has_its_default() -> None:
         (["--log-format", "json"], "log_format", "json"),
     ],
 )
-def test_a_shared_flag_arrives_typed(arguments: list[str], name: str, value: object) -> None:
-    assert _flags(*arguments)[0][name] == value
+def test_a_shared_option_arrives_typed(arguments: list[str], name: str, value: object) -> None:
+    assert _values(*arguments)[0][name] == value
 
 
 @pytest.mark.parametrize(
-    ("flag", "value", "why"),
+    ("option", "value", "why"),
     [
         ("--device", "gpu", "'gpu' is not auto, cpu, cuda or cuda:N"),
         ("--batch-size", "0", "'0' is neither auto nor a number above 0"),
@@ -78,10 +78,10 @@ def test_a_shared_flag_arrives_typed(arguments: list[str], name: str, value: obj
         ("--log-format", "xml", "'xml' is not one of"),
     ],
 )
-def test_a_wrong_value_is_a_usage_error_that_names_the_flag(flag: str, value: str, why: str) -> None:
-    _, output = _flags(flag, value, code=ExitCode.USAGE)
+def test_a_wrong_value_is_a_usage_error_that_names_the_option(option: str, value: str, why: str) -> None:
+    _, output = _values(option, value, code=ExitCode.USAGE)
     assert why in " ".join(output.split())
-    assert flag in output
+    assert option in output
 
 
 def _devices(value: str) -> tuple[int, str, str]:

@@ -18,15 +18,15 @@ ESTABLISHING, MEDIUM, CLOSE_UP = SHOT_TYPES
 @click.option("--aspect", type=AspectsType(), multiple=True)
 @click.option("--pad", type=PadType(), default="0%")
 @click.pass_context
-def command(ctx: click.Context, /, **flags: Any) -> None:
-    ctx.find_root().obj.update(flags)
+def command(ctx: click.Context, /, **values: Any) -> None:
+    ctx.find_root().obj.update(values)
 
 
 def read(*arguments: str, **options: Any) -> dict[str, Any]:
-    flags: dict[str, Any] = {}
-    result = _run(arguments, flags, options)
+    values: dict[str, Any] = {}
+    result = _run(arguments, values, options)
     assert result.exit_code == 0, result.output
-    return flags
+    return values
 
 
 def error(*arguments: str) -> str:
@@ -35,11 +35,11 @@ def error(*arguments: str) -> str:
     return result.output.splitlines()[-1]
 
 
-def _run(arguments: tuple[str, ...], flags: dict[str, Any], options: dict[str, Any]) -> Result:
-    return CliRunner().invoke(command, arguments, obj=flags, **options)
+def _run(arguments: tuple[str, ...], values: dict[str, Any], options: dict[str, Any]) -> Result:
+    return CliRunner().invoke(command, arguments, obj=values, **options)
 
 
-def test_without_flags_there_is_no_framing() -> None:
+def test_without_options_there_is_no_framing() -> None:
     assert read() == {"shots": None, "aspect": (), "pad": 0.0}
 
 
@@ -59,7 +59,7 @@ def test_a_bare_ratio_is_for_all_shots_that_the_value_does_not_name() -> None:
         assert dict(given) == {ESTABLISHING: Aspect(4, 5), MEDIUM: Aspect(1, 1), CLOSE_UP: Aspect(4, 5)}
 
 
-def test_each_time_the_flag_is_given_is_read_by_itself() -> None:
+def test_each_time_the_option_is_given_is_read_by_itself() -> None:
     given = read("--aspect", "medium=1:1", "--aspect", "close_up=4:5")["aspect"]
     assert given == (((MEDIUM, Aspect(1, 1)),), ((CLOSE_UP, Aspect(4, 5)),))
 
@@ -71,9 +71,11 @@ def test_a_pad_is_a_share_or_a_percentage(text: str, share: float) -> None:
 
 def test_a_configuration_file_says_it_in_the_same_words() -> None:
     defaults = {"shots": "medium", "aspect": ["1:1", "close_up=4:5"], "pad": "10%"}
-    flags = read(default_map=defaults)
-    assert flags["shots"] == (MEDIUM,) and flags["pad"] == 0.1
-    assert dict(flags["aspect"][0])[ESTABLISHING] == Aspect(1, 1) and flags["aspect"][1] == ((CLOSE_UP, Aspect(4, 5)),)
+    values = read(default_map=defaults)
+    assert values["shots"] == (MEDIUM,) and values["pad"] == 0.1
+    assert dict(values["aspect"][0])[ESTABLISHING] == Aspect(1, 1) and values["aspect"][1] == (
+        (CLOSE_UP, Aspect(4, 5)),
+    )
 
 
 @pytest.mark.parametrize("kind", [ShotsType(), AspectsType(), PadType()])
@@ -83,7 +85,7 @@ def test_what_was_read_is_not_read_again(kind: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("flag", "text", "complaint"),
+    ("option", "text", "complaint"),
     [
         ("--shots", "closeup", "there is no shot 'closeup', did you mean 'close_up'?"),
         ("--shots", "panorama", "there is no shot 'panorama', use one of: establishing, medium, close_up"),
@@ -100,5 +102,5 @@ def test_what_was_read_is_not_read_again(kind: Any) -> None:
         ("--pad", "10", "'10' is more than 100%"),
     ],
 )
-def test_what_cannot_be_read_is_named_with_the_fix(flag: str, text: str, complaint: str) -> None:
-    assert error(f"{flag}={text}").startswith(f"Error: Invalid value for '{flag}': {complaint}")
+def test_what_cannot_be_read_is_named_with_the_fix(option: str, text: str, complaint: str) -> None:
+    assert error(f"{option}={text}").startswith(f"Error: Invalid value for '{option}': {complaint}")

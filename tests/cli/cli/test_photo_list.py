@@ -41,13 +41,13 @@ def _write(path: str, redirection: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=30)
 
 
-@pytest.mark.parametrize("flag", ["--failed-list", "--review-list"])
-def test_a_list_reaches_what_a_link_leads_to(tmp_path: Path, bad: Path, output: Path, flag: str) -> None:
+@pytest.mark.parametrize("option", ["--failed-list", "--review-list"])
+def test_a_list_reaches_what_a_link_leads_to(tmp_path: Path, bad: Path, output: Path, option: str) -> None:
     target, link = tmp_path / "list.txt", tmp_path / "link.txt"
     link.symlink_to(target)
-    _crop(bad, "-o", output, flag, link, "--min-score", "0.5", code=ExitCode.SOME_FAILED)
+    _crop(bad, "-o", output, option, link, "--min-score", "0.5", code=ExitCode.SOME_FAILED)
     assert link.is_symlink()
-    assert target.read_text("utf-8") == (f"{bad}\n" if flag == "--failed-list" else "")
+    assert target.read_text("utf-8") == (f"{bad}\n" if option == "--failed-list" else "")
 
 
 def test_who_reads_a_pipe_gets_the_list_and_its_end(tmp_path: Path, bad: Path, output: Path) -> None:

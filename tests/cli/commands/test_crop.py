@@ -247,9 +247,9 @@ def test_a_limit_loads_no_model_for_photos_beyond_it(photos: Path, output: Path)
     _crop(photos, "-o", output)
     (output / "a.jpg.medium.jpg").unlink()
     write_photo(photos / "b.jpg")
-    told = _crop(photos, "-o", output, "--limit", 1, "-v").stderr
-    assert "1 done" in told and "no model needed" in told
-    assert "b.jpg: to do" not in told
+    messages = _crop(photos, "-o", output, "--limit", 1, "-v").stderr
+    assert "1 done" in messages and "no model needed" in messages
+    assert "b.jpg: to do" not in messages
 
 
 def test_photos_that_fail_every_night_do_not_use_up_the_limit(photos: Path, output: Path) -> None:
@@ -262,7 +262,7 @@ def test_photos_that_fail_every_night_do_not_use_up_the_limit(photos: Path, outp
         assert f"{count} done, {done} unchanged, 0 without people, 3 failed" in result.stderr
 
 
-def test_captions_for_asset_managers_go_with_the_flag_unless_a_program_has_changed_them(
+def test_captions_for_asset_managers_go_with_the_option_unless_a_program_has_changed_them(
     photos: Path, output: Path
 ) -> None:
     write_photo(photos / "a.jpg")

@@ -114,9 +114,9 @@ def test_the_review_list_is_fit_to_be_read_again(
 def test_programs_learn_which_crop_needs_a_review(photos: Path, output: Path) -> None:
     for status in ("done", "unchanged"):
         (line,) = crop(photos, "-o", output, "--min-score", 0.85, "--json").stdout.splitlines()
-        told = json.loads(line)
-        assert told["status"] == status
-        assert told["review"] == [{"shot": "medium", "score": 0.8}, {"shot": "close_up", "score": 0.3}]
+        printed = json.loads(line)
+        assert printed["status"] == status
+        assert printed["review"] == [{"shot": "medium", "score": 0.8}, {"shot": "close_up", "score": 0.3}]
     assert json.loads(crop(photos, "-o", output, "--json").stdout)["review"] == []
 
 

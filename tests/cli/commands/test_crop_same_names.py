@@ -51,15 +51,15 @@ def _crops(output: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in output.glob("a.jpg.*")}
 
 
-@pytest.mark.parametrize("flags", [(), ("--overwrite",)])
+@pytest.mark.parametrize("options", [(), ("--overwrite",)])
 @pytest.mark.parametrize("prepare", [lambda _: None, _set_by_hand])
 def test_another_photo_of_the_same_name_replaces_nothing(
-    old: Path, other: Path, output: Path, flags: tuple[str, ...], prepare: Callable[[Path], None]
+    old: Path, other: Path, output: Path, options: tuple[str, ...], prepare: Callable[[Path], None]
 ) -> None:
     prepare(output)
     before = _crops(output)
-    told = _run("crop", other, "-o", output, *flags, code=ExitCode.SOME_FAILED)
-    assert f"its crops would replace those of {old / 'a.jpg'}" in told
+    messages = _run("crop", other, "-o", output, *options, code=ExitCode.SOME_FAILED)
+    assert f"its crops would replace those of {old / 'a.jpg'}" in messages
     assert _crops(output) == before
 
 
@@ -68,8 +68,8 @@ def test_boxes_set_by_hand_are_not_used_for_another_photo(old: Path, other: Path
     before = _crops(output)
     assert "would replace" in _run("apply", output, "--photos", other, code=ExitCode.SOME_FAILED)
     old.rename(old.with_name("unmounted"))
-    told = _run("crop", other, "-o", output, code=ExitCode.SOME_FAILED)
-    assert f"somebody set boxes by hand for {old / 'a.jpg'}, which is gone" in told
+    messages = _run("crop", other, "-o", output, code=ExitCode.SOME_FAILED)
+    assert f"somebody set boxes by hand for {old / 'a.jpg'}, which is gone" in messages
     assert _crops(output) == before
     _run("apply", output, "--photos", other)  # now somebody says that it is the same
     assert read(output / "a.jpg.json").source.path == str(other / "a.jpg")

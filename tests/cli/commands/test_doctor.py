@@ -49,12 +49,12 @@ def test_a_sound_machine_has_no_problem_and_crops_a_real_portrait(tmp_path: Path
     assert list(tmp_path.iterdir()) == []
 
 
-def test_everything_that_is_looked_at_is_documented(tmp_path: Path) -> None:
+def test_everything_that_is_checked_is_documented(tmp_path: Path) -> None:
     page = Path(__file__).parents[3].joinpath("docs", "doctor.md").read_text("utf-8")
     _, table = page.split("| what |")
     named = {name for line in table.splitlines() for name in re.findall(r"`([^`]+)`", line.split(" | ")[0])}
-    looked_at = {finding.subject for finding in examination.examine(Scope(output=tmp_path))}
-    assert {re.sub(r"^(extra|provider) .*", r"\1 ...", subject) for subject in looked_at} <= named
+    checked = {finding.subject for finding in examination.examine(Scope(output=tmp_path))}
+    assert {re.sub(r"^(extra|provider) .*", r"\1 ...", subject) for subject in checked} <= named
 
 
 @pytest.mark.usefixtures("four_findings")
@@ -70,7 +70,7 @@ def test_off_a_terminal_each_finding_and_each_fix_is_a_line() -> None:
 
 
 @pytest.mark.usefixtures("four_findings")
-def test_json_is_one_document_with_all_that_was_found() -> None:
+def test_json_is_one_document_with_all_findings() -> None:
     documents = json.loads(_doctor("--json", code=ExitCode.DEVICE).stdout)
     assert [tuple(one) for one in documents] == [("subject", "state", "found", "fix", "exit_code")] * 4
     assert [one["exit_code"] for one in documents] == [0, 0, ExitCode.DEVICE, 0]
@@ -105,21 +105,21 @@ def _terminal(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
     monkeypatch.setattr(doctor, "is_plain", lambda _stream: False)
 
 
-def test_findings_are_told_as_they_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[str] = []
+def test_each_finding_is_printed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    printed: list[str] = []
 
     def check(_scope: Scope) -> Iterator[Finding]:
         yield ok("first", "seen")
-        assert told == ["first"]
+        assert printed == ["first"]
         yield ok("second", "seen")
 
     monkeypatch.setattr(examination, "CHECKS", (("all", check),))
-    monkeypatch.setattr(doctor, "_print", lambda finding: told.append(finding.subject))
+    monkeypatch.setattr(doctor, "_print", lambda finding: printed.append(finding.subject))
     assert _doctor().stdout == "\nNo problems, no notes.\n"
-    assert told == ["first", "second"]
+    assert printed == ["first", "second"]
 
 
-def test_the_flags_reach_the_checks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_options_reach_the_checks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     seen: list[Scope] = []
 
     def check(scope: Scope) -> Iterator[Finding]:

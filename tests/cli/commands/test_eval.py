@@ -71,7 +71,7 @@ def sidecar(folder: Path, name: str, **changes: object) -> None:
 
 
 class Fake:
-    """Answers by the shade of the photo: the third one is unreadable, the fourth shows nobody."""
+    """Answers by the shade of the photo: the third one is unreadable, the fourth is without people."""
 
     identity = ModelIdentity("fake", "0" * 64, "CPUExecutionProvider")
     thumbnail_size = (32, 32)
@@ -196,7 +196,7 @@ def test_model_answers_are_scored_in_batches(dataset: Path, fake: Fake) -> None:
     assert json.loads(result.stdout)["answers"] == "fake on CPUExecutionProvider"
 
 
-def test_the_default_model_answers_without_flags_and_a_broken_photo_ends_nothing(dataset: Path, fake: Fake) -> None:
+def test_the_default_model_answers_without_options_and_a_broken_photo_ends_nothing(dataset: Path, fake: Fake) -> None:
     (dataset / "a.jpg").write_bytes(b"no picture")
     result = run(dataset, "--json")
     assert fake.batches == [3]
@@ -208,7 +208,7 @@ def test_limit_takes_the_first_photos(dataset: Path) -> None:
     assert json.loads(run(dataset, "--baseline", "full", "--limit", "2", "--json").stdout)["photos"] == 2
 
 
-def test_flags_that_contradict_are_a_usage_error(dataset: Path) -> None:
+def test_options_that_contradict_are_a_usage_error(dataset: Path) -> None:
     result = run(dataset, "--model", "x", "--predictions", dataset)
     assert result.exit_code == 2 and "exclude each other" in result.stderr
 

@@ -51,7 +51,7 @@ def sidecar_of(photo: Path, size: tuple[int, int], boxes: tuple[PixelBox, ...]) 
 
 
 def write_shots(root: Path, name: str, size: tuple[int, int] = (300, 200), *, person: bool = True) -> Path:
-    """Write what `shotcrop crop` leaves of one photo, and the photo itself beside the output folder."""
+    """Write what `shotcrop crop` leaves of one photo, and the photo next to the output folder."""
     width, height = size
     photo, record_path = root.parent / "photos" / name, root / f"{name}.json"
     for folder in (photo.parent, record_path.parent):
@@ -141,7 +141,7 @@ def test_a_shot_that_was_not_asked_for_is_not_called_missing(shots: Path) -> Non
     assert _absence(record, None) == "The crop was not found."
 
 
-def test_folder_without_sidecars_is_a_usage_error_that_names_the_remedy(tmp_path: Path) -> None:
+def test_folder_without_sidecars_is_a_usage_error_that_names_the_fix(tmp_path: Path) -> None:
     (tmp_path / "other.json").write_text("[]", "utf-8")
     error = draw(tmp_path, "-o", tmp_path / "sheet.png").exception
     assert isinstance(error, ShotcropError)

@@ -17,8 +17,8 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache" / "shotcrop"
 
 
-def warmup(*flags: str) -> Result:
-    return CliRunner().invoke(cli, ["warmup", *flags], catch_exceptions=False)
+def warmup(*options: str) -> Result:
+    return CliRunner().invoke(cli, ["warmup", *options], catch_exceptions=False)
 
 
 def test_a_cpu_runs_the_batches_of_crop_and_keeps_nothing(composer: FakeComposer, cache: Path) -> None:
