@@ -22,7 +22,7 @@ from shotcrop_cli.framing import Aspect, Framing
 from shotcrop_cli.geometry import to_pixels
 from shotcrop_cli.imaging.formats import CropFormat
 from shotcrop_cli.imaging.metadata.policy import MetadataPolicy
-from shotcrop_cli.shots import SHOT_TYPES, Box, ModelIdentity, PixelBox, Reasoning, ShotType
+from shotcrop_cli.shots import SHOT_TYPES, Box, ModelIdentity, Person, PixelBox, Reasoning, Shot, ShotType
 
 if TYPE_CHECKING:
     from jsonschema_rs import Draft202012Validator
@@ -154,6 +154,7 @@ class Sidecar:
     timing_ms: Timing | None = None
     shotcrop: str = ""
     created: str | None = None
+    people: tuple[Person, ...] = ()
 
     @property
     def edited(self) -> bool:
@@ -242,6 +243,7 @@ def _document(sidecar: Sidecar) -> dict[str, object]:
         "model": _values(sidecar.model),
         "settings": settings_document(sidecar.settings),
         "lead": {"body": _sides(sidecar.main_person.body), "head": _sides(sidecar.main_person.head)},
+        "people": [_person_document(person) for person in sidecar.people],
         "reasoning": _values(sidecar.reasoning),
         "shots": [_shot_document(shot) for shot in sidecar.shots],
         "warnings": list(sidecar.warnings),
@@ -280,9 +282,26 @@ def _shot_document(shot: ShotRecord) -> dict[str, object]:
         "file": shot.file,
         "size": None if shot.size is None else _values(shot.size),
         "caption": shot.caption,
-        "score": None if shot.score is None else round(shot.score, SCORE_DIGITS),
+        "score": _score(shot.score),
         "edited": shot.edited,
     }
+
+
+def _person_document(person: Person) -> dict[str, object]:
+    return {
+        "probability": round(person.probability, SCORE_DIGITS),
+        "body": _sides(person.body),
+        "head": _sides(person.head),
+        "face": _sides(person.face),
+        "shots": [
+            {"shot": str(shot.type), "model_box": _sides(shot.box), "score": _score(shot.score)}
+            for shot in person.shots
+        ],
+    }
+
+
+def _score(score: float | None) -> float | None:
+    return None if score is None else round(score, SCORE_DIGITS)
 
 
 def _values(record: Any) -> dict[str, Any]:
@@ -324,7 +343,16 @@ def _sidecar(document: Mapping[str, Any]) -> Sidecar:
         timing_ms=None if timing is None else Timing(**timing),
         shotcrop=document["shotcrop"],
         created=document.get("created"),
+        people=tuple(map(_person, document.get("people", ()))),  # sidecars of earlier versions have none
     )
+
+
+def _person(person: Mapping[str, Any]) -> Person:
+    body, head, face = (None if person[part] is None else Box(*person[part]) for part in ("body", "head", "face"))
+    shots = tuple(
+        Shot(ShotType(shot["shot"]), Box(*shot["model_box"]), score=shot["score"]) for shot in person["shots"]
+    )
+    return Person(body, head, face, person["probability"], shots)
 
 
 def _settings(document: Mapping[str, Any]) -> CropSettings:

@@ -12,9 +12,10 @@ from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.framing import Aspect, Framing
 from shotcrop_cli.imaging.formats import CropFormat
 from shotcrop_cli.imaging.metadata.policy import MetadataPolicy
-from shotcrop_cli.shots import ShotType
+from shotcrop_cli.shots import Box, Person, Shot, ShotType
 from shotcrop_cli.sidecar import (
     iso_mtime,
+    parse,
     read,
 )
 from sidecar_examples import SCHEMA, example
@@ -40,6 +41,43 @@ def test_the_schema_refuses_what_is_wrong(key: str, value: object) -> None:
     assert not SCHEMA.is_valid({**json.loads(example().to_bytes()), key: value})
 
 
+def test_people_are_read_back_in_their_order() -> None:
+    boxes = [Box(0.1 * i, 0.2, 0.5 + 0.1 * i, 0.9) for i in range(3)]
+    shots = tuple(Shot(kind, box, score=0.5) for kind, box in zip(ShotType, boxes, strict=True))
+    people = (Person(boxes[0], boxes[1], None, 0.75, shots), Person(None, None, None, 0.25, shots))
+    sidecar = replace(example(), people=people)
+    document = json.loads(sidecar.to_bytes())
+    SCHEMA.validate(document)
+    assert list(document["people"][0]) == ["probability", "body", "head", "face", "shots"]
+    assert document["people"][0]["shots"][1] == {"shot": "medium", "model_box": [0.1, 0.2, 0.6, 0.9], "score": 0.5}
+    assert parse(sidecar.to_bytes()) == sidecar
+
+
+def test_a_sidecar_of_an_earlier_version_has_no_people() -> None:
+    document = json.loads(example().to_bytes())
+    assert document.pop("people") == []
+    SCHEMA.validate(document)
+    assert parse(json.dumps(document).encode()) == example()
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"probability": 1.5}, "people[0].probability"),
+        ({"name": "Ana"}, "people[0]"),
+        ({"face": [0, 0, 1]}, "people[0].face"),
+        ({"shots": []}, "people[0].shots"),
+    ],
+)
+def test_wrong_people_are_named(change: dict[str, object], complaint: str) -> None:
+    shots = tuple(Shot(kind, Box(0.1, 0.1, 0.9, 0.9)) for kind in ShotType)
+    document = json.loads(replace(example(), people=(Person(None, None, None, 0.5, shots),)).to_bytes())
+    document["people"][0] |= change
+    with pytest.raises(ValueError) as caught:
+        parse(json.dumps(document).encode())
+    assert str(caught.value).startswith(complaint)
+
+
 def test_keys_come_in_the_documented_order() -> None:
     document = json.loads(example().to_bytes())
     assert list(document) == [
@@ -49,6 +87,7 @@ def test_keys_come_in_the_documented_order() -> None:
         "model",
         "settings",
         "lead",
+        "people",
         "reasoning",
         "shots",
         "warnings",

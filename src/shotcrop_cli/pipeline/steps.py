@@ -26,7 +26,7 @@ from shotcrop_cli.library.plan import XMP_SUFFIX, Target, Task
 from shotcrop_cli.library.results import PhotoResult, PhotoStatus, low_scores
 from shotcrop_cli.pipeline.crop import copies_blocks, make_crop
 from shotcrop_cli.pipeline.loaded_photo import LoadedPhoto, RunContext
-from shotcrop_cli.shots import Box, Composition, Reasoning, Shot, ShotType
+from shotcrop_cli.shots import Box, Composition, Person, Reasoning, Shot, ShotType
 from shotcrop_cli.sidecar import (
     BOX_DIGITS,
     FileSize,
@@ -140,11 +140,13 @@ def _new_sidecar(loaded: LoadedPhoto) -> Sidecar:
     assert loaded.model is not None
     person, reasoning = MainPerson(), Reasoning()
     shots: tuple[ShotRecord, ...] = ()
+    people: tuple[Person, ...] = ()
     if isinstance(answer, Composition):
         if answer.grounding is not None:
             body, head = answer.grounding.main_person, answer.grounding.head
             person = MainPerson(body and _rounded(body), head and _rounded(head))
         reasoning, shots = answer.reasoning, tuple(map(_proposed, answer.shots))
+        people = tuple(map(_rounded_person, answer.people))
     return Sidecar(
         status=SidecarStatus.DONE if shots else SidecarStatus.NO_SUBJECT,
         source=_source_record(loaded),
@@ -153,7 +155,14 @@ def _new_sidecar(loaded: LoadedPhoto) -> Sidecar:
         main_person=person,
         reasoning=reasoning,
         shots=shots,
+        people=people,
     )
+
+
+def _rounded_person(person: Person) -> Person:
+    body, head, face = (box and _rounded(box) for box in (person.body, person.head, person.face))
+    shots = tuple(replace(shot, box=_rounded(shot.box)) for shot in person.shots)
+    return Person(body, head, face, person.probability, shots)
 
 
 def _proposed(shot: Shot) -> ShotRecord:

@@ -2,6 +2,7 @@ import errno
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +10,24 @@ import pytest
 from click.testing import CliRunner, Result
 
 from camera_files import turned
-from conftest import FakeComposer, jpeg_bytes, names_in, no_people, open_image, picture, rich_exif, write_photo
+from conftest import (
+    FIXED_BOXES,
+    FakeComposer,
+    fixed_composition,
+    jpeg_bytes,
+    names_in,
+    no_people,
+    open_image,
+    picture,
+    rich_exif,
+    write_photo,
+)
 from shotcrop_cli.errors import ExitCode
 from shotcrop_cli.imaging import decode
 from shotcrop_cli.library.output_folder import LOCK_NAME, ROOTS_NAME, output_lock
 from shotcrop_cli.library.up_to_date import INDEX_NAME
 from shotcrop_cli.main import cli
+from shotcrop_cli.shots import Person, Shot, ShotType
 from shotcrop_cli.sidecar import read
 
 pytestmark = pytest.mark.usefixtures("composer")
@@ -200,6 +213,24 @@ def test_a_photo_without_people_is_done_and_not_a_failure(photos: Path, output: 
     composer.answer = no_people
     assert "0 done, 0 unchanged, 1 without people, 0 failed" in _crop(photos, "-o", output).stderr
     assert "0 done, 1 unchanged, 0 without people, 0 failed" in _crop(photos, "-o", output).stderr
+
+
+def test_all_people_are_recorded_and_stay_when_crops_are_made_again(
+    photos: Path, output: Path, composer: FakeComposer
+) -> None:
+    write_photo(photos / "a.jpg")
+    shots = tuple(Shot(kind, box, score=0.5) for kind, box in FIXED_BOXES.items())
+    people = (
+        Person(FIXED_BOXES[ShotType.MEDIUM], FIXED_BOXES[ShotType.CLOSE_UP], None, 0.75, shots),
+        Person(None, FIXED_BOXES[ShotType.CLOSE_UP], None, 0.25, shots),
+    )
+    composer.answer = lambda *_: replace(fixed_composition(), people=people)
+    _crop(photos, "-o", output)
+    assert read(output / "a.jpg.json").people == people
+    composer.seen.clear()
+    assert "1 done" in _crop(photos, "-o", output, "--aspect", "close_up=1:1").stderr
+    assert composer.seen == []
+    assert read(output / "a.jpg.json").people == people
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
