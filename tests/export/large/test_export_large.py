@@ -49,9 +49,9 @@ def test_an_adapter_is_merged_into_its_base(tmp_path: Path) -> None:
 def test_flags_of_one_kind_of_model_are_refused_for_the_other(tmp_path: Path) -> None:
     compact, large = save_tiny_model(tmp_path / "compact"), save_tiny_vlm(tmp_path / "large", "qwen3-vl")
     for checkpoint, flags, message in (
-        (compact, ["--precision", "fp16"], "--precision is for large models alone"),
-        (compact, ["--no-think"], "--think is for large models alone"),
-        (large, ["--captions", "free"], "--captions is for the compact model alone"),
+        (compact, ["--precision", "fp16"], "--precision is only for large models"),
+        (compact, ["--no-think"], "--think is only for large models"),
+        (large, ["--captions", "free"], "--captions is only for the compact model"),
     ):
         arguments = [str(checkpoint), str(tmp_path / "out"), "--photos", str(tmp_path), *flags]
         result = CliRunner().invoke(export_onnx_command, arguments)
