@@ -143,4 +143,5 @@ def option_groups(context: click.Context) -> dict[str, list[click.Parameter]]:
         if isinstance(param, click.Option):
             title = param.group if isinstance(param, Option) else ""
             (groups.setdefault(title, []) if title else others).append(param)
+    others.sort(key=lambda param: not param.expose_value)  # --config and --help come last
     return {**groups, _OTHER_OPTIONS if groups else "Options": others} if others else groups

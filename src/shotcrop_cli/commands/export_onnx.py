@@ -25,9 +25,6 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 )
 @click.argument("checkpoint", type=_FOLDER)
 @click.argument("out", type=click.Path(file_okay=False, path_type=Path))
-@option(
-    "--name", help="The model's name in sidecars. Default: shotcrop-nano; for a large model the name of the folder OUT."
-)
 @option_group(
     "Verification",
     option(
@@ -43,6 +40,11 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 )
 @option_group(
     "All models",
+    option(
+        "--name",
+        metavar="NAME",
+        help="The model's name in sidecars. Default: shotcrop-nano; for a large model the name of the folder OUT.",
+    ),
     option(
         "--decoder",
         type=click.Choice(["auto", "gqa", "concat"]),
@@ -196,7 +198,8 @@ def export_onnx_command(
     megabytes = sum(path.stat().st_size for path in bundle.folder.iterdir()) / 1e6
     result(
         f"{bundle.folder}: {megabytes:.1f} MB, {difference.equal_tokens}/{difference.tokens} tokens equal{tied} over "
-        f"{difference.answers} answers, logits apart by {difference.largest_logit_difference:.1e} at most"
+        f"{difference.answers} answers, logits differ by at most {difference.largest_logit_difference:.1e}",
+        folded=True,
     )
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
 
+from shotcrop_cli.cli.console import Console
 from shotcrop_cli.cli.help import Command, option
 from shotcrop_cli.cli.streams import result
 from shotcrop_cli.errors import OutputError, ShotcropError
@@ -44,14 +46,15 @@ def sheet_command(shots_dir: Path, output: Path, columns: int, page: int, width:
     from shotcrop_cli.report.sheet import SheetLayout, draw_pages
 
     if output.suffix.lower() not in PICTURES:
-        raise ShotcropError(f"{output}: cannot write this kind of picture", hint=f"use {', '.join(PICTURES)}")
+        raise ShotcropError(f"{output}: shotcrop cannot write this format", hint=f"use {', '.join(PICTURES)}")
     entries, errors = gather(shots_dir, limit)
+    console = Console()
     for error in errors:
-        click.echo(error, err=True)
+        console.warn(str(error))
     if not entries:
         raise ShotcropError(
-            f"{shots_dir}: no sidecar of shotcrop in it",
-            hint=f"run `shotcrop crop PHOTOS -o {shots_dir}` first",
+            f"{shots_dir}: there is no sidecar in this folder",
+            hint=f"shotcrop crop PHOTOS -o {shlex.quote(str(shots_dir))}",
         )
     layout = SheetLayout(width=width, columns=columns, photos=page)
     paths = page_paths(output, layout.pages(len(entries)))

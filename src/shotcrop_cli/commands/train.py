@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from shotcrop_cli import install_hint
+from shotcrop_cli.cli.console import Console
 from shotcrop_cli.cli.help import Group, option
 from shotcrop_cli.cli.options import name_or_path
 from shotcrop_cli.cli.streams import result
@@ -188,9 +189,7 @@ def run_command(recipe_name: str, data: Path, output: Path, offline: bool) -> No
         from shotcrop_cli.commands.train_stages import stages
         from shotcrop_train.pipeline import load_pipeline, run
 
-        results = run(
-            load_pipeline(recipe_name), data, output, stages(offline), lambda line: click.echo(line, err=True)
-        )
+        results = run(load_pipeline(recipe_name), data, output, stages(offline), Console().info)
     for name, made in results.items():
         result(f"{name}: {made}")
 
@@ -206,7 +205,7 @@ def check_data_command(dataset: Path) -> None:
         from shotcrop_train.data.check_data import check
     findings = check(dataset)
     for finding in findings:
-        result(str(finding))
+        result(str(finding), folded=True)
     if any(finding.severity == "error" for finding in findings):
         raise ShotcropError(f"{dataset} has errors", hint="correct the lines above")
 
@@ -285,7 +284,7 @@ def _training(output: Path) -> Iterator[Callable[[Path], None]]:
         try:
             yield finish
         except provenance.Complete as complete:
-            click.echo(f"{output} is complete", err=True)
+            Console().info(f"{output} is complete")
             result(str(complete.result))
 
 

@@ -51,16 +51,16 @@ def warmup_command(
         bundle = find_model(model, offline=offline)
         kept, start = _times(cache_root()), time.perf_counter()
         composer = load_on_devices(bundle, device, providers, console)
-        result(f"model {composer}, loaded in {time.perf_counter() - start:.1f} s")
+        result(f"model {composer}, loaded in {time.perf_counter() - start:.1f} s", folded=True)
         tuned = choose_batch_size(composer, batch_size)
         _run_batches(composer, tuned, console)
         if tuned.is_automatic:
             composer.remember_batch_size(tuned.size // len(composer.devices))
     built = [path for path, changed in sorted(_times(cache_root()).items()) if kept.get(path) != changed]
     for path in built:
-        result(f"built {path}")
+        result(f"built {path}", folded=True)
     if not built:
-        result(f"nothing new in {cache_root()}")
+        result(f"nothing new in {cache_root()}", folded=True)
 
 
 def _run_batches(composer: MultiDeviceComposer, tuned: BatchSize, console: Console) -> None:
