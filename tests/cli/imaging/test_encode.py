@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
+import PIL
 import pillow_heif
 import pytest
 from PIL import ExifTags, Image, JpegImagePlugin
@@ -216,6 +217,9 @@ def _sources(folder: Path) -> dict[str, Path]:
         "heic": ("a.heic", smooth, {"quality": 95}),
         "dng": ("a.dng", smooth, {}),
     }
+    # The last Pillow for Python 3.10 is 12.3, which cannot read the YCbCr TIFF that it writes.
+    if int(PIL.__version__.split(".")[0]) < 13:
+        del kinds["ycbcr tiff"]
     paths = {}
     for kind, (name, image, options) in kinds.items():
         paths[kind] = folder / name
