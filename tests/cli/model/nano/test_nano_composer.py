@@ -17,7 +17,9 @@ from shotcrop_cli.model.nano.decoding import Kind
 from shotcrop_cli.model.nano.detector import AT_ONCE_ON_CPU, Detector
 from shotcrop_cli.model.nano.manifest import CountRule, NanoManifest, ScoreCurve
 from shotcrop_cli.model.nano.scene import Floats
-from shotcrop_cli.model.session import CPU, Session
+from shotcrop_cli.model.notices import NO_NOTICES
+from shotcrop_cli.model.session import CPU, Device, Session
+from shotcrop_cli.model.tensorrt import LARGEST_BATCH, Engine
 from shotcrop_cli.shots import SHOT_TYPES, Composition, NoSubject, Person
 
 LEFT, RIGHT = (0.1, 0.2, 0.4, 0.98), (0.6, 0.2, 0.9, 0.98)
@@ -260,3 +262,23 @@ def test_thumbnails_of_another_size_are_squashed() -> None:
     assert composer.thumbnail_size == (64, 64)
     (answer,) = composer.compose([Image.new("L", (300, 200))], [1.5])
     assert isinstance(answer, Composition)
+
+
+@pytest.mark.parametrize("pixels", [0, 6])
+def test_tensorrt_is_told_the_shapes_of_all_inputs(monkeypatch: pytest.MonkeyPatch, pixels: int) -> None:
+    """Only the number of photos varies; the second graph sees every scene twice."""
+    engines: list[Engine] = []
+
+    def opened(_path: Path, _device: Device, _threads: int | None, *, engine: Engine) -> Session:
+        engines.append(engine)
+        return Session(None, CPU)
+
+    one = manifest(person_features=pixels, photo_features=pixels)
+    for module in ("detector", "composer"):
+        monkeypatch.setattr(f"shotcrop_cli.model.nano.{module}.open_session", opened)
+    NanoComposer.load(Bundle(Path("tiny"), one, {"model.json": "ab" * 32}), Device("auto"), None, NO_NOTICES)
+    first, second = ({shapes.name: (shapes.minimum, shapes.maximum) for shapes in engine.inputs} for engine in engines)
+    assert first == {"pixels": ((1, 64, 64, 3), (LARGEST_BATCH, 64, 64, 3))}
+    expected = {name: ((1, *shape), (2 * LARGEST_BATCH, *shape)) for name, shape in input_shapes(one).items()}
+    assert second == expected
+    assert ("photo" in second) == (pixels > 0)
