@@ -21,7 +21,11 @@ PICTURE = ROOT / "docs" / "architecture.svg"
 FOLDERS = {"shotcrop_export": "export", "shotcrop_train": "train", "shotcrop_cli": "src"}
 LAYERS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("shotcrop_export", "export to ONNX", ("large", "nano", "record")),
-    ("shotcrop_train", "stages", ("pipeline", "grpo", "ssft", "sft", "pseudo_label")),
+    (
+        "shotcrop_train",
+        "stages",
+        ("pipeline", "grpo", "ssft", "sft", "pseudo_label", "train_composer", "train_detector"),
+    ),
     ("shotcrop_train", "parts of stages", ("rewards", "pseudo", "runs", "scorers")),
     ("shotcrop_train", "checkpoints", ("torch_composer", "checkpoints", "nano_base", "text_base", "weighted_trainer")),
     ("shotcrop_train", "network and data", ("base", "nano", "data", "recipe")),

@@ -14,7 +14,7 @@ from shotcrop_train import sft
 from shotcrop_train.recipe import SftRecipe
 from shotcrop_train.runs import provenance
 
-COMMANDS = ("sft", "pseudo-label", "ssft", "grpo", "run", "check-data", "import-data")
+COMMANDS = ("sft", "pseudo-label", "ssft", "grpo", "detector", "composer", "run", "check-data", "import-data")
 
 
 def test_every_stage_of_the_method_has_its_command() -> None:
@@ -28,6 +28,8 @@ def test_every_stage_of_the_method_has_its_command() -> None:
         ("pseudo-label", ("--config", "--data", "--output", "--proposer", "--limit", "--offline")),
         ("ssft", ("--config", "--data", "--pseudo", "--output", "--from", "--steps", "--offline")),
         ("grpo", ("--config", "--data", "--output", "--from", "--hard", "--steps", "--offline")),
+        ("detector", ("--config", "--data", "--output", "--steps")),
+        ("composer", ("--config", "--data", "--output", "--from", "--steps")),
         ("run", ("--config", "--data", "--output", "--offline")),
         ("check-data", ("DATASET",)),
         ("import-data", ("--coco", "--answers", "--photos", "--output", "--coord-space")),

@@ -174,6 +174,49 @@ def grpo_command(
 
 
 @train_command.command(
+    "detector",
+    example=(
+        "train a detector",
+        "shotcrop train detector --config nano-detector \\\n      --data DATA -o runs/detector",
+    ),
+)
+@recipe_option
+@data_option
+@output_option
+@steps_option
+def detector_command(recipe_name: str, data: Path, output: Path, steps: int | None) -> None:
+    """Train a detector on machine detections."""
+    with _training(output) as finish:
+        from shotcrop_train import train_detector
+        from shotcrop_train.recipe import load_recipe
+
+        recipe = _shortened(load_recipe(recipe_name, train_detector.DetectorRecipe), steps)
+        finish(train_detector.train(recipe, data, output))
+
+
+@train_command.command(
+    "composer",
+    example=(
+        "train a composer",
+        "shotcrop train composer --config nano-composer \\\n      --data DATA -o composer --from detector/final",
+    ),
+)
+@recipe_option
+@data_option
+@output_option
+@option("--from", "start", required=True, type=_FOLDER, metavar="DETECTOR", help="Folder of a trained detector.")
+@steps_option
+def composer_command(recipe_name: str, data: Path, output: Path, start: Path, steps: int | None) -> None:
+    """Train a composer on expert shots."""
+    with _training(output) as finish:
+        from shotcrop_train import train_composer
+        from shotcrop_train.recipe import load_recipe
+
+        recipe = _shortened(load_recipe(recipe_name, train_composer.ComposerRecipe), steps)
+        finish(train_composer.train(recipe, data, output, start))
+
+
+@train_command.command(
     "run", example=("train the default model", "shotcrop train run --config nano --data DATA -o runs/nano")
 )
 @recipe_option

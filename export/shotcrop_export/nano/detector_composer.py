@@ -1,0 +1,91 @@
+"""Export the compact model's second design: detector and composer as two ONNX graphs.
+
+Sides are static, the number of photos is free, and all operators are plain, so that CUDA and TensorRT take the graphs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from shotcrop_cli.model.nano.candidates import KINDS, MOST_CANDIDATES
+from shotcrop_cli.model.nano.detector import INPUT
+from shotcrop_cli.model.nano.detector import OUTPUTS as DETECTOR_OUTPUTS
+from shotcrop_export.record import trace
+from shotcrop_train.nano.composer_network import ComposerEnsemble, ComposerNetwork
+from shotcrop_train.nano.detector_network import DetectorNetwork
+
+COMPOSER_OUTPUTS = ("probability", "boxes", "scale", "expected")
+
+
+class DetectorGraph(nn.Module):
+    """The detector with the scaling of its input: photos (N, S, S, 3) of bytes."""
+
+    def __init__(self, network: DetectorNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        """Return what `DetectorNetwork` returns."""
+        answer: tuple[Tensor, ...] = self.network((pixels.permute(0, 3, 1, 2).float() - 127) / 128)
+        return answer
+
+
+class GeometryGraph(nn.Module):
+    """Composers without features from the detector, and without inputs for them."""
+
+    def __init__(self, ensemble: ComposerEnsemble) -> None:
+        super().__init__()
+        self.ensemble = ensemble
+
+    def forward(self, features: Tensor, known: Tensor, valid: Tensor, kind: Tensor) -> tuple[Tensor, ...]:
+        """Return what `ComposerEnsemble` returns."""
+        answer: tuple[Tensor, ...] = self.ensemble(features, known, valid, kind, features[..., :0], features[:, 0, :0])
+        return answer
+
+
+def export_detector(network: DetectorNetwork, target: Path, side: int) -> None:
+    """Write the graph of a detector.
+
+    Args:
+        network: The trained network.
+        target: The file.
+        side: Side of its square input in pixels.
+    """
+    photos = {INPUT: torch.zeros(2, side, side, 3, dtype=torch.uint8)}
+    _export(DetectorGraph(network), photos, target, DETECTOR_OUTPUTS)
+
+
+def export_composer(networks: Sequence[ComposerNetwork], target: Path) -> None:
+    """Write the graph of an ensemble of composers; without features from the detector it has no inputs for them."""
+    options, k = networks[0].options, MOST_CANDIDATES
+    ensemble = ComposerEnsemble(list(networks))
+    example = {
+        "features": torch.zeros(2, k, options.features),
+        "known": torch.ones(2, k, options.features),
+        "valid": torch.ones(2, k),
+        "kind": torch.zeros(2, k, KINDS),
+    }
+    if not options.person_features:
+        _export(GeometryGraph(ensemble), example, target, COMPOSER_OUTPUTS)
+        return
+    features = {
+        "pixels": torch.zeros(2, k, options.person_features),
+        "photo": torch.zeros(2, options.photo_features),
+    }
+    _export(ensemble, example | features, target, COMPOSER_OUTPUTS)
+
+
+def _export(module: nn.Module, example: dict[str, Tensor], target: Path, outputs: Sequence[str]) -> None:
+    photos = torch.export.Dim.DYNAMIC
+    program = trace(
+        module.eval(),
+        tuple(example.values()),
+        inputs=list(example),
+        outputs=list(outputs),
+        dynamic={name: {0: photos} for name in example},
+    )
+    program.save(str(target), external_data=False)
