@@ -19,7 +19,8 @@ INPUT, OUTPUTS = "pixels", ("cells", "tags", "middle", "pooled")
 """Names in the graph: uint8 photos (N, S, S, 3); raw cells (N, cells, channels), logits of the tags (N, tags), a
 feature map (N, c, S / 16, S / 16) and features of the whole photo (N, q)."""
 AT_ONCE_ON_CPU = 4
-"""Photos that a CPU sees at once: more no longer fit into its caches."""
+"""Photos that a CPU sees at once. More are not faster, and take more memory: at 288 pixels and one thread, 1 to 16
+photos at once took 30 to 34 ms each."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -71,7 +71,7 @@ class CropCost:
 
     def __init__(self, facts: Facts, shot: ShotSize, wanted: Doubles, wider: Doubles | None, costs: FaultCosts) -> None:
         self.facts, self.shot, self.wanted, self.wider, self.costs = facts, shot, wanted, wider, costs
-        bodies = np.nan_to_num(facts.other_bodies)
+        bodies = np.where(np.isnan(facts.other_bodies), 0, facts.other_bodies)
         parts = (facts.main_heads, facts.other_heads, bodies, facts.things, facts.hands)
         self._rectangles: Doubles = np.concatenate(parts)
         self._areas, self._body_areas = np.maximum(areas(self._rectangles), 1e-9), areas(bodies)
@@ -80,10 +80,15 @@ class CropCost:
             np.where(facts.is_animal, costs.animal, costs.held) * facts.thing_weights * THING_IN_SHOT[shot]
         )
 
-    def __call__(self, boxes: Doubles) -> Doubles:
-        """Return the costs (n,) of boxes (n, 4)."""
+    def __call__(self, boxes: Doubles, of_move: Doubles | None = None) -> Doubles:
+        """Return the costs (n,) of boxes (n, 4).
+
+        Args:
+            boxes: The boxes.
+            of_move: What `of_move` returned for them (n,), if it is known.
+        """
         heads, other_heads, bodies, things, hands = self._visible(boxes)
-        total = self.of_move(boxes)
+        total = self.of_move(boxes) if of_move is None else of_move.copy()
         total += self._main_heads(heads)
         if other_heads.shape[1]:
             total += self._other_heads(other_heads)
@@ -163,12 +168,11 @@ class CropCost:
             return 0.0
         x, y, weight = self.facts.arm_joints.T
         level = (y > boxes[:, 1:2]) & (y < boxes[:, 3:4])
-        total = np.zeros(len(boxes))
-        for edge in (boxes[:, 0:1], boxes[:, 2:3]):
-            at_border = (edge < SIDE_OF_JOINT * self.facts.aspect) | (edge > (1 - SIDE_OF_JOINT) * self.facts.aspect)
-            nearness = 1 - np.abs(edge - x) / (ARM_JOINT_REACH * self.facts.head_size)
-            total += (np.maximum(nearness, 0) * weight * level * ~at_border).max(1)
-        result: Doubles = ARM_JOINT_SHARE * self.costs.joint * total
+        edges, border = boxes[:, 0::2], SIDE_OF_JOINT * self.facts.aspect
+        inside = (edges >= border) & (edges <= self.facts.aspect - border)
+        nearness = 1 - np.abs(edges[:, :, None] - x) / (ARM_JOINT_REACH * self.facts.head_size)
+        cost = (np.maximum(nearness, 0) * (weight * level)[:, None]).max(2) * inside
+        result: Doubles = ARM_JOINT_SHARE * self.costs.joint * cost.sum(1)
         return result
 
     def _feet(self, boxes: Doubles) -> Doubles | float:

@@ -102,10 +102,12 @@ class _EdgeSearch:
         boxes = np.repeat(box[None], int(allowed.sum()), 0)
         boxes[:, axis], boxes[:, axis + 2] = low[allowed], high[allowed]
         # Most boxes are too far from the composer's to cost less, whatever their faults.
-        boxes = boxes[self.cost_of.of_move(boxes) < cost - LEAST_GAIN]
+        of_move = self.cost_of.of_move(boxes)
+        cheap = of_move < cost - LEAST_GAIN
+        boxes = boxes[cheap]
         if len(boxes) == 0:
             return box, cost
-        values = self.cost_of(boxes)
+        values = self.cost_of(boxes, of_move[cheap])
         at = int(values.argmin())
         return (boxes[at], float(values[at])) if values[at] < cost - LEAST_GAIN else (box, cost)
 
