@@ -111,8 +111,8 @@ class _Run:
         if task.no_subject and self._strict:
             self.add(PhotoResult(target.source.path, PhotoStatus.NO_SUBJECT, target.sidecar))
         elif low or self._keep_results or self.reporter.wants_unchanged:
-            crops = target.crops(task.shots)
-            self.add(PhotoResult(target.source.path, PhotoStatus.UNCHANGED, target.sidecar, crops, low_scores=low))
+            crops, reason = target.crops(task.shots), "without people" if task.no_subject else ""
+            self.add(PhotoResult(target.source.path, PhotoStatus.UNCHANGED, target.sidecar, crops, reason, low))
         else:
             self._results.counts[PhotoStatus.UNCHANGED] += 1  # costs next to nothing for 100,000 photos
 

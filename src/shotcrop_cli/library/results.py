@@ -57,7 +57,7 @@ class PhotoResult:
         status: How it ended.
         sidecar: Path of its sidecar; None if it failed.
         crops: Paths of its crops, widest shot first.
-        reason: Why it failed, with the fix, or why it was skipped or planned; otherwise empty.
+        reason: Why it failed, with the fix, or why it was skipped, planned or left without crops; otherwise empty.
         low_scores: Its crops that a person should review, whatever the status.
         damaged_sidecar: New path of a sidecar that could not be read and was replaced.
     """

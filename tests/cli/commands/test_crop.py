@@ -304,6 +304,17 @@ def test_captions_for_asset_managers_go_with_the_option_unless_a_program_has_cha
     assert [name for name in names_in(output) if name.endswith(".xmp")] == [changed.name]
 
 
+def test_a_photo_without_people_is_named_in_every_run(photos: Path, output: Path, composer: FakeComposer) -> None:
+    write_photo(photos / "sea.jpg")
+    composer.answer = no_people
+    for status in ("no_subject", "unchanged"):
+        result = _crop(photos, "-o", output, "--json", "--verbose")
+        (record,) = map(json.loads, result.stdout.splitlines())
+        assert record["status"] == status
+        assert any("sea.jpg" in line and "without people" in line for line in result.stderr.splitlines())
+    assert record["reason"] == "without people"
+
+
 def test_json_lines_on_stdout_hold_every_photo(photos: Path, output: Path) -> None:
     for name in ("a.jpg", "b.jpg"):
         write_photo(photos / name)
