@@ -5,6 +5,8 @@ Lengths are in heads, from the crown down, of an upright figure of 7.5 heads, th
 
 from __future__ import annotations
 
+from shotcrop_cli.shots import NATIVE_SCALES
+
 HEADS_TALL = 7.5
 """Height of an upright figure."""
 
@@ -35,3 +37,16 @@ SIDE_OF_FACE = 0.16
 
 FACE_ASPECT = 0.76
 """Width / height of a face detector's box in pixels. Our own estimate; the median of the training split is 0.81."""
+
+SCALE_LIMITS = (0.07, 0.19, 0.42)
+"""Heights of the main head, as shares of the photo's, between the native scales. Source: between the medians of the
+experts' labels."""
+
+
+def native_scale(head_height: float) -> str:
+    """Return how a photo frames the main person, one of `shots.NATIVE_SCALES`.
+
+    Args:
+        head_height: Height of their head, as a share of the photo's.
+    """
+    return NATIVE_SCALES[sum(limit <= head_height for limit in SCALE_LIMITS)]

@@ -113,6 +113,8 @@ class Shot:
 SETTINGS = ("indoor", "outdoor")
 FACINGS = ("camera", "left", "right", "away", "down", "up")
 NATIVE_SCALES = ("wide", "full", "medium", "close")
+MANY_PEOPLE = 4
+"""`Grounding.people` counts up to this: four stands for four or more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +124,7 @@ class Grounding:
     Args:
         main_person: Box of the person who carries the story.
         head: Box of the main person's head, hair top to chin.
-        people: Number of people, 4 standing for four or more.
+        people: Number of people, up to `MANY_PEOPLE`.
         setting: One of `SETTINGS`.
         facing: The direction the main person's face points as the viewer sees it, one of `FACINGS`.
         native_scale: How the photo itself frames the main person, one of `NATIVE_SCALES`.

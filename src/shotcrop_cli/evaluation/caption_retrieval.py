@@ -21,9 +21,8 @@ from numpy.typing import NDArray
 
 from shotcrop_cli.evaluation import composition_rules
 from shotcrop_cli.evaluation.caption_claims import View, refuted, views
-from shotcrop_cli.evaluation.dataset import MANY_PEOPLE
 from shotcrop_cli.evaluation.detections import Detections
-from shotcrop_cli.shots import SHOT_TYPES, Box, Composition, ShotType
+from shotcrop_cli.shots import MANY_PEOPLE, SHOT_TYPES, Box, Composition, ShotType
 
 Floats = NDArray[np.float64]
 

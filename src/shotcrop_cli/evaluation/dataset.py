@@ -18,6 +18,7 @@ from shotcrop_cli.evaluation.detections import Detections, Face, Keypoint, Perso
 from shotcrop_cli.geometry import PERMILLE, clip, from_permille
 from shotcrop_cli.shots import (
     FACINGS,
+    MANY_PEOPLE,
     NATIVE_SCALES,
     SETTINGS,
     SHOT_TYPES,
@@ -30,9 +31,6 @@ from shotcrop_cli.shots import (
 )
 
 METADATA = "metadata.jsonl"
-
-MANY_PEOPLE = 4
-"""`Grounding.people` counts up to this: four stands for four or more."""
 
 _T = TypeVar("_T")
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from shotcrop_cli.body import CHIN_BELOW_FACE, FACE_ASPECT, HAIR_ABOVE_FACE, HEAD_ASPECT, SIDE_OF_FACE
+from shotcrop_cli.body import CHIN_BELOW_FACE, FACE_ASPECT, HAIR_ABOVE_FACE, HEAD_ASPECT, SIDE_OF_FACE, native_scale
 from shotcrop_cli.evaluation.composition_rules import yaw
 from shotcrop_cli.evaluation.detections import Detections, Face, Joint, Person
 from shotcrop_cli.evaluation.main_person import main_face, main_person
@@ -71,16 +71,6 @@ def facing(face: Face | None) -> str | None:
     return None
 
 
-def native_scale(head: Box | None) -> str | None:
-    """Return how the photo frames the main person, by the head's height. Limits are between the experts' medians."""
-    if head is None:
-        return None
-    for scale, limit in (("wide", 0.07), ("full", 0.19), ("medium", 0.42)):
-        if head.height < limit:
-            return scale
-    return "close"
-
-
 def ground(detections: Detections, aspect: float, composition: Composition | None = None) -> Grounding:
     """Return the chain of thought that follows from detections and from an expert's triple where there is one.
 
@@ -110,7 +100,7 @@ def ground(detections: Detections, aspect: float, composition: Composition | Non
         head=head,
         people=min(persons, 4) or None,
         facing=facing(face),
-        native_scale=native_scale(head),
+        native_scale=None if head is None else native_scale(head.height),
     )
 
 

@@ -7,16 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from shotcrop_cli.body import native_scale
 from shotcrop_cli.captions.rules import INDOORS, OUTDOORS, Company
 from shotcrop_cli.model.nano.manifest import CountRule, NanoManifest
 from shotcrop_cli.model.nano.scene import Floats, Scene
-from shotcrop_cli.shots import FACINGS, NATIVE_SCALES, SETTINGS, Box, Grounding, Person
-
-SCALE_LIMITS = (0.07, 0.19, 0.42)
-"""Head heights, as shares of the photo's, between the native scales. Source: halfway between the medians of the
-experts' labels."""
-MANY_PEOPLE = 4
-"""`Grounding.people` counts up to this: four stands for four or more."""
+from shotcrop_cli.shots import FACINGS, MANY_PEOPLE, SETTINGS, Grounding, Person
 
 
 def ground(scene: Scene, main: Person, tags: Floats, manifest: NanoManifest) -> Grounding:
@@ -34,7 +29,7 @@ def ground(scene: Scene, main: Person, tags: Floats, manifest: NanoManifest) -> 
         people=min(max(count_people(scene, manifest.count.sure), 1), MANY_PEOPLE),
         setting=_choose(tags, manifest.tags, SETTINGS, manifest.setting_threshold),
         facing=_choose(tags, manifest.tags, FACINGS, manifest.facing_threshold),
-        native_scale=native_scale(main.head),
+        native_scale=None if main.head is None else native_scale(main.head.height),
     )
 
 
@@ -69,13 +64,6 @@ def predicted_tags(tags: Floats, manifest: NanoManifest) -> frozenset[str]:
     setting = _choose(tags, manifest.tags, SETTINGS, manifest.setting_threshold)
     words = {"indoor": INDOORS, "outdoor": OUTDOORS}
     return frozenset() if setting is None else frozenset({words[setting]})
-
-
-def native_scale(head: Box | None) -> str | None:
-    """Return how the photo frames a person, from the height of the head; None without a head."""
-    if head is None:
-        return None
-    return NATIVE_SCALES[int(np.searchsorted(SCALE_LIMITS, head.height, side="right"))]
 
 
 def _choose(tags: Floats, names: Sequence[str], choices: Sequence[str], threshold: float) -> str | None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -7,7 +9,7 @@ from conftest import FIXED_BOXES
 from figures import Figure, manifest, scene_of
 from shotcrop_cli.captions.rules import INDOORS, OUTDOORS, Company
 from shotcrop_cli.model.nano.manifest import CountRule
-from shotcrop_cli.model.nano.reasoning import certain, company_of, count_people, ground, native_scale, predicted_tags
+from shotcrop_cli.model.nano.reasoning import certain, company_of, count_people, ground, predicted_tags
 from shotcrop_cli.model.nano.scene import Floats
 from shotcrop_cli.shots import Box, Grounding, Person, Shot
 
@@ -83,8 +85,10 @@ def test_words_give_no_number_that_may_be_too_small(people: int, company: Compan
     ("height", "scale"), [(0.02, "wide"), (0.07, "full"), (0.18, "full"), (0.19, "medium"), (0.5, "close")]
 )
 def test_the_native_scale_follows_the_size_of_the_head(height: float, scale: str) -> None:
-    assert native_scale(Box(0.4, 0.0, 0.6, height)) == scale
+    one = replace(SOMEBODY, head=Box(0.4, 0.0, 0.6, height))
+    assert ground(scene_of(Figure(0.5, 0.1, 0.12)), one, tags(), MANIFEST).native_scale == scale
 
 
 def test_without_a_head_there_is_no_native_scale() -> None:
-    assert native_scale(None) is None
+    one = replace(SOMEBODY, head=None)
+    assert ground(scene_of(Figure(0.5, 0.1, 0.12)), one, tags(), MANIFEST).native_scale is None
