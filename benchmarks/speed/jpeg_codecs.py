@@ -9,9 +9,10 @@ from typing import Any
 
 from PIL import Image
 
+from shotcrop_cli.crop_settings import DEFAULT_QUALITY
 from shotcrop_cli.shots import PixelBox
 
-QUALITY = 95
+QUALITY = DEFAULT_QUALITY
 """JPEG quality of the crops, as in `shotcrop crop`. Chroma is halved both ways, as in the photos."""
 
 

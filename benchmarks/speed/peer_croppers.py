@@ -9,9 +9,10 @@ from pathlib import Path
 
 from PIL import Image, ImageOps
 
+from shotcrop_cli.crop_settings import DEFAULT_QUALITY
 from shotcrop_cli.shots import Box
 
-QUALITY = 95
+QUALITY = DEFAULT_QUALITY
 """JPEG quality of the crops, as in `shotcrop crop`."""
 
 Cropper = Callable[[Path, Path], "Box | None"]

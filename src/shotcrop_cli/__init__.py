@@ -82,6 +82,7 @@ _MODULES = {
     "NameTemplate": "library.name_template",
     **dict.fromkeys(("LowScore", "PhotoResult", "PhotoStatus", "Reporter", "RunResult"), "library.results"),
     "CropSettings": "crop_settings",
+    **dict.fromkeys(("Aspect", "Framing"), "framing"),
     "Selection": "library.selection",
     **dict.fromkeys(("PixelBox", "Reasoning", "ShotType"), "shots"),
     **dict.fromkeys([name for name in __all__ if name.endswith("Error")], "errors"),

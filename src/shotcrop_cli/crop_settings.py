@@ -11,6 +11,9 @@ from shotcrop_cli.imaging.formats import CropFormat
 from shotcrop_cli.imaging.metadata.policy import MetadataPolicy
 from shotcrop_cli.shots import SHOT_TYPES, ShotType
 
+DEFAULT_QUALITY = 95
+"""Quality of lossy crops, as Pillow counts it. Another value makes the next run crop finished photos again."""
+
 
 @dataclass(frozen=True, slots=True)
 class CropSettings:
@@ -27,7 +30,7 @@ class CropSettings:
     """
 
     format: CropFormat = CropFormat.SAME
-    quality: int = 95
+    quality: int = DEFAULT_QUALITY
     metadata: MetadataPolicy = MetadataPolicy.SAFE
     xmp: bool = False
     framing: Framing = Framing()  # noqa: RUF009 - it is frozen

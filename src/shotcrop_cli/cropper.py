@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
 from PIL import Image
 
+from shotcrop_cli.crop_settings import DEFAULT_QUALITY
 from shotcrop_cli.errors import AnswerError, InputError, NoPeopleError, PhotoError
 from shotcrop_cli.framing import Aspect, Framing, frame_shot
 from shotcrop_cli.geometry import to_pixels
@@ -96,7 +97,7 @@ class Crop:
         image.info = {"icc_profile": self._photo.icc_profile} if self._photo.icc_profile else {}
         return image
 
-    def save(self, path: str | os.PathLike[str], *, quality: int = 95, metadata: str = "safe") -> None:
+    def save(self, path: str | os.PathLike[str], *, quality: int = DEFAULT_QUALITY, metadata: str = "safe") -> None:
         """Write the crop to a file, with the colour profile and metadata that `shotcrop crop` would keep.
 
         Args:
@@ -316,7 +317,9 @@ def _framing(aspect: AspectInput, pad: float, min_size: int | None) -> Framing:
         wanted = {ShotType(shot): Aspect.parse(ratio) for shot, ratio in by_shot.items()}
         return Framing(tuple((shot, wanted[shot]) for shot in SHOT_TYPES if shot in wanted), pad, min_size)
     except ValueError as error:
-        raise InputError(str(error), hint="see the documentation of Cropper.crop") from error
+        raise InputError(
+            str(error), hint="use ratios such as '4:5', pad from 0 to 1 and min_size of at least 1"
+        ) from error
 
 
 def _result(photo: Photo, answer: Answer, framing: Framing) -> CropResult:

@@ -13,6 +13,7 @@ from shotcrop_cli import install_hint
 from shotcrop_cli.checkup.finding import Finding, Scope, note, ok, problem
 from shotcrop_cli.checkup.machine import temporary_folder
 from shotcrop_cli.checkup.software import version
+from shotcrop_cli.crop_settings import DEFAULT_QUALITY
 from shotcrop_cli.errors import AnswerError, DeviceError, ExitCode, ModelError
 
 PORTRAIT = Path(str(files("shotcrop_cli") / "selftest" / "portrait.jpg"))
@@ -106,7 +107,7 @@ def one_photo(scope: Scope) -> Iterator[Finding]:
         crops = [folder / f"{shot.type}.jpg" for shot in answer.shots]
         for path, shot in zip(crops, answer.shots, strict=True):
             box = to_pixels(shot.box, photo.width, photo.height)
-            crop = encode_crop(photo, box, quality=95, policy=MetadataPolicy.SAFE)
+            crop = encode_crop(photo, box, quality=DEFAULT_QUALITY, policy=MetadataPolicy.SAFE)
             put_in_place([NewFile(path, crop.content)], root=folder)
         for path in crops:
             with Image.open(path) as image:

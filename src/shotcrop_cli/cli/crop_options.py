@@ -21,7 +21,7 @@ from shotcrop_cli.cli.options import (
 )
 from shotcrop_cli.cli.param_types import AspectsType, PadType, ShotsType
 from shotcrop_cli.cli.reporter import ReportOptions
-from shotcrop_cli.crop_settings import CropSettings
+from shotcrop_cli.crop_settings import DEFAULT_QUALITY, CropSettings
 from shotcrop_cli.framing import Framing
 from shotcrop_cli.imaging.formats import CropFormat
 from shotcrop_cli.imaging.metadata.policy import MetadataPolicy
@@ -72,7 +72,7 @@ look_options = option_group(
     option(
         "--quality",
         type=click.IntRange(1, 100),
-        default=95,
+        default=DEFAULT_QUALITY,
         show_default=True,
         metavar="N",
         help="Quality of lossy formats.",
@@ -110,7 +110,7 @@ jobs_option = option(
     "--jobs",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Threads that read photos, and as many that write crops. Default: one per processor.",
+    help="Number of reader threads, and of writer threads. Default: one per processor.",
 )
 
 model_group = option_group("Model and speed", model_options, devices_option, batch_size_option, jobs_option)
@@ -121,7 +121,7 @@ review_options = option_group(
         "--min-score",
         type=click.FloatRange(0.0, 1.0),
         metavar="X",
-        help="List photos for review that have a crop with a score below X, from 0 to 1. They are cropped anyway.",
+        help="List for review the photos with any crop that scores below X, from 0 to 1. They are cropped anyway.",
     ),
     option(
         "--review-list",

@@ -41,7 +41,7 @@ class Target:
 
     @property
     def sidecar(self) -> Path:
-        """Path of the sidecar. A photo that has one is done."""
+        """Path of the sidecar, which shotcrop writes last. `decide` says whether a photo that has one is done."""
         return self.folder / self.sidecar_name
 
     @property
@@ -155,6 +155,8 @@ def decide(
     overwrite: bool = False,
 ) -> Task:
     """Compare what an earlier run left with what this run would make.
+
+    `up_to_date.UpToDateCheck` answers the common case without these rules: change both together.
 
     Existing crops are kept up to date even if this run does not ask for their shots. Boxes that a person set are kept
     unless `overwrite` is true: if the model or the photo changed, the model does not see the photo again.

@@ -131,7 +131,7 @@ class UpToDateCheck:
         self._decoder = msgspec.json.Decoder(_Summary)
 
     def check(self, content: bytes, target: Target, present: Collection[str]) -> bool | None:
-        """Say whether a photo is up to date.
+        """Say whether a photo is up to date, by the rules of `plan.decide`, which has the last word.
 
         Args:
             content: Content of the sidecar.

@@ -22,6 +22,7 @@ from conftest import (
     rich_exif,
     write_photo,
 )
+from shotcrop_cli import CropOptions, RunResult, Selection
 from shotcrop_cli.errors import ExitCode
 from shotcrop_cli.imaging import decode
 from shotcrop_cli.library.output_folder import LOCK_NAME, ROOTS_NAME, output_lock
@@ -302,6 +303,19 @@ def test_captions_for_asset_managers_go_with_the_option_unless_a_program_has_cha
     changed.write_bytes(changed.read_bytes() + b"<!-- rated -->")
     _crop(photos, "-o", output)
     assert [name for name in names_in(output) if name.endswith(".xmp")] == [changed.name]
+
+
+def test_the_defaults_of_the_command_are_those_of_the_api(monkeypatch: pytest.MonkeyPatch, photos: Path) -> None:
+    asked: list[CropOptions] = []
+
+    def crop_photos(options: CropOptions, _reporter: object) -> RunResult:
+        asked.append(options)
+        return RunResult({})
+
+    monkeypatch.setattr("shotcrop_cli.commands.crop.crop_photos", crop_photos)
+    _crop(photos, "-o", "shots")
+    expected = CropOptions(photos=Selection((photos,)), output=Path("shots"), keep_results=False)
+    assert asked == [expected]
 
 
 def test_a_photo_without_people_is_named_in_every_run(photos: Path, output: Path, composer: FakeComposer) -> None:
