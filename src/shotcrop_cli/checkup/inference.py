@@ -49,8 +49,9 @@ def providers(_scope: Scope) -> Iterator[Finding]:
     )
 
     listed = import_onnxruntime().get_available_providers()
-    graphs = embedded_models()[DEFAULT_MODEL].glob("*.onnx")
-    graph = min(graphs, key=lambda path: path.stat().st_size)
+    folder = embedded_models()[DEFAULT_MODEL]
+    # Without graphs, opening the folder itself fails as a damaged model does.
+    graph = min(folder.glob("*.onnx"), key=lambda path: path.stat().st_size, default=folder)
     for name in listed:
         if name == _SENDS_PICTURES_AWAY:  # it would send photos to a server
             continue

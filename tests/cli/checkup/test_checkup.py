@@ -198,6 +198,18 @@ def test_an_altered_model_that_came_with_shotcrop_is_installed_again(
     assert found["model"].fix == "pip install --force-reinstall --no-deps shotcrop-cli"
 
 
+def test_a_model_that_came_with_shotcrop_without_graphs_is_installed_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    model = altered(tmp_path / "shotcrop-nano")
+    for graph in model.glob("*.onnx"):
+        graph.unlink()
+    monkeypatch.setattr("shotcrop_cli.model.resolve.embedded_models", lambda: {"shotcrop-nano": model})
+    with pytest.raises(ModelError, match="cannot be loaded") as caught:
+        list(inference.providers(Scope()))
+    assert caught.value.hint == "pip install --force-reinstall --no-deps shotcrop-cli"
+
+
 def test_a_model_of_the_hub_is_not_fetched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
     finding = problems(Scope(model="ana/portraits"))["model"]
