@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
+from benchmarks.speed import compose_parts
 from conftest import picture, write_photo
 from shotcrop_cli import Cropper
 from shotcrop_cli.errors import ExitCode, ModelError
@@ -80,6 +81,17 @@ def test_eval_scores_the_folder(model: Path, tmp_path: Path) -> None:
     metrics = json.loads(result.stdout)["metrics"]
     (wide,) = (one["value"] for one in metrics if (one["name"], one["shot"]) == ("iou", "establishing"))
     assert wide > 0.9
+
+
+def test_the_benchmark_measures_every_part(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compose_parts, "ROUNDS", 1)
+    composer = load_composer(find_model(str(model)), "cpu", threads=1)
+    assert isinstance(composer, NanoComposer)
+    milliseconds, people = compose_parts.measure(composer, [picture(60, 40)] * 20)
+    assert people == 20
+    total = milliseconds.pop("all")
+    assert all(value >= 0 for value in milliseconds.values()) and len(milliseconds) == 5
+    assert sum(milliseconds.values()) == pytest.approx(total)
 
 
 def test_a_graph_that_cannot_be_loaded_is_an_error_of_the_model(model: Path, tmp_path: Path) -> None:
