@@ -28,7 +28,7 @@ def test_every_stage_of_the_method_has_its_command() -> None:
         ("pseudo-label", ("--config", "--data", "--output", "--proposer", "--limit", "--offline")),
         ("ssft", ("--config", "--data", "--pseudo", "--output", "--from", "--steps", "--offline")),
         ("grpo", ("--config", "--data", "--output", "--from", "--hard", "--steps", "--offline")),
-        ("detector", ("--config", "--data", "--output", "--steps")),
+        ("detector", ("--config", "--data", "--output", "--start", "--steps")),
         ("composer", ("--config", "--data", "--output", "--from", "--steps")),
         ("run", ("--config", "--data", "--output", "--offline")),
         ("check-data", ("DATASET",)),

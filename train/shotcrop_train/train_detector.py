@@ -7,6 +7,8 @@ generic and would cost half of the time. An average of the weights over the last
 
     shotcrop train detector --config nano-detector --data DATA -o runs/detector
 
+To start from the weights of an earlier run instead of ImageNet's, add `--start FILE.safetensors`.
+
 With two processes on one machine, torch's launcher runs the same command (they average their gradients):
 
     torchrun --nproc-per-node 2 -m shotcrop_cli train detector --config nano-detector --data DATA -o runs/detector
@@ -29,6 +31,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -133,20 +136,21 @@ class DetectorRecipe:
     pretrained: bool = True
 
 
-def train(recipe: DetectorRecipe, data: Path, output: Path) -> Path:
+def train(recipe: DetectorRecipe, data: Path, output: Path, start: Path | None = None) -> Path:
     """Train a detector and return the folder of its weights.
 
     Args:
         recipe: The run's recipe.
         data: Folder that holds the recipe's datasets.
         output: Run folder. It will hold checkpoint, `log.jsonl`, `curves.png`, decoded photos, the result in `final`.
+        start: Weights of a detector to start from instead of ImageNet's.
 
     Raises:
         Complete: The folder holds this run, and it is finished.
-        ShotcropError: A dataset cannot be read.
+        ShotcropError: A dataset cannot be read, or the weights are not those of such a detector.
     """
     names = (*recipe.data.photos, *recipe.data.empty)
-    provenance.record(output, stage="detector", recipe=recipe, datasets=[data / name for name in names])
+    provenance.record(output, stage="detector", recipe=recipe, datasets=[data / name for name in names], start=start)
     photos, repeats = [], []
     for name in names:
         found = read_photos(data / name)
@@ -155,7 +159,7 @@ def train(recipe: DetectorRecipe, data: Path, output: Path) -> Path:
         repeats += [often + recipe.data.repeat_animals * _has_animal(photo) for photo in found]
     if not photos:
         raise ShotcropError("the recipe names no photos", hint="set photos in its table [data]")
-    return DetectorTraining(recipe, photos, repeats, output).run()
+    return DetectorTraining(recipe, photos, repeats, output, start).run()
 
 
 class DetectorTraining:
@@ -166,10 +170,16 @@ class DetectorTraining:
         photos: All photos.
         repeats: How often each is drawn, on average.
         output: Run folder.
+        start: Weights to start from, see `train`.
     """
 
     def __init__(
-        self, recipe: DetectorRecipe, photos: Sequence[LabelledPhoto], repeats: Sequence[float], output: Path
+        self,
+        recipe: DetectorRecipe,
+        photos: Sequence[LabelledPhoto],
+        repeats: Sequence[float],
+        output: Path,
+        start: Path | None = None,
     ) -> None:
         self.recipe, self.plan, self.output = recipe, recipe.optimisation, output
         self.rank, self.processes = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
@@ -181,7 +191,9 @@ class DetectorTraining:
         self.photos, self.repeats = photos, np.asarray(repeats, np.float64)
         self.store = self._open_store()
         self.network = DetectorNetwork(recipe.variant, recipe.width)
-        if recipe.pretrained:
+        if start is not None:
+            load_weights(self.network, start)
+        elif recipe.pretrained:
             self.network.tower.load_imagenet()
         self.network.tower.freeze(self.plan.freeze_stages)
         self.network.to(memory_format=torch.channels_last)
@@ -367,13 +379,32 @@ def load_detector(folder: Path) -> DetectorNetwork:
     """
     try:
         network = DetectorNetwork(**json.loads((folder / CONFIG).read_text(encoding="utf-8")))
-        network.load_state_dict({name: value.float() for name, value in load_file(folder / WEIGHTS).items()})
-    except (OSError, ValueError, TypeError, RuntimeError) as error:
+    except (OSError, ValueError, TypeError) as error:
         raise ShotcropError(
             f"{folder} holds no detector: {error}", hint="name the folder 'final' of a run of shotcrop train detector"
         ) from error
+    load_weights(network, folder / WEIGHTS)
     network.eval()
     return network
+
+
+def load_weights(network: DetectorNetwork, path: Path) -> None:
+    """Load weights that `save_detector` wrote.
+
+    Raises:
+        ShotcropError: The file cannot be read, or it holds a network of another variant or width.
+    """
+    try:
+        weights = load_file(path)
+        network.load_state_dict(
+            {name: value.float() if value.is_floating_point() else value for name, value in weights.items()}
+        )
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        reason = str(error).splitlines()[0]
+        raise ShotcropError(
+            f"{path} does not fit a detector of variant {network.variant} and width {network.width}: {reason}",
+            hint="name a detector.safetensors of a run with the same 'variant' and 'width'",
+        ) from error
 
 
 def _has_animal(photo: LabelledPhoto) -> bool:

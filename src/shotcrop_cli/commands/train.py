@@ -183,15 +183,16 @@ def grpo_command(
 @recipe_option
 @data_option
 @output_option
+@option("--start", type=_FILE, metavar="FILE", help="Weights to start from. Default: ImageNet's, for the tower only.")
 @steps_option
-def detector_command(recipe_name: str, data: Path, output: Path, steps: int | None) -> None:
+def detector_command(recipe_name: str, data: Path, output: Path, start: Path | None, steps: int | None) -> None:
     """Train a detector on machine detections."""
     with _training(output) as finish:
         from shotcrop_train import train_detector
         from shotcrop_train.recipe import load_recipe
 
         recipe = _shortened(load_recipe(recipe_name, train_detector.DetectorRecipe), steps)
-        finish(train_detector.train(recipe, data, output))
+        finish(train_detector.train(recipe, data, output, start))
 
 
 @train_command.command(

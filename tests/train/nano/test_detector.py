@@ -346,6 +346,34 @@ def test_a_finished_run_is_not_trained_again(tmp_path: Path) -> None:
         train(recipe, data, tmp_path / "run")
 
 
+def test_a_run_starts_from_given_weights_and_records_them(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    network = DetectorNetwork(width=8)
+    save_detector(network, tmp_path)
+    weights, data = tmp_path / "detector.safetensors", drawn_dataset(tmp_path / "data")
+    training = DetectorTraining(RECIPE, read_photos(data / "train"), [1] * 4, tmp_path / "run", weights)
+    for name, value in network.state_dict().items():
+        expected = value.half().float() if value.is_floating_point() else value
+        assert torch.equal(training.network.state_dict()[name], expected)
+        assert torch.equal(training.average.state_dict()[name], expected)
+    train(replace(RECIPE, optimisation=replace(RECIPE.optimisation, steps=1)), data, tmp_path / "other", weights)
+    start = json.loads((tmp_path / "other" / provenance.RUN).read_text(encoding="utf-8"))["start"]
+    assert start["name"] == str(weights)
+    assert start["sha256"] is not None
+
+
+def test_weights_of_another_width_are_an_error(tmp_path: Path) -> None:
+    save_detector(DetectorNetwork(width=16), tmp_path)
+    with pytest.raises(ShotcropError, match="does not fit a detector of variant 0 and width 8"):
+        DetectorTraining(
+            RECIPE,
+            read_photos(drawn_dataset(tmp_path / "data") / "train"),
+            [1] * 4,
+            tmp_path,
+            tmp_path / "detector.safetensors",
+        )
+
+
 def test_photos_are_drawn_as_often_as_the_recipe_says(tmp_path: Path) -> None:
     photos = read_photos(drawn_dataset(tmp_path / "data") / "train")
     training = DetectorTraining(RECIPE, photos, [1, 1, 1, 3], tmp_path)

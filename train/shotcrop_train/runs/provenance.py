@@ -161,8 +161,8 @@ def _model(name: str | Path) -> dict[str, Any]:
 
 
 def _checkpoint(start: Path) -> str | None:
-    """Hash the weights and configuration of a local checkpoint. Return None for one from the hub."""
-    files = sorted({file for pattern in _WEIGHTS for file in start.glob(pattern)}) if start.is_dir() else []
+    """Hash the weights and configuration of a checkpoint, a folder or a file. Return None for one from the hub."""
+    files = [start] if start.is_file() else sorted({file for pattern in _WEIGHTS for file in start.glob(pattern)})
     if not files:
         return None
     digest = hashlib.sha256()
