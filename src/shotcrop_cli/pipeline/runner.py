@@ -12,10 +12,9 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 
-from shotcrop_cli.errors import OutputError
 from shotcrop_cli.library.plan import Task
 from shotcrop_cli.library.results import PhotoResult
 from shotcrop_cli.pipeline.batch_size import BatchSize
@@ -109,8 +108,8 @@ class _Pipeline:
         for future in self._writing:
             try:
                 self._report(future.result())
-            except (CancelledError, OutputError, BrokenPipeError):
-                continue  # the error that ended the run is being raised already
+            except Exception:
+                continue  # the error that ended the run is being raised already, and must not be replaced
 
     def _next_batch(self) -> list[LoadedPhoto]:
         """Take decoded photos in order until the batch is full."""

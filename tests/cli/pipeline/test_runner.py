@@ -3,6 +3,7 @@ import json
 import os
 import threading
 import weakref
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -237,6 +238,35 @@ def test_an_interrupt_leaves_whole_photos_or_nothing(photos: Path, output: Path)
         f"{name}.{kind}" for name in done for kind in ("close_up.png", "establishing.png", "json", "medium.png")
     ]
     assert names_in(output) == sorted(expected)
+
+
+def test_a_report_that_raises_does_not_replace_an_interrupt(
+    photos: Path, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for i in range(6):
+        write_photo(photos / f"{i}.png")
+    interrupted = threading.Event()
+
+    def finish_late(loaded: LoadedPhoto, context: RunContext) -> PhotoResult:
+        interrupted.wait(30)
+        return steps.finish(loaded, context)
+
+    class Interrupted(FakeComposer):
+        def compose(self, thumbnails: Sequence[Image.Image], aspects: Sequence[float]) -> list[Answer]:
+            if self.batches:
+                interrupted.set()
+                raise KeyboardInterrupt
+            return super().compose(thumbnails, aspects)
+
+    def report(result: PhotoResult) -> None:
+        results.append(result)
+        raise ValueError("such as the first failure of --fail-fast")
+
+    results: list[PhotoResult] = []
+    monkeypatch.setattr(runner, "finish", finish_late)
+    with pytest.raises(KeyboardInterrupt):
+        run(_tasks(photos, output), Interrupted(), RunContext(output), workers=2, batch_size=2, report=report)
+    assert {result.source.name for result in results} == {"0.png", "1.png"}
 
 
 def test_a_run_of_many_photos_holds_few_in_memory(photos: Path, output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
