@@ -191,7 +191,7 @@ def parse(content: bytes) -> Sidecar:
     """Parse the content of a sidecar.
 
     Raises:
-        ValueError: It does not follow the schema, or a box is not inside the photo.
+        ValueError: It does not follow the schema, a box is not inside the photo, or a number is too large.
         RecursionError: It is nested too deep.
     """
     if len(content) > MAX_BYTES:
@@ -200,7 +200,10 @@ def parse(content: bytes) -> Sidecar:
     if isinstance(document, Mapping) and document.get("schema", SCHEMA_ID) != SCHEMA_ID:
         raise ValueError(f"its schema is {document['schema']!r}")
     _validate(document)
-    return _sidecar(document)
+    try:
+        return _sidecar(document)
+    except OverflowError as error:  # JSON numbers have no limit
+        raise ValueError(f"a number is too large: {error}") from error
 
 
 def _refuse_constant(constant: str) -> None:

@@ -150,6 +150,10 @@ def test_file_names_that_are_no_utf8_survive(tmp_path: Path) -> None:
         ),
         (example().to_bytes().replace(b'"size_bytes": 1234', b'"size_bytes": true'), "source.size_bytes"),
         (example().to_bytes().replace(b'"close_up"', b'"far_away"'), r'shots\[2\]\.shot: "close_up" was expected'),
+        (
+            example().to_bytes().replace(b'"width": 100', b'"width": 1' + b"0" * 400),
+            "a number is too large: int too large to convert to float",
+        ),
         (example().to_bytes().replace(b"0.1,", b"", 1), "lead.body: .* has less than 4 items"),
         (example().to_bytes().replace(b"0.4,", b"0.05,", 1), "box must have"),
         (example().to_bytes().replace(b'"x": 10', b'"x": 71'), "the box of establishing is not inside the photo"),

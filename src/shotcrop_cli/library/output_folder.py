@@ -155,7 +155,7 @@ def read_roots(root: Path) -> tuple[Path, ...]:
     """Return the folders that the photos of this output come from; empty if the list is missing or damaged."""
     try:
         folders = json.loads((root / ROOTS_NAME).read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return ()
     if not isinstance(folders, list) or not all(isinstance(folder, str) for folder in folders):
         return ()

@@ -214,9 +214,10 @@ def recorded_low_scores(path: Path, min_score: float | None) -> tuple[LowScore, 
         return ()
     try:
         shots = json.loads(path.read_bytes())["shots"]
-        scores = [(ShotType(s["shot"]), s["score"]) for s in shots if s["file"] is not None and not s["edited"]]
+        found = [(ShotType(s["shot"]), s["score"]) for s in shots if s["file"] is not None and not s["edited"]]
+        scores = [(shot, None if score is None else score + 0.0) for shot, score in found]
         return _below(scores, min_score)
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+    except (OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError):
         return ()
 
 

@@ -98,7 +98,18 @@ def test_a_score_is_judged_as_it_is_written() -> None:
     assert low_scores([record(ShotType.MEDIUM, 0.49999)], 0.5) == ()
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"shots": [{"file": "a", "edited": false, "score": "x"}]}', "["])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"shots": [{"file": "a", "edited": false, "score": "x"}]}',
+        '{"shots": [{"shot": "medium", "file": "a", "edited": false, "score": "0.1"}]}',
+        f'{{"shots": [{{"shot": "medium", "file": "a", "edited": false, "score": -1{"0" * 400}}}]}}',
+        "[",
+    ],
+)
 def test_a_record_that_cannot_be_read_lists_nothing_for_review(tmp_path: Path, content: str) -> None:
     path = tmp_path / "a.jpg.json"
     path.write_text(content)
