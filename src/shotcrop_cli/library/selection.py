@@ -180,6 +180,8 @@ def read_list(path: str, *, null: bool) -> tuple[Path, ...]:
         ShotcropError: The list cannot be read, or its names end with NUL and `null` is false.
     """
     try:
+        if path == "-" and sys.stdin is None:
+            raise OSError(None, "standard input is closed")
         content = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
     except OSError as error:
         raise ShotcropError(

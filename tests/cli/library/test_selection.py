@@ -147,6 +147,12 @@ def test_names_are_read_from_standard_input(monkeypatch: pytest.MonkeyPatch) -> 
     assert read_list("-", null=True) == (Path("a.jpg"), Path("b.jpg"))
 
 
+def test_a_list_on_a_closed_standard_input_is_a_usage_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(ShotcropError, match="standard input is closed"):
+        read_list("-", null=False)
+
+
 def test_an_empty_list_names_nothing(tmp_path: Path) -> None:
     assert _names(tmp_path, b"") == []
 
