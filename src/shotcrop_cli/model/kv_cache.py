@@ -12,12 +12,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from shotcrop_cli.model.session import Session, import_onnxruntime
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 _STEP = 256
 """An in-place cache has a multiple of this many positions (our choice), so that most batches can share it."""
@@ -103,6 +104,8 @@ class KvCache:
         value = import_onnxruntime().OrtValue
         if self.place[0] != "cpu":
             return value.ortvalue_from_shape_and_type(size, self.shape.onnx_type, *self.place)
+        import numpy as np  # not above: a run that finds everything up to date needs no numpy
+
         # On the CPU an OrtValue shares the memory of its array, and zeros take no memory before they are written to.
         return value.ortvalue_from_numpy(np.zeros(size, np.float32 if self.shape.onnx_type == 1 else np.float16))
 

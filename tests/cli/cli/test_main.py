@@ -46,6 +46,11 @@ def test_crop_help_imports_no_model() -> None:
     assert [name for name in loaded if name in ("torch", "transformers", "onnxruntime")] == []
 
 
+def test_finding_the_model_imports_no_numpy() -> None:
+    script = "import sys; from shotcrop_cli.model.load import find_model; find_model(); print('numpy' in sys.modules)"
+    assert subprocess.check_output([sys.executable, "-c", script], text=True).strip() == "False"
+
+
 def test_help_lists_every_command() -> None:
     lines = CliRunner().invoke(cli, ["--help"], terminal_width=200).output.splitlines()
     for name, lazy in COMMANDS.items():
