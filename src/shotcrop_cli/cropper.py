@@ -264,16 +264,22 @@ class Cropper:
     ) -> Iterator[CropResult | PhotoError | AnswerError]:
         with ThreadPoolExecutor(usable_processors(), thread_name_prefix="decode") as decoders:
             while batch := list(islice(photos, batch_size)):
-                loaded = list(decoders.map(_load_or_error, batch))
-                answers = iter(self._answers([one for one in loaded if isinstance(one, Photo)]))
-                for one in loaded:
-                    if isinstance(one, PhotoError):
-                        yield one
-                        continue
-                    try:
-                        yield _result(*next(answers), framing)
-                    except AnswerError as error:
-                        yield error
+                # In a generator of its own, whose photos are freed before the next batch is decoded.
+                yield from self._crop_batch(batch, framing, decoders)
+
+    def _crop_batch(
+        self, batch: list[PhotoInput], framing: Framing, decoders: ThreadPoolExecutor
+    ) -> Iterator[CropResult | PhotoError | AnswerError]:
+        loaded = list(decoders.map(_load_or_error, batch))
+        answers = iter(self._answers([one for one in loaded if isinstance(one, Photo)]))
+        for one in loaded:
+            if isinstance(one, PhotoError):
+                yield one
+                continue
+            try:
+                yield _result(*next(answers), framing)
+            except AnswerError as error:
+                yield error
 
     def _answers(self, photos: list[Photo]) -> list[tuple[Photo, Answer]]:
         """Ask the model about a batch; one thread at a time, since not every session allows more."""
@@ -297,10 +303,14 @@ def _load(photo: PhotoInput) -> Photo:
     if hasattr(photo, "__array__"):
         return photo_of_array(photo)
     if hasattr(photo, "read"):
-        data = photo.read()
+        name = str(getattr(photo, "name", "photo"))
+        try:
+            data = photo.read()
+        except (OSError, ValueError) as error:  # ValueError: it is closed
+            raise PhotoError(f"{name}: cannot be read: {error}", hint="pass an open file") from error
         if not isinstance(data, bytes):
             raise TypeError(f"the file gives {type(data).__name__}, not bytes: open it in binary mode")
-        return photo_of_bytes(data, str(getattr(photo, "name", "photo")))
+        return photo_of_bytes(data, name)
     raise TypeError(f"a photo is a path, bytes, binary file, Pillow image or numpy array, not {type(photo).__name__}")
 
 

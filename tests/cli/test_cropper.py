@@ -3,6 +3,7 @@ import re
 import subprocess
 import sys
 import threading
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,8 @@ from PIL import Image, ImageCms
 import shotcrop_cli
 from conftest import FIXED_BOXES, FakeComposer, jpeg_bytes, no_people, open_image, picture, rich_exif, write_photo
 from shotcrop_cli import Cropper, CropResult, InputError, NoPeopleError, PhotoError
+from shotcrop_cli.imaging.decode import Photo
+from shotcrop_cli.imaging.in_memory import photo_of_image
 from shotcrop_cli.shots import FULL_FRAME, SHOT_TYPES, Box, Composition, Grounding, PixelBox, Shot, ShotType
 from shotcrop_cli.shots import Person as FoundPerson
 
@@ -223,6 +226,89 @@ def test_wrong_types_are_type_errors(cropper: Cropper) -> None:
 def test_broken_bytes_are_a_photo_error(cropper: Cropper, data: bytes) -> None:
     with pytest.raises(PhotoError):
         cropper.crop(data)
+
+
+class GoneFile(io.BytesIO):
+    def read(self, size: int | None = -1, /) -> bytes:
+        raise OSError("the disk is gone")
+
+
+def _closed(file: io.BytesIO) -> io.BytesIO:
+    file.close()
+    return file
+
+
+def _closed_image(data: bytes) -> Image.Image:
+    image = Image.open(io.BytesIO(data))
+    image.close()
+    return image
+
+
+@pytest.mark.parametrize(
+    "photo",
+    [
+        _closed(io.BytesIO(b"x")),
+        GoneFile(),
+        _closed_image(jpeg_bytes(picture(64, 64))),
+        Image.open(io.BytesIO(jpeg_bytes(picture(200, 200))[:2000])),
+    ],
+    ids=["closed file", "lost file", "closed image", "truncated image"],
+)
+def test_an_open_photo_that_cannot_be_read_does_not_end_a_stream(
+    cropper: Cropper, photo: "io.BytesIO | Image.Image"
+) -> None:
+    first, second, third = cropper.crop_many([picture(40, 40), photo, picture(40, 40)])
+    assert isinstance(second, PhotoError)
+    assert "cannot be read" in str(second)
+    assert isinstance(first, CropResult)
+    assert isinstance(third, CropResult)
+
+
+@pytest.mark.parametrize("exif", [b"Exif\0\0no TIFF", "text"])
+def test_damaged_exif_data_of_an_image_turn_nothing(cropper: Cropper, exif: object) -> None:
+    image = picture(60, 40)
+    image.info["exif"] = exif
+    assert cropper.crop(image).width == 60
+
+
+@pytest.mark.parametrize("orientation", ["abc", (6, 6), 70000])
+def test_an_impossible_orientation_turns_nothing(cropper: Cropper, orientation: object) -> None:
+    image = picture(60, 40)
+    image.getexif()[0x0112] = orientation
+    assert cropper.crop(image).width == 60
+
+
+@pytest.mark.parametrize("name", ["", "/"])
+def test_an_open_file_needs_no_name(cropper: Cropper, name: str) -> None:
+    file = io.BytesIO(jpeg_bytes(picture(60, 40)))
+    file.name = name  # type: ignore[attr-defined]
+    assert cropper.crop(file).width == 60
+
+
+def test_only_heic_needs_pillow_heif(cropper: Cropper, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> None:
+        raise ImportError("libheif.so: cannot open shared object file")
+
+    monkeypatch.setattr("shotcrop_cli.imaging.in_memory.register_heif", broken)
+    assert cropper.crop(jpeg_bytes(picture(60, 40))).width == 60
+
+
+def test_a_stream_holds_one_batch(cropper: Cropper, monkeypatch: pytest.MonkeyPatch) -> None:
+    held: list[weakref.ref[object]] = []
+    most = 0
+
+    def load(photo: Image.Image) -> Photo:
+        nonlocal most
+        loaded = photo_of_image(photo)
+        held.append(weakref.ref(loaded.pixels))
+        most = max(most, sum(pixels() is not None for pixels in held))
+        return loaded
+
+    monkeypatch.setattr("shotcrop_cli.cropper._load_or_error", load)
+    for result in cropper.crop_many([picture(40, 40) for _ in range(12)], batch_size=3):
+        del result
+    assert len(held) == 12
+    assert most <= 3
 
 
 def test_a_missing_file_is_a_photo_error_that_names_it(cropper: Cropper, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from PIL import Image, ImageOps
 from shotcrop_cli.errors import InputError, PhotoError
 from shotcrop_cli.imaging.decode import Photo, SourceBytes, decode, register_heif
 from shotcrop_cli.imaging.formats import FORMATS, PNG
+
+_ORIENTATION_TAG = 0x0112
 
 
 def photo_of_bytes(data: bytes, name: str = "photo") -> Photo:
@@ -25,14 +28,16 @@ def photo_of_bytes(data: bytes, name: str = "photo") -> Photo:
     Raises:
         PhotoError: The content is damaged, too large or not a photo.
     """
-    register_heif()
+    with suppress(ImportError):  # only HEIC needs it
+        register_heif()
     try:
         with Image.open(io.BytesIO(data)) as image:
             stored = image.format
     except Exception as error:  # a parser that reads arbitrary bytes may raise anything
         raise PhotoError(f"{name}: cannot be read as an image", hint="for a RAW photo, pass its path") from error
     suffix = next((suffix for suffix, form in FORMATS.items() if stored in form.pillow_names), "")
-    return decode(SourceBytes(Path(name).with_suffix(suffix), data, len(data), 0, hashlib.sha256(data).hexdigest()))
+    path = (Path(name) if Path(name).name else Path("photo")).with_suffix(suffix)
+    return decode(SourceBytes(path, data, len(data), 0, hashlib.sha256(data).hexdigest()))
 
 
 def photo_of_image(image: Image.Image) -> Photo:
@@ -43,17 +48,32 @@ def photo_of_image(image: Image.Image) -> Photo:
 
     Raises:
         InputError: The image has no pixels.
+        PhotoError: The image is closed, or its file is damaged.
     """
     if 0 in image.size:
         raise InputError(f"image: {image.width} x {image.height} pixels", hint="pass an image with at least one pixel")
     profile = image.info.get("icc_profile")
+    orientation = _orientation(image)
+    try:  # Pillow reads the pixels of a file only now
+        pixels = image.copy() if orientation == 1 else ImageOps.exif_transpose(image)
+    except Exception as error:  # as in `photo_of_bytes`
+        raise PhotoError(f"image: cannot be read: {error}", hint="pass an open, undamaged image") from error
     return Photo(
-        pixels=ImageOps.exif_transpose(image),
+        pixels=pixels,
         format=PNG,
-        orientation=int(image.getexif().get(0x0112, 1) or 1),
+        orientation=orientation,
         icc_profile=profile if isinstance(profile, bytes) else b"",
         lossless=True,
     )
+
+
+def _orientation(image: Image.Image) -> int:
+    """Return the EXIF orientation of an image; 1 if it has none, or damaged EXIF data."""
+    try:
+        orientation = image.getexif().get(_ORIENTATION_TAG)
+    except Exception:  # as in `photo_of_bytes`
+        return 1
+    return int(orientation) if orientation in range(1, 9) else 1
 
 
 def photo_of_array(array: Any) -> Photo:
