@@ -285,6 +285,12 @@ def test_an_open_file_needs_no_name(cropper: Cropper, name: str) -> None:
     assert cropper.crop(file).width == 60
 
 
+def test_bytes_with_too_many_pixels_say_so(cropper: Cropper, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1_000_000)
+    with pytest.raises(PhotoError, match="more than 2 megapixels"):
+        cropper.crop(jpeg_bytes(picture(2000, 1100)))
+
+
 def test_only_heic_needs_pillow_heif(cropper: Cropper, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken() -> None:
         raise ImportError("libheif.so: cannot open shared object file")

@@ -189,18 +189,32 @@ def _decode_raw(source: SourceBytes) -> Photo:
     )
 
 
-def _decode_image(path: Path, data: bytes, expected: Format | None) -> Photo:
+def open_image(name: str | Path, data: bytes, hint: str = "check that it opens in a viewer") -> Image.Image:
+    """Read the header of a photo.
+
+    Args:
+        name: What error messages call it.
+        data: The content of the file.
+        hint: How to fix a file that is not an image.
+
+    Raises:
+        PhotoError: The content has too many pixels, or it is not an image in a format that shotcrop reads.
+    """
     Image.init()
     try:
-        image = Image.open(
+        return Image.open(
             LimitedReader(data, _READ_MARGIN_BYTES + 8 * len(data)),
             formats=[name for name in _PILLOW_FORMATS if name in Image.OPEN],
         )
     except Image.DecompressionBombError as error:
         limit = 2 * (Image.MAX_IMAGE_PIXELS or 0) // 10**6
-        raise PhotoError(f"{path}: the image has more than {limit} megapixels", hint="scale it down first") from error
+        raise PhotoError(f"{name}: the image has more than {limit} megapixels", hint="scale it down first") from error
     except Exception as error:  # hostile bytes may raise anything in a parser
-        raise PhotoError(f"{path}: cannot be read as an image", hint="check that it opens in a viewer") from error
+        raise PhotoError(f"{name}: cannot be read as an image", hint=hint) from error
+
+
+def _decode_image(path: Path, data: bytes, expected: Format | None) -> Photo:
+    image = open_image(path, data)
     if expected is None or image.format not in expected.pillow_names:
         raise PhotoError(
             f"{path}: the content is {image.format}, which does not match the extension",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from shotcrop_cli.errors import InputError, PhotoError
-from shotcrop_cli.imaging.decode import Photo, SourceBytes, decode, register_heif
+from shotcrop_cli.imaging.decode import Photo, SourceBytes, decode, open_image, register_heif
 from shotcrop_cli.imaging.formats import FORMATS, PNG
 
 _ORIENTATION_TAG = 0x0112
@@ -30,11 +29,8 @@ def photo_of_bytes(data: bytes, name: str = "photo") -> Photo:
     """
     with suppress(ImportError):  # only HEIC needs it
         register_heif()
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            stored = image.format
-    except Exception as error:  # a parser that reads arbitrary bytes may raise anything
-        raise PhotoError(f"{name}: cannot be read as an image", hint="for a RAW photo, pass its path") from error
+    with open_image(name, data, hint="for a RAW photo, pass its path") as image:
+        stored = image.format
     suffix = next((suffix for suffix, form in FORMATS.items() if stored in form.pillow_names), "")
     path = (Path(name) if Path(name).name else Path("photo")).with_suffix(suffix)
     return decode(SourceBytes(path, data, len(data), 0, hashlib.sha256(data).hexdigest()))
@@ -56,7 +52,7 @@ def photo_of_image(image: Image.Image) -> Photo:
     orientation = _orientation(image)
     try:  # Pillow reads the pixels of a file only now
         pixels = image.copy() if orientation == 1 else ImageOps.exif_transpose(image)
-    except Exception as error:  # as in `photo_of_bytes`
+    except Exception as error:  # as in `open_image`
         raise PhotoError(f"image: cannot be read: {error}", hint="pass an open, undamaged image") from error
     return Photo(
         pixels=pixels,
@@ -70,8 +66,8 @@ def photo_of_image(image: Image.Image) -> Photo:
 def _orientation(image: Image.Image) -> int:
     """Return the EXIF orientation of an image; 1 if it has none, or damaged EXIF data."""
     try:
-        orientation = image.getexif().get(_ORIENTATION_TAG)
-    except Exception:  # as in `photo_of_bytes`
+        orientation: Any = image.getexif().get(_ORIENTATION_TAG)
+    except Exception:  # as in `open_image`
         return 1
     return int(orientation) if orientation in range(1, 9) else 1
 
