@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from string import Formatter
 from typing import Protocol
 
@@ -134,3 +134,16 @@ class RecordedNames:
 def is_inside(path: str) -> bool:
     """Say whether a relative path, with `/` between its parts, stays below the folder it starts from."""
     return "\x00" not in path and all(part not in ("", ".", "..") for part in path.split("/"))
+
+
+def leads_into(path: Path, folder: Path) -> bool:
+    """Say whether a path, with all links followed, is below a folder. Paths that cannot exist are not.
+
+    Args:
+        path: The path, perhaps from a sidecar.
+        folder: The folder, already resolved.
+    """
+    try:
+        return path.resolve().is_relative_to(folder)
+    except (OSError, ValueError, RuntimeError):  # too long, with characters that no name can have, or a loop of links
+        return False

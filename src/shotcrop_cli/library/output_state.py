@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from dataclasses import replace
@@ -15,6 +16,9 @@ from shotcrop_cli.library.plan import XMP_SUFFIX, Action, Target, Task, Wanted, 
 from shotcrop_cli.library.up_to_date import Index, Stamp, UpToDateCheck
 from shotcrop_cli.shots import SHOT_TYPES
 from shotcrop_cli.sidecar import MAX_BYTES, Sidecar, iso_mtime
+
+_IMPOSSIBLE_FOLDERS = (errno.ENAMETOOLONG, errno.ELOOP)
+"""Errors of folders that do not exist, although a sidecar names them."""
 
 
 class OutputState:
@@ -164,9 +168,11 @@ class OutputState:
         if (names := self._listings.get(folder)) is None:
             try:
                 names = frozenset(os.listdir(folder))  # noqa: PTH208 - names alone, for 100,000 photos
-            except (FileNotFoundError, NotADirectoryError):
+            except (FileNotFoundError, NotADirectoryError, ValueError):
                 names = frozenset()
             except OSError as error:
+                if error.errno in _IMPOSSIBLE_FOLDERS:
+                    return frozenset()
                 raise OutputError(
                     f"{folder}: {error.strerror}", hint="fix the permissions of the output folder"
                 ) from error

@@ -14,7 +14,7 @@ from pathlib import Path, PurePath
 from shotcrop_cli import sidecar as sidecars
 from shotcrop_cli.errors import PhotoError, ShotcropError
 from shotcrop_cli.imaging.formats import JPEG, format_of, output_format
-from shotcrop_cli.library.name_template import RecordedNames, is_inside
+from shotcrop_cli.library.name_template import RecordedNames, is_inside, leads_into
 from shotcrop_cli.library.output_folder import LOCK_NAME
 from shotcrop_cli.library.plan import Action, Target, Task
 from shotcrop_cli.library.source import Folder, Source
@@ -86,7 +86,9 @@ def is_pending(task: Task) -> bool:
     assert record is not None
     return any(
         shot.file is not None
-        and (is_moved(shot.box, shot.box_norm, record.source) or not (task.target.folder / shot.file).is_file())
+        and (
+            is_moved(shot.box, shot.box_norm, record.source) or not os.path.isfile(task.target.folder / shot.file)  # noqa: PTH113 - never raises
+        )
         for shot in record.shots
     )
 
@@ -95,7 +97,7 @@ def _find_source(path: Path, mirrored: PurePath, record: Sidecar, photo_roots: S
     """Find the photo: at its recorded path, or at the same place as the sidecar below one of the photo folders."""
     roots = [root.resolve() for root in photo_roots]
     candidates = [Path(record.source.path), *(root / mirrored / path.name.removesuffix(_SUFFIX) for root in roots)]
-    allowed = [photo for photo in candidates if any(photo.resolve().is_relative_to(root) for root in roots)]
+    allowed = [photo for photo in candidates if any(leads_into(photo, root) for root in roots)]
     for photo in allowed:
         if format_of(photo) is None:
             continue
@@ -119,7 +121,7 @@ def _check_files(path: Path, target: Target, record: Sidecar, root: Path) -> Non
     suffix = output_format(format_of(target.source.path) or JPEG, record.settings.format).suffix
     names = [shot.file for shot in record.shots if shot.file is not None]
     for name in names:
-        if not is_inside(name) or not (target.folder / name).parent.resolve().is_relative_to(root):
+        if not is_inside(name) or not leads_into((target.folder / name).parent, root):
             raise ShotcropError(f"{path}: its crop {name!r} is outside the output folder", hint="correct `file`")
         if not name.endswith(suffix) or PurePath(name).name.startswith("."):
             raise ShotcropError(

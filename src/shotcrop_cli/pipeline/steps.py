@@ -21,7 +21,7 @@ from shotcrop_cli.imaging.lossless import align_to_blocks
 from shotcrop_cli.imaging.metadata.xmp import caption_packet
 from shotcrop_cli.imaging.thumbnail import thumbnail
 from shotcrop_cli.library.atomic_write import NewFile, free_name, put_in_place
-from shotcrop_cli.library.name_template import is_inside
+from shotcrop_cli.library.name_template import is_inside, leads_into
 from shotcrop_cli.library.plan import XMP_SUFFIX, Target, Task
 from shotcrop_cli.library.results import PhotoResult, PhotoStatus, low_scores
 from shotcrop_cli.pipeline.crop import copies_blocks, make_crop
@@ -307,14 +307,14 @@ def _obsolete_files(task: Task, written: Sequence[ShotRecord], root: Path) -> li
         if shot.file is None or not is_inside(shot.file):
             continue
         path = task.target.folder / shot.file
-        if not path.parent.resolve().is_relative_to(root.resolve()):
+        if not leads_into(path.parent, root.resolve()):
             continue
         xmp = path.with_name(path.name + XMP_SUFFIX)
         if shot.file not in kept:
             obsolete += [path, xmp]
         elif not task.settings.xmp and _is_unchanged_xmp(xmp, shot):
             obsolete.append(xmp)
-    return obsolete
+    return list(filter(os.path.lexists, obsolete))  # others may have names that no file can have
 
 
 def _is_unchanged_xmp(path: Path, shot: ShotRecord) -> bool:

@@ -267,6 +267,37 @@ def test_a_hostile_sidecar_reads_nothing_outside_the_photos(
     _run("apply", sidecar, code=ExitCode.SOME_FAILED)
 
 
+_IMPOSSIBLE_FOLDERS = ["x" * 5000, "loop", "\ud800", "2026/a.png.json"]
+_IDS = ["too long", "loop of links", "no file name", "file"]
+
+
+@pytest.mark.parametrize("name", [*_IMPOSSIBLE_FOLDERS, "\0"], ids=[*_IDS, "NUL"])
+def test_an_impossible_path_of_a_photo_is_found_by_its_tree(photos: Path, output: Path, name: str) -> None:
+    (photos / "loop").symlink_to("loop")
+    sidecar = output / "b.png.json"
+    _edit(sidecar, _move_medium)
+    _edit(sidecar, lambda document: document["source"].update(path=f"{photos}/{name}/b.png"))
+    assert "1 done" in _run("apply", output).stderr
+    assert read(sidecar).source.path == str(photos / "b.png")
+
+
+@pytest.mark.parametrize("name", _IMPOSSIBLE_FOLDERS, ids=_IDS)
+def test_an_impossible_path_of_a_crop_fails_alone(output: Path, sidecar: Path, name: str) -> None:
+    (output / "loop").symlink_to("loop")
+    _edit(output / "b.png.json", lambda document: document["shots"][0].update(file=f"{name}/b.png"))
+    _edit(sidecar, _move_medium)
+    assert "1 done, 0 unchanged, 0 without people, 1 failed" in _run("apply", output, code=ExitCode.SOME_FAILED).stderr
+
+
+@pytest.mark.parametrize("name", _IMPOSSIBLE_FOLDERS, ids=_IDS)
+def test_an_impossible_path_of_a_crop_is_cropped_again(photos: Path, output: Path, name: str) -> None:
+    (output / "loop").symlink_to("loop")
+    sidecar = output / "b.png.json"
+    _edit(sidecar, lambda document: document["shots"][0].update(file=f"{name}/b.png"))
+    assert "1 done, 1 unchanged" in _run("crop", photos, "-o", output).stderr
+    assert read(sidecar).shots[0].file == "b.png.establishing.png"
+
+
 def test_links_among_the_photos_do_not_lead_out_of_their_folder(tmp_path: Path, photos: Path, sidecar: Path) -> None:
     secret = write_photo(tmp_path / "private" / "s.png", picture())
     photo = photos / "2026" / "a.png"
