@@ -94,7 +94,9 @@ class Crop:
     def image(self) -> Image.Image:
         """A copy of the crop's pixels, in the photo's own mode; `info["icc_profile"]` holds its colour profile."""
         image = self._photo.pixels.crop(self.box.corners)
-        image.info = {"icc_profile": self._photo.icc_profile} if self._photo.icc_profile else {}
+        image.info = {key: value for key, value in self._photo.pixels.info.items() if key == "transparency"}
+        if self._photo.icc_profile:
+            image.info["icc_profile"] = self._photo.icc_profile
         return image
 
     def save(self, path: str | os.PathLike[str], *, quality: int = DEFAULT_QUALITY, metadata: str = "safe") -> None:

@@ -128,6 +128,14 @@ def test_the_colour_profile_stays_with_the_crop(cropper: Cropper, tmp_path: Path
         assert open_image(tmp_path / f"crop{suffix}").info["icc_profile"] == profile
 
 
+def test_a_transparent_colour_stays_with_the_crop(cropper: Cropper) -> None:
+    image = Image.new("RGB", (80, 60), (1, 2, 3))
+    image.info |= {"transparency": (1, 2, 3), "comment": "about the whole photo"}
+    crop = cropper.crop(image).medium.image
+    assert crop.info == {"transparency": (1, 2, 3)}
+    assert crop.convert("RGBA").getextrema()[3] == (0, 0)
+
+
 def test_saving_keeps_metadata_by_the_policy(cropper: Cropper, tmp_path: Path) -> None:
     crop = cropper.crop(jpeg_bytes(picture(400, 300), exif=rich_exif(jpeg_bytes(picture(16, 12))))).medium
     kept = {}
