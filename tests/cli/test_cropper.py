@@ -330,6 +330,12 @@ def test_a_missing_file_is_a_photo_error_that_names_it(cropper: Cropper, tmp_pat
         cropper.crop(tmp_path / "missing.jpg")
 
 
+@pytest.mark.parametrize("path", ["a\0.jpg", "\ud800.jpg"])
+def test_a_path_that_no_file_can_have_is_a_photo_error(cropper: Cropper, path: str) -> None:
+    with pytest.raises(PhotoError, match=r"cannot be read: .*Fix: check the path"):
+        cropper.crop(path)
+
+
 def test_a_stream_keeps_its_order_and_yields_errors(cropper: Cropper, tmp_path: Path) -> None:
     paths = [write_photo(tmp_path / f"{index}.jpg", picture(100 + index, 80)) for index in range(5)]
     paths[2].write_bytes(b"broken")

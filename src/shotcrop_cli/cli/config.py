@@ -142,7 +142,7 @@ def read_file(path: Path) -> ConfigFile:
         ) from error
     except UnicodeDecodeError as error:
         raise ShotcropError(f"{path}: the configuration is not UTF-8", hint="save it as UTF-8") from error
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ShotcropError(
             f"{path}: the configuration is not TOML: {error}",
             hint='check the syntax; texts need quotes, as in output = "~/shots"',

@@ -128,6 +128,8 @@ def read_source(path: Path) -> SourceBytes:
                 raise PhotoError(f"{path}: larger than {_MAX_FILE_BYTES >> 30} GiB", hint="scale it down first")
             data = file.read(_MAX_FILE_BYTES + 1)
             after = os.fstat(file.fileno())
+    except ValueError as error:  # a path with characters that no file name can have
+        raise PhotoError(f"{path}: cannot be read: {error}", hint="check the path") from error
     except OSError as error:
         raise PhotoError(
             f"{path}: cannot be read: {error.strerror}", hint="check that it exists and its permissions"

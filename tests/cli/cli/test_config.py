@@ -214,6 +214,7 @@ def test_names_and_dashes_are_no_paths(got: dict[str, Any], write: Write) -> Non
         ("[crop]\nformat = 'gif'", "[crop] format: 'gif' is not one of 'same', 'jpeg'"),
         ("[crop]\nproviders = 'a,'", "[crop] providers: 'a,' is not NAME or NAME,NAME"),
         ("[crop]\nquality 1", "the configuration is not TOML: "),
+        pytest.param(f"[crop]\nexclude = {'[' * 5000}", "the configuration is not TOML: ", id="nested too deep"),
     ],
 )
 def test_what_is_wrong_with_a_file_is_one_line_that_names_it(

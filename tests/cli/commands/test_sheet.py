@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -127,6 +128,16 @@ def test_photo_that_is_gone_keeps_its_crops_on_the_sheet(tmp_path: Path) -> None
     result = draw(tmp_path / "shots", "-o", tmp_path / "sheet.png")
     assert result.exit_code == 0, result.output
     assert GREY in colours(tmp_path / "sheet.png")
+
+
+def test_names_that_no_file_can_have_do_not_end_the_sheet(shots: Path, tmp_path: Path) -> None:
+    sidecar = shots / "wide.png.json"
+    document = json.loads(sidecar.read_bytes())
+    document["source"]["path"] = "/photos/\ud800.png"
+    document["shots"][0]["file"] = "\ud800.png"
+    sidecar.write_text(json.dumps(document), encoding="utf-8")
+    result = draw(shots, "-o", tmp_path / "sheet.png")
+    assert result.exit_code == 0, result.output
 
 
 def test_crop_that_is_gone_does_not_end_the_sheet(shots: Path, tmp_path: Path) -> None:
