@@ -175,7 +175,7 @@ def until(end: int, answer: list[int]) -> list[int]:
 def test_photos_that_do_not_fit_in_memory_together_are_answered_in_parts(exported: Exported, photos: Path) -> None:
     composer, images = endless(exported("qwen3-vl"), 24), images_in(photos)
     seen: list[int] = []
-    composer.write = lambda photos: seen.append(len(photos)) or [[1]] * len(photos)  # type: ignore[method-assign,func-returns-value]
+    composer.generate = lambda photos: seen.append(len(photos)) or [[1]] * len(photos)  # type: ignore[method-assign,func-returns-value]
     composer.max_batch = 3
     assert len(composer.compose(images, [1.0] * 4)) == 4
     assert seen == [3, 1]

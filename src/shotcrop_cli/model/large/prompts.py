@@ -14,8 +14,8 @@ from shotcrop_cli.shots import ShotType
 
 DEFINITIONS: Mapping[ShotType, str] = {
     ShotType.ESTABLISHING: "the widest frame worth showing, the place and its people, without a dead or busy rim",
-    ShotType.MEDIUM: "the main person from above the head to the waist or mid-thigh, hands and action included",
-    ShotType.CLOSE_UP: "the main person's head and shoulders, the face whole, or the detail that carries the story",
+    ShotType.MEDIUM: "the lead person from above the head to the waist or mid-thigh, hands and action included",
+    ShotType.CLOSE_UP: "the lead person's head and shoulders, the face whole, or the detail that carries the story",
 }
 """What each shot shows, in one phrase."""
 
@@ -55,5 +55,5 @@ def instruction(space: CoordSpace = CoordSpace.PERMILLE, *, think: bool = True) 
         f"{_THINK if think else ''}"
         f"Answer with <answer>{{{pattern}}}</answer>.\n"
         f"{how} A caption is one sentence of 6 to 18 words about what its own box shows.\n"
-        'If no people are visible, write only <answer>{"no_subject": true}</answer>.'
+        'If nobody is visible, write only <answer>{"no_subject": true}</answer>.'
     )
