@@ -161,7 +161,7 @@ def train(recipe: ComposerRecipe, data: Path, output: Path, start: str | Path) -
     rng = np.random.default_rng(plan.seed)
     groups = [_examples(photo, scene, recipe, rng) for photo, scene in zip(photos, scenes, strict=True)]
     if not any(groups):
-        raise ShotcropError("nobody was detected in any expert photo", hint="train the detector for longer")
+        raise ShotcropError("no people were detected in any expert photo", hint="train the detector for longer")
     for fold in range(recipe.data.folds):
         figures = validate(photos, scenes, groups, fold, recipe)
         append_log(output / LOG, 0, {"fold": fold, **figures})

@@ -1,4 +1,4 @@
-"""Text on the contact sheet, in the font that comes with Pillow, so that nobody has to install one."""
+"""Text on the contact sheet, in the font that comes with Pillow, so that no font has to be installed."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ class Candidates:
 
 
 def list_candidates(scene: Scene) -> Candidates | None:
-    """List the candidates of a scene; None if it holds nobody."""
+    """List the candidates of a scene; None if it holds no people."""
     if len(scene) == 0:
         return None
     seen = _View(scene.select(slice(MOST_PEOPLE)))

@@ -123,7 +123,7 @@ class CountRule:
     Args:
         sure: From this score of head or body on, a person is counted.
         possible: From this score on, there may be somebody.
-        alone: Whether one counted person, with nobody else possible, is certainly the only one. Measure this before you
+        alone: Whether one counted person, with no other possible, is certainly the only one. Measure this before you
             set it: a detector that misses people makes it wrong.
     """
 
