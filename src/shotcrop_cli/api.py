@@ -140,7 +140,14 @@ class _CropRun(_Run):
         composer, model_sha256 = _find_model(options.model, self.reporter)
         wanted = Wanted(model_sha256, options.settings, options.shots)
         index = Index(output, wanted, options.template.text)
-        state = OutputState(output, wanted, overwrite=options.overwrite, read_only=options.dry_run, index=index)
+        state = OutputState(
+            output,
+            wanted,
+            overwrite=options.overwrite,
+            read_only=options.dry_run,
+            index=index,
+            check_content=options.check_content,
+        )
         gc.freeze()  # the targets of a large library are not garbage, and searching them for some takes long
         try:
             if options.dry_run:

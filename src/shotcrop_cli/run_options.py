@@ -48,6 +48,7 @@ class CropOptions:
         model: Which model to use, and where to run it.
         workers: Threads that decode, and as many that write; None for one per processor.
         overwrite: Whether to crop finished photos again, including those with boxes that a person set.
+        check_content: Whether to read finished photos and compare their content, and not only their size and times.
         dry_run: Whether to report what would be cropped and write nothing.
         limit: Number of photos to crop at most; failed ones do not count. None for all.
         reproducible: Whether equal runs write equal files: no times in sidecars, and batches of one photo.
@@ -66,6 +67,7 @@ class CropOptions:
     model: ModelOptions = ModelOptions()
     workers: int | None = None
     overwrite: bool = False
+    check_content: bool = False
     dry_run: bool = False
     limit: int | None = None
     reproducible: bool = False

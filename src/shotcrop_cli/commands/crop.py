@@ -35,6 +35,11 @@ from shotcrop_cli.shots import SHOT_TYPES
     ),
     crop_options.dry_run_option,
     option("--overwrite", is_flag=True, help="Crop finished photos again, including crops you edited by hand."),
+    option(
+        "--check-content",
+        is_flag=True,
+        help="Read finished photos and compare their content, not only their size and times.",
+    ),
     crop_options.wait_option,
     crop_options.reproducible_option,
 )
@@ -69,6 +74,7 @@ def crop_command(ctx: click.Context, /, **values: Any) -> None:
         ),
         workers=values["jobs"],
         overwrite=values["overwrite"],
+        check_content=values["check_content"],
         dry_run=values["dry_run"],
         limit=values["limit"],
         reproducible=values["reproducible"],

@@ -12,8 +12,8 @@ from shotcrop_cli import sidecar as sidecars
 from shotcrop_cli.errors import OutputError, ShotcropError
 from shotcrop_cli.library.atomic_write import NewFile, put_in_place
 from shotcrop_cli.library.name_template import is_inside
-from shotcrop_cli.library.plan import XMP_SUFFIX, Action, Target, Task, Wanted, decide
-from shotcrop_cli.library.up_to_date import Index, Stamp, UpToDateCheck
+from shotcrop_cli.library.plan import PHOTO_CHANGED, XMP_SUFFIX, Action, Target, Task, Wanted, decide
+from shotcrop_cli.library.up_to_date import Index, PhotoStamp, Stamp, UpToDateCheck
 from shotcrop_cli.shots import SHOT_TYPES
 from shotcrop_cli.sidecar import MAX_BYTES, Sidecar, iso_mtime
 
@@ -30,6 +30,7 @@ class OutputState:
         overwrite: Whether to do everything again.
         read_only: Whether to leave the output exactly as it is, for a dry run.
         index: What earlier runs found up to date; None to read every sidecar.
+        check_content: Whether to compare the content of every photo, and not only its stamp.
     """
 
     def __init__(
@@ -40,27 +41,35 @@ class OutputState:
         overwrite: bool = False,
         read_only: bool = False,
         index: Index | None = None,
+        check_content: bool = False,
     ) -> None:
         self._root = root
         self._wanted = wanted
         self._overwrite = overwrite
         self._read_only = read_only
         self._index = index
+        self._check_content = check_content
         self._check = UpToDateCheck(wanted)
         self._listings: dict[str, frozenset[str]] = {}
 
     def decide(self, target: Target) -> Task:
         """Decide what to do with a photo.
 
-        The sizes and times of the photo and its sidecar are enough if an earlier run found them up to date. Otherwise
-        a few values of the sidecar are compared, and if that does not settle it, all of them. The photo itself is
-        opened only if its time changed and its size did not.
+        The stamps of the photo and its sidecar are enough if an earlier run found them up to date. Otherwise a few
+        values of the sidecar are compared, and if that does not settle it, all of them. The photo itself is opened only
+        if its size is the recorded one and any other part of its stamp changed.
 
         Raises:
             OutputError: The output cannot be read or written.
         """
         stamp = self._stamp(target)
-        if stamp is not None and not self._overwrite and (task := self._decide_fast(target, stamp)) is not None:
+        check_content = self._check_content or self._may_have_changed(target)
+        if (
+            stamp is not None
+            and not self._overwrite
+            and not check_content
+            and (task := self._decide_fast(target, stamp)) is not None
+        ):
             return task
         content = None if stamp is None else self._read(target)
         record = None if content is None else _parse(content)
@@ -71,7 +80,9 @@ class OutputState:
             self._wanted,
             lambda: _sha256(target.source.path),
             overwrite=self._overwrite,
+            check_content=check_content,
         )
+        self._remember(task, stamp)
         if task.is_due:
             return replace(task, stamp=stamp)
         if record is not None and not self._read_only:
@@ -105,7 +116,7 @@ class OutputState:
 
     def _decide_fast(self, target: Target, stamp: Stamp) -> Task | None:
         """Recognise an up-to-date photo without parsing its whole sidecar; None if that does not settle it."""
-        path, folder = f"{target.source.folder.relative}/{target.sidecar_name}", str(target.source.folder.path)
+        path, folder = _key(target)
         # The names in the target's own folder are enough, unless the template makes folders below it.
         in_folders = "/" in target.crop_names[0]
         present = self._present(target, None) if in_folders else self._names(str(target.folder))
@@ -126,15 +137,41 @@ class OutputState:
         return [*names, *(name + XMP_SUFFIX for name in names)] if self._wanted.settings.xmp else names
 
     def _stamp(self, target: Target) -> Stamp | None:
-        """Return the sizes and times of the photo and its sidecar; None if there is no sidecar."""
+        """Return the stamps of the photo and its sidecar; None if there is no sidecar."""
         folder, name = str(target.folder), target.sidecar_name
         if name not in self._names(folder):
             return None
         try:
             status = os.stat(f"{folder}/{name}")  # noqa: PTH116 - 100,000 times
         except OSError:
-            return target.source.size_bytes, target.source.mtime_ns, -1, -1
-        return target.source.size_bytes, target.source.mtime_ns, status.st_size, status.st_mtime_ns
+            return _photo_stamp(target), (-1, -1)
+        return _photo_stamp(target), (status.st_size, status.st_mtime_ns)
+
+    def _may_have_changed(self, target: Target) -> bool:
+        if self._index is None:
+            return False
+        path, folder = _key(target)
+        return self._index.may_have_changed(path, _photo_stamp(target), folder)
+
+    def _remember(self, task: Task, stamp: Stamp | None) -> None:
+        """Let the next run recognise the photo as it is now.
+
+        A photo is not remembered if only its content shows that it changed, or if its content was not compared.
+        Otherwise a run that ends before the photo is cropped would leave nothing by which the next run could notice
+        the change.
+        """
+        if self._index is None:
+            return
+        source, record = task.target.source, task.record
+        path, folder = _key(task.target)
+        if not task.is_due and stamp is not None:
+            self._index.add(path, stamp, folder, no_subject=task.no_subject)
+        elif (
+            (task.reason != PHOTO_CHANGED and not self._overwrite)
+            or record is None
+            or (record.source.size_bytes, record.source.mtime) != (source.size_bytes, iso_mtime(source.mtime_ns))
+        ):
+            self._index.add_photo(path, _photo_stamp(task.target), folder)
 
     def _read(self, target: Target) -> bytes:
         path = f"{target.folder}/{target.sidecar_name}"
@@ -185,6 +222,16 @@ class OutputState:
         updated = replace(record, source=source, settings=self._wanted.settings).to_bytes()
         if updated != content:
             put_in_place([NewFile(target.sidecar, updated)], root=self._root)
+
+
+def _key(target: Target) -> tuple[str, str]:
+    """Return what the index calls a photo: its sidecar below the output folder, and its folder."""
+    return f"{target.source.folder.relative}/{target.sidecar_name}", str(target.source.folder.path)
+
+
+def _photo_stamp(target: Target) -> PhotoStamp:
+    source = target.source
+    return source.size_bytes, source.mtime_ns, source.ctime_ns, source.inode
 
 
 def _parse(content: bytes) -> Sidecar | None:

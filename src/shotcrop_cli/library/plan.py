@@ -18,6 +18,8 @@ from shotcrop_cli.shots import SHOT_TYPES, ShotType
 from shotcrop_cli.sidecar import ShotRecord, Sidecar, SidecarStatus, iso_mtime
 
 XMP_SUFFIX = ".xmp"
+PHOTO_CHANGED = "the photo changed"
+"""The reason of a task for a photo with another content than the recorded one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,7 @@ class Task:
         recorded_path: Path of the photo in the sidecar, if it differs from the path of this one. It may be another
             photo with the same name.
         damaged: Whether there is a sidecar that cannot be read.
-        stamp: Sizes and times of the photo and its sidecar when this was decided; None without a sidecar.
+        stamp: Stamps of the photo and its sidecar when this was decided; None without a sidecar.
     """
 
     target: Target
@@ -96,7 +98,7 @@ class Task:
     no_subject: bool = False
     recorded_path: Path | None = None
     damaged: bool = False
-    stamp: tuple[int, int, int, int] | None = None
+    stamp: tuple[tuple[int, int, int, int], tuple[int, int]] | None = None
 
     @property
     def is_due(self) -> bool:
@@ -153,6 +155,7 @@ def decide(
     digest: Callable[[], str],
     *,
     overwrite: bool = False,
+    check_content: bool = False,
 ) -> Task:
     """Compare what an earlier run left with what this run would make.
 
@@ -166,8 +169,10 @@ def decide(
         record: The sidecar of the earlier run; None if there is no readable one.
         present: The photo's files that exist, as paths below the target's folder.
         wanted: What this run would make.
-        digest: Returns the SHA-256 of the photo. Called only if its size is the recorded one and its time is not.
+        digest: Returns the SHA-256 of the photo. Called only if its size is the recorded one, and its time is not or
+            `check_content` is true.
         overwrite: Whether to do everything again.
+        check_content: Whether an equal size and time are not enough to say that the photo is the same.
     """
     shots_by_name = dict(zip(target.crop_names, SHOT_TYPES, strict=True))
     if record is not None:
@@ -184,9 +189,10 @@ def decide(
         return Task(target, settings, Action.COMPOSE, "overwritten on request", shots, record, recorded_path=recorded)
     same_time = record.source.mtime == iso_mtime(target.source.mtime_ns)
     same_size = record.source.size_bytes == target.source.size_bytes
-    if not (same_size and (same_time or record.source.sha256 == digest())):
+    same_stamp = same_time and not check_content
+    if not (same_size and (same_stamp or record.source.sha256 == digest())):
         action = Action.CROP if record.edited else Action.COMPOSE
-        return Task(target, settings, action, "the photo changed", shots, record, recorded_path=recorded)
+        return Task(target, settings, action, PHOTO_CHANGED, shots, record, recorded_path=recorded)
     if record.model.sha256 != wanted.model_sha256 and not record.edited:
         return Task(target, settings, Action.COMPOSE, "the model changed", shots, record)
     if record.status is SidecarStatus.NO_SUBJECT:

@@ -28,12 +28,16 @@ class Source:
         name: Its file name.
         size_bytes: Its size.
         mtime_ns: Its modification time in nanoseconds since the epoch.
+        ctime_ns: Time of the last change to its content or attributes, which programs cannot set.
+        inode: Its number on the file system.
     """
 
     folder: Folder
     name: str
     size_bytes: int
     mtime_ns: int
+    ctime_ns: int = 0
+    inode: int = 0
 
     @property
     def path(self) -> Path:

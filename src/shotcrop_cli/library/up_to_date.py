@@ -16,29 +16,36 @@ from shotcrop_cli.shots import SHOT_TYPES, ShotType
 from shotcrop_cli.sidecar import SCHEMA_ID, SidecarStatus, iso_mtime
 
 INDEX_NAME = ".shotcrop.index"
-_FORMAT = "2"
+_FORMAT = "3"
 
-Stamp = tuple[int, int, int, int]
-"""Size in bytes and modification time in nanoseconds of a photo, then the same of its sidecar."""
+PhotoStamp = tuple[int, int, int, int]
+"""Of a photo: size in bytes, modification time and change time in nanoseconds, and inode number."""
+SidecarStamp = tuple[int, int]
+"""Size in bytes and modification time in nanoseconds of a sidecar."""
+Stamp = tuple[PhotoStamp, SidecarStamp]
+_ENTRY_LENGTH = 8
+_UNKNOWN_SIDECAR = (None, None)
+"""In place of a `SidecarStamp`: only the photo is known. It equals no stamp."""
 
 
 class Index:
-    """Remembers which sidecars earlier runs found up to date, so that later runs need not read them.
+    """Remembers photos as earlier runs saw them, and which of their sidecars are up to date and need not be read.
 
-    An entry is valid while the photo and its sidecar keep size and modification time. The index is a cache: if it is
-    missing or damaged, shotcrop reads every sidecar again.
+    An entry is valid while the photo and its sidecar keep their stamps. The index is a cache: if it is missing or
+    damaged, shotcrop reads every sidecar again, and cannot notice photos that changed under the same size and
+    modification time.
 
     Args:
         root: The output folder.
-        wanted: What this run would make. Entries of runs that made something else are ignored.
+        wanted: What this run would make. Of runs that made something else, only the stamps of the photos count.
         template: Text of the name template.
     """
 
     def __init__(self, root: Path, wanted: Wanted, template: str) -> None:
         self._root = root
-        made_for = repr((_FORMAT, wanted.model_sha256, wanted.settings.hash, tuple(map(str, wanted.shots)), template))
+        made_for = repr((wanted.model_sha256, wanted.settings.hash, tuple(map(str, wanted.shots)), template))
         self._made_for = hashlib.sha256(made_for.encode()).hexdigest()
-        self._entries: dict[str, object]
+        self._entries: dict[str, list[object]]
         self._folders: dict[str, int]
         self._entries, self._folders = self._read()
         self._grew = False
@@ -48,21 +55,48 @@ class Index:
 
         Args:
             path: Path of the sidecar below the output folder.
-            stamp: Sizes and times of the photo and the sidecar.
+            stamp: Stamps of the photo and the sidecar.
             folder: Folder of the photo. A copy of the photo in another folder has no entry.
 
         Returns:
             Whether the photo shows no people, or None if there is no valid entry.
         """
+        photo, sidecar = stamp
         entry = self._entries.get(path)
-        if not isinstance(entry, list) or entry[:5] != [*stamp, self._folders.get(folder, -1)]:
+        if entry is None or entry[:7] != [*photo, *sidecar, self._folders.get(folder, -1)]:
             return None
-        return entry[5:] == [True]
+        return entry[7:] == [True]
+
+    def may_have_changed(self, path: str, photo: PhotoStamp, folder: str) -> bool:
+        """Say whether a photo is another file, or changed, since an earlier run saw it with the same size and time.
+
+        Args:
+            path: As for `find`.
+            photo: Its stamp now.
+            folder: Folder of the photo.
+        """
+        entry = self._entries.get(path)
+        return (
+            entry is not None
+            and entry[:2] == [*photo[:2]]
+            and entry[6] == self._folders.get(folder, -1)
+            and entry[2:4] != [*photo[2:]]
+        )
 
     def add(self, path: str, stamp: Stamp, folder: str, *, no_subject: bool) -> None:
         """Remember that a sidecar is up to date; see `find`."""
-        self._entries[path] = [*stamp, self._folders.setdefault(folder, len(self._folders)), no_subject]
-        self._grew = True
+        photo, sidecar = stamp
+        self._put(path, [*photo, *sidecar], folder, no_subject=no_subject)
+
+    def add_photo(self, path: str, photo: PhotoStamp, folder: str) -> None:
+        """Remember a photo whose sidecar is not up to date; see `may_have_changed`."""
+        self._put(path, [*photo, *_UNKNOWN_SIDECAR], folder, no_subject=False)
+
+    def _put(self, path: str, stamps: list[object], folder: str, *, no_subject: bool) -> None:
+        entry = [*stamps, self._folders.setdefault(folder, len(self._folders)), no_subject]
+        if self._entries.get(path) != entry:
+            self._entries[path] = entry
+            self._grew = True
 
     def save(self) -> None:
         """Write the index for the next run, if anything was added.
@@ -71,21 +105,33 @@ class Index:
             OutputError: The output cannot be written.
         """
         if self._grew:
-            document = {"made_for": self._made_for, "folders": [*self._folders], "photos": self._entries}
+            document = {
+                "format": _FORMAT,
+                "made_for": self._made_for,
+                "folders": [*self._folders],
+                "photos": self._entries,
+            }
             content = json.dumps(document, separators=(",", ":"))
             put_in_place([NewFile(self._root / INDEX_NAME, content.encode("ascii"))], root=self._root)
             self._grew = False
 
-    def _read(self) -> tuple[dict[str, object], dict[str, int]]:
+    def _read(self) -> tuple[dict[str, list[object]], dict[str, int]]:
         try:
             document = json.loads((self._root / INDEX_NAME).read_bytes())
-            if document["made_for"] != self._made_for:
+            if document["format"] != _FORMAT:
                 return {}, {}
-            entries = document["photos"]
             folders = {folder: number for number, folder in enumerate(document["folders"])}
+            entries = {path: entry for path, entry in document["photos"].items() if _is_entry(entry)}
+            if document["made_for"] != self._made_for:
+                for entry in entries.values():
+                    entry[4:6] = _UNKNOWN_SIDECAR
         except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
             return {}, {}
-        return (entries, folders) if isinstance(entries, dict) else ({}, {})
+        return entries, folders
+
+
+def _is_entry(entry: object) -> bool:
+    return isinstance(entry, list) and len(entry) == _ENTRY_LENGTH
 
 
 class _Source(msgspec.Struct):

@@ -194,7 +194,9 @@ class Walk:
             self.skipped.append(Ignored(folder.path / name, "not a regular file"))
             return False
         if real not in self.found:
-            self.found[real] = Source(folder, name, status.st_size, status.st_mtime_ns)
+            self.found[real] = Source(
+                folder, name, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
+            )
         return True
 
     def _below(self, place: Place, name: str, real: str, status: os.stat_result) -> Place | None:

@@ -14,7 +14,8 @@ from shotcrop_cli.sidecar import Sidecar, SidecarStatus, parse
 from sidecar_examples import example
 
 WANTED = Wanted("m", CropSettings())
-STAMP = (10, 20, 30, 40)
+PHOTO = (10, 20, 30, 40)
+STAMP = (PHOTO, (50, 60))
 FOLDER = "/photos/\udcff"
 
 
@@ -44,10 +45,39 @@ def test_a_copy_in_another_folder_is_unknown(tmp_path: Path) -> None:
     assert again.find("a/\udcff.jpg.json", STAMP, FOLDER) is False
 
 
-@pytest.mark.parametrize("place", range(4))
-def test_a_photo_or_sidecar_with_another_size_or_time_is_unknown(tmp_path: Path, place: int) -> None:
-    other = tuple(value + (number == place) for number, value in enumerate(STAMP))
-    assert _saved(tmp_path).find("b.jpg.json", other, FOLDER) is None  # type: ignore[arg-type]
+@pytest.mark.parametrize("place", range(6))
+def test_a_photo_or_sidecar_with_another_stamp_is_unknown(tmp_path: Path, place: int) -> None:
+    one, two, three, four, five, six = (
+        value + (number == place) for number, value in enumerate((*STAMP[0], *STAMP[1]))
+    )
+    assert _saved(tmp_path).find("b.jpg.json", ((one, two, three, four), (five, six)), FOLDER) is None
+
+
+@pytest.mark.parametrize("wanted", [WANTED, replace(WANTED, model_sha256="n")])
+def test_a_photo_that_another_file_replaced_under_its_size_and_time_may_have_changed(
+    tmp_path: Path, wanted: Wanted
+) -> None:
+    _saved(tmp_path)
+    index = Index(tmp_path, wanted, "{name}")
+    index.add_photo("new.jpg.json", PHOTO, FOLDER)
+    for path in ("b.jpg.json", "new.jpg.json"):
+        assert not index.may_have_changed(path, PHOTO, FOLDER)
+        assert index.may_have_changed(path, (10, 20, 31, 40), FOLDER)
+        assert index.may_have_changed(path, (10, 20, 30, 41), FOLDER)
+        # The sidecar tells these by size and time; and of other photos the index knows nothing.
+        assert not index.may_have_changed(path, (11, 20, 31, 40), FOLDER)
+        assert not index.may_have_changed(path, (10, 21, 31, 40), FOLDER)
+        assert not index.may_have_changed(path, (10, 20, 31, 40), "/backup")
+    assert not index.may_have_changed("unknown.json", (10, 20, 31, 40), FOLDER)
+
+
+def test_a_photo_without_an_up_to_date_sidecar_is_remembered_but_not_found(tmp_path: Path) -> None:
+    index = Index(tmp_path, WANTED, "{name}")
+    index.add_photo("b.jpg.json", PHOTO, FOLDER)
+    index.save()
+    again = Index(tmp_path, WANTED, "{name}")
+    assert again.find("b.jpg.json", (PHOTO, (-1, -1)), FOLDER) is None
+    assert again.may_have_changed("b.jpg.json", (10, 20, 31, 40), FOLDER)
 
 
 @pytest.mark.parametrize(
@@ -73,14 +103,21 @@ def test_a_damaged_index_is_as_good_as_none(tmp_path: Path, change: object) -> N
 
 
 @pytest.mark.parametrize(
-    "entry", [None, [], [10, 20, 30, 40, 0], [10, 20, 30, 40, 0, "x"], [10, 20, 30, 40, -1, True], "text", {"0": 1}]
+    "entry",
+    [
+        *(None, [], "text", {"0": 1}, dict.fromkeys("abcdefgh", 1), "8 chars."),
+        *([*PHOTO, 50, 60, 0], [*PHOTO, 50, 60, 0, "x"], [*PHOTO, 50, 60, -1, True], [*PHOTO, None, None, 0, True]),
+    ],
 )
 def test_a_damaged_entry_never_says_that_there_are_no_people(tmp_path: Path, entry: object) -> None:
     _saved(tmp_path)
     path = tmp_path / INDEX_NAME
     document = json.loads(path.read_bytes())
     path.write_text(json.dumps({**document, "photos": {"b.jpg.json": entry}}), encoding="ascii")
-    assert not Index(tmp_path, WANTED, "{name}").find("b.jpg.json", STAMP, FOLDER)
+    for wanted in (WANTED, replace(WANTED, model_sha256="n")):
+        index = Index(tmp_path, wanted, "{name}")
+        assert not index.find("b.jpg.json", STAMP, FOLDER)
+        assert not index.may_have_changed("b.jpg.json", PHOTO, FOLDER)
 
 
 def test_nothing_new_is_not_written(tmp_path: Path) -> None:
