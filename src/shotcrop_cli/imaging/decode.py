@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import stat
 import threading
 from contextlib import AbstractContextManager, nullcontext
@@ -14,10 +15,12 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
 from PIL import Image, JpegImagePlugin, TiffImagePlugin
 
 from shotcrop_cli import install_hint
 from shotcrop_cli.errors import PhotoError
+from shotcrop_cli.imaging import jpeg
 from shotcrop_cli.imaging.codestream import Codestream, read_codestream
 from shotcrop_cli.imaging.formats import BMP, FORMATS, GIF, HEIF, PNG, RAW, TIFF, Format, format_of
 from shotcrop_cli.imaging.metadata import exif
@@ -25,6 +28,7 @@ from shotcrop_cli.imaging.metadata.policy import NO_METADATA, Metadata
 from shotcrop_cli.imaging.metadata.readers import read_pillow_metadata, read_tiff_metadata
 from shotcrop_cli.imaging.metadata.xmp import is_readable
 from shotcrop_cli.imaging.pixels import DEEP_MODES
+from shotcrop_cli.imaging.png import read_chunks
 from shotcrop_cli.imaging.raw import extract_preview
 from shotcrop_cli.imaging.read_limit import LimitedReader
 
@@ -52,6 +56,8 @@ _TO_UPRIGHT = {
 }
 """The transposition that turns stored pixels upright, by EXIF orientation. Source: TIFF 6.0, tag 274."""
 _SWAPPED_SIDES = (5, 6, 7, 8)
+_RAW_MODE_16_BIT = re.compile("(?<!BGR);16")
+"""In Pillow's name of a stored pixel layout: 16 bits per channel, unless a whole BGR pixel has 16 bits."""
 _DCT_BLOCK = 8
 
 
@@ -216,7 +222,9 @@ def open_image(name: str | Path, data: bytes, hint: str = "check that it opens i
 
 
 def _decode_image(path: Path, data: bytes, expected: Format | None) -> Photo:
-    image = open_image(path, data)
+    chunks = read_chunks(data)
+    image = open_image(path, chunks.content)
+    image.info.update(chunks.info)
     if expected is None or image.format not in expected.pillow_names:
         raise PhotoError(
             f"{path}: the content is {image.format}, which does not match the extension",
@@ -224,7 +232,7 @@ def _decode_image(path: Path, data: bytes, expected: Format | None) -> Photo:
         )
     try:
         with _memory_guard(image):
-            return _to_photo(image, expected, data)
+            photo = _to_photo(image, expected, data)
     except MemoryError as error:
         raise PhotoError(
             f"{path}: {image.width} x {image.height} pixels do not fit into memory", hint="use fewer --jobs"
@@ -233,6 +241,9 @@ def _decode_image(path: Path, data: bytes, expected: Format | None) -> Photo:
         raise PhotoError(
             f"{path}: the image is damaged or incomplete ({error})", hint="restore it from a backup"
         ) from error
+    if chunks.left_out:
+        photo = replace(photo, warnings=(*photo.warnings, "a text or colour profile that is too large was left out"))
+    return photo
 
 
 def _memory_guard(image: Image.Image) -> AbstractContextManager[object]:
@@ -240,10 +251,43 @@ def _memory_guard(image: Image.Image) -> AbstractContextManager[object]:
     return _large_photo_lock if image.width * image.height > _LARGE_PHOTO_PIXELS else nullcontext()
 
 
+def _load(image: Image.Image, data: bytes) -> tuple[Image.Image, list[str]]:
+    """Load the pixels of an image. Return it, or a JPEG with a new end, and a warning in that case.
+
+    This comes before reading `info`, because PNG stores some blocks after the pixels.
+
+    Raises:
+        Exception: The image is damaged, or lacks more than a few rows.
+    """
+    try:
+        image.load()
+    except OSError:
+        if not isinstance(image, JpegImagePlugin.JpegImageFile) or not jpeg.has_all_scans(data):
+            raise
+        loaded = open_image("", jpeg.with_end(data))
+        loaded.load()
+        incomplete = _incomplete_rows(loaded, jpeg.with_other_end(data))
+        if incomplete > jpeg.few_rows(loaded.height, _coding_unit(image)[1]):
+            raise
+        if incomplete:
+            return loaded, [f"the end of the file is missing, so the last {incomplete} rows are incomplete"]
+        return loaded, ["the end marker is missing; the photo is complete"]
+    return image, []
+
+
+def _incomplete_rows(image: Image.Image, other_end: bytes) -> int:
+    """Return how many rows of a JPEG depend on what follows its end."""
+    other = open_image("", other_end)
+    other.load()
+    differs = (np.asarray(image) != np.asarray(other)).reshape(image.height, -1).any(axis=1)
+    return image.height - int(differs.argmax()) if differs.any() else 0
+
+
 def _to_photo(image: Image.Image, form: Format, data: bytes) -> Photo:
-    is_16_bit = ";16" in str(getattr(image, "tile", ""))
-    warning = _warn_about_more_images(image, form)
-    image.load()  # before reading `info`: PNG stores some blocks after the pixels
+    is_16_bit = _RAW_MODE_16_BIT.search(str(getattr(image, "tile", ""))) is not None
+    warnings = _warn_about_more_images(image, form)
+    image, incomplete = _load(image, data)
+    warnings += incomplete
     metadata = read_tiff_metadata(data) if form is TIFF else read_pillow_metadata(image)
     orientation = int(image.info.get("original_orientation") or metadata.orientation)
     pixels = image
@@ -251,7 +295,6 @@ def _to_photo(image: Image.Image, form: Format, data: bytes) -> Photo:
     if orientation in _TO_UPRIGHT and form is not TIFF and "original_orientation" not in image.info:
         pixels = image.transpose(_TO_UPRIGHT[orientation])
     stream = read_codestream(image, data, form)
-    warnings = [warning] if warning else []
     bits = 16 if is_16_bit else stream.bits
     if bits > 8 and pixels.mode not in DEEP_MODES:
         warnings.append(f"{bits} bits per channel were reduced to 8")
@@ -275,14 +318,14 @@ def _to_photo(image: Image.Image, form: Format, data: bytes) -> Photo:
     )
 
 
-def _warn_about_more_images(image: Image.Image, form: Format) -> str:
+def _warn_about_more_images(image: Image.Image, form: Format) -> list[str]:
     """Return a warning if the file has more than one image. MPO gives none: its images are views of the same scene."""
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         # Counting the pages would follow a chain that may have millions of links.
-        return "more than one page: only the first is used" if image.tag_v2.next else ""
+        return ["more than one page: only the first is used"] if image.tag_v2.next else []
     if image.format == "MPO" or not getattr(image, "is_animated", False):
-        return ""
-    return "more than one image: only the first is used" if form is HEIF else "animated: only the first frame is used"
+        return []
+    return ["more than one image: only the first is used" if form is HEIF else "animated: only the first frame is used"]
 
 
 def _subsampling(image: Image.Image, stream: Codestream, orientation: int) -> int:
@@ -299,10 +342,15 @@ def _block_size(image: Image.Image, orientation: int) -> tuple[int, int]:
     """Return width and height of a JPEG coding unit (MCU) in the upright photo. Source: ITU-T T.81, section A.2."""
     if not isinstance(image, JpegImagePlugin.JpegImageFile):
         return 1, 1
+    across, down = _coding_unit(image)
+    return (down, across) if orientation in _SWAPPED_SIDES else (across, down)
+
+
+def _coding_unit(image: JpegImagePlugin.JpegImageFile) -> tuple[int, int]:
     # A single component is not interleaved, whatever its sampling factors.
     factors = [(across, down) for _, across, down, _ in image.layer] if len(image.layer) > 1 else [(1, 1)]
     across, down = (_DCT_BLOCK * max(axis) for axis in zip(*factors, strict=True))
-    return (down, across) if orientation in _SWAPPED_SIDES else (across, down)
+    return across, down
 
 
 @lru_cache(maxsize=1)

@@ -14,6 +14,7 @@ import subprocess
 from PIL import Image
 
 from shotcrop_cli.errors import PhotoError
+from shotcrop_cli.imaging import jpeg
 from shotcrop_cli.imaging.decode import Photo
 from shotcrop_cli.imaging.encode import EncodedCrop, jpeg_markers
 from shotcrop_cli.imaging.formats import JPEG, CropFormat, output_format
@@ -113,7 +114,12 @@ def crop_lossless(photo: Photo, stored: bytes, box: PixelBox, policy: MetadataPo
     try:
         # Its own session keeps Ctrl-C away from jpegtran, so that the run can finish the photo.
         done = subprocess.run(
-            command, input=stored, capture_output=True, timeout=_TIMEOUT_S, check=False, start_new_session=True
+            command,
+            input=jpeg.with_end(stored),  # without the marker jpegtran reports damage
+            capture_output=True,
+            timeout=_TIMEOUT_S,
+            check=False,
+            start_new_session=True,
         )
     except subprocess.TimeoutExpired as error:
         raise LosslessError(f"{PROGRAM} took longer than {_TIMEOUT_S} s") from error

@@ -389,3 +389,15 @@ def test_a_numeric_colour_profile_does_not_fail_the_photo(tmp_path: Path) -> Non
     path = write_photo(tmp_path / "a.tif", tiffinfo=tags)
     assert open_image(path).info["icc_profile"] == 7
     assert decode(read_source(path)).icc_profile == b""
+
+
+def test_16_bits_for_a_whole_pixel_are_not_16_bits_per_channel(tmp_path: Path) -> None:
+    red, green = 0b11111 << 11, 0b111111 << 5
+    masks = struct.pack("<III", red, green, 0b11111)
+    header = struct.pack("<IiiHHIIiiII", 40, 2, 1, 1, 16, 3, 4, 0, 0, 0, 0)  # 3: the masks follow
+    start = 14 + len(header) + len(masks)
+    head = b"BM" + struct.pack("<IHHI", start + 4, 0, 0, start)
+    (tmp_path / "a.bmp").write_bytes(head + header + masks + struct.pack("<HH", red, green))
+    photo = _decode(tmp_path / "a.bmp")
+    assert np.asarray(photo.pixels).tolist() == [[[255, 0, 0], [0, 255, 0]]]
+    assert photo.warnings == ()

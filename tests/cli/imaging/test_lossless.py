@@ -355,3 +355,11 @@ def test_changing_the_lossless_option_crops_again(tmp_path: Path, output: Path) 
     assert "1 done, 0 unchanged" in _crop(tmp_path / "photos", "-o", output, "--lossless").stderr
     assert "0 done, 1 unchanged" in _crop(tmp_path / "photos", "-o", output, "--lossless").stderr
     assert "1 done, 0 unchanged" in _crop(tmp_path / "photos", "-o", output).stderr
+
+
+@pytest.mark.usefixtures("jpegtran")
+def test_a_photo_without_end_marker_is_cropped_without_loss(tmp_path: Path) -> None:
+    path = _stored(tmp_path / "a.jpg")
+    path.write_bytes(path.read_bytes()[:-2])
+    photo, box, content = _cut(path, ANYWHERE)
+    assert np.array_equal(_inside(Image.open(io.BytesIO(content)), 3), _inside(photo.pixels.crop(box.corners), 3))
