@@ -12,6 +12,7 @@ import time
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -23,13 +24,14 @@ from shotcrop_cli.library.output_state import OutputState
 from shotcrop_cli.library.plan import Target, Task, Wanted, plan
 from shotcrop_cli.library.recrop import is_pending, output_root, recrop_task, sidecars_in
 from shotcrop_cli.library.results import PhotoResult, PhotoStatus, Reporter, Results, RunResult, recorded_low_scores
-from shotcrop_cli.library.source import Discovery
+from shotcrop_cli.library.source import Ignored, Source
 from shotcrop_cli.library.up_to_date import Index
 from shotcrop_cli.model.lazy import LazyComposer
 from shotcrop_cli.resources import usable_memory, usable_processors
 from shotcrop_cli.run_options import ApplyOptions, CropOptions, ModelOptions
 
 if TYPE_CHECKING:
+    from shotcrop_cli.imaging.formats import Format
     from shotcrop_cli.model.multi_device import MultiDeviceComposer
 
 _MEMORY_SHARE = 4
@@ -134,8 +136,9 @@ class _CropRun(_Run):
     def run(self) -> RunResult:
         options, output = self._options, self._output
         found = discover(options.selection, output)
-        targets = plan(found.sources, output, options.template, options.settings.format)
-        if not targets:
+        planned = plan(found.sources, output, options.template, options.settings.format, _read_format)
+        targets, refused = planned.targets, (*found.unreadable, *planned.refused)
+        if not targets and not refused:
             self.reporter.warn("no photos found")
         composer, model_sha256 = _find_model(options.model, self.reporter)
         wanted = Wanted(model_sha256, options.settings, options.shots)
@@ -151,39 +154,46 @@ class _CropRun(_Run):
         gc.freeze()  # the targets of a large library are not garbage, and searching them for some takes long
         try:
             if options.dry_run:
-                return self._plan_only(targets, state)
+                return self._plan_only(targets, refused, state)
             with open_output(output, options.wait, lambda: _tell_waiting(output, self.reporter)):
                 add_roots(output, found.roots)
                 self.reporter.start()
-                return self._crop(targets, found, state, composer)
+                return self._crop(targets, found.skipped, refused, state, composer)
         finally:
             gc.unfreeze()
 
-    def _plan_only(self, targets: Sequence[Target], state: OutputState) -> RunResult:
+    def _plan_only(self, targets: Sequence[Target], refused: Sequence[Ignored], state: OutputState) -> RunResult:
         planned = 0
+        with suppress(_FirstFailure):
+            self._add_refused(refused)
         for task in map(state.decide, targets):
             if not task.is_due:
                 self._results.counts[PhotoStatus.UNCHANGED] += 1
             elif self._options.limit is None or planned < self._options.limit:
                 planned += 1
-                self.add_planned(task)
+                target = task.target.for_format(_read_format(task.target.source), self._options.settings.format)
+                self.add_planned(replace(task, target=target))
         result = self.result()
         self.reporter.finish(result)
         return result
 
+    def _add_refused(self, refused: Iterable[Ignored]) -> None:
+        for ignored in refused:
+            self.add(PhotoResult(ignored.path, PhotoStatus.FAILED, reason=ignored.reason))
+
     def _crop(
         self,
         targets: Sequence[Target],
-        found: Discovery,
+        skipped: Iterable[Ignored],
+        refused: Iterable[Ignored],
         state: OutputState,
         composer: LazyComposer[MultiDeviceComposer],
     ) -> RunResult:
         try:
             with suppress(_FirstFailure):
-                for ignored in found.skipped:
+                for ignored in skipped:
                     self.add(PhotoResult(ignored.path, PhotoStatus.SKIPPED, reason=ignored.reason))
-                for ignored in found.unreadable:
-                    self.add(PhotoResult(ignored.path, PhotoStatus.FAILED, reason=ignored.reason))
+                self._add_refused(refused)
                 if due := self._due_tasks(targets, state):
                     self._carry_out(due, state, composer)
         finally:  # an interrupted run reports how far it got, too
@@ -338,6 +348,12 @@ def _find_model(options: ModelOptions, reporter: Reporter) -> tuple[LazyComposer
         return model
 
     return LazyComposer(load), bundle.sha256
+
+
+def _read_format(source: Source) -> Format | None:
+    from shotcrop_cli.imaging.content_format import read_format
+
+    return read_format(source.path)
 
 
 def _tell_waiting(root: Path, reporter: Reporter) -> None:

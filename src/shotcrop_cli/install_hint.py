@@ -21,7 +21,14 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 DISTRIBUTION = "shotcrop-cli"
-EXTRAS = {"cpu": "onnxruntime", "gpu": "onnxruntime-gpu", "raw": "rawpy", "train": "trl", "export": "onnxscript"}
+EXTRAS = {
+    "cpu": "onnxruntime",
+    "gpu": "onnxruntime-gpu",
+    "raw": "rawpy",
+    "jxl": "pillow-jxl-plugin",
+    "train": "trl",
+    "export": "onnxscript",
+}
 """The extras for users, each with a package that only this extra installs."""
 _RUNTIMES = {"cpu", "gpu"}
 """Extras that exclude each other: both write the folder `onnxruntime`."""

@@ -303,7 +303,7 @@ def test_only_heic_needs_pillow_heif(cropper: Cropper, monkeypatch: pytest.Monke
     def broken() -> None:
         raise ImportError("libheif.so: cannot open shared object file")
 
-    monkeypatch.setattr("shotcrop_cli.imaging.in_memory.register_heif", broken)
+    monkeypatch.setattr("shotcrop_cli.imaging.decode.register_heif", broken)
     assert cropper.crop(jpeg_bytes(picture(60, 40))).width == 60
 
 

@@ -21,12 +21,14 @@ _CODECS = {
     "jpg": "JPEG",
     "webp": "WebP",
     "avif": "AVIF",
+    "jpg_2000": "JPEG 2000",
     "libtiff": "compressed TIFF",
     "littlecms2": "colour profiles",
 }
 """Features that a build of Pillow may lack, and their names for people."""
 _EXTRAS = (
     ("raw", "reading RAW files"),
+    ("jxl", "reading JPEG XL"),
     ("train", "training"),
 )
 

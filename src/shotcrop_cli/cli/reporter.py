@@ -58,6 +58,7 @@ class ConsoleReporter(Reporter):
         self._failed: PhotoList | None = None
         self._review: PhotoList | None = None
         self._crops = 0
+        self._mislabelled: list[PhotoResult] = []
         self.wants_unchanged = options.as_json or console.tells_details
 
     def start(self) -> None:
@@ -98,6 +99,8 @@ class ConsoleReporter(Reporter):
         """
         if photo.status is PhotoStatus.DONE:
             self._crops += len(photo.crops)
+        if photo.content:
+            self._mislabelled.append(photo)
         if photo.status is PhotoStatus.PLANNED:
             if not self._options.as_json:
                 result(f"{photo.source} -> {_in_one_path(photo.crops)} ({photo.reason})", folded=True)
@@ -117,6 +120,12 @@ class ConsoleReporter(Reporter):
         Raises:
             OutputError: A list cannot be written.
         """
+        if self._mislabelled:
+            number, first = len(self._mislabelled), min(self._mislabelled, key=lambda photo: photo.source)
+            have = "photo has" if number == 1 else "photos have"
+            self._console.warn(
+                f"{number} {have} the extension of another format, such as {first.source} ({first.content})"
+            )
         say = self._console.always if run.failed else self._console.info
         say(summary(run, reviews=self._options.reviews))
         for photo in run.failed:
@@ -145,7 +154,8 @@ def summary(run: RunResult, *, reviews: bool = False) -> str:
     """
     if run.dry_run:
         planned, unchanged = (run.counts.get(status, 0) for status in (PhotoStatus.PLANNED, PhotoStatus.UNCHANGED))
-        return f"dry run: {planned} to do, {unchanged} unchanged; nothing was written"
+        failed = f", {len(run.failed)} failed" if run.failed else ""
+        return f"dry run: {planned} to do, {unchanged} unchanged{failed}; nothing was written"
     counts = ", ".join(f"{run.counts.get(status, 0)} {words}" for status, words in _IN_WORDS.items())
     rate = f" ({run.photos_per_second:.1f} photos/s)" if run.photos_per_second else ""
     review = f", {len(run.to_review)} to review" if reviews else ""

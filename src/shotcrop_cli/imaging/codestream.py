@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from shotcrop_cli.imaging.formats import AVIF, HEIF, WEBP, Format
+from shotcrop_cli.imaging.formats import AVIF, HEIF, JPEG_2000, WEBP, Format
 
 _SUBSAMPLINGS = {"444": 0, "422": 1, "420": 2}
 """By pillow-heif's names."""
@@ -28,7 +28,7 @@ class Codestream:
 
 
 def read_codestream(image: Image.Image, data: bytes, form: Format) -> Codestream:
-    """Read the header of a WebP, AVIF or HEIC image; return the default for other formats.
+    """Read the header of a WebP, AVIF, HEIC or JPEG 2000 image; return the default for other formats.
 
     Args:
         image: The image, loaded.
@@ -46,6 +46,10 @@ def read_codestream(image: Image.Image, data: bytes, form: Format) -> Codestream
         flags = data[place + 6] if place + 6 < len(data) else 0
         bits = (12 if flags & 0x20 else 10) if flags & 0x40 else 8
         return Codestream(bits, (flags >> 3 & 1) + (flags >> 2 & 1))
+    if form is JPEG_2000 and (place := data.find(b"\xff\x4f\xff\x51")) >= 0:
+        # ITU-T T.800, section A.5.1: after the marker and 38 bytes of sizes comes a byte with the depth less 1.
+        depth = data[place + 42] if place + 42 < len(data) else 7
+        return Codestream((depth & 0x7F) + 1)
     return Codestream()
 
 

@@ -22,7 +22,20 @@ from shotcrop_cli import install_hint
 from shotcrop_cli.errors import PhotoError
 from shotcrop_cli.imaging import jpeg
 from shotcrop_cli.imaging.codestream import Codestream, read_codestream
-from shotcrop_cli.imaging.formats import BMP, FORMATS, GIF, HEIF, PNG, RAW, TIFF, Format, format_of
+from shotcrop_cli.imaging.content_format import format_of_content, real_format
+from shotcrop_cli.imaging.formats import (
+    BMP,
+    FORMATS,
+    GIF,
+    HEIF,
+    JPEG_XL,
+    PNG,
+    RAW,
+    TIFF,
+    Format,
+    format_called,
+    format_of,
+)
 from shotcrop_cli.imaging.metadata import exif
 from shotcrop_cli.imaging.metadata.policy import NO_METADATA, Metadata
 from shotcrop_cli.imaging.metadata.readers import read_pillow_metadata, read_tiff_metadata
@@ -153,28 +166,67 @@ def _open_nonblocking(path: str, flags: int) -> int:
 
 
 def decode(source: SourceBytes) -> Photo:
-    """Decode the first frame of a photo and turn it upright.
+    """Decode the first frame of a photo and turn it upright. The content decides the format, not the extension.
 
     Raises:
-        PhotoError: The content is damaged, too large, or of another format than the extension says.
+        PhotoError: The content is damaged or too large, or what reads its format is not installed.
     """
-    expected = format_of(source.path)
-    if expected is RAW:
-        return _decode_raw(source)
-    if expected is HEIF:
+    named, content = format_of(source.path), format_of_content(source.data)
+    form = real_format(source.path.name, content)
+    if form is RAW:
+        try:
+            photo = _decode_raw(source)
+        except PhotoError as error:
+            if content is not TIFF:
+                raise
+            photo = _decode_plain_tiff(source, error)
+    else:
+        register(source.path, form)
+        photo = _decode_image(source.path, source.data)
+    if named is None or photo.format is named:
+        return photo
+    warning = f"the file is {photo.format.name} in spite of its extension {source.path.suffix}"
+    return replace(photo, warnings=(warning, *photo.warnings))
+
+
+def _decode_plain_tiff(source: SourceBytes, error: PhotoError) -> Photo:
+    """Decode a TIFF with the extension of a RAW file.
+
+    Raises:
+        PhotoError: `error`, because the file is no readable TIFF, either.
+    """
+    try:
+        return _decode_image(source.path, source.data)
+    except PhotoError:
+        raise error from None
+
+
+def register(path: Path, form: Format | None) -> None:
+    """Let Pillow read a format that it cannot read by itself. Other runs do not load these libraries.
+
+    Raises:
+        PhotoError: The library is not installed or does not work.
+    """
+    if form is HEIF:
         try:
             register_heif()
         except ImportError as error:
             raise PhotoError(
-                f"{source.path}: pillow-heif cannot be loaded: {error}", hint=install_hint.reinstall("pillow-heif")
+                f"{path}: pillow-heif cannot be loaded: {error}", hint=install_hint.reinstall("pillow-heif")
             ) from error
-    return _decode_image(source.path, source.data, expected)
+    elif form is JPEG_XL:
+        try:
+            import pillow_jxl  # noqa: F401 - it registers itself
+        except ImportError as error:
+            raise PhotoError(
+                f"{path}: JPEG XL support is not installed", hint=install_hint.add_extras("jxl")
+            ) from error
 
 
 def _decode_raw(source: SourceBytes) -> Photo:
     """Return the embedded preview of a RAW file, with the metadata of the RAW itself where it can be read."""
     preview = extract_preview(source.path, source.data)
-    photo = _decode_image(source.path, preview.content, preview.format)
+    photo = _decode_image(source.path, preview.content)
     own = read_tiff_metadata(source.data)
     pixels, orientation = photo.pixels, photo.orientation
     if exif.orientation(photo.metadata.exif) is None and preview.orientation in _TO_UPRIGHT:
@@ -221,18 +273,15 @@ def open_image(name: str | Path, data: bytes, hint: str = "check that it opens i
         raise PhotoError(f"{name}: cannot be read as an image", hint=hint) from error
 
 
-def _decode_image(path: Path, data: bytes, expected: Format | None) -> Photo:
+def _decode_image(path: Path, data: bytes) -> Photo:
     chunks = read_chunks(data)
     image = open_image(path, chunks.content)
     image.info.update(chunks.info)
-    if expected is None or image.format not in expected.pillow_names:
-        raise PhotoError(
-            f"{path}: the content is {image.format}, which does not match the extension",
-            hint="rename the file to the extension of its format",
-        )
+    form = format_called(image.format or "")
+    assert form is not None  # `open_image` opens no others
     try:
         with _memory_guard(image):
-            photo = _to_photo(image, expected, data)
+            photo = _to_photo(image, form, data)
     except MemoryError as error:
         raise PhotoError(
             f"{path}: {image.width} x {image.height} pixels do not fit into memory", hint="use fewer --jobs"
@@ -290,6 +339,8 @@ def _to_photo(image: Image.Image, form: Format, data: bytes) -> Photo:
     warnings += incomplete
     metadata = read_tiff_metadata(data) if form is TIFF else read_pillow_metadata(image)
     orientation = int(image.info.get("original_orientation") or metadata.orientation)
+    if form is JPEG_XL and not getattr(image, "jpeg", False):
+        orientation = 1  # its decoder has turned the pixels, except those of a JPEG that was packed without loss
     pixels = image
     # Pillow turns TIFF on load, and pillow-heif HEIC; then `info` has the original orientation.
     if orientation in _TO_UPRIGHT and form is not TIFF and "original_orientation" not in image.info:

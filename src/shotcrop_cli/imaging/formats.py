@@ -35,6 +35,8 @@ AVIF = Format("AVIF", ".avif")
 HEIF = Format("HEIF", ".heic")
 GIF = Format("GIF", ".gif")
 BMP = Format("BMP", ".bmp", ("DIB",))
+JPEG_2000 = Format("JPEG2000", ".jp2")
+JPEG_XL = Format("JXL", ".jxl")  # Pillow reads it with a plugin, see `decode`
 RAW = Format("RAW", ".dng")  # not a Pillow format: shotcrop crops the embedded preview
 
 _RAW_SUFFIXES = (
@@ -42,21 +44,21 @@ _RAW_SUFFIXES = (
     *(".mrw", ".nef", ".nrw", ".orf", ".pef", ".raf", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f"),
 )
 """Extensions of cameras' RAW files. `.raw` is not among them, because other programs use it for anything."""
+_HEIF_SUFFIXES = (".heic", ".heif", ".hif", ".heics", ".heifs", ".avci", ".avcs")
+"""Extensions of HEIF: phones, cameras (.hif), sequences, and HEIF with H.264. Source: ISO/IEC 23008-12, annexes B to E;
+`.hif` is what Canon, Fujifilm, Nikon and Sony write."""
 
 FORMATS: dict[str, Format] = {
-    ".jpg": JPEG,
-    ".jpeg": JPEG,
-    ".jpe": JPEG,
-    ".jfif": JPEG,
-    ".png": PNG,
+    **dict.fromkeys((".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".jfi", ".mpo"), JPEG),
+    **dict.fromkeys((".png", ".apng"), PNG),
     ".webp": WEBP,
-    ".tif": TIFF,
-    ".tiff": TIFF,
-    ".avif": AVIF,
-    ".heic": HEIF,
-    ".heif": HEIF,
+    **dict.fromkeys((".tif", ".tiff"), TIFF),
+    **dict.fromkeys((".avif", ".avifs"), AVIF),
+    **dict.fromkeys(_HEIF_SUFFIXES, HEIF),
     ".gif": GIF,
-    ".bmp": BMP,
+    **dict.fromkeys((".bmp", ".dib"), BMP),
+    **dict.fromkeys((".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx"), JPEG_2000),
+    ".jxl": JPEG_XL,
     **dict.fromkeys(_RAW_SUFFIXES, RAW),
 }
 """Every extension of a photo, in lower case."""
@@ -77,7 +79,7 @@ class CropFormat(str, Enum):
         return self.value
 
 
-_NEAREST_FORMAT = {HEIF: JPEG, RAW: JPEG, GIF: PNG, BMP: PNG}
+_NEAREST_FORMAT = {HEIF: JPEG, RAW: JPEG, JPEG_2000: JPEG, JPEG_XL: JPEG, GIF: PNG, BMP: PNG}
 """Formats that cannot be written, or would cost colours or space: lossy ones become JPEG, lossless ones PNG."""
 _FORMAT_BY_CHOICE = {
     CropFormat.JPEG: JPEG,
@@ -91,6 +93,17 @@ _FORMAT_BY_CHOICE = {
 def format_of(path: Path) -> Format | None:
     """Return the format for a file's extension; None if it is not the extension of a photo."""
     return FORMATS.get(path.suffix.lower())
+
+
+def format_of_name(name: str) -> Format | None:
+    """Return the format for the extension of a file name, as `format_of` does for a path."""
+    dot = name.rfind(".")
+    return FORMATS.get(name[dot:].lower()) if dot > 0 else None
+
+
+def format_called(name: str) -> Format | None:
+    """Return the format that Pillow, or a sidecar, calls by this name."""
+    return next((form for form in FORMATS.values() if name in form.pillow_names), None)
 
 
 def output_format(source: Format, wanted: CropFormat = CropFormat.SAME) -> Format:

@@ -11,7 +11,8 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from shotcrop_cli.errors import InputError, PhotoError
-from shotcrop_cli.imaging.decode import Photo, SourceBytes, decode, open_image, register_heif
+from shotcrop_cli.imaging.content_format import format_of_content
+from shotcrop_cli.imaging.decode import Photo, SourceBytes, decode, open_image, register
 from shotcrop_cli.imaging.formats import FORMATS, PNG
 
 _ORIENTATION_TAG = 0x0112
@@ -27,8 +28,8 @@ def photo_of_bytes(data: bytes, name: str = "photo") -> Photo:
     Raises:
         PhotoError: The content is damaged, too large or not a photo.
     """
-    with suppress(ImportError):  # only HEIC needs it
-        register_heif()
+    with suppress(PhotoError):  # `decode` reports it for a photo that needs it
+        register(Path(name), format_of_content(data))
     with open_image(name, data, hint="for a RAW photo, pass its path") as image:
         stored = image.format
     suffix = next((suffix for suffix, form in FORMATS.items() if stored in form.pillow_names), "")

@@ -7,11 +7,11 @@ import stat
 from pathlib import Path, PurePath
 
 from shotcrop_cli.errors import ShotcropError
-from shotcrop_cli.imaging.formats import HEIF, JPEG, RAW
+from shotcrop_cli.imaging.formats import HEIF, JPEG, RAW, format_of_name
 from shotcrop_cli.library.output_folder import OutputFolders
 from shotcrop_cli.library.selection import Selection, Wildcard
 from shotcrop_cli.library.source import Discovery, Folder, Ignored
-from shotcrop_cli.library.walk import Place, Walk, format_of_name
+from shotcrop_cli.library.walk import Place, Walk
 
 
 def discover(selection: Selection, output: Path) -> Discovery:

@@ -100,6 +100,10 @@ class Names(Protocol):
         """
         ...
 
+    def with_suffix(self, suffix: str) -> Names:
+        """Return the names for crops with another extension, such as `.png`."""
+        ...
+
 
 class TemplateNames:
     """Names the crops by a template, for all photos whose crops have the same extension.
@@ -112,6 +116,10 @@ class TemplateNames:
     def __init__(self, template: NameTemplate, suffix: str) -> None:
         self._template, self._suffix = template, suffix
         self._endings = [f".{shot}{suffix}" for shot in SHOT_TYPES]
+
+    def with_suffix(self, suffix: str) -> TemplateNames:
+        """Return the names of crops with another extension."""
+        return self if suffix == self._suffix else TemplateNames(self._template, suffix)
 
     def of(self, photo: str) -> tuple[str, ...]:
         """Return the paths of the crops; see `NameTemplate.render`."""
@@ -129,6 +137,10 @@ class RecordedNames:
     def of(self, photo: str) -> tuple[str, ...]:
         """Return the recorded paths, whatever the name of the photo."""
         return self.recorded
+
+    def with_suffix(self, suffix: str) -> RecordedNames:
+        """Return the same names, because they are given."""
+        return self
 
 
 def is_inside(path: str) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from shotcrop_cli import sidecar as sidecars
 from shotcrop_cli.errors import OutputError, ShotcropError
+from shotcrop_cli.imaging.formats import format_called
 from shotcrop_cli.library.atomic_write import NewFile, put_in_place
 from shotcrop_cli.library.name_template import is_inside
 from shotcrop_cli.library.plan import PHOTO_CHANGED, XMP_SUFFIX, Action, Target, Task, Wanted, decide
@@ -73,6 +74,8 @@ class OutputState:
             return task
         content = None if stamp is None else self._read(target)
         record = None if content is None else _parse(content)
+        if record is not None:
+            target = target.for_format(format_called(record.source.format), self._wanted.settings.format)
         task = decide(
             target,
             record,

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path, PurePath
 
 from shotcrop_cli.crop_settings import CropSettings
-from shotcrop_cli.errors import ShotcropError
-from shotcrop_cli.imaging.formats import FORMATS, JPEG, CropFormat, output_format
+from shotcrop_cli.errors import ShotcropError, with_fix
+from shotcrop_cli.imaging.formats import FORMATS, JPEG, CropFormat, Format, format_of_name, output_format
 from shotcrop_cli.library.name_template import Names, NameTemplate, TemplateNames
-from shotcrop_cli.library.source import Source
-from shotcrop_cli.library.walk import format_of_name
+from shotcrop_cli.library.source import Ignored, Source
 from shotcrop_cli.shots import SHOT_TYPES, ShotType
 from shotcrop_cli.sidecar import ShotRecord, Sidecar, SidecarStatus, iso_mtime
 
 XMP_SUFFIX = ".xmp"
 PHOTO_CHANGED = "the photo changed"
 """The reason of a task for a photo with another content than the recorded one."""
+SIDECAR_SUFFIX = ".json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Target:
     @property
     def sidecar_name(self) -> str:
         """Name of the sidecar in the folder."""
-        return f"{self.source.name}.json"
+        return f"{self.source.name}{SIDECAR_SUFFIX}"
 
     @property
     def sidecar(self) -> Path:
@@ -50,6 +50,17 @@ class Target:
     def crop_names(self) -> tuple[str, ...]:
         """Paths of the three crops below the folder, widest shot first, with `/` between their parts."""
         return self.names.of(self.source.name)
+
+    def for_format(self, form: Format | None, crop_format: CropFormat) -> Target:
+        """Return the target of a photo whose content has this format, whatever its extension says.
+
+        Args:
+            form: Format of the content; None if it is unknown.
+            crop_format: The format that the user wants for crops.
+        """
+        if form is None:
+            return self
+        return replace(self, names=self.names.with_suffix(output_format(form, crop_format).suffix))
 
     def crop_name(self, shot: ShotType) -> str:
         """Return the path of one crop below the folder."""
@@ -126,25 +137,50 @@ class Wanted:
     shots: tuple[ShotType, ...] = SHOT_TYPES
 
 
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Where the files of all photos go.
+
+    Args:
+        targets: The photos that can be cropped.
+        refused: Photos that cannot, because of their names, each with the reason and the fix.
+    """
+
+    targets: tuple[Target, ...]
+    refused: tuple[Ignored, ...] = ()
+
+
 def plan(
     sources: Sequence[Source],
     output: Path,
     template: NameTemplate = NameTemplate(),  # noqa: B008 - it is frozen
     crop_format: CropFormat = CropFormat.SAME,
-) -> tuple[Target, ...]:
+    content_format: Callable[[Source], Format | None] = lambda _: None,
+) -> Plan:
     """Name the output files of every photo. The output folder gets the same subfolders as the photos.
 
-    Raises:
-        ShotcropError: Two photos would write the same file, on this file system or on one that ignores case or Unicode
-            composition, or the name of a photo would lead out of the output folder.
+    It refuses photos that would write the same file, on this file system or on one that ignores case or Unicode
+    composition, and photos whose files would leave the output folder or replace a folder in it.
+
+    Args:
+        sources: The photos.
+        output: The output folder.
+        template: Names of the crops.
+        crop_format: The format that the user wants for crops.
+        content_format: Returns the format that the content of a photo has; None for the one of its extension. Called
+            only for photos whose crops differ by their extension alone.
     """
     folders = {folder: output / folder.relative for folder in {source.folder for source in sources}}
     names = {form: TemplateNames(template, output_format(form, crop_format).suffix) for form in set(FORMATS.values())}
-    targets = tuple(
-        Target(source, folders[source.folder], names[format_of_name(source.name) or JPEG]) for source in sources
-    )
-    _refuse_collisions(targets, {folder.relative for folder in folders}, output, template)
-    return targets
+    targets = [Target(source, folders[source.folder], names[format_of_name(source.name) or JPEG]) for source in sources]
+    refused: list[Ignored] = []
+    if not template.is_default:
+        targets, refused = _drop_unnameable(targets)
+        _name_by_content(targets, template, crop_format, content_format)
+    reasons = _collisions(targets, {folder.relative for folder in folders}, output, template)
+    refused += [Ignored(targets[at].source.path, reason) for at, reason in sorted(reasons.items())]
+    kept = tuple(target for at, target in enumerate(targets) if at not in reasons) if reasons else tuple(targets)
+    return Plan(kept, tuple(refused))
 
 
 def decide(
@@ -221,32 +257,88 @@ def _stale(target: Target, shot: ShotRecord, record: Sidecar, present: Collectio
     return ""
 
 
-def _refuse_collisions(
-    targets: Sequence[Target], parents: Collection[PurePath], output: Path, template: NameTemplate
-) -> None:
-    starts = {parent: f"{_folded(str(parent))}/" for parent in parents}
-    taken: dict[str, Target] = {}
+def _drop_unnameable(targets: Sequence[Target]) -> tuple[list[Target], list[Ignored]]:
+    """Split off photos whose names would lead out of the output folder."""
+    kept, refused = [], []
     for target in targets:
+        try:
+            _ = target.crop_names
+        except ShotcropError as error:
+            refused.append(Ignored(target.source.path, str(error)))
+        else:
+            kept.append(target)
+    return kept, refused
+
+
+def _name_by_content(
+    targets: list[Target],
+    template: NameTemplate,
+    crop_format: CropFormat,
+    content_format: Callable[[Source], Format | None],
+) -> None:
+    """Find the real extensions of crops that differ by nothing else, as those of `a.jpg` and `a.png` may.
+
+    The extensions of other crops may turn out to be wrong later, when the photos are read.
+    """
+    if "{ext}" not in template.text:
+        return
+    alike: dict[tuple[PurePath, str], list[int]] = {}
+    for at, target in enumerate(targets):
+        key = target.source.folder.relative, _folded(target.names.with_suffix("").of(target.source.name)[0])
+        alike.setdefault(key, []).append(at)
+    for group in alike.values():
+        for at in group if len(group) > 1 else ():
+            targets[at] = targets[at].for_format(content_format(targets[at].source), crop_format)
+
+
+def _collisions(
+    targets: Sequence[Target], parents: Collection[PurePath], output: Path, template: NameTemplate
+) -> dict[int, str]:
+    """Return by number which targets would write files of others, and why that cannot be, with the fix."""
+    starts = {parent: f"{_folded(str(parent))}/" for parent in parents}
+    taken: dict[str, int] = {}
+    sharing: dict[int, dict[int, None]] = {}  # the first target with a name, and all others
+    for at, target in enumerate(targets):
         start = starts[target.source.folder.relative]
         # With the default template all names start with the photo's name, so it is enough to compare that.
         for name in (target.source.name,) if template.is_default else _files(target):
-            other = taken.setdefault(start + _folded(name), target)
-            if other is not target:
-                raise ShotcropError(
-                    f"{other.source.path} and {target.source.path} would write the same files below {output}",
-                    hint="rename one of them, or crop them to different --output folders",
-                )
+            first = taken.setdefault(start + _folded(name), at)
+            if first != at:
+                sharing.setdefault(first, {first: None})[at] = None
+    reasons: dict[int, str] = {}
+    for group in sharing.values():
+        for at in group:
+            others = [str(targets[other].source.path) for other in group if other != at]
+            reasons.setdefault(at, _would_share(others, output))
     used = {_folded(str(folder)) for parent in parents for folder in (parent, *parent.parents)}
     # Folders are seldom named like a crop or a sidecar. Only if one is, every file has to be compared.
-    suffixes = {PurePath(name).suffix.lower() for target in targets[:1] for name in _files(target)}
-    if any(PurePath(folder).suffix in suffixes for folder in used):
-        for target in targets:
+    if not template.is_default or any(PurePath(folder).suffix in _OUTPUT_SUFFIXES for folder in used):
+        for at, target in enumerate(targets):
             for name in _files(target):
                 if _folded(str(target.source.folder.relative / name)) in used:
-                    raise ShotcropError(
-                        f"{target.source.path} would write {target.folder / name}, but that is a folder of other crops",
-                        hint="rename one of them, or crop them to different --output folders",
-                    )
+                    reasons.setdefault(at, _would_replace(target.folder / name))
+    return reasons
+
+
+_OUTPUT_SUFFIXES = {SIDECAR_SUFFIX, *(form.suffix for form in FORMATS.values())}
+_NAMED_OTHERS = 3
+"""How many other photos an error names; each of them fails with an error of its own (our choice)."""
+
+
+def _would_share(others: Sequence[str], output: Path) -> str:
+    named = ", ".join(others[:_NAMED_OTHERS])
+    more = f" and {len(others) - _NAMED_OTHERS} more photos" if len(others) > _NAMED_OTHERS else ""
+    return with_fix(
+        f"it would write the same files below {output} as {named}{more}",
+        "rename all but one of them, or crop them to different --output folders",
+    )
+
+
+def _would_replace(path: Path) -> str:
+    return with_fix(
+        f"it would write {path}, but that is a folder of other crops",
+        "rename the photo or the folder, or crop them to different --output folders",
+    )
 
 
 def _files(target: Target) -> tuple[str, ...]:

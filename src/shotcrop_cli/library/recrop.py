@@ -13,7 +13,7 @@ from pathlib import Path, PurePath
 
 from shotcrop_cli import sidecar as sidecars
 from shotcrop_cli.errors import PhotoError, ShotcropError
-from shotcrop_cli.imaging.formats import JPEG, format_of, output_format
+from shotcrop_cli.imaging.formats import JPEG, format_called, format_of, output_format
 from shotcrop_cli.library.name_template import RecordedNames, is_inside, leads_into
 from shotcrop_cli.library.output_folder import LOCK_NAME
 from shotcrop_cli.library.plan import Action, Target, Task
@@ -118,7 +118,8 @@ def _find_source(path: Path, mirrored: PurePath, record: Sidecar, photo_roots: S
 
 
 def _check_files(path: Path, target: Target, record: Sidecar, root: Path) -> None:
-    suffix = output_format(format_of(target.source.path) or JPEG, record.settings.format).suffix
+    form = format_called(record.source.format) or format_of(target.source.path) or JPEG
+    suffix = output_format(form, record.settings.format).suffix
     names = [shot.file for shot in record.shots if shot.file is not None]
     for name in names:
         if not is_inside(name) or not leads_into((target.folder / name).parent, root):

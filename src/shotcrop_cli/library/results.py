@@ -60,6 +60,7 @@ class PhotoResult:
         reason: Why it failed, with the fix, or why it was skipped, planned or left without crops; otherwise empty.
         low_scores: Its crops that a person should review, whatever the status.
         damaged_sidecar: New path of a sidecar that could not be read and was replaced.
+        content: Format of the photo if its extension is that of another format; otherwise empty.
     """
 
     source: Path
@@ -69,6 +70,7 @@ class PhotoResult:
     reason: str = ""
     low_scores: tuple[LowScore, ...] = ()
     damaged_sidecar: Path | None = None
+    content: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from shotcrop_cli.imaging.formats import FORMATS, Format
+from shotcrop_cli.imaging.formats import format_of_name
 from shotcrop_cli.library.ignored import NO_MEDIA, is_ignored_file, is_ignored_folder, is_photo_library
 from shotcrop_cli.library.output_folder import LOCK_NAME, OutputFolders, file_id
 from shotcrop_cli.library.selection import Filter, Selection, Wildcard
@@ -237,12 +237,6 @@ class Walk:
     def _match(self, place: Place) -> None:
         if place.wildcard is not None:
             self.matched.add(place.wildcard)
-
-
-def format_of_name(name: str) -> Format | None:
-    """Return the format that the extension of a file name stands for; None if it is not that of a photo."""
-    dot = name.rfind(".")
-    return FORMATS.get(name[dot:].lower()) if dot > 0 else None
 
 
 def _name_bytes(entry: os.DirEntry[str]) -> bytes:

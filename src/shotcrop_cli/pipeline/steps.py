@@ -17,6 +17,7 @@ from shotcrop_cli.framing import frame_shot
 from shotcrop_cli.geometry import clamp, from_pixels, to_pixels
 from shotcrop_cli.imaging.decode import Photo, SourceBytes, decode, read_source
 from shotcrop_cli.imaging.encode import EncodedCrop
+from shotcrop_cli.imaging.formats import format_of_name
 from shotcrop_cli.imaging.lossless import align_to_blocks
 from shotcrop_cli.imaging.metadata.xmp import caption_packet
 from shotcrop_cli.imaging.thumbnail import thumbnail
@@ -57,6 +58,7 @@ def load(task: Task, thumbnail_size: tuple[int, int] | None) -> LoadedPhoto | Ph
         source = read_source(task.target.source.path)
         _check_same_name(task, source)
         photo = decode(source)
+        task = replace(task, target=task.target.for_format(photo.format, task.settings.format))
         if not task.needs_model:
             _check_boxes_fit(task, source, photo)
         small = None if thumbnail_size is None else thumbnail(photo, thumbnail_size)
@@ -269,7 +271,16 @@ def _write(loaded: LoadedPhoto, sidecar: Sidecar, run: RunContext, start: float)
     put_in_place(files, root=run.root, obsolete=obsolete, aside=None if kept is None else (target.sidecar, kept))
     crops = tuple(target.folder / shot.file for shot in written if shot.file is not None)
     status = _STATUS[sidecar.status]
-    return PhotoResult(target.source.path, status, target.sidecar, crops, low_scores=to_review, damaged_sidecar=kept)
+    content = "" if photo.format is format_of_name(target.source.name) else photo.format.name
+    return PhotoResult(
+        target.source.path,
+        status,
+        target.sidecar,
+        crops,
+        low_scores=to_review,
+        damaged_sidecar=kept,
+        content=content,
+    )
 
 
 def _with_files(shot: ShotRecord, crop: EncodedCrop, loaded: LoadedPhoto) -> tuple[ShotRecord, list[NewFile]]:

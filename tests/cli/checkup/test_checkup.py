@@ -110,7 +110,7 @@ def test_missing_extras_are_noted_with_the_command_that_installs_them(monkeypatc
     findings = list(software.extras(Scope()))
     assert {finding.state for finding in findings} == {State.NOTE}
     assert [finding.fix for finding in findings] == [
-        f"pip install 'shotcrop-cli[{extra}]'" for extra in ("raw", "train")
+        f"pip install 'shotcrop-cli[{extra}]'" for extra in ("raw", "jxl", "train")
     ]
 
 

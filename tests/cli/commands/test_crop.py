@@ -411,12 +411,16 @@ def test_wrong_usage_is_refused(arguments: list[str], tmp_path: Path, monkeypatc
     assert names_in(tmp_path) == []
 
 
-def test_collisions_are_refused_before_anything_is_written(photos: Path, output: Path) -> None:
-    for name in ("one/a.jpg", "two/a.jpg"):
+def test_photos_whose_names_collide_fail_alone_and_name_each_other(photos: Path, output: Path) -> None:
+    for name in ("one/a.jpg", "one/b.jpg", "two/a.jpg", "two/c.jpg"):
         write_photo(photos / name)
-    result = _crop(photos / "one", photos / "two", "-o", output, code=ExitCode.USAGE)
-    assert "would write the same files" in result.stderr
-    assert not output.exists()
+    for options in (["--dry-run"], []):
+        result = _crop(photos / "one", photos / "two", "-o", output, *options, code=ExitCode.SOME_FAILED)
+        for one, other in (("one", "two"), ("two", "one")):
+            failure = next(line for line in result.stderr.splitlines() if f"failed: {photos}/{one}/a.jpg: " in line)
+            assert f"would write the same files below {output} as {photos}/{other}/a.jpg. Fix: rename" in failure
+    assert "2 done, 0 unchanged, 0 without people, 2 failed" in result.stderr
+    assert [name for name in names_in(output) if name.endswith(".json")] == ["b.jpg.json", "c.jpg.json"]
 
 
 def test_a_folder_without_photos_is_worth_a_warning(tmp_path: Path, output: Path) -> None:

@@ -1,17 +1,18 @@
+import re
 from dataclasses import replace
 from pathlib import Path, PurePath
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from shotcrop_cli.crop_settings import CropSettings
-from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.framing import Aspect, Framing
-from shotcrop_cli.imaging.formats import CropFormat
+from shotcrop_cli.imaging.formats import JPEG, PNG, CropFormat, Format
 from shotcrop_cli.imaging.metadata.policy import MetadataPolicy
 from shotcrop_cli.library.name_template import NameTemplate
-from shotcrop_cli.library.plan import Action, Target, Task, Wanted, decide, plan
+from shotcrop_cli.library.plan import Action, Plan, Target, Task, Wanted, decide, plan
 from shotcrop_cli.library.source import Folder, Source
 from shotcrop_cli.shots import SHOT_TYPES, ModelIdentity, ShotType
 from shotcrop_cli.sidecar import Sidecar, SidecarStatus, iso_mtime
@@ -25,8 +26,22 @@ def _source(relative: str, size: int = 10, mtime_ns: int = 1_000_000) -> Source:
     return Source(Folder(Path("/photos", path.parent), path.parent), path.name, size, mtime_ns)
 
 
+def _named(*arguments: Any, **options: Any) -> tuple[Target, ...]:
+    planned = plan(*arguments, **options)
+    assert planned.refused == ()
+    return planned.targets
+
+
+def _refused(planned: Plan) -> dict[str, list[str]]:
+    """Return the photos that were refused, each with those that its reason names."""
+    return {
+        str(ignored.path): [name.rstrip(",.") for name in re.findall(r"/photos/\S+", ignored.reason)]
+        for ignored in planned.refused
+    }
+
+
 def test_names_are_as_documented() -> None:
-    (target,) = plan([_source("2026/ana/IMG_1234.jpg")], _OUT)
+    (target,) = _named([_source("2026/ana/IMG_1234.jpg")], _OUT)
     assert [str(path) for path in (*target.crops(SHOT_TYPES), target.sidecar)] == [
         "/shots/2026/ana/IMG_1234.jpg.establishing.jpg",
         "/shots/2026/ana/IMG_1234.jpg.medium.jpg",
@@ -50,12 +65,12 @@ def test_names_are_as_documented() -> None:
     ],
 )
 def test_crops_are_of_the_photos_format_or_the_nearest(name: str, suffix: str) -> None:
-    (target,) = plan([_source(name)], _OUT)
+    (target,) = _named([_source(name)], _OUT)
     assert target.crop_name(ShotType.MEDIUM) == f"{name}.medium{suffix}"
 
 
 def test_photos_that_differ_by_extension_never_collide() -> None:
-    targets = plan([_source("IMG_1.jpg"), _source("IMG_1.png"), _source("IMG_1.jpeg")], _OUT)
+    targets = _named([_source("IMG_1.jpg"), _source("IMG_1.png"), _source("IMG_1.jpeg")], _OUT)
     outputs = [path for target in targets for path in (*target.crops(SHOT_TYPES), target.sidecar)]
     assert len(set(outputs)) == len(outputs) == 12
 
@@ -69,48 +84,97 @@ def test_photos_that_differ_by_extension_never_collide() -> None:
         ("ß.jpg", "SS.jpg"),
     ],
 )
-def test_names_that_some_file_system_takes_for_one_are_refused(one: str, other: str) -> None:
-    with pytest.raises(ShotcropError, match="would write the same files") as caught:
-        plan([_source(one), _source("between.jpg"), _source(other)], _OUT)
-    assert one in caught.value.message
-    assert other in caught.value.message
+def test_names_that_some_file_system_takes_for_one_are_refused_alone(one: str, other: str) -> None:
+    planned = plan([_source(one), _source("between.jpg"), _source(other)], _OUT)
+    assert [target.source.name for target in planned.targets] == ["between.jpg"]
+    assert _refused(planned) == {f"/photos/{one}": [f"/photos/{other}"], f"/photos/{other}": [f"/photos/{one}"]}
+    assert all("Fix: rename" in ignored.reason for ignored in planned.refused)
+
+
+def test_a_name_that_many_photos_share_is_said_in_few_words() -> None:
+    sources = [_source("ABCDEF.jpg"[:at] + "abcdef.jpg"[at:]) for at in range(6)]
+    planned = plan([*sources, _source("other.jpg")], _OUT)
+    assert len(planned.refused) == 6
+    assert all(ignored.reason.count("/photos/") == 3 for ignored in planned.refused)
+    assert all("and 2 more photos" in ignored.reason for ignored in planned.refused)
 
 
 @given(st.sets(st.text("abcä.é ", min_size=1, max_size=6), max_size=20))
 def test_no_two_photos_share_an_output(stems: set[str]) -> None:
-    targets = plan([_source(f"{i}/{stem}.jpg") for i, stem in enumerate(sorted(stems))], _OUT)
+    targets = _named([_source(f"{i}/{stem}.jpg") for i, stem in enumerate(sorted(stems))], _OUT)
     outputs = [path for target in targets for path in (*target.crops(SHOT_TYPES), target.sidecar)]
     assert len(set(outputs)) == 4 * len(stems)
 
 
 @pytest.mark.parametrize("wanted", CropFormat)
 def test_crops_are_of_the_format_that_is_asked_for(wanted: CropFormat) -> None:
-    (target,) = plan([_source("a.png")], _OUT, crop_format=wanted)
+    (target,) = _named([_source("a.png")], _OUT, crop_format=wanted)
     suffix = {"same": "png", "jpeg": "jpg", "tiff": "tif"}.get(str(wanted), str(wanted))
     assert target.crop_name(ShotType.MEDIUM) == f"a.png.medium.{suffix}"
 
 
 def test_a_template_names_the_crops_and_never_the_sidecar() -> None:
-    (target,) = plan([_source("2026/a.png")], _OUT, NameTemplate.parse("{shot}/{stem}.{ext}"))
+    (target,) = _named([_source("2026/a.png")], _OUT, NameTemplate.parse("{shot}/{stem}.{ext}"))
     assert str(target.crops([ShotType.CLOSE_UP])[0]) == "/shots/2026/close_up/a.png"
     assert str(target.sidecar) == "/shots/2026/a.png.json"
 
 
-def test_names_that_a_template_makes_equal_are_refused() -> None:
-    template = NameTemplate.parse("{stem}-{shot}.{ext}")
-    with pytest.raises(ShotcropError, match="would write the same files"):
-        plan([_source("a.jpg"), _source("A.jpeg")], _OUT, template)
-    plan([_source("a.jpg"), _source("a.jpeg")], _OUT)
+def test_names_that_a_template_makes_equal_are_refused_alone() -> None:
+    sources = [_source("a.jpg"), _source("A.jpeg"), _source("b.jpg")]
+    planned = plan(sources, _OUT, NameTemplate.parse("{stem}-{shot}.{ext}"))
+    assert [target.source.name for target in planned.targets] == ["b.jpg"]
+    assert _refused(planned) == {"/photos/a.jpg": ["/photos/A.jpeg"], "/photos/A.jpeg": ["/photos/a.jpg"]}
+    assert len(_named(sources, _OUT)) == 3
 
 
-@pytest.mark.parametrize("folder", ["a.jpg.json", "A.JPG.Medium.jpg"])
-def test_a_folder_that_is_called_like_an_output_is_refused(folder: str) -> None:
-    with pytest.raises(ShotcropError, match="that is a folder of other crops"):
-        plan([_source("a.jpg"), _source(f"{folder}/b.jpg")], _OUT)
+def test_a_photo_whose_name_would_leave_the_output_is_refused_alone() -> None:
+    planned = plan([_source("...jpg"), _source("b.jpg")], _OUT, NameTemplate.parse("{shot}/{stem}"))
+    assert [target.source.name for target in planned.targets] == ["b.jpg"]
+    (refused,) = planned.refused
+    assert "would lead out of the output folder" in refused.reason
+
+
+@pytest.mark.parametrize("folder", ["a.jpg.json", "A.JPG.Medium.jpg", "a.jpg.close_up.jpg/deeper"])
+def test_a_photo_whose_output_is_called_like_a_folder_is_refused_alone(folder: str) -> None:
+    planned = plan([_source("a.jpg"), _source(f"{folder}/b.jpg")], _OUT)
+    assert [target.source.name for target in planned.targets] == ["b.jpg"]
+    (refused,) = planned.refused
+    assert refused.path == Path("/photos/a.jpg")
+    assert "that is a folder of other crops" in refused.reason
+
+
+def test_a_folder_is_called_like_an_output_of_a_later_photo() -> None:
+    planned = plan([_source("a.jpg"), _source("b.png"), _source("b.png.medium.png/c.jpg")], _OUT)
+    assert [ignored.path.name for ignored in planned.refused] == ["b.png"]
+
+
+def test_photos_that_only_seem_to_differ_by_their_extension_are_refused() -> None:
+    sources = [_source("a.jpg"), _source("a.png"), _source("b.jpg"), _source("b.png"), _source("c.jpg")]
+    asked: list[str] = []
+
+    def content_format(source: Source) -> Format:
+        asked.append(source.name)
+        return PNG if source.name.startswith("a") else JPEG if source.name == "b.jpg" else PNG
+
+    planned = plan(sources, _OUT, NameTemplate.parse("{stem}.{shot}.{ext}"), content_format=content_format)
+    assert asked == ["a.jpg", "a.png", "b.jpg", "b.png"]
+    assert _refused(planned) == {"/photos/a.jpg": ["/photos/a.png"], "/photos/a.png": ["/photos/a.jpg"]}
+    assert [target.crop_name(ShotType.MEDIUM) for target in planned.targets] == [
+        "b.medium.jpg",
+        "b.medium.png",
+        "c.medium.jpg",
+    ]
+
+
+def test_crops_get_the_extension_of_the_content() -> None:
+    (target,) = _named([_source("a.jpg")], _OUT)
+    assert target.for_format(PNG, CropFormat.SAME).crop_name(ShotType.MEDIUM) == "a.jpg.medium.png"
+    assert target.for_format(PNG, CropFormat.WEBP).crop_name(ShotType.MEDIUM) == "a.jpg.medium.webp"
+    assert target.for_format(None, CropFormat.SAME) == target
 
 
 def _target(**changes: int) -> Target:
-    return plan([_source("a.jpg", **changes)], _OUT)[0]
+    return _named([_source("a.jpg", **changes)], _OUT)[0]
 
 
 def _recorded(**changes: object) -> Sidecar:
@@ -224,7 +288,7 @@ def test_shots_that_are_there_are_kept_up_to_date_even_if_not_asked_for() -> Non
 
 
 def test_another_name_template_crops_again() -> None:
-    (target,) = plan([_source("a.jpg")], _OUT, NameTemplate("{stem}.{shot}.{ext}"))
+    (target,) = _named([_source("a.jpg")], _OUT, NameTemplate("{stem}.{shot}.{ext}"))
     assert _brief(_decide(_recorded(), target)) == (Action.CROP, "the name template changed", SHOT_TYPES)
 
 

@@ -7,12 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shotcrop_cli.imaging.formats import FORMATS, format_of
+from shotcrop_cli.imaging.formats import FORMATS, format_of, format_of_name
 from shotcrop_cli.library.discover import discover
 from shotcrop_cli.library.output_folder import LOCK_NAME
 from shotcrop_cli.library.selection import Selection
 from shotcrop_cli.library.source import Discovery
-from shotcrop_cli.library.walk import format_of_name
 
 
 @pytest.fixture

@@ -45,7 +45,7 @@ def output(tmp_path: Path) -> Path:
 
 def _tasks(photos: Path, output: Path, settings: CropSettings = CropSettings()) -> list[Task]:  # noqa: B008
     state = OutputState(output, Wanted("ab" * 32, settings), overwrite=True)
-    return [state.decide(target) for target in plan(discover(Selection((photos,)), output).sources, output)]
+    return [state.decide(target) for target in plan(discover(Selection((photos,)), output).sources, output).targets]
 
 
 def _run(
