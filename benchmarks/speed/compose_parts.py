@@ -95,6 +95,8 @@ def main(model: str, folder: str = str(EXAMPLES)) -> None:
     if not isinstance(composer, NanoComposer):
         sys.exit(f"{model} is not of format shotcrop-nano/2")
     paths = sorted(Path(folder).glob("*.jpg"))[:MOST_PHOTOS]
+    if not paths:
+        sys.exit(f"{folder} has no JPEG files")
     photos = [Image.open(path).convert("RGB") for path in paths]
     milliseconds, people = measure(composer, photos)
     Console().print(

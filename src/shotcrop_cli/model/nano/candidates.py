@@ -6,8 +6,8 @@ are in units of the anchor, so that a person looks the same wherever they stand 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import combinations
 
 import numpy as np
@@ -75,18 +75,35 @@ class Candidates:
 
 def list_candidates(scene: Scene) -> Candidates | None:
     """List the candidates of a scene; None if it holds no people."""
+    return None if len(scene) == 0 else _candidates_of(scene, 1)[0]
+
+
+def list_views(scene: Scene) -> tuple[Candidates, Candidates] | None:
+    """List the candidates of a scene, and the same candidates in its mirror image; None if it holds no people."""
     if len(scene) == 0:
         return None
-    seen = _View(scene.select(slice(MOST_PEOPLE)))
-    return Candidates(
-        members=seen.members,
-        kind=seen.kind,
-        anchor=np.concatenate([seen.origin, seen.unit[:, None]], 1).astype(np.float32),
-        features=describe(seen),
-        person_features=seen.scene.person_features[seen.first],
-        photo_features=scene.photo_features,
-        aspect=scene.aspect,
-    )
+    plain, mirrored = _candidates_of(scene, 2)
+    return plain, mirrored
+
+
+def _candidates_of(scene: Scene, views: int) -> list[Candidates]:
+    """List the candidates of a scene with people, and with two views those of its mirror image."""
+    first_people = scene.select(slice(MOST_PEOPLE))
+    seen = _Views([first_people, first_people.mirror()][:views])
+    unit = np.broadcast_to(seen.unit[:, None], (views, len(seen), 1))
+    anchors = np.concatenate([seen.origin, unit], 2).astype(np.float32)
+    return [
+        Candidates(
+            members=seen.members,
+            kind=seen.kind,
+            anchor=anchor,
+            features=features,
+            person_features=first_people.person_features[seen.first],
+            photo_features=scene.photo_features,
+            aspect=scene.aspect,
+        )
+        for anchor, features in zip(anchors, describe(seen), strict=True)
+    ]
 
 
 def boxes_of(offsets: Floats, candidates: Candidates) -> Floats:
@@ -114,17 +131,25 @@ def to_even(boxes: Floats, aspect: float) -> Floats:
     return even
 
 
-class _View:
-    """A scene of n people in the even frame, as k candidates see it."""
+class _Views:
+    """A scene of n people in the even frame, as k candidates see it, in v views: as it is, and maybe mirrored."""
 
-    def __init__(self, scene: Scene) -> None:
-        self.scene, self.aspect = scene, scene.aspect
-        self.head, self.body = to_even(scene.head, self.aspect), to_even(scene.body, self.aspect)
-        self.face = to_even(scene.face, self.aspect)
-        self.head_size: Floats = np.maximum(self.head[:, 3] - self.head[:, 1], SMALLEST_HEAD)
+    def __init__(self, scenes: Sequence[Scene]) -> None:
+        self.scene = scene = scenes[0]
+        self.aspect, self.count = scene.aspect, len(scenes)
+
+        def stacked(name: str) -> Floats:
+            return to_even(np.stack([getattr(one, name) for one in scenes]), self.aspect)
+
+        self.head, self.body, self.face = stacked("head"), stacked("body"), stacked("face")
+        self.hands, self.animals, self.objects = stacked("hands"), stacked("animals"), stacked("objects")
+        across = np.array([self.aspect, 1, 1], np.float32)
+        self.landmarks: Floats = np.stack([one.landmarks for one in scenes]) * across[:2]
+        self.joints: Floats = np.stack([one.joints for one in scenes]) * across
+        self.head_size: Floats = np.maximum(self.head[0, :, 3] - self.head[0, :, 1], SMALLEST_HEAD)
         self.head_middle = _middle(self.head)
         self.has_body: Mask = scene.body_score > 0
-        pairs, groups = _pairs(scene, self.head_middle, self.head_size), _groups(scene, self.head_size)
+        pairs, groups = _pairs(scene, self.head_middle[0], self.head_size), _groups(scene, self.head_size)
         people = [(index,) for index in range(len(scene))]
         self.members: tuple[tuple[int, ...], ...] = (*people, *pairs, *groups)
         self.kind: Indices = np.repeat((PERSON, PAIR, GROUP), (len(people), len(pairs), len(groups)))
@@ -133,113 +158,101 @@ class _View:
         for row, who in enumerate(self.members):
             self.belongs[row, list(who)] = True
         self.unit: Floats = np.where(self.belongs, self.head_size, 0).max(1)
+        self.heads = _hulls(self.head, self.belongs)
+        """The hull (v, k, 4) of each candidate's heads."""
+        self.bodies = _hulls(self.body, self.belongs & self.has_body)
+        """The hull (v, k, 4) of each candidate's bodies, NaN where none is known."""
+        alone = (self.kind == PERSON)[:, None]
+        middle = (self.heads[..., :2] + self.heads[..., 2:]) / 2
+        self.origin: Floats = np.where(alone, self.head_middle[:, self.first], middle)
+        """The middle (v, k, 2) of each candidate's heads."""
+        self.origins: Floats = np.concatenate([self.origin, self.origin], 2)
+        self.body_area: Floats = np.where(self.has_body, _area(self.body), 0.0).astype(np.float32)
+        """The area (v, n) of each person's body, 0 where it is unknown."""
+        self.larger_bodies: Indices = (self.body_area[0][None] > self.body_area[0][:, None]).sum(1)
+        """How many bodies are larger than each person's (n,)."""
+        self.distance: Floats = np.abs(self.head_middle[:, None] - self.origin[:, :, None])
+        """Distances (v, k, n, 2) on both axes of every head from every candidate."""
 
     def __len__(self) -> int:
         return len(self.members)
 
-    @cached_property
-    def heads(self) -> Floats:
-        """The hull (k, 4) of each candidate's heads."""
-        return _hulls(self.head, self.belongs)
-
-    @cached_property
-    def bodies(self) -> Floats:
-        """The hull (k, 4) of each candidate's bodies, NaN where none is known."""
-        return _hulls(self.body, self.belongs & self.has_body)
-
-    @cached_property
-    def origin(self) -> Floats:
-        """The middle (k, 2) of each candidate's heads."""
-        alone = (self.kind == PERSON)[:, None]
-        return np.where(alone, self.head_middle[self.first], (self.heads[:, :2] + self.heads[:, 2:]) / 2)
-
-    @cached_property
-    def body_area(self) -> Floats:
-        """The area (n,) of each person's body, 0 where it is unknown."""
-        return np.where(self.has_body, _area(self.body), 0.0).astype(np.float32)
-
-    @cached_property
-    def larger_bodies(self) -> Indices:
-        """How many bodies are larger than each person's (n,)."""
-        larger: Indices = (self.body_area[None] > self.body_area[:, None]).sum(1)
-        return larger
-
-    @cached_property
-    def distance(self) -> Floats:
-        """Distances (k, n, 2) on both axes of every head from every candidate."""
-        distance: Floats = np.abs(self.head_middle[None] - self.origin[:, None])
-        return distance
-
     def relative(self, boxes: Floats) -> Floats:
-        """Return boxes (k, 4), or one box (1, 4) for all, in units of the anchors (k, 4)."""
-        relative: Floats = (boxes - np.concatenate([self.origin, self.origin], 1)) / self.unit[:, None]
+        """Return boxes (v, k, 4), or one box (v, 1, 4) for all candidates, in units of the anchors (v, k, 4)."""
+        relative: Floats = (boxes - self.origins) / self.unit[:, None]
         return relative
 
     def relative_points(self, points: Floats) -> Floats:
-        """Return points (k, 2) in units of the anchors (k, 2)."""
+        """Return points (v, k, 2) in units of the anchors (v, k, 2)."""
         return (points - self.origin) / self.unit[:, None]
 
 
-def describe(seen: _View) -> Floats:
-    """Return the features (k, f) of the candidates; their order is part of a model."""
-    k, whole_photo = len(seen), np.array([[0, 0, seen.aspect, 1]])
+def describe(seen: _Views) -> Floats:
+    """Return the features (v, k, f) of the candidates; their order is part of a model."""
+    v, k = seen.count, len(seen)
+    whole_photo = np.array([[[0, 0, seen.aspect, 1]]])
     joints, confidence = _joints(seen)
-    everybody = _everybody(seen)
+    everybody = _everybody(seen)[:, None]
+    in_photo = everybody / [seen.aspect, 1, seen.aspect, 1]
     return np.concatenate(
         [
             _circumstances(seen),
-            _one_hot_kinds(seen.kind),
+            np.broadcast_to(_one_hot_kinds(seen.kind), (v, k, KINDS)),
             seen.relative(whole_photo),
             seen.relative(seen.heads),
             seen.relative(seen.bodies),
-            seen.relative(seen.face[seen.first]),
+            seen.relative(seen.face[:, seen.first]),
             _gaze(seen),
-            seen.relative(seen.body[seen.first]),
-            joints.reshape(k, -1),
+            seen.relative(seen.body[:, seen.first]),
+            joints.reshape(v, k, -1),
             confidence,
-            _hands(seen).reshape(k, -1),
-            _neighbours(seen).reshape(k, -1),
-            _things(seen).reshape(k, -1),
-            np.repeat((everybody / [seen.aspect, 1, seen.aspect, 1])[None], k, 0),
-            seen.relative(everybody[None]),
+            _hands(seen).reshape(v, k, -1),
+            _neighbours(seen).reshape(v, k, -1),
+            _things(seen).reshape(v, k, -1),
+            np.broadcast_to(in_photo, (v, k, 4)),
+            seen.relative(everybody),
         ],
-        1,
+        2,
     ).astype(np.float32)
 
 
-def _circumstances(seen: _View) -> Floats:
-    """Return what single numbers tell (k, 24): place, size and certainty of a candidate, and the company it is in."""
-    scene, first, unit, k = seen.scene, seen.first, seen.unit, len(seen)
-    x, y = seen.origin[:, 0] / seen.aspect, seen.origin[:, 1]
+def _circumstances(seen: _Views) -> Floats:
+    """Return what single numbers tell (v, k, 24): place, size and certainty of a candidate, and its company."""
+    scene, first, unit = seen.scene, seen.first, seen.unit
+    x, y = seen.origin[..., 0] / seen.aspect, seen.origin[..., 1]
     size_rank = np.argsort(np.argsort(-seen.head_size, kind="stable"), kind="stable")
-    beside = ~seen.belongs & (seen.distance < BESIDE * unit[:, None, None]).all(2)
+    near = seen.distance < BESIDE * unit[:, None, None]
+    beside = ~seen.belongs & near[..., 0] & near[..., 1]
     columns = [
-        np.full(k, seen.aspect),
-        np.full(k, np.log(seen.aspect)),
+        seen.aspect,
+        np.log(seen.aspect),
         x,
         y,
         np.log(unit),
         np.abs(x - 0.5),
         scene.head_score[first],
-        (seen.head[first, 2] - seen.head[first, 0]) / unit,
-        np.full(k, len(scene)),
-        np.full(k, (scene.face_score > VISIBLE_FACE).sum()),
+        (seen.head[:, first, 2] - seen.head[:, first, 0]) / unit,
+        len(scene),
+        (scene.face_score > VISIBLE_FACE).sum(),
         scene.estimated[first],
         seen.head_size[first] / seen.head_size.max(),
         size_rank[first],
-        seen.body_area[first] / max(seen.body_area.max(), 1e-6),
+        seen.body_area[:, first] / np.maximum(seen.body_area.max(1), np.float32(1e-6))[:, None],
         seen.larger_bodies[first],
         scene.head_score[first] / max(scene.head_score.max(), 1e-6),
         scene.body_score[first],
-        seen.body_area[first] / seen.aspect,
+        seen.body_area[:, first] / seen.aspect,
         scene.face_score[first],
         seen.belongs.sum(1),
-        beside.sum(1),
-        np.full(k, len(scene.animals)),
-        np.full(k, len(scene.objects)),
+        beside.sum(2),
+        len(scene.animals),
+        len(scene.objects),
         np.where(seen.belongs, scene.face_score, 2).min(1),
     ]
-    return np.stack(columns, 1)
+    table = np.empty((seen.count, len(seen), len(columns)))
+    for place, column in enumerate(columns):
+        table[..., place] = column
+    return table
 
 
 def _one_hot_kinds(kind: Indices) -> Floats:
@@ -247,81 +260,86 @@ def _one_hot_kinds(kind: Indices) -> Floats:
     return np.eye(KINDS, dtype=np.float32)[kind]
 
 
-def _gaze(seen: _View) -> Floats:
-    """Return (k, 5): the nose relative to the eyes, the distance between the eyes, the eyes relative to the anchor."""
-    points = seen.scene.landmarks[seen.first] * np.array([seen.aspect, 1], np.float32)
-    left_eye, right_eye, nose = points[:, 0], points[:, 1], points[:, 2]
+def _gaze(seen: _Views) -> Floats:
+    """Return (v, k, 5): nose relative to the eyes, distance between the eyes, eyes relative to the anchor."""
+    points = seen.landmarks[:, seen.first]
+    left_eye, right_eye, nose = points[:, :, 0], points[:, :, 1], points[:, :, 2]
     eyes = (left_eye + right_eye) / 2
-    columns = [nose - eyes, right_eye[:, :1] - left_eye[:, :1], eyes - seen.origin]
-    return np.concatenate(columns, 1) / seen.unit[:, None]
+    columns = [nose - eyes, right_eye[..., :1] - left_eye[..., :1], eyes - seen.origin]
+    return np.concatenate(columns, 2) / seen.unit[:, None]
 
 
-def _joints(seen: _View) -> tuple[Floats, Floats]:
-    """Return the joints (k, 12, 2) of each first member, NaN where hidden, and their confidences (k, 12)."""
-    joints = seen.scene.joints[seen.first] * np.array([seen.aspect, 1, 1], np.float32)
+def _joints(seen: _Views) -> tuple[Floats, Floats]:
+    """Return the joints (v, k, 12, 2) of each first member, NaN where hidden, and their confidences (v, k, 12)."""
+    joints = seen.joints[:, seen.first]
     places, confidence = joints[..., :2], joints[..., 2]
-    places = (places - seen.origin[:, None]) / seen.unit[:, None, None]
+    places = (places - seen.origin[:, :, None]) / seen.unit[:, None, None]
     places[~(confidence > VISIBLE_JOINT)] = np.nan
     return places, confidence
 
 
-def _hands(seen: _View) -> Floats:
-    """Return each candidate's two most certain hands (k, 2, 3), left one first: middle x, y and score."""
-    described = np.full((len(seen), OWN_HANDS, 3), np.nan, np.float32)
-    hands = to_even(seen.scene.hands, seen.aspect)
-    if len(hands) == 0:
+def _hands(seen: _Views) -> Floats:
+    """Return each candidate's two most certain hands (v, k, 2, 3), left one first: middle x, y and score."""
+    described = np.full((seen.count, len(seen), OWN_HANDS, 3), np.nan, np.float32)
+    if seen.hands.shape[1] == 0:
         return described
-    middle, score = _middle(hands), hands[:, 4]
-    after_start = (middle > seen.bodies[:, None, :2] - HAND_MARGIN).all(2)
-    before_end = (middle < seen.bodies[:, None, 2:] + HAND_MARGIN).all(2)
-    value = np.where(after_start & before_end & (score > VISIBLE_HAND), score, -1)
-    for place, at in enumerate(np.argsort(-value, 1, kind="stable")[:, :OWN_HANDS].T):
-        own = np.take_along_axis(value, at[:, None], 1) > 0
-        columns = [seen.relative_points(middle[at]), hands[at, 4:5]]
-        described[:, place] = np.where(own, np.concatenate(columns, 1), np.nan)
-    swapped = described[:, 0, 0] > described[:, 1, 0]
+    middle, score = _middle(seen.hands)[:, None], seen.hands[:, None, :, 4]
+    after_start = middle > seen.bodies[:, :, None, :2] - HAND_MARGIN
+    before_end = middle < seen.bodies[:, :, None, 2:] + HAND_MARGIN
+    inside = after_start[..., 0] & after_start[..., 1] & before_end[..., 0] & before_end[..., 1]
+    value = np.where(inside & (score > VISIBLE_HAND), score, -1)
+    view, row = np.arange(seen.count)[:, None], np.arange(len(seen))
+    order = np.argsort(-value, 2, kind="stable")
+    for place in range(min(OWN_HANDS, order.shape[2])):
+        at = order[..., place]
+        own = value[view, row, at] > 0
+        described[:, :, place, :2] = seen.relative_points(middle[:, 0][view, at])
+        described[:, :, place, 2] = seen.hands[view, at, 4]
+        described[:, :, place][~own] = np.nan
+    swapped = described[:, :, 0, 0] > described[:, :, 1, 0]
     described[swapped] = described[swapped][:, ::-1]
     return described
 
 
-def _neighbours(seen: _View) -> Floats:
-    """Return the three nearest people outside each candidate (k, 3, 5): x, y, size, score and rank of the body."""
-    described = np.full((len(seen), NEIGHBOURS, 5), np.nan, np.float32)
-    distance = np.where(seen.belongs, np.inf, seen.distance.sum(2) / seen.unit[:, None])
-    for place, at in enumerate(np.argsort(distance, 1, kind="stable")[:, :NEIGHBOURS].T):
-        columns = [
-            seen.relative_points(seen.head_middle[at]),
-            (seen.head_size[at] / seen.unit)[:, None],
-            seen.scene.head_score[at, None],
-            seen.larger_bodies[at, None],
-        ]
-        none_left = np.isinf(distance[np.arange(len(seen)), at])[:, None]
-        described[:, place] = np.where(none_left, np.nan, np.concatenate(columns, 1))
+def _neighbours(seen: _Views) -> Floats:
+    """Return the three nearest people outside each candidate (v, k, 3, 5): x, y, size, score and rank of the body."""
+    described = np.full((seen.count, len(seen), NEIGHBOURS, 5), np.nan, np.float32)
+    distance = np.where(seen.belongs, np.inf, seen.distance.sum(3) / seen.unit[:, None])
+    at = np.argsort(distance, 2, kind="stable")[..., :NEIGHBOURS]
+    view, count = np.arange(seen.count)[:, None, None], at.shape[2]
+    unit = seen.unit[:, None]
+    described[:, :, :count, :2] = (seen.head_middle[view, at] - seen.origin[:, :, None]) / unit[..., None]
+    described[:, :, :count, 2] = seen.head_size[at] / unit
+    described[:, :, :count, 3] = seen.scene.head_score[at]
+    described[:, :, :count, 4] = seen.larger_bodies[at]
+    described[:, :, :count][np.isinf(np.take_along_axis(distance, at, 2))] = np.nan
     return described
 
 
-def _things(seen: _View) -> Floats:
-    """Return the animal and the object nearest to each candidate (k, 2, 6): box, score and area per body area."""
-    described = np.full((len(seen), 2, 6), np.nan, np.float32)
+def _things(seen: _Views) -> Floats:
+    """Return the animal and the object nearest to each candidate (v, k, 2, 6): box, score and area per body area."""
+    described = np.full((seen.count, len(seen), 2, 6), np.nan, np.float32)
     reach = np.where(np.isnan(seen.bodies), seen.heads, seen.bodies)
     reach_area = np.maximum(_area(reach), 1e-6)
-    for place, group in enumerate((seen.scene.animals, seen.scene.objects)):
-        if len(group) == 0:
+    view = np.arange(seen.count)[:, None]
+    for place, things in enumerate((seen.animals, seen.objects)):
+        if things.shape[1] == 0:
             continue
-        things = to_even(group, seen.aspect)
-        middle, score = _middle(things), things[:, 4]
-        outside = np.maximum(np.maximum(reach[:, None, :2] - middle, middle - reach[:, None, 2:]), 0).sum(2)
-        at = (outside / seen.unit[:, None] - score).argmin(1)
-        share = (_area(things[at]) / reach_area)[:, None]
-        described[:, place] = np.concatenate([seen.relative(things[at, :4]), things[at, 4:5], share], 1)
+        middle, score = _middle(things)[:, None], things[:, None, :, 4]
+        gap = np.maximum(np.maximum(reach[:, :, None, :2] - middle, middle - reach[:, :, None, 2:]), 0)
+        at = ((gap[..., 0] + gap[..., 1]) / seen.unit[:, None] - score).argmin(2)
+        nearest = things[view, at]
+        described[:, :, place, :4] = seen.relative(nearest[..., :4])
+        described[:, :, place, 4] = nearest[..., 4]
+        described[:, :, place, 5] = _area(nearest) / reach_area
     return described
 
 
-def _everybody(seen: _View) -> Floats:
-    """Return the hull (4,) of all heads and bodies."""
-    low = np.fmin.reduce(np.concatenate([seen.head[:, :2], seen.body[:, :2]]))
-    high = np.fmax.reduce(np.concatenate([seen.head[:, 2:], seen.body[:, 2:]]))
-    return np.concatenate([low, high]).astype(np.float32)
+def _everybody(seen: _Views) -> Floats:
+    """Return the hull (v, 4) of all heads and bodies."""
+    low = np.fmin.reduce(np.concatenate([seen.head[..., :2], seen.body[..., :2]], 1), 1)
+    high = np.fmax.reduce(np.concatenate([seen.head[..., 2:], seen.body[..., 2:]], 1), 1)
+    return np.concatenate([low, high], 1).astype(np.float32)
 
 
 def _pairs(scene: Scene, middle: Floats, size: Floats) -> list[tuple[int, int]]:
@@ -360,11 +378,11 @@ def _groups(scene: Scene, size: Floats) -> list[tuple[int, ...]]:
 
 
 def _hulls(boxes: Floats, belongs: Mask) -> Floats:
-    """Return for each row of `belongs` (k, n) the hull (k, 4) of its boxes (n, 4); NaN if it has none."""
-    low = np.where(belongs[..., None], boxes[None, :, :2], np.inf).min(1)
-    high = np.where(belongs[..., None], boxes[None, :, 2:], -np.inf).max(1)
-    hulls = np.concatenate([low, high], 1)
-    hulls[~belongs.any(1)] = np.nan
+    """Return for each row of `belongs` (k, n) the hull (v, k, 4) of its boxes (v, n, 4); NaN if it has none."""
+    low = np.where(belongs[..., None], boxes[:, None, :, :2], np.inf).min(2)
+    high = np.where(belongs[..., None], boxes[:, None, :, 2:], -np.inf).max(2)
+    hulls = np.concatenate([low, high], 2)
+    hulls[:, ~belongs.any(1)] = np.nan
     return hulls.astype(np.float32)
 
 

@@ -6,6 +6,7 @@ both answers counts: people would crop a photo and its mirror image alike.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -15,12 +16,19 @@ from PIL import Image
 from shotcrop_cli.captions.rules import captions, verbalise
 from shotcrop_cli.geometry import clamp
 from shotcrop_cli.model.bundle import Bundle
-from shotcrop_cli.model.nano.candidates import KINDS, MOST_CANDIDATES, Candidates, boxes_of, list_candidates
+from shotcrop_cli.model.nano.candidates import (
+    KINDS,
+    MOST_CANDIDATES,
+    PERSON,
+    Candidates,
+    boxes_of,
+    list_views,
+)
 from shotcrop_cli.model.nano.detector import Detection, Detector
 from shotcrop_cli.model.nano.manifest import COMPOSER, PEOPLE_TAG, NanoManifest
 from shotcrop_cli.model.nano.preprocess import squash
 from shotcrop_cli.model.nano.reasoning import certain, company_of, ground, predicted_tags
-from shotcrop_cli.model.nano.refinement import refine
+from shotcrop_cli.model.nano.refinement import Subject, refine_all
 from shotcrop_cli.model.nano.scene import Floats, Indices, Scene, mirror_boxes
 from shotcrop_cli.model.notices import Notices
 from shotcrop_cli.model.session import Device, Session, open_session
@@ -57,10 +65,27 @@ class Proposal:
         """The most likely candidate."""
         return int(self.probability.argmax())
 
+    @property
+    def people(self) -> int:
+        """How many candidates are single people; they come first, in the order of the scene."""
+        return int((self.candidates.kind == PERSON).sum())
+
+    def subjects(self) -> list[Subject]:
+        """Return the boxes to refine: those of every person, then those of the main subject if it is more than one."""
+        return [Subject(self.candidates.members[i], one) for i, one in self._rows(widened(self.boxes, SMALLEST_SIDE))]
+
+    def subject_ious(self) -> Floats:
+        """Return the expected IoUs (s, 3) of `subjects`."""
+        return np.stack([one for _, one in self._rows(self.expected_iou)])
+
+    def _rows(self, values: Floats) -> list[tuple[int, Floats]]:
+        """Return the numbers of the candidates that `subjects` lists, each with its row of some values (k, ...)."""
+        numbers = [*range(self.people), *([self.main] if self.main >= self.people else [])]
+        return [(number, values[number]) for number in numbers]
+
     def person_probabilities(self) -> Floats:
         """Return for each person (n,) the probability of being the main subject, or part of it."""
-        count = 1 + max(person for members in self.candidates.members for person in members)
-        total = np.zeros(count, np.float32)
+        total = np.zeros(self.people, np.float32)
         for members, probability in zip(self.candidates.members, self.probability, strict=True):
             total[list(members)] += probability
         return total
@@ -86,17 +111,16 @@ class SetTransformer:
 
     def propose(self, scenes: Sequence[Scene]) -> list[Proposal | None]:
         """Compose scenes; the proposal is None for a scene without anybody."""
-        plain = [list_candidates(scene) for scene in scenes]
-        known = [candidates for candidates in plain if candidates is not None]
+        listed = [list_views(scene) for scene in scenes]
+        known = [views for views in listed if views is not None]
         if not known:
             return [None] * len(scenes)
-        mirrored = [list_candidates(scene.mirror()) for scene in scenes]
-        views = [*known, *(candidates for candidates in mirrored if candidates is not None)]
+        views = [plain for plain, _ in known] + [mirrored for _, mirrored in known]
         feed = stack(views)
         with self.session.running():
             answers = self.session.session.run(list(OUTPUTS), {name: feed[name] for name in self.inputs})
         proposals = iter(self._merged(views, *answers))
-        return [None if candidates is None else next(proposals) for candidates in plain]
+        return [None if views is None else next(proposals) for views in listed]
 
     def _merged(
         self, views: Sequence[Candidates], probability: Floats, offsets: Floats, expected: Floats
@@ -186,20 +210,26 @@ class NanoComposer:
         size = self.manifest.image_size
         photos = np.stack([np.asarray(squash(image, size)) for image in thumbnails])
         detections = self.detector.detect(photos, aspects)
-        proposals = self.network.propose([detection.scene for detection in detections])
-        return list(map(self._answer, detections, proposals))
+        presences = list(map(self._presence, detections))
+        least = self.manifest.presence.threshold
+        shown = [detection for detection, one in zip(detections, presences, strict=True) if one >= least]
+        scenes = [detection.scene for detection in shown]
+        proposals = self.network.propose(scenes)
+        subjects = [proposal.subjects() if proposal else [] for proposal in proposals]
+        refined = refine_all(list(zip(scenes, subjects, strict=True)), self.manifest.refinement)
+        answers = map(self._answer, shown, proposals, refined)
+        return [(next(answers) if presence >= least else None) or NoSubject(1.0 - presence) for presence in presences]
 
-    def _answer(self, detection: Detection, proposal: Proposal | None) -> Answer:
-        presence = self._presence(detection)
-        if presence < self.manifest.presence.threshold:
-            return NoSubject(1.0 - presence)
+    def _answer(self, detection: Detection, proposal: Proposal | None, refined: Floats) -> Composition | None:
+        """Answer a photo that shows people; `refined` holds the boxes of `Proposal.subjects`."""
         if proposal is None:
-            return self._fallback(presence)
+            return self._fallback()
         scene, main = detection.scene, proposal.candidates.members[proposal.main]
         probabilities = proposal.person_probabilities()
-        order = order_people(probabilities, main)
-        people = tuple(self._person(scene, proposal, person, probabilities[person]) for person in order)
-        shots = people[0].shots if len(main) == 1 else self._shots(scene, proposal, proposal.main)
+        triples = [self._shots(*one) for one in zip(refined.tolist(), proposal.subject_ious().tolist(), strict=True)]
+        order = order_people(probabilities, main).tolist()
+        people = tuple(_person(scene, person, float(probabilities[person]), triples[person]) for person in order)
+        shots = people[0].shots if len(main) == 1 else triples[-1]
         grounding = ground(scene, people[0], detection.tags, self.manifest)
         boxes, scores = [shot.box for shot in shots], [shot.score or 0.0 for shot in shots]
         tags = predicted_tags(detection.tags, self.manifest)
@@ -208,12 +238,11 @@ class NanoComposer:
         shots = tuple(Shot(shot.type, shot.box, text, shot.score) for shot, text in zip(shots, texts, strict=True))
         return Composition(shots, verbalise(certain(grounding, company)), grounding, people)
 
-    def _fallback(self, presence: float) -> Answer:
+    def _fallback(self) -> Composition | None:
         """Answer a photo that surely shows people though none were located."""
-        boxes = self.manifest.fallback
-        if not boxes:
-            return NoSubject(1.0 - presence)
-        shots = zip(SHOT_TYPES, boxes, strict=True)
+        if not self.manifest.fallback:
+            return None
+        shots = zip(SHOT_TYPES, self.manifest.fallback, strict=True)
         return Composition(tuple(Shot(kind, clamp(*box), score=0.0) for kind, box in shots))
 
     def _presence(self, detection: Detection) -> float:
@@ -223,24 +252,22 @@ class NanoComposer:
         body = float(scene.body_score.max(initial=0))
         return self.manifest.presence.probability(head, body, float(detection.tags[self._people_tag]))
 
-    def _person(self, scene: Scene, proposal: Proposal, person: int, probability: float) -> Person:
-        """Return a person's boxes; the candidates of single people come first, in the order of the people."""
-        return Person(
-            body=box_or_none(scene.body[person]),
-            head=None if scene.estimated[person] else box_or_none(scene.head[person]),
-            face=box_or_none(scene.face[person]),
-            probability=min(float(probability), 1.0),
-            shots=self._shots(scene, proposal, person),
-        )
-
-    def _shots(self, scene: Scene, proposal: Proposal, candidate: int) -> tuple[Shot, ...]:
-        """Return a candidate's refined shots."""
-        wanted = np.array([tuple(clamp(*map(float, box), min_side=SMALLEST_SIDE)) for box in proposal.boxes[candidate]])
-        members = proposal.candidates.members[candidate]
-        boxes = refine(scene, members, wanted.astype(np.float32), self.manifest.refinement)
-        scores = [self.manifest.score.score(float(value)) for value in proposal.expected_iou[candidate]]
+    def _shots(self, boxes: Sequence[Sequence[float]], expected_ious: Sequence[float]) -> tuple[Shot, ...]:
+        """Return the shots of refined boxes."""
+        scores = map(self.manifest.score.score, expected_ious)
         shots = zip(SHOT_TYPES, boxes, scores, strict=True)
-        return tuple(Shot(kind, clamp(*map(float, box)), score=score) for kind, box, score in shots)
+        return tuple(Shot(kind, clamp(*box), score=score) for kind, box, score in shots)
+
+
+def _person(scene: Scene, person: int, probability: float, shots: tuple[Shot, ...]) -> Person:
+    """Return what is known of a person."""
+    return Person(
+        body=box_or_none(scene.body[person]),
+        head=None if scene.estimated[person] else box_or_none(scene.head[person]),
+        face=box_or_none(scene.face[person]),
+        probability=min(probability, 1.0),
+        shots=shots,
+    )
 
 
 def order_people(probabilities: Floats, main: Sequence[int]) -> Indices:
@@ -249,6 +276,17 @@ def order_people(probabilities: Floats, main: Sequence[int]) -> Indices:
     return np.lexsort((-probabilities, ~is_main))
 
 
+def widened(boxes: Floats, shortest: float) -> Floats:
+    """Return boxes (..., 4) inside the photo whose sides are at least this long, as float64; see `geometry.clamp`."""
+    low, high = np.minimum(boxes[..., :2], boxes[..., 2:]), np.maximum(boxes[..., :2], boxes[..., 2:])
+    low, high = low.astype(np.float64), high.astype(np.float64)
+    start = ((low + high - shortest) / 2).clip(0, 1 - shortest)
+    short = high - low < shortest
+    sides = np.where(short, start, low), np.where(short, np.minimum(start + shortest, 1), high)
+    return np.concatenate(sides, -1)
+
+
 def box_or_none(sides: Floats) -> Box | None:
     """Return a box (4,) of the photo frame, clipped to the photo; None for NaN."""
-    return None if np.isnan(sides).any() else clamp(*map(float, sides))
+    values: list[float] = sides.tolist()
+    return None if any(map(math.isnan, values)) else clamp(*values)

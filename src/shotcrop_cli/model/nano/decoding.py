@@ -78,6 +78,9 @@ class _Found:
     scores: Floats
 
 
+NOTHING = _Found(np.zeros(0, np.int64), np.zeros((0, 4), np.float32), np.zeros(0, np.float32))
+
+
 @dataclass(frozen=True, eq=False)
 class _Faces:
     """The faces of n heads in the photo frame, NaN where hidden: boxes (n, 4), scores (n,), landmarks (n, 5, 2)."""
@@ -156,6 +159,8 @@ class _Decoder:
         """Return the objects of a kind without duplicates."""
         cells = np.nonzero(self.scores[:, kind] > self.limits.score[kind])[0]
         which = BOX_OF_KIND[kind]
+        if len(cells) == 0:
+            return NOTHING
         raw, scores = self.raw["box"][cells, 4 * which : 4 * which + 4], self.scores[cells, kind]
         boxes = _boxes(raw, self.centres[cells], self.strides[cells], size=BOX_STRIDES[which])
         keep, merged = suppress(boxes, scores, self.limits.overlap[kind], self.limits.vote, self.limits.most)
@@ -238,9 +243,10 @@ def sigmoid(logits: Floats) -> Floats:
 
 def pairwise_iou(a: Floats, b: Floats) -> Floats:
     """Return the IoU (n, m) of boxes a (n, 4) with boxes b (m, 4)."""
-    low, high = np.maximum(a[:, None, :2], b[None, :, :2]), np.minimum(a[:, None, 2:], b[None, :, 2:])
-    shared = (high - low).clip(0).prod(-1)
-    total = (a[:, 2:] - a[:, :2]).prod(-1)[:, None] + (b[:, 2:] - b[:, :2]).prod(-1) - shared
+    (ax0, ay0, ax1, ay1), (bx0, by0, bx1, by1) = a.T[:, :, None], b.T
+    width, height = np.minimum(ax1, bx1) - np.maximum(ax0, bx0), np.minimum(ay1, by1) - np.maximum(ay0, by0)
+    shared = np.maximum(width, 0) * np.maximum(height, 0)
+    total = (ax1 - ax0) * (ay1 - ay0) + (bx1 - bx0) * (by1 - by0) - shared
     result: Floats = shared / np.maximum(total, 1e-9)
     return result
 
@@ -259,24 +265,27 @@ def suppress(boxes: Floats, scores: Floats, overlap: float, vote: float, most: i
         The indices of the boxes that stay, best first, and these boxes (m, 4), each the mean of itself and its close
         duplicates, weighted by the square of the score.
     """
-    left = np.argsort(-scores, kind="stable")[:MOST_COMPARED]
+    order = np.argsort(-scores, kind="stable")[:MOST_COMPARED]
+    iou = pairwise_iou(boxes[order], boxes[order])
+    votes, others, left = iou > vote, iou <= overlap, np.ones(len(order), bool)
     keep: list[int] = []
     merged: list[Floats] = []
-    while len(left) and len(keep) < most:
-        best = left[0]
-        iou = pairwise_iou(boxes[best][None], boxes[left])[0]
-        voters = left[iou > vote]
+    for place, best in enumerate(order.tolist()):
+        if not left[place]:
+            continue
+        if len(keep) == most:
+            break
+        voters = order[votes[place] & left]
         weight = scores[voters] ** 2
         merged.append((boxes[voters] * weight[:, None]).sum(0) / weight.sum())
         keep.append(best)
-        iou[0] = 2.0  # the box itself is done, too
-        left = left[iou <= overlap]
+        left &= others[place]
     return np.array(keep, np.int64), np.array(merged, np.float32).reshape(-1, 4)
 
 
 def person_features(feature_map: Floats, heads: Floats, bodies: Floats) -> Floats:
     """Return the values (n, 2 c) of a feature map (c, s, s) at the middle of heads and bodies (n, 4), photo frame."""
-    return np.concatenate([_sample(feature_map, heads), _sample(feature_map, bodies)], 1)
+    return np.concatenate(np.split(_sample(feature_map, np.concatenate([heads, bodies])), 2), 1)
 
 
 def _sample(feature_map: Floats, boxes: Floats) -> Floats:
@@ -284,7 +293,7 @@ def _sample(feature_map: Floats, boxes: Floats) -> Floats:
     size = feature_map.shape[-1]
     spots = ((boxes[:, :2] + boxes[:, 2:]) / 2 * size - 0.5).clip(0, size - 1)
     unknown = np.isnan(spots[:, 0])
-    spots = np.nan_to_num(spots)
+    spots[unknown] = 0
     corner = np.minimum(spots.astype(int), size - 2)
     (x, y), (right, lower) = corner.T, (spots - corner).T
     values = (
@@ -293,7 +302,9 @@ def _sample(feature_map: Floats, boxes: Floats) -> Floats:
         + feature_map[:, y + 1, x] * (1 - right) * lower
         + feature_map[:, y + 1, x + 1] * right * lower
     )
-    return np.where(unknown[:, None], 0, values.T).astype(np.float32)
+    values[:, unknown] = 0
+    result: Floats = values.T.astype(np.float32)
+    return result
 
 
 def _split(cells: Floats) -> dict[str, Floats]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,9 +70,9 @@ class Detector:
                 self.session.session.run(list(OUTPUTS), {INPUT: photos[start : start + at_once]})
                 for start in range(0, len(photos), at_once)
             ]
-        raw = [np.concatenate(output) for output in zip(*parts, strict=True)]
+        one_by_one = chain.from_iterable(zip(*part, strict=True) for part in parts)
         detections = []
-        for aspect, cells, tags, feature_map, photo_features in zip(aspects, *raw, strict=True):
+        for aspect, (cells, tags, feature_map, photo_features) in zip(aspects, one_by_one, strict=True):
             one = self.manifest
             scene = decode(cells, feature_map, photo_features, one.image_size, aspect, one.decoding)
             detections.append(Detection(scene if one.uses_pixels else _without_features(scene), tags))

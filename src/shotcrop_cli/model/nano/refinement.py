@@ -1,20 +1,21 @@
 """Refinement: a deterministic local search over the edges of the three boxes against the faults that editors reject.
 
-An edge moves only where that removes faults which cost more than the IoU that the move loses (`faults.CropCost`), so
+An edge moves only where that removes faults which cost more than the IoU that the move loses (`faults.CropCosts`), so
 boxes stay close to the composer's. The search goes from the widest shot to the tightest.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import chain
 
 import numpy as np
 
-from shotcrop_cli.model.nano.facts import Doubles, Facts, gather_facts, to_even
-from shotcrop_cli.model.nano.faults import CropCost, ShotSize
+from shotcrop_cli.model.nano.facts import Doubles, Facts, gather_facts, join
+from shotcrop_cli.model.nano.faults import CropCosts, ShotSize
 from shotcrop_cli.model.nano.manifest import FaultCosts
-from shotcrop_cli.model.nano.scene import Floats, Scene
+from shotcrop_cli.model.nano.scene import Floats, Indices, Scene
 
 COARSE = np.array([-0.2, -0.1, -0.045, 0.0, 0.045, 0.1, 0.2])
 FINE = np.array([-0.06, -0.03, -0.015, 0.0, 0.015, 0.03, 0.06])
@@ -33,104 +34,164 @@ SHORTEST = 0.5
 """A side keeps more than this share of its first length."""
 DIGITS = 4
 """Edges are tried at this many decimals of the photo's height."""
+MOST_TOGETHER = 64
+"""About this many subjects are refined together; more take more memory and are not faster."""
 MARGINS = {"main_heads": 0.0, "other_heads": 0.06, "hands": 0.08, "things": 0.02, "other_bodies": 0.0}
 """How far beyond the end of each an edge is tried, as a share of its size."""
 FEET_MARGIN = 0.02
 """How far below the feet, as a share of the figure's height."""
 
 
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """Boxes to refine.
+
+    Args:
+        members: Indices of the main people in the scene, the main person first.
+        triple: The composer's boxes (3, 4), widest first, in the photo frame.
+    """
+
+    members: Sequence[int]
+    triple: Floats
+
+
 def refine(scene: Scene, members: Sequence[int], triple: Floats, costs: FaultCosts) -> Floats:
-    """Refine the three boxes of a main subject.
+    """Refine the three boxes of a main subject; see `refine_all`.
 
     Args:
         scene: What the photo shows.
-        members: Indices of the main people in the scene, the main person first.
-        triple: (3, 4), widest first, in the photo frame.
+        members: See `Subject`.
+        triple: See `Subject`.
         costs: Costs of the faults.
 
     Returns:
         (3, 4) in the photo frame, inside the photo.
     """
-    facts = gather_facts(scene, members)
-    boxes = to_even(triple, scene.aspect)
-    wider = None
-    for shot in ShotSize:
-        wider = boxes[shot] = refine_box(boxes[shot], facts, shot, wider, costs)
-    boxes[:, 0::2] /= scene.aspect
-    return boxes.clip(0, 1).astype(np.float32)
+    boxes: Floats = refine_all([(scene, [Subject(members, triple)])], costs)[0][0]
+    return boxes
 
 
-def refine_box(wanted: Doubles, facts: Facts, shot: ShotSize, wider: Doubles | None, costs: FaultCosts) -> Doubles:
-    """Refine one box by moving pairs of opposite edges in turn.
+def refine_all(wanted: Sequence[tuple[Scene, Sequence[Subject]]], costs: FaultCosts) -> list[Floats]:
+    """Refine the boxes of all subjects of some scenes.
+
+    Subjects do not influence each other; numpy works on many of them together because that is faster.
 
     Args:
-        wanted: The composer's box (4,) in the even frame.
-        facts: What is in the photo.
+        wanted: Scenes, each with its subjects.
+        costs: Costs of the faults.
+
+    Returns:
+        For each scene its subjects' boxes (s, 3, 4) in the photo frame, inside the photo.
+    """
+    return list(chain.from_iterable(_refine_together(batch, costs) for batch in _batches(wanted)))
+
+
+def _batches(wanted: Sequence[tuple[Scene, Sequence[Subject]]]) -> Iterator[list[tuple[Scene, Sequence[Subject]]]]:
+    """Split scenes so that each part holds `MOST_TOGETHER` subjects or one scene."""
+    batch: list[tuple[Scene, Sequence[Subject]]] = []
+    for one in wanted:
+        if batch and sum(len(subjects) for _, subjects in [*batch, one]) > MOST_TOGETHER:
+            yield batch
+            batch = []
+        batch.append(one)
+    yield batch
+
+
+def _refine_together(wanted: Sequence[tuple[Scene, Sequence[Subject]]], costs: FaultCosts) -> list[Floats]:
+    """See `refine_all`."""
+    asked = [(scene, subjects) for scene, subjects in wanted if subjects]
+    if not asked:
+        return [np.zeros((0, len(ShotSize), 4), np.float32) for _ in wanted]
+    facts = join([gather_facts(scene, [subject.members for subject in subjects]) for scene, subjects in asked])
+    triples = np.stack([subject.triple for _, subjects in asked for subject in subjects]).astype(np.float64)
+    aspect = facts.aspect[:, None, None]
+    triples[..., 0::2] *= aspect
+    wider = None
+    for shot in ShotSize:
+        wider = triples[:, shot] = _refine_shot(triples[:, shot], facts, shot, wider, costs)
+    triples[..., 0::2] /= aspect
+    ends = np.cumsum([len(subjects) for _, subjects in wanted])[:-1]
+    return np.split(triples.clip(0, 1).astype(np.float32), ends)
+
+
+def _refine_shot(wanted: Doubles, facts: Facts, shot: ShotSize, wider: Doubles | None, costs: FaultCosts) -> Doubles:
+    """Refine one shot of each subject by moving pairs of opposite edges in turn.
+
+    Args:
+        wanted: The composer's boxes (s, 4) in the even frame.
+        facts: What is in the photos.
         shot: Which shot it is.
-        wider: The refined box (4,) of the next wider shot, None for the widest.
+        wider: The refined boxes (s, 4) of the next wider shot, None for the widest.
         costs: Costs of the faults.
     """
     facts = facts.near(wanted, REACH)
-    cost_of = CropCost(facts, shot, wanted, wider, costs)
-    best, best_cost = wanted, float(cost_of(wanted[None])[0])
-    if best_cost < GOOD_ENOUGH:
-        return best
-    search = _EdgeSearch(wanted, facts, cost_of)
+    search = _EdgeSearch(wanted, facts, CropCosts(facts, shot, wanted, wider, costs))
+    moving = np.nonzero(search.costs >= GOOD_ENOUGH)[0]
     for steps in ROUNDS:
-        before = best_cost
-        for axis in (1, 0):
-            best, best_cost = search.move(best, best_cost, axis, steps)
-        if best_cost > before - LEAST_GAIN_OF_ROUND:
+        if len(moving) == 0:
             break
-    return best
+        before = search.costs[moving]
+        for axis in (1, 0):
+            search.move(moving, axis, steps)
+        moving = moving[search.costs[moving] <= before - LEAST_GAIN_OF_ROUND]
+    boxes: Doubles = search.boxes
+    return boxes
 
 
 class _EdgeSearch:
-    """Tries places for the edges of one box."""
+    """Tries places for the edges of one box per subject, and keeps the best boxes (s, 4) and their costs (s,)."""
 
-    def __init__(self, wanted: Doubles, facts: Facts, cost_of: CropCost) -> None:
-        self.cost_of = cost_of
-        self.sides = (wanted[2] - wanted[0], wanted[3] - wanted[1])
-        self.limits = (facts.aspect, 1.0)
+    def __init__(self, wanted: Doubles, facts: Facts, costs_of: CropCosts) -> None:
+        self.costs_of, self.boxes = costs_of, wanted.copy()
+        self.costs = costs_of(wanted.T.copy(), np.arange(len(wanted)))
+        self.sides = wanted[:, 2:] - wanted[:, :2]
+        self.limits = (facts.aspect, np.ones(len(facts)))
         self.marks = (_marks(facts, 0), _marks(facts, 1))
 
-    def move(self, box: Doubles, cost: float, axis: int, steps: Doubles) -> tuple[Doubles, float]:
-        """Return the box with the best places of its two edges on an axis (0 for x, 1 for y), and its cost."""
-        starts, ends = (self._places(float(box[edge]), axis, steps) for edge in (axis, axis + 2))
-        low, high = np.repeat(starts, len(ends)), np.tile(ends, len(starts))
-        allowed = high - low > SHORTEST * self.sides[axis]
-        boxes = np.repeat(box[None], int(allowed.sum()), 0)
-        boxes[:, axis], boxes[:, axis + 2] = low[allowed], high[allowed]
+    def move(self, subjects: Indices, axis: int, steps: Doubles) -> None:
+        """Put the two edges on an axis (0 for x, 1 for y) of some subjects' boxes where they cost least."""
+        places = self._places(subjects, axis, steps)
+        starts, ends = places[:, 0, :, None], places[:, 1, None, :]
+        allowed = ends - starts > SHORTEST * self.sides[subjects, axis][:, None, None]
+        row, start, end = np.nonzero(allowed)
+        boxes = self.boxes[subjects].T[:, row]
+        boxes[axis], boxes[axis + 2] = places[row, 0, start], places[row, 1, end]
         # Most boxes are too far from the composer's to cost less, whatever their faults.
-        of_move = self.cost_of.of_move(boxes)
-        cheap = of_move < cost - LEAST_GAIN
-        boxes = boxes[cheap]
-        if len(boxes) == 0:
-            return box, cost
-        values = self.cost_of(boxes, of_move[cheap])
-        at = int(values.argmin())
-        return (boxes[at], float(values[at])) if values[at] < cost - LEAST_GAIN else (box, cost)
+        of_move, limit = self.costs_of.of_move(boxes, subjects[row]), self.costs[subjects] - LEAST_GAIN
+        cheap = np.nonzero(of_move < limit[row])[0]
+        row, boxes = row[cheap], boxes[:, cheap]
+        values = self.costs_of(boxes, subjects[row], of_move[cheap])
+        least = np.full(len(subjects), np.inf)
+        np.minimum.at(least, row, values)
+        best = np.nonzero((values == least[row]) & (values < limit[row]))[0]
+        moved, first = np.unique(row[best], return_index=True)  # of boxes that cost the same, the first
+        self.boxes[subjects[moved]], self.costs[subjects[moved]] = boxes[:, best[first]].T, values[best[first]]
 
-    def _places(self, edge: float, axis: int, steps: Doubles) -> Doubles:
-        """Return places (p,) for an edge: some steps around it, and near ends of heads, hands and things."""
-        marks, length = self.marks[axis], self.sides[axis]
-        distance = np.abs(marks - edge)
-        near = marks[distance < MARK_REACH * length]
-        if len(near) > MOST_MARKS:
-            near = near[np.argsort(np.abs(near - edge), kind="stable")[:MOST_MARKS]]
-        places = np.concatenate([edge + steps * length, near]).clip(0, self.limits[axis]).round(DIGITS)
-        return np.array(sorted(set(places.tolist())))  # faster than `np.unique` for a dozen numbers
+    def _places(self, subjects: Indices, axis: int, steps: Doubles) -> Doubles:
+        """Return places (s, 2, p) for both edges on an axis in order, NaN behind them.
+
+        They are some steps around each edge, and near ends of heads, hands and things.
+        """
+        edges, length = self.boxes[subjects][:, axis::2], self.sides[subjects, axis]
+        marks = self.marks[axis][subjects][:, None]
+        distance = np.abs(marks - edges[..., None])
+        near = np.where(distance < MARK_REACH * length[:, None, None], distance, np.inf)
+        order = np.argsort(near, 2, kind="stable")[..., :MOST_MARKS]
+        nearest = np.where(np.isinf(np.take_along_axis(near, order, 2)), np.nan, np.take_along_axis(marks, order, 2))
+        around = edges[..., None] + steps * length[:, None, None]
+        places = np.concatenate([around, nearest], 2).clip(0, self.limits[axis][subjects, None, None])
+        places = np.sort(places.round(DIGITS), 2)
+        places[..., 1:][places[..., 1:] == places[..., :-1]] = np.nan
+        return places
 
 
 def _marks(facts: Facts, axis: int) -> Doubles:
-    """Return the places (p,) on an axis where heads, hands, things, other bodies and feet begin or end."""
+    """Return the places (s, p) on an axis where heads, hands, things, other bodies and feet begin or end, or NaN."""
     ends = []
     for name, margin in MARGINS.items():
         boxes: Doubles = getattr(facts, name)
-        gap = margin * (boxes[:, axis + 2] - boxes[:, axis])
-        ends.append((boxes[:, axis] - gap, boxes[:, axis + 2] + gap))
-    marks = np.concatenate([*chain.from_iterable(ends)])
+        gap = margin * (boxes[..., axis + 2] - boxes[..., axis])
+        ends += [boxes[..., axis] - gap, boxes[..., axis + 2] + gap]
     if axis == 1:
-        marks = np.append(marks, facts.feet + FEET_MARGIN * facts.figure_height)
-    known: Doubles = marks[~np.isnan(marks)]
-    return known
+        ends.append((facts.feet + FEET_MARGIN * facts.figure_height)[:, None])
+    return np.concatenate(ends, 1)

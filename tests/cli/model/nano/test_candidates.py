@@ -13,6 +13,7 @@ from shotcrop_cli.model.nano.candidates import (
     Candidates,
     boxes_of,
     list_candidates,
+    list_views,
 )
 from shotcrop_cli.model.nano.scene import Scene, mirror_boxes
 
@@ -91,3 +92,28 @@ def test_a_mirrored_scene_has_mirrored_anchors_and_boxes() -> None:
     turned[:, 0] = (0.4, 0.1, 0.9, 0.9)
     turned[:, 1:, 0], turned[:, 1:, 2] = -offsets[:, 1:, 2], -offsets[:, 1:, 0]
     np.testing.assert_allclose(mirror_boxes(boxes_of(turned, mirrored)), boxes_of(offsets, plain), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "scene",
+    [
+        NEAR,
+        scene_of(Figure(0.5, 0.1, 0.2, look=None)),
+        scene_of(*(Figure(0.05 + 0.09 * i, 0.2, 0.1 + 0.005 * i, look=0.3, joints=True) for i in range(11))),
+        scene_of(
+            Figure(0.3, 0.1, 0.1, score=0.25),
+            Figure(0.6, 0.12, 0.11, look=-0.5),
+            hands=[(0.55, 0.4, 0.58, 0.45, 0.9), (0.6, 0.5, 0.63, 0.55, 0.7), (0.9, 0.9, 0.95, 0.95, 0.8)],
+            animals=[(0.1, 0.5, 0.3, 0.9, 0.8), (0.7, 0.6, 0.8, 0.7, 0.5)],
+            objects=[(0.4, 0.4, 0.5, 0.5, 0.6)],
+        ),
+    ],
+)
+def test_both_views_are_those_of_the_scene_and_its_mirror_image(scene: Scene) -> None:
+    views = list_views(scene)
+    assert views is not None
+    for view, alone in zip(views, (candidates_of(scene), candidates_of(scene.mirror())), strict=True):
+        assert view.members == alone.members
+        for name in ("kind", "anchor", "features", "person_features", "photo_features"):
+            np.testing.assert_allclose(getattr(view, name), getattr(alone, name), atol=1e-6, err_msg=name)
+    assert list_views(scene_of()) is None

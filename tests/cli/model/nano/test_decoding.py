@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from figures import RawCells
 from shotcrop_cli.model.nano.decoding import STRIDES, Kind, decode, grid, pairwise_iou, person_features, suppress
 from shotcrop_cli.model.nano.manifest import DecodingLimits
-from shotcrop_cli.model.nano.scene import Scene
+from shotcrop_cli.model.nano.scene import Floats, Scene
 
 BODY, HEAD, FACE = (0.3, 0.1, 0.6, 0.9), (0.4, 0.12, 0.5, 0.25), (0.42, 0.15, 0.48, 0.24)
 LIMITS = DecodingLimits()
@@ -129,6 +129,33 @@ def test_suppression_keeps_the_best_and_leaves_no_duplicates(seed: int, count: i
     overlap = pairwise_iou(boxes[keep], boxes[keep]) - np.eye(len(keep))
     assert overlap.size == 0 or overlap.max() <= 0.5
     assert (merged[:, :2] < merged[:, 2:]).all()
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 80), st.integers(1, 20))
+def test_suppression_does_what_plain_python_does(seed: int, count: int, most: int) -> None:
+    rng = np.random.default_rng(seed)
+    corner, size = rng.random((count, 2)), rng.random((count, 2)) * 0.4 + 0.1
+    boxes, scores = np.concatenate([corner, corner + size], 1).astype(np.float32).clip(0, 1.4), rng.random(count)
+    kept: list[int] = []
+    merged = []
+    left = sorted(range(count), key=lambda i: -scores[i])
+    while left and len(kept) < most:
+        best = left[0]
+        overlap = {i: geometric_iou(boxes[best], boxes[i]) for i in left}
+        voters = [i for i in left if overlap[i] > 0.65]
+        weights = np.array([scores[i] ** 2 for i in voters])
+        merged.append((boxes[voters] * weights[:, None]).sum(0) / weights.sum())
+        kept.append(best)
+        left = [i for i in left if i != best and overlap[i] <= 0.5]
+    keep, mean = suppress(boxes, scores, overlap=0.5, vote=0.65, most=most)
+    assert keep.tolist() == kept
+    np.testing.assert_allclose(mean, merged, atol=1e-6)
+
+
+def geometric_iou(a: Floats, b: Floats) -> float:
+    width, height = (min(a[i + 2], b[i + 2]) - max(a[i], b[i]) for i in range(2))
+    shared = max(width, 0) * max(height, 0)
+    return float(shared / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared))
 
 
 def test_features_are_read_at_the_middle_of_head_and_body() -> None:

@@ -7,12 +7,22 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from figures import Figure, RawCells, manifest, scene_of
+from shotcrop_cli.geometry import clamp
 from shotcrop_cli.model.bundle import Bundle
 from shotcrop_cli.model.nano.candidates import MOST_CANDIDATES, list_candidates
-from shotcrop_cli.model.nano.composer import NanoComposer, SetTransformer, input_shapes, order_people, stack
+from shotcrop_cli.model.nano.composer import (
+    NanoComposer,
+    SetTransformer,
+    input_shapes,
+    order_people,
+    stack,
+    widened,
+)
 from shotcrop_cli.model.nano.decoding import Kind
 from shotcrop_cli.model.nano.detector import AT_ONCE_ON_CPU, Detector
 from shotcrop_cli.model.nano.manifest import CountRule, NanoManifest, ScoreCurve
@@ -255,6 +265,15 @@ def test_odd_boxes_of_the_network_become_valid_ones() -> None:
 
     answer = compose_one(composer_of(seeing(cells(LEFT)), FakeGraph(crossed)))
     assert len(answer.shots) == 3  # that they are inside the photo is what a `Box` is
+
+
+sides = st.lists(st.floats(0, 1, width=32), min_size=4, max_size=4)
+
+
+@given(st.lists(sides, min_size=1, max_size=5), st.floats(0.01, 0.5))
+def test_sides_are_made_as_long_as_clamp_makes_them(boxes: list[list[float]], shortest: float) -> None:
+    made = widened(np.array(boxes, np.float32), shortest)
+    np.testing.assert_array_equal(made, [tuple(clamp(*box, min_side=shortest)) for box in boxes])
 
 
 def test_thumbnails_of_another_size_are_squashed() -> None:

@@ -8,16 +8,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from figures import Figure, scene_of
+from plain_faults import PlainCosts, refine_plainly
 from shotcrop_cli.model.nano.facts import gather_facts, to_even
-from shotcrop_cli.model.nano.faults import CropCost, ShotSize, iou
+from shotcrop_cli.model.nano.faults import CropCosts, ShotSize, iou
 from shotcrop_cli.model.nano.manifest import FaultCosts
-from shotcrop_cli.model.nano.refinement import refine
+from shotcrop_cli.model.nano.refinement import MOST_TOGETHER, REACH, Subject, refine, refine_all
 from shotcrop_cli.model.nano.scene import Floats, Scene, mirror_boxes
 
 COSTS = FaultCosts()
 few = settings(max_examples=30)
 """Each example refines three boxes."""
+slow = settings(max_examples=12)
+"""Each example also refines three boxes in plain Python."""
 WIDE = (0.0, 0.0, 1.0, 1.0)
+ONE = np.zeros(1, np.int64)
+"""The numbers of the subjects of one box."""
 
 
 def triple(medium: tuple[float, ...], close_up: tuple[float, ...], wide: tuple[float, ...] = WIDE) -> Floats:
@@ -82,14 +87,61 @@ def test_boxes_stay_inside_the_photo_and_keep_half_of_their_sides(scene: Scene, 
 @given(scenes(), triples())
 def test_no_box_costs_more_than_before(scene: Scene, wanted: Floats) -> None:
     refined = refine(scene, (0,), wanted, COSTS)
-    facts = gather_facts(scene, (0,))
-    before, after = to_even(wanted, scene.aspect), to_even(refined, scene.aspect)
+    facts = gather_facts(scene, [(0,)])
+    before, after = to_even(wanted, scene.aspect)[:, None], to_even(refined, scene.aspect)[:, None]
     wider = None
     for shot in ShotSize:
         # The search weighs what is near the box; what is far away can neither be cut by it nor reached.
-        cost_of = CropCost(facts.near(before[shot], 0.3), shot, before[shot], wider, COSTS)
-        assert cost_of(after[shot][None])[0] <= cost_of(before[shot][None])[0] + 1e-3  # edges are rounded to float32
+        cost_of = CropCosts(facts.near(before[shot], 0.3), shot, before[shot], wider, COSTS)
+        old, new = (cost_of(boxes[shot].T, ONE)[0] for boxes in (before, after))
+        assert new <= old + 1e-3  # edges are rounded to float32
         wider = after[shot]
+
+
+@given(scenes(), triples(), triples(), st.sampled_from(ShotSize))
+def test_costs_are_those_of_their_descriptions(scene: Scene, wanted: Floats, tried: Floats, shot: ShotSize) -> None:
+    """`PlainCosts` follows the descriptions of the costs, one number after the other."""
+    costs = replace(COSTS, least_height=0.3)
+    before, boxes = to_even(wanted, scene.aspect), to_even(tried, scene.aspect)
+    wider = None if shot is ShotSize.ESTABLISHING else before[shot - 1]
+    facts = gather_facts(scene, [(0,)]).near(before[[shot]], REACH)
+    many = CropCosts(facts, shot, before[[shot]], None if wider is None else wider[None], costs)
+    plain = PlainCosts(facts, shot, tuple(before[shot]), None if wider is None else tuple(wider), costs)
+    found = many(boxes.T, np.zeros(len(boxes), np.int64))
+    np.testing.assert_allclose(found, [plain(tuple(box)) for box in boxes], rtol=1e-9, atol=1e-12)
+
+
+@slow
+@given(scenes(), triples(), st.booleans())
+def test_the_search_finds_what_a_plain_one_finds(scene: Scene, wanted: Floats, everybody: bool) -> None:
+    members = tuple(range(len(scene))) if everybody else (0,)
+    expected = refine_plainly(scene, members, wanted, COSTS)
+    np.testing.assert_allclose(refine(scene, members, wanted, COSTS), expected, atol=1e-6)
+
+
+@few
+@given(st.lists(st.tuples(scenes(), triples(), triples()), max_size=4))
+def test_subjects_do_not_influence_each_other(photos: list[tuple[Scene, Floats, Floats]]) -> None:
+    wanted = [
+        (scene, [Subject((0,), first), Subject(tuple(range(len(scene))), second)]) for scene, first, second in photos
+    ]
+    wanted.insert(1, (scene_of(), []))
+    together = refine_all(wanted, COSTS)
+    assert len(together) == len(wanted)
+    for (scene, subjects), boxes in zip(wanted, together, strict=True):
+        assert boxes.shape == (len(subjects), 3, 4)
+        for subject, refined in zip(subjects, boxes, strict=True):
+            np.testing.assert_array_equal(refined, refine(scene, subject.members, subject.triple, COSTS))
+
+
+def test_many_subjects_are_refined_in_parts() -> None:
+    scene = scene_of(Figure(0.5, 0.2, 0.1))
+    subject = Subject((0,), triple((0.36, 0.22, 0.64, 0.65), (0.42, 0.25, 0.58, 0.385)))
+    (one,) = refine_all([(scene, [subject])], COSTS)
+    many = refine_all([(scene, [subject] * 3)] * MOST_TOGETHER, COSTS)
+    assert len(many) == MOST_TOGETHER
+    for boxes in many:
+        np.testing.assert_array_equal(boxes, np.repeat(one, 3, 0))
 
 
 @few
@@ -107,10 +159,10 @@ def test_a_mirrored_scene_is_refined_as_well(scene: Scene, wanted: Floats) -> No
     """Two places of an edge may cost the same, so the costs are compared, not the boxes."""
     plain = refine(scene, (0,), wanted, COSTS)
     mirrored = mirror_boxes(refine(scene.mirror(), (0,), mirror_boxes(wanted), COSTS))
-    facts, shot = gather_facts(scene, (0,)), ShotSize.ESTABLISHING
-    before = to_even(wanted, scene.aspect)[shot]
-    cost_of = CropCost(facts, shot, before, None, COSTS)
-    costs = [cost_of(to_even(boxes, scene.aspect)[shot][None])[0] for boxes in (plain, mirrored)]
+    facts, shot = gather_facts(scene, [(0,)]), ShotSize.ESTABLISHING
+    before = to_even(wanted, scene.aspect)[[shot]]
+    cost_of = CropCosts(facts, shot, before, None, COSTS)
+    costs = [cost_of(to_even(boxes, scene.aspect)[[shot]].T, ONE)[0] for boxes in (plain, mirrored)]
     assert costs[0] == pytest.approx(costs[1], abs=0.02)
 
 
@@ -195,7 +247,7 @@ def test_alike_shots_move_apart() -> None:
 
     def likeness(distinct: float) -> float:
         refined = to_even(refine(scene, (0,), wanted, replace(COSTS, distinct=distinct)), scene.aspect)
-        return float(iou(refined[[ShotSize.CLOSE_UP]], refined[ShotSize.MEDIUM])[0])
+        return float(iou(refined[ShotSize.CLOSE_UP], refined[ShotSize.MEDIUM]))
 
     assert likeness(6.0) < 0.85 < likeness(0.0)
 
