@@ -9,7 +9,7 @@ from typing import Any
 
 from PIL import Image
 
-from shotcrop_cli.crop_settings import DEFAULT_QUALITY
+from shotcrop_cli.imaging.formats import DEFAULT_QUALITY
 from shotcrop_cli.shots import PixelBox
 
 QUALITY = DEFAULT_QUALITY

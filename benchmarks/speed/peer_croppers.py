@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image, ImageOps
 
-from shotcrop_cli.crop_settings import DEFAULT_QUALITY
+from shotcrop_cli.imaging.formats import DEFAULT_QUALITY
 from shotcrop_cli.shots import Box
 
 QUALITY = DEFAULT_QUALITY

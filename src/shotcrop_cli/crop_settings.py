@@ -7,12 +7,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from shotcrop_cli.framing import Framing
-from shotcrop_cli.imaging.formats import CropFormat
+from shotcrop_cli.imaging.formats import SAME_QUALITY, CropFormat, Quality
 from shotcrop_cli.imaging.metadata.policy import MetadataPolicy
 from shotcrop_cli.shots import SHOT_TYPES, ShotType
-
-DEFAULT_QUALITY = 95
-"""Quality of lossy crops, as Pillow counts it. Another value makes the next run crop finished photos again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +18,7 @@ class CropSettings:
 
     Args:
         format: File format; `same` keeps the photo's format if shotcrop can write it.
-        quality: Quality of lossy formats, 1 to 100.
+        quality: Quality of lossy formats, 1 to 100, or `same` for the photo's own.
         metadata: What the crops keep of the photo's metadata.
         xmp: Whether to write an XMP file with the caption next to each crop.
         framing: Aspect ratios, padding and least size.
@@ -30,7 +27,7 @@ class CropSettings:
     """
 
     format: CropFormat = CropFormat.SAME
-    quality: int = DEFAULT_QUALITY
+    quality: Quality = SAME_QUALITY
     metadata: MetadataPolicy = MetadataPolicy.SAFE
     xmp: bool = False
     framing: Framing = Framing()  # noqa: RUF009 - it is frozen

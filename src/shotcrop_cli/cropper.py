@@ -13,13 +13,12 @@ from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
 from PIL import Image
 
-from shotcrop_cli.crop_settings import DEFAULT_QUALITY
 from shotcrop_cli.errors import AnswerError, InputError, NoPeopleError, PhotoError
 from shotcrop_cli.framing import Aspect, Framing, frame_shot
 from shotcrop_cli.geometry import to_pixels
 from shotcrop_cli.imaging.decode import Photo, decode, read_source
 from shotcrop_cli.imaging.encode import encode_crop
-from shotcrop_cli.imaging.formats import CropFormat, format_of
+from shotcrop_cli.imaging.formats import SAME_QUALITY, CropFormat, Quality, format_of
 from shotcrop_cli.imaging.in_memory import photo_of_array, photo_of_bytes, photo_of_image
 from shotcrop_cli.imaging.metadata.policy import MetadataPolicy
 from shotcrop_cli.imaging.thumbnail import thumbnail
@@ -99,12 +98,12 @@ class Crop:
             image.info["icc_profile"] = self._photo.icc_profile
         return image
 
-    def save(self, path: str | os.PathLike[str], *, quality: int = DEFAULT_QUALITY, metadata: str = "safe") -> None:
+    def save(self, path: str | os.PathLike[str], *, quality: Quality = SAME_QUALITY, metadata: str = "safe") -> None:
         """Write the crop to a file, with the colour profile and metadata that `shotcrop crop` would keep.
 
         Args:
             path: The file; its extension decides the format: .jpg, .png, .webp, .avif or .tif.
-            quality: 1..100 for lossy formats.
+            quality: 1..100 for lossy formats, or `same` for the photo's own.
             metadata: `safe`, `all` or `none`.
 
         Raises:
@@ -120,8 +119,8 @@ class Crop:
             )
         if metadata not in list(MetadataPolicy):
             raise InputError(f"metadata={metadata!r}", hint="use 'safe', 'all' or 'none'")
-        if not 1 <= quality <= 100:
-            raise InputError(f"quality={quality}", hint="use 1 to 100")
+        if quality != SAME_QUALITY and not 1 <= quality <= 100:
+            raise InputError(f"quality={quality}", hint="use 1 to 100, or 'same'")
         written = encode_crop(
             self._photo,
             self.box,

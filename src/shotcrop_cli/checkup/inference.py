@@ -13,8 +13,8 @@ from shotcrop_cli import install_hint
 from shotcrop_cli.checkup.finding import Finding, Scope, note, ok, problem
 from shotcrop_cli.checkup.machine import temporary_folder
 from shotcrop_cli.checkup.software import version
-from shotcrop_cli.crop_settings import DEFAULT_QUALITY
 from shotcrop_cli.errors import AnswerError, DeviceError, ExitCode, ModelError
+from shotcrop_cli.imaging.formats import DEFAULT_QUALITY
 
 PORTRAIT = Path(str(files("shotcrop_cli") / "selftest" / "portrait.jpg"))
 _SENDS_PICTURES_AWAY = "AzureExecutionProvider"

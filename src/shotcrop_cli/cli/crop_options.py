@@ -19,11 +19,11 @@ from shotcrop_cli.cli.options import (
     model_options,
     verbosity_options,
 )
-from shotcrop_cli.cli.param_types import AspectsType, PadType, ShotsType
+from shotcrop_cli.cli.param_types import AspectsType, PadType, QualityType, ShotsType
 from shotcrop_cli.cli.reporter import ReportOptions
-from shotcrop_cli.crop_settings import DEFAULT_QUALITY, CropSettings
+from shotcrop_cli.crop_settings import CropSettings
 from shotcrop_cli.framing import Framing
-from shotcrop_cli.imaging.formats import CropFormat
+from shotcrop_cli.imaging.formats import SAME_QUALITY, CropFormat
 from shotcrop_cli.imaging.metadata.policy import MetadataPolicy
 from shotcrop_cli.library.name_template import DEFAULT_TEMPLATE, FIELDS
 from shotcrop_cli.library.selection import Selection, read_list
@@ -71,11 +71,11 @@ look_options = option_group(
     ),
     option(
         "--quality",
-        type=click.IntRange(1, 100),
-        default=DEFAULT_QUALITY,
+        type=QualityType(),
+        default=SAME_QUALITY,
         show_default=True,
-        metavar="N",
-        help="Quality of lossy formats.",
+        metavar="same|N",
+        help="Quality of lossy formats, 1 to 100; same takes that of the photo.",
     ),
     option(
         "--lossless",

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import re
 from difflib import get_close_matches
+from typing import Literal
 
 import click
 
 from shotcrop_cli.framing import Aspect
+from shotcrop_cli.imaging.formats import SAME_QUALITY
 from shotcrop_cli.shots import SHOT_TYPES, ShotType
 
 Aspects = tuple[tuple[ShotType, Aspect], ...]
@@ -82,6 +84,27 @@ class PadType(click.ParamType):  # type: ignore[type-arg]
         if share > 1.0:
             self.fail(f"{value!r} is more than 100%.", param, ctx)
         return share
+
+
+class QualityType(click.ParamType):  # type: ignore[type-arg]
+    """A quality from 1 to 100, or `same`."""
+
+    name = "quality"
+
+    def convert(
+        self, value: str | int, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int | Literal["same"]:
+        """Read a quality.
+
+        Raises:
+            click.BadParameter: It is neither `same` nor a whole number from 1 to 100.
+        """
+        text = str(value).strip()
+        if text == SAME_QUALITY:
+            return SAME_QUALITY
+        if not re.fullmatch(r"\d{1,3}", text, re.ASCII) or not 1 <= int(text) <= 100:
+            self.fail(f"{value!r} is neither {SAME_QUALITY} nor a whole number from 1 to 100.", param, ctx)
+        return int(text)
 
 
 def _aspect(item: str) -> tuple[ShotType | None, Aspect]:

@@ -42,6 +42,7 @@ from shotcrop_cli.imaging.metadata.readers import read_pillow_metadata, read_tif
 from shotcrop_cli.imaging.metadata.xmp import is_readable
 from shotcrop_cli.imaging.pixels import DEEP_MODES
 from shotcrop_cli.imaging.png import read_chunks
+from shotcrop_cli.imaging.quality import StoredQuality, read_quality
 from shotcrop_cli.imaging.raw import extract_preview
 from shotcrop_cli.imaging.read_limit import LimitedReader
 
@@ -106,6 +107,7 @@ class Photo:
         subsampling: Chroma subsampling for JPEG and AVIF crops of this photo: 0 (4:4:4), 1 (4:2:2) or 2 (4:2:0).
         block_size: Width and height of a JPEG coding unit in pixels of the upright photo; (1, 1) for other formats.
         lossless: Whether the pixels were stored without loss.
+        quality: The quality it was saved with; None if it was stored without loss.
         compression: Pillow's name for the compression of a TIFF, empty for other formats.
         warnings: What was lost in reading, one sentence each.
     """
@@ -118,6 +120,7 @@ class Photo:
     subsampling: int = 0
     block_size: tuple[int, int] = (1, 1)
     lossless: bool = False
+    quality: StoredQuality | None = None
     compression: str = ""
     warnings: tuple[str, ...] = ()
 
@@ -231,6 +234,7 @@ def _decode_raw(source: SourceBytes) -> Photo:
     pixels, orientation = photo.pixels, photo.orientation
     if exif.orientation(photo.metadata.exif) is None and preview.orientation in _TO_UPRIGHT:
         pixels, orientation = pixels.transpose(_TO_UPRIGHT[preview.orientation]), preview.orientation
+        photo = replace(photo, quality=_turned(photo.quality, orientation))
     return replace(
         photo,
         pixels=pixels,
@@ -355,6 +359,7 @@ def _to_photo(image: Image.Image, form: Format, data: bytes) -> Photo:
     compression = image.info.get("compression")
     compression = compression if form is TIFF and isinstance(compression, str) else ""
     icc_profile = image.info.get("icc_profile")
+    lossless = stream.lossless or (form in _LOSSLESS_FORMATS and compression not in _LOSSY_TIFF_COMPRESSIONS)
     return Photo(
         pixels=pixels,
         format=form,
@@ -363,7 +368,8 @@ def _to_photo(image: Image.Image, form: Format, data: bytes) -> Photo:
         metadata=metadata,
         subsampling=_subsampling(image, stream, orientation),
         block_size=_block_size(image, orientation),
-        lossless=stream.lossless or (form in _LOSSLESS_FORMATS and compression not in _LOSSY_TIFF_COMPRESSIONS),
+        lossless=lossless,
+        quality=None if lossless else _turned(read_quality(image, data, form), orientation),
         compression=compression,
         warnings=tuple(warnings),
     )
@@ -387,6 +393,10 @@ def _subsampling(image: Image.Image, stream: Codestream, orientation: int) -> in
     if sampling < 0 or (sampling == 1 and orientation in _SWAPPED_SIDES):
         return 0
     return sampling
+
+
+def _turned(quality: StoredQuality | None, orientation: int) -> StoredQuality | None:
+    return quality.turned() if quality is not None and orientation in _SWAPPED_SIDES else quality
 
 
 def _block_size(image: Image.Image, orientation: int) -> tuple[int, int]:

@@ -14,7 +14,19 @@ from shotcrop_cli import install_hint
 from shotcrop_cli.errors import PhotoError
 from shotcrop_cli.imaging.colour import profile_fits, to_srgb
 from shotcrop_cli.imaging.decode import Photo
-from shotcrop_cli.imaging.formats import AVIF, JPEG, PNG, TIFF, WEBP, CropFormat, Format, output_format
+from shotcrop_cli.imaging.formats import (
+    AVIF,
+    DEFAULT_QUALITY,
+    JPEG,
+    PNG,
+    SAME_QUALITY,
+    TIFF,
+    WEBP,
+    CropFormat,
+    Format,
+    Quality,
+    output_format,
+)
 from shotcrop_cli.imaging.metadata import exif, iptc
 from shotcrop_cli.imaging.metadata.policy import Metadata, MetadataPolicy
 from shotcrop_cli.imaging.pixels import DEEP_MODES, onto_white, resized, to_8_bit, to_16_bit, white_level, with_alpha
@@ -58,7 +70,7 @@ def encode_crop(
     box: PixelBox,
     *,
     form: CropFormat = CropFormat.SAME,
-    quality: int,
+    quality: Quality = SAME_QUALITY,
     policy: MetadataPolicy,
     max_size: int | None = None,
 ) -> EncodedCrop:
@@ -68,7 +80,8 @@ def encode_crop(
         photo: The photo, upright.
         box: A box inside the photo, in pixels of the upright photo.
         form: The format to write. `SAME` is the photo's own format, or the nearest one that can be written.
-        quality: 1 to 100 for lossy formats. Lossless photos stay lossless if the format can do it.
+        quality: 1 to 100 for lossy formats, or `same` for the photo's own. Lossless photos stay lossless if the format
+            can do it.
         policy: Which metadata of the photo the crop keeps.
         max_size: Largest longer side in pixels, to which larger crops are shrunk; None keeps the size.
 
@@ -107,7 +120,7 @@ def jpeg_markers(photo: Photo, policy: MetadataPolicy, width: int, height: int) 
         height: Its height in pixels.
     """
     blank, icc_profile = _convert(Image.new(photo.pixels.mode, (1, 1)), JPEG, photo)
-    content = _encode(blank, JPEG, photo, photo.metadata.for_crop(policy, width, height), icc_profile, quality=1)
+    content = _encode(blank, JPEG, photo, photo.metadata.for_crop(policy, width, height), icc_profile, 1)
     markers, place = b"", 2
     while content[place + 1] in (*_APPLICATION_MARKERS, _COMMENT_MARKER):
         end = place + 2 + int.from_bytes(content[place + 2 : place + 4], "big")
@@ -146,11 +159,15 @@ def _convert(crop: Image.Image, form: Format, photo: Photo) -> tuple[Image.Image
 
 
 def _encode(
-    crop: Image.Image, form: Format, photo: Photo, metadata: Metadata, icc_profile: bytes, quality: int
+    crop: Image.Image, form: Format, photo: Photo, metadata: Metadata, icc_profile: bytes, wanted: Quality
 ) -> bytes:
     options: dict[str, object]
+    stored = photo.quality if wanted == SAME_QUALITY else None
+    quality = wanted if isinstance(wanted, int) else DEFAULT_QUALITY if stored is None else stored.for_format(form)
     if form is JPEG:
-        options = {"quality": quality, "subsampling": photo.subsampling if crop.mode == "RGB" else -1}
+        # Pillow takes the tables as they are if there is no quality.
+        how: dict[str, object] = {"qtables": stored.tables} if stored and stored.tables else {"quality": quality}
+        options = {**how, "subsampling": photo.subsampling if crop.mode == "RGB" else -1}
         options |= _jpeg_metadata(metadata)
     elif form is PNG:
         options = _png_metadata(metadata)

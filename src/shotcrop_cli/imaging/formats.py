@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,14 @@ FORMATS: dict[str, Format] = {
     **dict.fromkeys(_RAW_SUFFIXES, RAW),
 }
 """Every extension of a photo, in lower case."""
+
+
+Quality: TypeAlias = "int | Literal['same']"
+"""Quality of a lossy crop as Pillow counts it, 1 to 100, or `same` for the photo's own."""
+SAME_QUALITY: Literal["same"] = "same"
+DEFAULT_QUALITY = 95
+"""Quality of lossy crops from photos that were stored without loss. Crops in another lossy format than their photo have
+no higher one."""
 
 
 class CropFormat(str, Enum):
