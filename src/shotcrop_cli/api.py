@@ -23,6 +23,7 @@ from shotcrop_cli.library.output_folder import add_roots, open_output, read_root
 from shotcrop_cli.library.output_state import OutputState
 from shotcrop_cli.library.plan import Target, Task, Wanted, plan
 from shotcrop_cli.library.recrop import is_pending, output_root, recrop_task, sidecars_in
+from shotcrop_cli.library.remote import refuse_remote
 from shotcrop_cli.library.results import PhotoResult, PhotoStatus, Reporter, Results, RunResult, recorded_low_scores
 from shotcrop_cli.library.source import Ignored, Source
 from shotcrop_cli.library.up_to_date import Index
@@ -135,6 +136,7 @@ class _CropRun(_Run):
 
     def run(self) -> RunResult:
         options, output = self._options, self._output
+        refuse_remote(options.output)
         found = discover(options.selection, output)
         planned = plan(found.sources, output, options.template, options.settings.format, _read_format)
         targets, refused = planned.targets, (*found.unreadable, *planned.refused)
@@ -277,6 +279,8 @@ class _ApplyRun(_Run):
         self._options = options
 
     def run(self) -> RunResult:
+        for named in (*self._options.sidecars, *self._options.photos):
+            refuse_remote(named)
         roots: dict[Path, list[Path]] = {}
         for path in self._options.sidecars:
             roots.setdefault(output_root(path), []).append(path)

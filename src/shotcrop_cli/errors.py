@@ -54,6 +54,9 @@ class ShotcropError(Exception):
         return with_fix(self.message, self.hint) if self.hint else self.message
 
 
+NO_CURRENT_FOLDER = "the current folder does not exist any more"
+
+
 def with_fix(message: str, fix: str) -> str:
     """Return a message and its fix in one line."""
     stop = "" if message.endswith((".", "?", "!")) else "."

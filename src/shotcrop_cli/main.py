@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
+import traceback
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -20,7 +22,7 @@ from shotcrop_cli.cli.config import ENVIRONMENT_PREFIX, config_option, make_conf
 from shotcrop_cli.cli.help import Group
 from shotcrop_cli.cli.options import VERBOSE_KEY
 from shotcrop_cli.cli.streams import hang_up, keep_stdout_for_results
-from shotcrop_cli.errors import ExitCode, ShotcropError, with_fix
+from shotcrop_cli.errors import NO_CURRENT_FOLDER, ExitCode, ShotcropError, with_fix
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +124,12 @@ class ShotcropGroup(Group):
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise  # click handles these
         except Exception as error:
+            if isinstance(error, FileNotFoundError) and _is_current_folder_gone():
+                _report(ctx, with_fix(NO_CURRENT_FOLDER, "change to a folder that exists"))
+                raise click.exceptions.Exit(ExitCode.USAGE) from None
             _report(ctx, f"unexpected {type(error).__name__}: {error}. {_keep_traceback()}")
+            if ctx.meta.get(VERBOSE_KEY):
+                click.echo(traceback.format_exc(), err=True)
             code = ExitCode.BUG
         raise click.exceptions.Exit(code)
 
@@ -198,19 +205,25 @@ def _exit_for_usage(ctx: click.Context, error: click.UsageError) -> NoReturn:
 
 
 def _report(ctx: click.Context, error: str) -> None:
-    import traceback
-
     from shotcrop_cli.cli.console import console_of
 
     with console_of(ctx) as console:
         console.error(error)
-    if ctx.meta.get(VERBOSE_KEY):
-        click.echo(traceback.format_exc(), err=True)
+
+
+def _is_current_folder_gone() -> bool:
+    try:
+        os.stat(".")  # noqa: PTH116 - Path.stat is the same
+        os.getcwd()  # noqa: PTH109
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _keep_traceback() -> str:
     import tempfile
-    import traceback
 
     try:
         with tempfile.NamedTemporaryFile(

@@ -66,10 +66,28 @@ def configuration(_scope: Scope) -> Iterator[Finding]:
     """List the configuration files."""
     from shotcrop_cli.cli.config import CONFIG_VARIABLE, LOCAL_FILE, user_file
 
-    paths = [user_file(), LOCAL_FILE.absolute()]
+    paths = [user_file(), _absolute(LOCAL_FILE)]
     if named := os.environ.get(CONFIG_VARIABLE):
-        paths.append(Path(named).expanduser().absolute())
-    yield ok("configuration", ", ".join(f"{path} ({'found' if path.exists() else 'not found'})" for path in paths))
+        paths.append(_absolute(Path(os.path.expanduser(named))))  # noqa: PTH111 - this function never fails
+    yield ok("configuration", ", ".join(f"{path} ({_access(path)})" for path in paths if path is not None))
+
+
+def _absolute(path: Path) -> Path | None:
+    """Return an absolute path; None in a folder that does not exist any more."""
+    try:
+        return path.absolute()
+    except FileNotFoundError:
+        return None
+
+
+def _access(path: Path) -> str:
+    try:
+        with path.open("rb"):
+            return "found"
+    except (FileNotFoundError, NotADirectoryError):
+        return "not found"
+    except OSError as error:
+        return f"not used: {error.strerror}"
 
 
 def model_cache(_scope: Scope) -> Iterator[Finding]:
@@ -78,12 +96,17 @@ def model_cache(_scope: Scope) -> Iterator[Finding]:
 
     folder = Path(constants.HF_HUB_CACHE)
     offline = ", HF_HUB_OFFLINE forbids downloads" if constants.HF_HUB_OFFLINE else ""
-    yield ok("model cache", f"{folder}{'' if folder.is_dir() else ' (does not exist yet)'}{offline}")
+    yield ok("model cache", f"{folder}{_existence(folder)}{offline}")
 
 
 def device_cache(_scope: Scope) -> Iterator[Finding]:
     """Name the folder of engines and batch sizes."""
-    from shotcrop_cli.model.cache import cache_root
+    from shotcrop_cli.model.cache import NO_FOLDER, cache_root
 
     folder = cache_root()
-    yield ok("device cache", f"{folder}{'' if folder.is_dir() else ' (does not exist yet)'}")
+    yield ok("device cache", f"{folder}{_existence(folder)}" if folder != NO_FOLDER else "none, without a home folder")
+
+
+def _existence(folder: Path) -> str:
+    # Path.is_dir raises an error if a parent folder is not accessible.
+    return "" if os.path.isdir(folder) else " (does not exist yet)"  # noqa: PTH112

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from shotcrop_cli.checkup.finding import Finding, Scope, gigabytes, ok, problem
-from shotcrop_cli.errors import ExitCode, OutputError
+from shotcrop_cli.errors import NO_CURRENT_FOLDER, ExitCode, OutputError
 from shotcrop_cli.library.atomic_write import NewFile, put_in_place
 
 _LITTLE_SPACE = 1 << 30
@@ -25,7 +25,10 @@ def output(scope: Scope) -> Iterator[Finding]:
 
     if scope.output is None:
         return
-    root = scope.output.absolute()
+    try:
+        root = scope.output.absolute()
+    except FileNotFoundError as error:
+        raise OutputError(NO_CURRENT_FOLDER, hint="change to a folder that exists") from error
     # Path.is_dir raises an error if a parent folder is not accessible.
     there = next(folder for folder in (root, *root.parents) if os.path.isdir(folder))  # noqa: PTH112
     with _trial_folder(there, root) as trial:

@@ -70,7 +70,7 @@ def codecs(_scope: Scope) -> Iterator[Finding]:
         yield note("codecs", f"Pillow lacks {', '.join(missing)}", install_hint.reinstall("pillow"))
         return
     turbo = " by libjpeg-turbo" if features.check_feature("libjpeg_turbo") else ""
-    yield ok("codecs", ", ".join(_CODECS.values()).replace("JPEG", f"JPEG{turbo}"))
+    yield ok("codecs", ", ".join(_CODECS.values()).replace("JPEG,", f"JPEG{turbo},", 1))
 
 
 def extras(_scope: Scope) -> Iterator[Finding]:

@@ -18,7 +18,9 @@ import click
 from click.types import FloatParamType, IntParamType, StringParamType
 
 from shotcrop_cli.cli.options import means_path, name_or_path
+from shotcrop_cli.cli.param_types import LocalPath
 from shotcrop_cli.errors import ShotcropError
+from shotcrop_cli.library.remote import refuse_remote
 
 if TYPE_CHECKING:
     from shotcrop_cli.cli.console import Console
@@ -50,11 +52,15 @@ class ConfigOption(click.Option):
     """The option that names a file; a file cannot set it."""
 
 
-def user_file() -> Path:
-    """Return the path of the user's own file, which may not exist."""
+def user_file() -> Path | None:
+    """Return the path of the user's own file, which may not exist; None for a user without a home folder."""
     from platformdirs import user_config_path
 
-    return user_config_path("shotcrop") / "config.toml"
+    try:
+        path = user_config_path("shotcrop") / "config.toml"
+    except RuntimeError:
+        return None
+    return path if path.is_absolute() else None  # older versions of platformdirs return a `~` as it is
 
 
 def config_option() -> ConfigOption:
@@ -83,6 +89,8 @@ def make_configurable(command: click.Command, prefix: str) -> None:
     taken = any(_OPTION in param.opts for param in command.params)
     for param in command.params:
         param.envvar = variable(prefix, key_of(param))
+        if isinstance(param.type, click.Path):
+            param.type = LocalPath.like(param.type)
         if isinstance(param, click.Option):
             param.allow_from_autoenv = False  # it would use the name of the parameter, and users know the option
     option = ConfigOption(
@@ -110,24 +118,39 @@ def key_of(param: click.Parameter) -> str:
     return str(param.name).replace("_", "-")
 
 
-def find_files(named: Path | None) -> list[ConfigFile]:
+def find_files(named: Path | None, notes: list[str]) -> list[ConfigFile]:
     """Read the files that exist; a later one wins over an earlier one.
 
     Args:
         named: The file of `--config`; None for none.
+        notes: Receives a line for each file that is left out because it may not be read.
 
     Raises:
-        ShotcropError: The file of `--config` does not exist, or a file cannot be read.
+        ShotcropError: The file of `--config` cannot be read, or a file is not a valid configuration.
     """
-    files = [read_file(path) for path in (user_file(), LOCAL_FILE) if _exists(path)]
+    files = []
+    for path in (user_file(), LOCAL_FILE):
+        if path is None:
+            notes.append("this account has no home folder, so there is no configuration of its own")
+            continue
+        try:
+            if _exists(path):
+                files.append(read_file(path))
+        except UnreadableError as error:
+            notes.append(f"{error.message}; shotcrop runs without it")
     return files if named is None else [*files, read_file(named)]
+
+
+class UnreadableError(ShotcropError):
+    """A file cannot be read, whatever its content."""
 
 
 def read_file(path: Path) -> ConfigFile:
     """Read a file.
 
     Raises:
-        ShotcropError: The file cannot be read, or is not TOML.
+        UnreadableError: The file cannot be read.
+        ShotcropError: The file is not TOML.
     """
     if sys.version_info >= (3, 11):
         import tomllib
@@ -137,7 +160,7 @@ def read_file(path: Path) -> ConfigFile:
         text = path.read_bytes().decode("utf-8")
         return ConfigFile(path, tomllib.loads(text))
     except OSError as error:
-        raise ShotcropError(
+        raise UnreadableError(
             f"{path}: cannot read the configuration: {error.strerror}", hint="check the path and its permissions"
         ) from error
     except UnicodeDecodeError as error:
@@ -173,6 +196,8 @@ def defaults(files: Iterable[ConfigFile], context: click.Context) -> dict[str, A
                     param.type_cast_value(context, found[str(param.name)])
             except click.BadParameter as error:
                 raise ShotcropError(f"{where} {key}: {error.message.rstrip('.')}") from error
+            except ShotcropError as error:
+                raise ShotcropError(f"{where} {key}: {error.message}", hint=error.hint) from error
     return found
 
 
@@ -193,9 +218,10 @@ def _configure(context: click.Context, _param: click.Parameter, value: str | Non
     if context.resilient_parsing:  # the shell asks for completions
         return
     named = value or context.meta.get(_META_KEY)
-    from shotcrop_cli.cli.console import Console
+    from shotcrop_cli.cli.console import NOTES_KEY, Console
 
-    context.default_map = defaults(find_files(Path(_expanded(named)) if named else None), context)
+    notes = context.meta.setdefault(NOTES_KEY, [])
+    context.default_map = defaults(find_files(Path(_expanded(named)) if named else None, notes), context)
     warn_of_unknown_variables(context, Console())
 
 
@@ -263,6 +289,7 @@ def _scalar(param: click.Parameter, value: Any, folder: Path) -> Any:
         return value
     text = str(value)
     if isinstance(param.type, click.Path) and not (text == "-" and param.type.allow_dash):
+        refuse_remote(text)
         return str(folder / _expanded(text))
     if _is_name_or_path(param) and means_path(text):
         return str(folder / _expanded(text))

@@ -37,6 +37,8 @@ _TIMED = "timed"
 _ERASE_LINE = "\r\x1b[K"
 """Also erases the `^C` that the terminal has echoed after the bar."""
 _CONTEXT_KEY = "shotcrop.console"
+NOTES_KEY = "shotcrop.notes"
+"""Key of `Context.meta` that keeps what a command finds before it has a console; shown with `--verbose`."""
 
 
 class Progress(Protocol):
@@ -77,11 +79,14 @@ class Console:
 
     def __enter__(self) -> Console:
         """Open the log file."""
-        if (context := click.get_current_context(silent=True)) is not None:
-            context.meta[_CONTEXT_KEY] = self
+        context = click.get_current_context(silent=True)
         if self._log_path is not None:
             self._log_file = LogFile(self._log_path, self._log_format)
             self._logger.addHandler(self._log_file)
+        if context is not None:
+            context.meta[_CONTEXT_KEY] = self
+            for note in context.meta.get(NOTES_KEY, ()):
+                self.detail(note)
         return self
 
     def __exit__(
@@ -182,10 +187,8 @@ class _Stderr(logging.Handler):
                 tqdm.write(line, file=sys.stderr)
             else:
                 click.echo(line, file=sys.stderr, color=True)
-        except BrokenPipeError:
-            raise  # the reader has gone, and the run ends as for results
         except OSError:
-            pass  # for example a full disk; the photos matter more than the messages
+            pass  # a full disk, a closed pipe, a terminal that is gone: the photos matter more than the messages
 
     def _for_people(self, record: logging.LogRecord) -> str:
         line = one_line(record.getMessage())

@@ -197,7 +197,13 @@ def to_selection(values: Values) -> Selection:
 
 
 def to_settings(values: Values) -> CropSettings:
-    """Return the look that the values of `look_options` choose."""
+    """Return the look that the values of `look_options` choose.
+
+    Raises:
+        click.UsageError: `--aspect` is given twice.
+    """
+    if len(values["aspect"]) > 1:
+        raise click.UsageError("--aspect is given twice. Name all ratios at once, such as close_up=1:1,medium=4:5.")
     aspects = {shot: aspect for given in values["aspect"] for shot, aspect in given}
     return CropSettings(
         format=CropFormat(values["format"]),

@@ -109,7 +109,7 @@ def verbosity_options(command: Command) -> Command:
         is_flag=True,
         is_eager=True,
         callback=_remember_verbose,
-        help="Also print the result of every photo, the model and its device, and tracebacks.",
+        help="Also print the result of every photo, the model, its device, and the traceback of a bug.",
     )(command)
     return option("-q", "--quiet", is_flag=True, help="Print only warnings and errors.")(command)
 

@@ -5,6 +5,7 @@ Each reads a text from the command line, an environment variable or a configurat
 
 from __future__ import annotations
 
+import os
 import re
 from difflib import get_close_matches
 from typing import Literal
@@ -13,12 +14,44 @@ import click
 
 from shotcrop_cli.framing import Aspect
 from shotcrop_cli.imaging.formats import SAME_QUALITY
+from shotcrop_cli.library.remote import refuse_remote
 from shotcrop_cli.shots import SHOT_TYPES, ShotType
 
 Aspects = tuple[tuple[ShotType, Aspect], ...]
 """Ratios as `framing.Framing` takes them."""
 
 # click.ParamType is generic for type checkers since click 8.5, and not before.
+
+
+class LocalPath(click.Path):
+    """A path on this machine. A URL such as `s3://bucket/photos` is refused."""
+
+    @classmethod
+    def like(cls, path: click.Path) -> LocalPath:
+        """Return a type with the same checks as another one."""
+        return cls(
+            exists=path.exists,
+            file_okay=path.file_okay,
+            dir_okay=path.dir_okay,
+            writable=path.writable,
+            readable=path.readable,
+            resolve_path=path.resolve_path,
+            allow_dash=path.allow_dash,
+            path_type=path.type,
+            executable=path.executable,
+        )
+
+    def convert(
+        self, value: str | os.PathLike[str], param: click.Parameter | None, ctx: click.Context | None
+    ) -> str | bytes | os.PathLike[str]:
+        """Read a path.
+
+        Raises:
+            ShotcropError: It has a scheme.
+            click.BadParameter: It fails the checks of `click.Path`.
+        """
+        refuse_remote(value)
+        return super().convert(value, param, ctx)
 
 
 class ShotsType(click.ParamType):  # type: ignore[type-arg]
@@ -49,17 +82,22 @@ class AspectsType(click.ParamType):  # type: ignore[type-arg]
     name = "aspects"
 
     def convert(self, value: str | Aspects, param: click.Parameter | None, ctx: click.Context | None) -> Aspects:
-        """Read ratios. One for a shot wins over one for all shots; otherwise a later one wins.
+        """Read ratios. One for a shot wins over one for all shots.
 
         Raises:
-            click.BadParameter: A ratio or the name of a shot cannot be read.
+            click.BadParameter: A ratio or the name of a shot cannot be read, or a shot has two ratios.
         """
         if isinstance(value, tuple):
             return value
         try:
-            given = dict(_aspect(item) for item in value.split(","))
+            ratios = [_aspect(item) for item in value.split(",")]
         except ValueError as error:
             self.fail(str(error), param, ctx)
+        given = dict(ratios)
+        if len(given) < len(ratios):
+            shots = [shot for shot, _ in ratios]
+            twice = next(shot for shot in shots if shots.count(shot) > 1)
+            self.fail(f"{value!r} has two ratios for {twice or 'all shots'}. Name one.", param, ctx)
         wanted = ((shot, given.get(shot, given.get(None))) for shot in SHOT_TYPES)
         return tuple((shot, aspect) for shot, aspect in wanted if aspect is not None)
 

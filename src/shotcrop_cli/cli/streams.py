@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import sys
 import unicodedata
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import click
 
 from shotcrop_cli.errors import OutputError
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 _WORD = re.compile(r"""(?<!\S)'[^']*'\S* | (?<!\S)"[^"]*"\S* | \S+""", re.VERBOSE)
 """What stays on one line. Quoted text does, or the spaces of `fold` would change a command."""
@@ -49,14 +53,47 @@ def keep_stdout_for_results() -> None:
             os.fstat(descriptor)
         except OSError:  # closed by the caller; a photo that got this number would receive our output
             os.open(os.devnull, os.O_RDWR)
-    if sys.stderr is None:
-        sys.stderr = os.fdopen(2, "w", errors="backslashreplace", closefd=False)
+    encoding = "utf-8" if sys.stderr is None else sys.stderr.encoding
+    buffer = io.BufferedWriter(_Messages(2))
+    sys.stderr = io.TextIOWrapper(buffer, encoding, errors="backslashreplace", line_buffering=True)
     if sys.stdout is None:
         return
     sys.stdout.flush()
     private = os.dup(1)
     os.dup2(2, 1)
     sys.stdout = os.fdopen(private, "w", encoding=sys.stdout.encoding, errors="backslashreplace")
+
+
+class _Messages(io.RawIOBase):
+    """Writes to a descriptor. What cannot be written is lost, because photos matter more than messages about them.
+
+    Args:
+        descriptor: An open descriptor, which stays open.
+    """
+
+    name = "<stderr>"
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def write(self, data: Buffer, /) -> int:
+        """Write what the reader takes. A terminal that is gone, a closed pipe and a full disk take everything."""
+        try:
+            return os.write(self._descriptor, data)
+        except OSError:
+            return memoryview(data).nbytes
+
+    def writable(self) -> bool:
+        """Return True."""
+        return True
+
+    def fileno(self) -> int:
+        """Return the descriptor."""
+        return self._descriptor
+
+    def isatty(self) -> bool:
+        """Return whether the descriptor is a terminal."""
+        return os.isatty(self._descriptor)
 
 
 def hang_up(stream: TextIO | None) -> None:

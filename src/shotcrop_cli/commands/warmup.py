@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,7 +44,7 @@ def warmup_command(
 
     Give the same --model, --device and --providers as in those runs.
     """
-    from shotcrop_cli.model.cache import cache_root
+    from shotcrop_cli.model.cache import NO_FOLDER, cache_root
     from shotcrop_cli.model.load import find_model
     from shotcrop_cli.model.multi_device import load_on_devices
     from shotcrop_cli.pipeline.batch_size import choose_batch_size
@@ -60,7 +62,10 @@ def warmup_command(
     for path in built:
         result(f"built {path}", folded=True)
     if not built:
-        result(f"nothing new in {cache_root()}", folded=True)
+        folder = cache_root()
+        result(
+            "nothing is kept: this account has no home folder" if folder == NO_FOLDER else f"nothing new in {folder}"
+        )
 
 
 def _run_batches(composer: MultiDeviceComposer, tuned: BatchSize, console: Console) -> None:
@@ -93,6 +98,12 @@ def _portrait(composer: MultiDeviceComposer) -> tuple[Image.Image, float]:
     return thumbnail(photo, composer.thumbnail_size), photo.width / photo.height
 
 
+def _files(folder: Path) -> Iterator[Path]:
+    """Yield the files below a folder; none if it does not exist or may not be read."""
+    for parent, _, names in os.walk(folder):
+        yield from (Path(parent, name) for name in names)
+
+
 def _times(folder: Path) -> dict[Path, int]:
     """Return the modification time of each file below a folder, in nanoseconds."""
-    return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+    return {path: path.stat().st_mtime_ns for path in _files(folder)}

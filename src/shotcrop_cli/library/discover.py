@@ -6,9 +6,10 @@ import os
 import stat
 from pathlib import Path, PurePath
 
-from shotcrop_cli.errors import ShotcropError
+from shotcrop_cli.errors import NO_CURRENT_FOLDER, ShotcropError
 from shotcrop_cli.imaging.formats import HEIF, JPEG, RAW, format_of_name
 from shotcrop_cli.library.output_folder import OutputFolders
+from shotcrop_cli.library.remote import refuse_remote
 from shotcrop_cli.library.selection import Selection, Wildcard
 from shotcrop_cli.library.source import Discovery, Folder, Ignored
 from shotcrop_cli.library.walk import Place, Walk
@@ -47,6 +48,7 @@ class _Search:
 
     def add(self, named: Path) -> None:
         """Search a path that the user named."""
+        refuse_remote(named)
         if not os.path.lexists(named):
             named = Path(os.path.expanduser(named))  # noqa: PTH111 - for a quoted `~`; this function never fails
         path = _absolute(named)
@@ -72,15 +74,23 @@ class _Search:
 
     def add_listed(self, names: tuple[Path, ...], paths: tuple[Path, ...]) -> None:
         """Take the files of a list."""
-        base = _absolute(paths[0] if paths else Path())
-        if len(paths) > 1 or not os.path.isdir(base):  # noqa: PTH112
+        base = _absolute(paths[0]) if paths else _current_folder()
+        if len(paths) > 1 or (paths and not os.path.isdir(base)):  # noqa: PTH112
             raise ShotcropError(
                 f"{', '.join(map(str, paths))}: with a list of names, PATH has to be the one folder they start from",
                 hint="name that folder, or no path at all",
             )
         for name in names:
+            try:
+                refuse_remote(name)
+            except ShotcropError as error:
+                self._walk.unreadable.append(Ignored(name, str(error)))
+                continue
+            if base == "" and not name.is_absolute():
+                self._walk.unreadable.append(Ignored(name, NO_CURRENT_FOLDER))
+                continue
             path = _absolute(Path(base, name))
-            root = base if path.startswith(f"{base.rstrip('/')}/") else "/"
+            root = base if base and path.startswith(f"{base.rstrip('/')}/") else "/"
             if root != base and paths:
                 self._walk.unreadable.append(Ignored(Path(path), f"outside of {base}"))
                 continue
@@ -151,8 +161,21 @@ class _Search:
 
 
 def _absolute(path: Path) -> str:
-    # Keep the links and names that the user knows, except where `..` leads back over a link.
-    return os.path.realpath(path) if ".." in path.parts else os.path.abspath(path)  # noqa: PTH100
+    try:
+        # Keep the links and names that the user knows, except where `..` leads back over a link.
+        return os.path.realpath(path) if ".." in path.parts else os.path.abspath(path)  # noqa: PTH100
+    except FileNotFoundError as error:
+        raise ShotcropError(
+            f"{path}: {NO_CURRENT_FOLDER}", hint="change to a folder that exists, or give the whole path"
+        ) from error
+
+
+def _current_folder() -> str:
+    """Return the current folder; an empty text if it does not exist any more."""
+    try:
+        return os.getcwd()  # noqa: PTH109
+    except FileNotFoundError:
+        return ""
 
 
 def _without_extension(real: str) -> tuple[str, str]:

@@ -16,11 +16,19 @@ from shotcrop_cli.errors import OutputError
 _BATCH_SIZE = "batch-size"
 
 
+NO_FOLDER = Path(os.devnull, "shotcrop")
+"""Stands for the folder of a user without a home folder: nothing can be read from it or written to it."""
+
+
 def cache_root() -> Path:
-    """Return the folder of all kept files; it need not exist."""
+    """Return the folder of all kept files; it need not exist. `NO_FOLDER` for a user without a home folder."""
     from platformdirs import user_cache_path
 
-    return user_cache_path("shotcrop")
+    try:
+        folder = user_cache_path("shotcrop")
+    except RuntimeError:
+        return NO_FOLDER
+    return folder if folder.is_absolute() else NO_FOLDER  # older versions of platformdirs return a `~` as it is
 
 
 def cache_folder(model: str, runtime: str, device_name: str) -> Path:

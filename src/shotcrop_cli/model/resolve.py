@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from difflib import get_close_matches
 from importlib.resources import files
@@ -38,8 +39,8 @@ def resolve_model(model: str | None, *, offline: bool = False) -> Path:
     embedded = embedded_models()
     if name in embedded:
         return embedded[name]
-    path = Path(name).expanduser()
-    if path.is_dir():
+    path = Path(os.path.expanduser(name))  # noqa: PTH111 - this function never fails
+    if os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises an error in folders without permission
         return path
     if (hub := _HUB_ID.fullmatch(name)) is not None:
         return _from_hub(hub["repo"], hub["revision"], offline=offline)
@@ -57,6 +58,8 @@ def _from_hub(repo: str, revision: str | None, *, offline: bool) -> Path:
 
     wanted, name = [*HASHED_FILES, EXPORT_RECORD], f"{repo}@{revision}" if revision else repo
     offline = offline or constants.HF_HUB_OFFLINE
+    if constants.HF_HUB_CACHE.startswith("~"):  # the hub client would make a folder of this name
+        raise ModelError(f"{name}: this account has no home folder for models", hint="set HF_HOME to a folder")
     try:
         folder = Path(snapshot_download(repo, revision=revision, allow_patterns=wanted, local_files_only=offline))
     except LocalEntryNotFoundError as error:

@@ -240,9 +240,41 @@ def test_a_named_file_that_does_not_exist_is_an_error(got: dict[str, Any], tmp_p
     )
 
 
-def test_a_users_file_that_cannot_be_read_is_an_error_that_names_it(got: dict[str, Any], tmp_path: Path) -> None:
-    (tmp_path / "user" / "config.toml").mkdir(parents=True)
-    assert f"{tmp_path / 'user' / 'config.toml'}: cannot read the configuration: Is a directory" in _error("crop")
+@pytest.mark.parametrize("name", ["user/config.toml", "here/shotcrop.toml"])
+def test_a_file_that_nobody_named_and_cannot_be_read_is_left_out(
+    got: dict[str, Any], tmp_path: Path, write: Write, name: str
+) -> None:
+    write("[crop]\nquality = 30", "user/config.toml" if name.startswith("here") else "here/shotcrop.toml")
+    (tmp_path / name).mkdir(parents=True)
+    notes: list[str] = []
+    (file,) = config.find_files(None, notes)
+    assert file.tables == {"crop": {"quality": 30}}
+    (note,) = notes
+    assert note.endswith(f"{Path(name).name}: cannot read the configuration: Is a directory; shotcrop runs without it")
+    assert _run("crop").stderr == ""
+    assert got["quality"] == 30
+    assert "cannot read the configuration: Is a directory" in _error("--config", tmp_path / name, "crop")
+
+
+@pytest.mark.parametrize("url", ["s3://bucket/x", "gs://b", "https://example.org/a", "S3:/bucket", "sftp://h/x"])
+def test_a_path_on_another_machine_is_refused_wherever_it_is_given(
+    got: dict[str, Any], write: Write, monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    scheme = url.partition(":")[0]
+    for arguments in (["crop", "-o", url], ["crop", "a.jpg", url]):
+        line = _error(*arguments)
+        assert f"{scheme}:// is not supported yet. Fix: " in line
+        assert line.count("Fix:") == 1
+    monkeypatch.setenv("SHOTCROP_CROP_OUTPUT", url)
+    assert f"{scheme}:// is not supported yet" in _error("crop")
+    monkeypatch.delenv("SHOTCROP_CROP_OUTPUT")
+    write(f"[crop]\noutput = '{url}'")
+    assert f"shotcrop.toml: [crop] output: {scheme}://" in _error("crop")
+
+
+def test_a_name_with_a_colon_is_a_local_path(got: dict[str, Any]) -> None:
+    _run("crop", "IMG_1:2.jpg", "a:b/c.jpg", "/mnt/s3://x", "-o", "C:/x")
+    assert got["paths"] == (Path("IMG_1:2.jpg"), Path("a:b/c.jpg"), Path("/mnt/s3:/x"))
 
 
 def test_a_file_that_is_no_utf8_is_an_error(got: dict[str, Any], tmp_path: Path) -> None:

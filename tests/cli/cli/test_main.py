@@ -155,7 +155,31 @@ def test_an_error_that_ends_the_run_is_in_its_log(tmp_path: Path, monkeypatch: p
     assert [(line["level"], line["message"]) for line in lines] == [("info", "at work"), ("error", "cuda: none")]
 
 
-def test_verbose_shows_the_traceback(failing: list[BaseException]) -> None:
+def test_an_error_of_the_user_has_no_traceback(failing: list[BaseException]) -> None:
+    failing.append(ModelError("m: no model", hint="name a folder"))
+    result = CliRunner().invoke(cli, ["sheet", "--verbose"])
+    assert result.exit_code == ExitCode.MODEL
+    assert result.stderr.splitlines() == ["error: m: no model. Fix: name a folder"]
+
+
+def test_a_log_that_cannot_be_opened_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    arguments = [
+        "crop",
+        str(tmp_path),
+        "-o",
+        str(tmp_path / "shots"),
+        "-v",
+        "--log-file",
+        str(tmp_path / "file" / "log"),
+    ]
+    result = CliRunner().invoke(cli, arguments)
+    assert result.exit_code == ExitCode.OUTPUT
+    (line,) = result.stderr.splitlines()
+    assert "the log cannot be written" in line
+
+
+def test_verbose_shows_the_traceback_of_a_bug(failing: list[BaseException]) -> None:
     failing.append(KeyError("surprise"))
     result = CliRunner().invoke(cli, ["sheet", "-v"])
     assert "raise errors[0]" in result.stderr
@@ -236,10 +260,48 @@ def test_a_reader_that_has_gone_ends_the_run_quietly(body: str) -> None:
     assert run.returncode == ExitCode.BROKEN_PIPE
 
 
-def test_a_reader_of_all_output_that_has_gone_ends_the_run() -> None:
-    done = _run_main("while True:\n    Console().info('a line')", redirect="2>&1 | head -n 1")
-    assert done.stdout == "a line\n"
-    assert done.stderr == ""
+def test_a_reader_of_messages_that_has_gone_ends_no_run(tmp_path: Path) -> None:
+    body = f"""
+        for _ in range(1000):
+            Console().info("a line")
+            print("from a library", file=sys.stderr)
+        open({str(tmp_path / "end")!r}, "w").close()
+    """
+    done = _run_main(body, redirect="2>&1 | head -n 1")
+    assert (done.stdout, done.stderr) == ("a line\n", "")
+    assert (tmp_path / "end").exists()
+
+
+def test_a_reader_of_messages_and_results_that_has_gone_ends_the_run() -> None:
+    done = _run_main("while True:\n    result('a result')", redirect="2>&1 | head -n 1")
+    assert (done.stdout, done.stderr) == ("a result\n", "")
+
+
+def test_a_progress_bar_on_a_terminal_that_is_gone_ends_no_run(tmp_path: Path) -> None:
+    body = f"""
+        import os, pty
+        terminal, window = pty.openpty()
+        os.dup2(window, 2)
+        with Console().progress(3) as progress:
+            os.close(terminal)  # the window is closed; writing now gives EIO
+            os.close(window)
+            for _ in range(3):
+                time.sleep(0.2)
+                progress.advance()
+                Console().warn("odd")
+        open({str(tmp_path / "end")!r}, "w").close()
+    """
+    assert _run_main(body).returncode == ExitCode.OK
+    assert (tmp_path / "end").exists()
+
+
+def test_a_run_whose_messages_nobody_reads_any_more_crops_all_photos(tmp_path: Path) -> None:
+    with _start_slow_run(tmp_path, "-v") as run:
+        assert run.stderr is not None
+        run.stderr.readline()
+        run.stderr.close()
+        assert run.wait(timeout=60) == ExitCode.OK
+    assert _whole_photos(tmp_path / "shots") == 100
 
 
 def test_a_second_ctrl_c_ends_at_once() -> None:

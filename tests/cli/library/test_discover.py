@@ -110,6 +110,18 @@ def test_missing_path_is_refused(photos: Path) -> None:
     assert caught.value.exit_code is ExitCode.USAGE
 
 
+def test_a_listed_url_fails_alone(photos: Path) -> None:
+    found = _listed("s3://bucket/a.jpg", _touch(photos / "a.jpg"))
+    assert [source.name for source in found.sources] == ["a.jpg"]
+    assert "s3:// is not supported yet" in found.unreadable[0].reason
+
+
+@pytest.mark.parametrize("path", ["s3://bucket/x", Path("s3://bucket/x"), "file:///photos"])
+def test_a_url_is_refused(photos: Path, path: Path | str) -> None:
+    with pytest.raises(ShotcropError, match=r"(s3|file)://"):
+        _search(path)
+
+
 def test_named_files_that_are_no_photos_are_skipped_with_a_reason(photos: Path) -> None:
     _touch(photos / "notes.txt", photos / "._a.jpg")
     os.mkfifo(photos / "pipe.jpg")
