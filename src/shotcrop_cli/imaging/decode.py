@@ -232,7 +232,7 @@ def _decode_raw(source: SourceBytes) -> Photo:
     photo = _decode_image(source.path, preview.content)
     own = read_tiff_metadata(source.data)
     pixels, orientation = photo.pixels, photo.orientation
-    if exif.orientation(photo.metadata.exif) is None and preview.orientation in _TO_UPRIGHT:
+    if not exif.orientation(photo.metadata.exif) and preview.orientation in _TO_UPRIGHT:
         pixels, orientation = pixels.transpose(_TO_UPRIGHT[preview.orientation]), preview.orientation
         photo = replace(photo, quality=_turned(photo.quality, orientation))
     return replace(

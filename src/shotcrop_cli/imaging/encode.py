@@ -27,13 +27,11 @@ from shotcrop_cli.imaging.formats import (
     Quality,
     output_format,
 )
-from shotcrop_cli.imaging.metadata import exif, iptc
+from shotcrop_cli.imaging.metadata import exif, jpeg
 from shotcrop_cli.imaging.metadata.policy import Metadata, MetadataPolicy
 from shotcrop_cli.imaging.pixels import DEEP_MODES, onto_white, resized, to_8_bit, to_16_bit, white_level, with_alpha
 from shotcrop_cli.shots import PixelBox
 
-_MARKER_LIMIT = 65_000
-"""Largest EXIF, XMP or comment in bytes for one JPEG marker, which holds 65,533 bytes with headers."""
 _APPLICATION_MARKERS, _COMMENT_MARKER = range(0xE0, 0xF0), 0xFE
 _CODING_MARKERS = (0xE0, 0xEE)
 """The markers of JFIF and Adobe, which describe the coding and not the photo."""
@@ -58,11 +56,13 @@ class EncodedCrop:
         content: The content of the file.
         width: Width of the image in pixels.
         height: Its height in pixels.
+        warnings: Which metadata it could not keep, one sentence each.
     """
 
     content: bytes
     width: int
     height: int
+    warnings: tuple[str, ...] = ()
 
 
 def encode_crop(
@@ -102,32 +102,30 @@ def encode_crop(
         crop = resized(crop, _size(box, max_size))
         crop, icc_profile = _convert(crop, crop_format, photo)
         metadata = photo.metadata.for_crop(policy, crop.width, crop.height)
-        content = _encode(crop, crop_format, photo, metadata, icc_profile, quality)
+        content, notes = _encode(crop, crop_format, photo, metadata, icc_profile, quality)
     except Exception as error:  # writers raise OSError, ValueError, KeyError and more for pixels they cannot store
         raise PhotoError(
             f"a crop cannot be written as {crop_format.name}: {error}", hint="choose another --format, such as png"
         ) from error
-    return EncodedCrop(content, crop.width, crop.height)
+    return EncodedCrop(content, crop.width, crop.height, (*metadata.notes, *notes))
 
 
-def jpeg_markers(photo: Photo, policy: MetadataPolicy, width: int, height: int) -> bytes:
-    """Return the JPEG markers with metadata that `encode_crop` would write.
+def jpeg_markers(photo: Photo, metadata: Metadata) -> tuple[bytes, tuple[str, ...]]:
+    """Return the JPEG markers with metadata that `encode_crop` would write, and what they cannot keep.
 
     Args:
         photo: The photo, in a mode that JPEG can store.
-        policy: Which metadata of the photo the crop keeps.
-        width: Width of the crop in pixels.
-        height: Its height in pixels.
+        metadata: The metadata of the crop.
     """
     blank, icc_profile = _convert(Image.new(photo.pixels.mode, (1, 1)), JPEG, photo)
-    content = _encode(blank, JPEG, photo, photo.metadata.for_crop(policy, width, height), icc_profile, 1)
+    content, notes = _encode(blank, JPEG, photo, metadata, icc_profile, 1)
     markers, place = b"", 2
     while content[place + 1] in (*_APPLICATION_MARKERS, _COMMENT_MARKER):
         end = place + 2 + int.from_bytes(content[place + 2 : place + 4], "big")
         if content[place + 1] not in _CODING_MARKERS:
             markers += content[place:end]
         place = end
-    return markers
+    return markers, (*metadata.notes, *notes)
 
 
 def _size(box: PixelBox, max_size: int | None) -> tuple[int, int]:
@@ -160,37 +158,45 @@ def _convert(crop: Image.Image, form: Format, photo: Photo) -> tuple[Image.Image
 
 def _encode(
     crop: Image.Image, form: Format, photo: Photo, metadata: Metadata, icc_profile: bytes, wanted: Quality
-) -> bytes:
+) -> tuple[bytes, tuple[str, ...]]:
+    """Return a crop as an image file, and which metadata it could not keep."""
     options: dict[str, object]
     stored = photo.quality if wanted == SAME_QUALITY else None
     quality = wanted if isinstance(wanted, int) else DEFAULT_QUALITY if stored is None else stored.for_format(form)
+    block = metadata.exif
+    if metadata.resolution is not None and form not in (JPEG, PNG) and metadata.resolution.dpi is not None:
+        block = exif.with_resolution(block, metadata.resolution)
     if form is JPEG:
         # Pillow takes the tables as they are if there is no quality.
         how: dict[str, object] = {"qtables": stored.tables} if stored and stored.tables else {"quality": quality}
         options = {**how, "subsampling": photo.subsampling if crop.mode == "RGB" else -1}
-        options |= _jpeg_metadata(metadata)
     elif form is PNG:
         options = _png_metadata(metadata)
     elif form is TIFF:
-        block = exif.add_xmp_and_iptc(metadata.exif, xmp=metadata.xmp, iptc=metadata.iptc)
-        options = {"exif": block and exif.to_pillow(block)}
-        options["compression"] = _tiff_compression(crop.mode, photo, has_metadata=bool(block))
+        options = {"compression": _tiff_compression(crop.mode, photo)}
         if options["compression"] == "jpeg":
             options["quality"] = quality
     else:
-        block = exif.add_xmp_and_iptc(metadata.exif, iptc=metadata.iptc)
+        block = exif.add_xmp_and_iptc(block, iptc=metadata.iptc)
         options = {"exif": block, "xmp": metadata.xmp, "quality": quality}
         if form is WEBP:
             # `exact` keeps the colours of transparent pixels.
             options |= {"lossless": photo.lossless, "exact": photo.lossless}
         else:
-            options |= {"exif": block and exif.to_pillow(block), "subsampling": _SUBSAMPLING_NAMES[photo.subsampling]}
+            block = exif.without_orientation(block)
+            options |= {"exif": block, "subsampling": _SUBSAMPLING_NAMES[photo.subsampling]}
     options = {name: value for name, value in options.items() if value != b""}
     with _file_in_memory() if form is JPEG else io.BytesIO() as file:
         crop.save(file, form.name, icc_profile=icc_profile or None, **options)
         file.seek(0)
         content = file.read()
-    return iptc.insert_into_jpeg(content, metadata.iptc) if form is JPEG else content
+    if form is JPEG:
+        return jpeg.insert(content, metadata)
+    if form is TIFF:
+        content = exif.insert_into_tiff(content, exif.add_xmp_and_iptc(block, xmp=metadata.xmp, iptc=metadata.iptc))
+    if metadata.comments and form is not PNG:
+        return content, (f"a comment was left out: {form.name} has no place for it",)
+    return content, ()
 
 
 def _file_in_memory() -> IO[bytes]:
@@ -204,12 +210,6 @@ def _file_in_memory() -> IO[bytes]:
     return tempfile.TemporaryFile()
 
 
-def _jpeg_metadata(metadata: Metadata) -> dict[str, bytes]:
-    comment = "\n".join(comment.text for comment in metadata.comments if comment.keyword == "Comment")
-    blocks = {"exif": metadata.exif, "xmp": metadata.xmp, "comment": comment.encode("utf-8", "replace")}
-    return {name: block for name, block in blocks.items() if len(block) < _MARKER_LIMIT}
-
-
 def _png_metadata(metadata: Metadata) -> dict[str, object]:
     from PIL.PngImagePlugin import PngInfo
 
@@ -218,16 +218,13 @@ def _png_metadata(metadata: Metadata) -> dict[str, object]:
         info.add_text(comment.keyword, comment.text)
     if metadata.xmp:
         info.add_itxt("XML:com.adobe.xmp", metadata.xmp.decode("utf-8", "replace"))
-    return {"pnginfo": info, "exif": exif.add_xmp_and_iptc(metadata.exif, iptc=metadata.iptc)}
+    options = {"pnginfo": info, "exif": exif.add_xmp_and_iptc(metadata.exif, iptc=metadata.iptc)}
+    if metadata.resolution is not None and metadata.resolution.dpi is not None:
+        options["dpi"] = metadata.resolution.dpi
+    return options
 
 
-def _tiff_compression(mode: str, photo: Photo, *, has_metadata: bool) -> str:
-    """Return the photo's own compression if Pillow can write it together with the metadata.
-
-    For compressed files Pillow gives all tags to libtiff. That refuses the Exif directory and, at least up to
-    Pillow 11.3, crashes the process on values that contradict their tag. So crops with metadata are not compressed.
-    """
-    if has_metadata:
-        return "raw"
+def _tiff_compression(mode: str, photo: Photo) -> str:
+    """Return the photo's own compression if Pillow can write it."""
     available = photo.compression in (*_TIFF_COMPRESSIONS, *_TIFF_COMPRESSIONS_BY_MODE.get(mode, ()))
     return photo.compression if available else "tiff_adobe_deflate"

@@ -18,6 +18,7 @@ from shotcrop_cli.imaging import jpeg
 from shotcrop_cli.imaging.decode import Photo
 from shotcrop_cli.imaging.encode import EncodedCrop, jpeg_markers
 from shotcrop_cli.imaging.formats import JPEG, CropFormat, output_format
+from shotcrop_cli.imaging.metadata import resolution
 from shotcrop_cli.imaging.metadata.policy import MetadataPolicy
 from shotcrop_cli.shots import PixelBox
 
@@ -133,8 +134,10 @@ def crop_lossless(photo: Photo, stored: bytes, box: PixelBox, policy: MetadataPo
         output = done.stderr.decode("utf-8", "replace").strip().splitlines()
         reason = "its crop has another size" if done.returncode >= 0 else f"signal {-done.returncode}"
         raise LosslessError(f"{PROGRAM} failed: {output[0] if output else reason}")
-    markers = jpeg_markers(photo, policy, box.width, box.height)
-    return EncodedCrop(_with_markers(done.stdout, markers), box.width, box.height)
+    metadata = photo.metadata.for_crop(policy, box.width, box.height)
+    markers, notes = jpeg_markers(photo, metadata)
+    content = resolution.insert_into_jpeg(_with_markers(done.stdout, markers), metadata.resolution)
+    return EncodedCrop(content, box.width, box.height, notes)
 
 
 def _size(content: bytes) -> tuple[int, int]:

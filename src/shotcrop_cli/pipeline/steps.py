@@ -246,7 +246,7 @@ def _write(loaded: LoadedPhoto, sidecar: Sidecar, run: RunContext, start: float)
             crop, loss = make_crop(photo, loaded.source.data, shot.box, task.settings)
             shot, new = _with_files(shot, crop, loaded)
             files += new
-            notes += [loss] if loss and loss not in notes else []
+            notes += [note for note in (*crop.warnings, loss) if note and note not in notes]
         written.append(shot)
     to_review = low_scores(written, run.min_score)
     notes += [f"{low}, below {run.min_score:g}" for low in to_review]

@@ -29,8 +29,8 @@ from shotcrop_cli.imaging.lossless import (
     crop_lossless,
     supports_lossless,
 )
-from shotcrop_cli.imaging.metadata import iptc
-from shotcrop_cli.imaging.metadata.policy import MetadataPolicy
+from shotcrop_cli.imaging.metadata import jpeg
+from shotcrop_cli.imaging.metadata.policy import Metadata, MetadataPolicy
 from shotcrop_cli.main import cli
 from shotcrop_cli.shots import PixelBox
 from shotcrop_cli.sidecar import Sidecar, read
@@ -142,7 +142,7 @@ def test_lossless_crop_has_the_metadata_of_an_encoded_one(tmp_path: Path, policy
 def test_lossless_crop_keeps_iptc_captions(tmp_path: Path) -> None:
     caption = data_set(2, 120, b"Ana by the river")
     path = _stored(tmp_path / "a.jpg")
-    path.write_bytes(iptc.insert_into_jpeg(path.read_bytes(), caption))
+    path.write_bytes(jpeg.insert(path.read_bytes(), Metadata(iptc=caption))[0])
     _, _, content = _cut(path, ANYWHERE)
     (tmp_path / "crop.jpg").write_bytes(content)
     assert decode(read_source(tmp_path / "crop.jpg")).metadata.iptc == caption

@@ -189,6 +189,212 @@ def test_a_zero_date_is_no_time() -> None:
     assert Metadata(exif=exif.tobytes()).capture_info().captured_at is None
 
 
+def _exif(order: str, main: dict[int, tuple[int, bytes]], camera: dict[int, tuple[int, bytes]] | None = None) -> bytes:
+    """Return a block with entries of any type, written without the code under test."""
+
+    def directory(entries: dict[int, tuple[int, bytes]], start: int) -> bytes:
+        sizes = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 7: 1, 9: 4, 10: 8, 11: 4, 12: 8, 129: 1}
+        rows, values = b"", b""
+        for tag, (kind, value) in sorted(entries.items()):
+            stored = value.ljust(4, b"\x00")
+            if len(value) > 4:
+                stored = struct.pack(f"{order}I", start + 2 + 12 * len(entries) + 4 + len(values))
+                values += value + b"\x00" * (len(value) % 2)
+            rows += struct.pack(f"{order}HHI", tag, kind, len(value) // sizes[kind]) + stored
+        return struct.pack(f"{order}H", len(entries)) + rows + bytes(4) + values
+
+    start = b"II*\x00" if order == "<" else b"MM\x00*"
+    if camera:
+        main = {**main, 0x8769: (4, bytes(4))}
+        place = 8 + len(directory(main, 8))
+        main[0x8769] = (4, struct.pack(f"{order}I", place))
+        return start + struct.pack(f"{order}I", 8) + directory(main, 8) + directory(camera, place)
+    return start + struct.pack(f"{order}I", 8) + directory(main, 8)
+
+
+def _entries(block: bytes) -> dict[int, tuple[int, bytes]]:
+    """Return types and values of IFD0 and the Exif directory, read without the code under test."""
+    block = block.removeprefix(b"Exif\x00\x00")
+    order = "<" if block.startswith(b"II") else ">"
+    found: dict[int, tuple[int, bytes]] = {}
+    starts = [struct.unpack_from(f"{order}I", block, 4)[0]]
+    for start in starts:
+        for row in range(start + 2, start + 2 + 12 * struct.unpack_from(f"{order}H", block, start)[0], 12):
+            tag, kind, count = struct.unpack_from(f"{order}HHI", block, row)
+            size = count * {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 7: 1, 9: 4, 10: 8, 11: 4, 12: 8, 129: 1}[kind]
+            place = row + 8 if size <= 4 else struct.unpack_from(f"{order}I", block, row + 8)[0]
+            if tag == 0x8769:
+                starts.append(struct.unpack_from(f"{order}I", block, row + 8)[0])
+            else:
+                found[tag] = kind, block[place : place + size]
+    return found
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_types_are_those_that_the_camera_wrote(order: str) -> None:
+    main = {
+        0x010E: (129, "Straße".encode() + b"\x00"),
+        0x0213: (3, struct.pack(f"{order}H", 2)),
+        0x4746: (4, struct.pack(f"{order}I", 5)),  # a rating as LONG
+        0x9C9B: (1, "Título".encode("utf-16-le")),
+    }
+    camera = {
+        0x9000: (7, b"0232"),
+        0x9101: (7, b"\x01\x02\x03\x00"),
+        0x9204: (10, struct.pack(f"{order}ii", -2, 3)),
+        0x9206: (5, struct.pack(f"{order}II", 0xFFFFFFFF, 1)),  # infinity
+        0x829A: (5, struct.pack(f"{order}II", 10, 2500)),  # not reduced
+        0x9286: (7, b"UNICODE\x00" + "Grüße".encode("utf-16-le")),
+        0xA300: (7, b"\x03"),
+        0xA301: (7, b"\x01"),
+        0xA002: (3, struct.pack(f"{order}H", 6000)),
+        0xA003: (4, struct.pack(f"{order}I", 4000)),
+        0xA500: (12, struct.pack(f"{order}d", 2.2)),
+    }
+    kept = _entries(_inherited(Metadata(exif=_exif(order, main, camera))).exif)
+    assert kept.pop(0x0112) == (3, struct.pack(f"{order}H", 1))
+    assert kept.pop(0xA002) == (3, struct.pack(f"{order}H", 300))
+    assert kept.pop(0xA003) == (4, struct.pack(f"{order}I", 200))
+    assert kept == {tag: entry for tag, entry in (main | camera).items() if tag not in (0xA002, 0xA003)}
+
+
+_IDS = {
+    0xA420: (2, b"0123456789abcdef0123456789abcdef\x00"),
+    0x9211: (4, b"\x07\x00\x00\x00"),
+    0x9213: (2, b"developed twice\x00"),
+    0x9102: (5, struct.pack("<II", 5, 1)),
+    0xA004: (2, b"SOUND001.WAV\x00"),
+}
+_SERIAL_NUMBERS = {0xA431: (2, b"042000001\x00"), 0xA435: (2, b"0000c15998\x00")}
+_OWNER = {0xA430: (2, b"Ana\x00")}
+
+
+@pytest.mark.parametrize("policy", [MetadataPolicy.SAFE, MetadataPolicy.ALL])
+def test_unique_ids_are_removed_and_serial_numbers_follow_the_policy(policy: MetadataPolicy) -> None:
+    stored = Metadata(exif=_exif("<", {}, _IDS | _SERIAL_NUMBERS | _OWNER))
+    kept = _entries(_inherited(stored, policy).exif)
+    assert set(kept) - {0x0112, 0xA002, 0xA003} == set(
+        _OWNER if policy is MetadataPolicy.SAFE else _OWNER | _SERIAL_NUMBERS
+    )
+
+
+_MAP = {
+    0x830E: (12, struct.pack("<3d", 0.5, 0.5, 0)),
+    0x8482: (12, struct.pack("<6d", 0, 0, 0, 13.405, 52.52, 0)),
+    0x87AF: (3, struct.pack("<4H", 1, 1, 0, 0)),
+    0x87B0: (12, struct.pack("<d", 6378137)),
+    0x87B1: (2, b"WGS 84|\x00"),
+    0xA480: (2, b"<GDALMetadata/>\x00"),
+}
+
+
+@pytest.mark.parametrize("position", [0x8482, 0x85D8])
+@pytest.mark.parametrize("policy", [MetadataPolicy.SAFE, MetadataPolicy.ALL])
+def test_places_on_the_map_are_found_and_removed(position: int, policy: MetadataPolicy) -> None:
+    entries = {tag: entry for tag, entry in _MAP.items() if tag != 0x8482} | {
+        position: (12, struct.pack("<16d", *range(16)))
+    }
+    stored = Metadata(exif=_exif("<", {**entries, 0x0131: (2, b"gdal\x00")}))
+    assert stored.capture_info().has_gps
+    kept = _inherited(stored, policy)
+    assert set(_entries(kept.exif)) == {0x0131, 0x0112}
+    assert not kept.capture_info().has_gps
+
+
+def test_an_altitude_alone_is_no_position() -> None:
+    exif = Image.Exif()
+    exif[0x8825] = {0: b"\x02\x03\x00\x00", 5: b"\x00", 6: 100.0}
+    assert not Metadata(exif=exif.tobytes()).capture_info().has_gps
+
+
+def _dated(**texts: str) -> Metadata:
+    tags = {"taken": 0x9003, "taken_offset": 0x9011, "taken_fraction": 0x9291}
+    tags |= {"digitised": 0x9004, "digitised_offset": 0x9012, "digitised_fraction": 0x9292}
+    camera = {tags[name]: (2, text.encode() + b"\x00") for name, text in texts.items()}
+    return Metadata(exif=_exif(">", {}, camera)) if camera else Metadata()
+
+
+@pytest.mark.parametrize(
+    ("stored", "expected"),
+    [
+        ({"taken": "2024:05:01 10:11:12"}, "2024-05-01T10:11:12"),
+        (
+            {"taken": "2024:05:01 10:11:12", "taken_offset": "+02:00", "taken_fraction": "05"},
+            "2024-05-01T10:11:12.05+02:00",
+        ),
+        ({"taken": "2024:05:01 10:11:12", "taken_offset": "Z"}, "2024-05-01T10:11:12Z"),
+        ({"taken": "2024:05:01 10:11:12", "taken_offset": "   :  ", "taken_fraction": "  "}, "2024-05-01T10:11:12"),
+        ({"taken": "2024:05:01 10:11:12", "taken_offset": "+99:99", "taken_fraction": "x"}, "2024-05-01T10:11:12"),
+        ({"taken": "2024-05-01T10:11:12.5+0200"}, "2024-05-01T10:11:12.5+02:00"),
+        ({"taken": "2024/05/01 10:11:12"}, "2024-05-01T10:11:12"),
+        ({"taken": "2024:05:01"}, "2024-05-01"),
+        (
+            {"digitised": "2024:05:01 10:00:00", "digitised_offset": "-03:30", "digitised_fraction": "250"},
+            "2024-05-01T10:00:00.250-03:30",
+        ),
+        ({"taken": "2023:01:02 03:04:05", "digitised": "2024:05:01 10:00:00"}, "2023-01-02T03:04:05"),
+        ({"taken": "0000:00:00 00:00:00", "digitised": "2024:05:01 10:00:00"}, "2024-05-01T10:00:00"),
+        *(({"taken": wrong}, None) for wrong in ("0000:00:00 00:00:00", "    :  :     :  :  ", "2024:13:01 10:00:00")),
+        *(({"taken": wrong}, None) for wrong in ("2024:02:30 10:00:00", "2024:05:01 24:00:00", "2024:05:01 10:61:00")),
+        *(({"taken": wrong}, None) for wrong in ("", "yesterday", "2024", "2024:05", "2024:05:01 10:00:00 and more")),
+    ],
+)
+def test_times_are_valid_iso_8601_or_none(stored: dict[str, str], expected: str | None) -> None:
+    assert _dated(**stored).capture_info().captured_at == expected
+
+
+@pytest.mark.parametrize(
+    ("attributes", "iptc", "expected"),
+    [
+        ('exif:DateTimeOriginal="2024-05-01T10:00:00+02:00"', b"", "2024-05-01T10:00:00+02:00"),
+        ('photoshop:DateCreated="2024-05-01T10:00:00.25Z"', b"", "2024-05-01T10:00:00.25Z"),
+        ('xmp:CreateDate="2024-05-01T10:00"', b"", "2024-05-01T10:00:00"),
+        ('xmp:CreateDate="2022-01-01" exif:DateTimeOriginal="2024-05-01"', b"", "2024-05-01"),
+        ('xmp:ModifyDate="2024-05-01T10:00:00"', b"", None),
+        ('xmp:CreateDate="2024-05"', b"", None),
+        ("", data_set(2, 55, b"20240501"), "2024-05-01"),
+        ("", data_set(2, 55, b"20240501") + data_set(2, 60, b"101112+0200"), "2024-05-01T10:11:12+02:00"),
+        ("", data_set(2, 55, b"20240501") + data_set(2, 60, b"999999"), "2024-05-01"),
+        ("", data_set(2, 62, b"20240501") + data_set(2, 63, b"101112-0500"), "2024-05-01T10:11:12-05:00"),
+        ("", data_set(2, 55, b"20240500"), None),
+        ('xmp:CreateDate="2024-05-01T10:00:00"', data_set(2, 55, b"20230101"), "2024-05-01T10:00:00"),
+        ('xmp:CreateDate="0000-00-00"', data_set(2, 55, b"20230101"), "2023-01-01"),
+    ],
+)
+def test_times_come_from_xmp_then_from_iptc(attributes: str, iptc: bytes, expected: str | None) -> None:
+    stored = Metadata(xmp=packet("", attributes), iptc=iptc)
+    assert stored.capture_info().captured_at == expected
+    newer = replace(stored, exif=_dated(digitised="2025:01:01 00:00:00").exif)
+    assert newer.capture_info().captured_at == "2025-01-01T00:00:00"
+
+
+def test_a_time_may_be_an_element() -> None:
+    body = "<exif:DateTimeOriginal>2024-05-01T10:00:00</exif:DateTimeOriginal>"
+    assert Metadata(xmp=packet(body)).capture_info().captured_at == "2024-05-01T10:00:00"
+    nested = "<dc:source><rdf:Description exif:DateTimeOriginal='2024-05-01T10:00:00'/></dc:source>"
+    assert Metadata(xmp=packet(nested)).capture_info().captured_at is None
+
+
+def test_camera_and_lens_come_from_xmp_if_exif_has_none() -> None:
+    described = packet("", 'tiff:Make="Canon" tiff:Model="Canon EOS R5" aux:Lens="RF85mm F1.2 L USM"')
+    info = Metadata(xmp=described).capture_info()
+    assert (info.camera, info.lens) == ("Canon EOS R5", "RF85mm F1.2 L USM")
+    newer = packet("", 'tiff:Make="FUJIFILM" tiff:Model="X-T3" exifEX:LensModel="XF35" aux:Lens="other"')
+    info = Metadata(xmp=newer).capture_info()
+    assert (info.camera, info.lens) == ("FUJIFILM X-T3", "XF35")
+    assert Metadata(_RICH.exif, newer).capture_info().camera == "Canon EOS R5"
+
+
+@pytest.mark.parametrize("form", ['tiff:Orientation="6"', "<tiff:Orientation>6</tiff:Orientation>"])
+def test_orientation_in_xmp_counts_if_exif_has_none(form: str) -> None:
+    described = packet(form) if form.startswith("<") else packet("", form)
+    assert Metadata(xmp=described).orientation == 6
+    assert Metadata(rich_exif(_THUMBNAIL, orientation=3), described).orientation == 3
+    assert Metadata(rich_exif(_THUMBNAIL, orientation=0), described).orientation == 1
+    kept = _inherited(Metadata(xmp=described)).xmp
+    assert b'Orientation="1"' in kept or b"Orientation>1<" in kept
+
+
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")
 @given(st.binary(max_size=300), st.sampled_from([b"II*\x00", b"MM\x00*", b"Exif\x00\x00II*\x00\x08\x00\x00\x00"]))
 def test_any_bytes_are_read_without_error(tail: bytes, head: bytes) -> None:

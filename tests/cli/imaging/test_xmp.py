@@ -13,7 +13,7 @@ _PICTURE = "/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDAAgGBgcGBQgHBwcJCQgKDBQNDAsLDBkSEw8U
 
 
 def _edited(stored: bytes, *, places: bool = False) -> bytes:
-    return xmp.for_crop(stored, 300, 200, keep_gps=places)
+    return xmp.for_crop(stored, 300, 200, keep_gps=places)[0]
 
 
 def test_texts_and_names_are_kept_in_every_script() -> None:
@@ -145,3 +145,209 @@ def test_a_damaged_packet_is_edited_or_dropped(noise: bytes, place: int) -> None
     stored = packet("<dc:source>a</dc:source>")
     edited = _edited(stored[:place] + noise + stored[place:])
     assert edited == b"" or etree.fromstring(edited) is not None
+
+
+_STRUCT = "http://ns.adobe.com/xmp/sType/Area#"
+_REGIONS = {
+    "mwg": (
+        "http://www.metadataworkinggroup.com/schemas/regions/",
+        "<v:Regions rdf:parseType='Resource'><v:RegionList><rdf:Bag><rdf:li v:Name='Bob' v:Type='Face'>"
+        f"<v:Area xmlns:a='{_STRUCT}' a:x='0.5' a:y='0.3' a:w='0.2' a:h='0.2'/></rdf:li></rdf:Bag>"
+        "</v:RegionList></v:Regions>",
+    ),
+    "microsoft": (
+        "http://ns.microsoft.com/photo/1.2/",
+        "<v:RegionInfo><rdf:Description xmlns:r='http://ns.microsoft.com/photo/1.2/t/RegionInfo#'><r:Regions><rdf:Bag>"
+        "<rdf:li r:PersonDisplayName='Bob' r:Rectangle='0.1, 0.2, 0.3, 0.4'/></rdf:Bag></r:Regions></rdf:Description>"
+        "</v:RegionInfo>",
+    ),
+    "apple": ("http://ns.apple.com/faceinfo/1.0/", "<v:Regions>Bob</v:Regions>"),
+    "iptc": (
+        "http://iptc.org/std/Iptc4xmpExt/2008-02-29/",
+        "<v:ImageRegion><rdf:Bag><rdf:li rdf:parseType='Resource'><v:Name>Bob</v:Name><v:RegionBoundary "
+        "v:rbX='0.1' v:rbY='0.2' v:rbW='0.3' v:rbH='0.4'/></rdf:li></rdf:Bag></v:ImageRegion>",
+    ),
+    "acdsee": (
+        "http://ns.acdsee.com/regions/",
+        "<v:Regions rdf:parseType='Resource'><v:RegionList><rdf:Bag><rdf:li v:Name='Bob'><v:DLYArea "
+        "xmlns:a='http://ns.acdsee.com/sType/Area#' a:x='0.5' a:y='0.3' a:w='0.2' a:h='0.2'/></rdf:li></rdf:Bag>"
+        "</v:RegionList></v:Regions>",
+    ),
+    "a vendor of tomorrow": ("https://example.org/people/2.0/", "<v:FaceRegions>Bob</v:FaceRegions>"),
+    "a structure of tomorrow": (
+        "https://example.org/people/2.0/",
+        "<v:Who><rdf:Seq><rdf:li rdf:parseType='Resource'><v:Called>Bob</v:Called><v:Left>0.1</v:Left>"
+        "<v:Top>0.1</v:Top><v:Right>0.4</v:Right></rdf:li></rdf:Seq></v:Who>",
+    ),
+    "a structure in a known schema": (
+        "http://www.digikam.org/ns/1.0/",
+        "<v:Seen><rdf:Bag><rdf:li v:x='1' v:y='2' v:width='3' v:who='Bob'/></rdf:Bag></v:Seen>",
+    ),
+}
+_EDITS = {
+    "Camera Raw": ("http://ns.adobe.com/camera-raw-settings/1.0/", "<v:Exposure2012>secret</v:Exposure2012>"),
+    "Camera Raw presets": ("http://ns.adobe.com/camera-raw-saved-settings/1.0/", "<v:Name>secret</v:Name>"),
+    "Photoshop": ("http://ns.adobe.com/photoshop/1.0/", "<v:History>secret</v:History>"),
+    "ancestors": (
+        "http://ns.adobe.com/photoshop/1.0/",
+        "<v:DocumentAncestors><rdf:Bag><rdf:li>secret</rdf:li></rdf:Bag></v:DocumentAncestors>",
+    ),
+    "darktable": ("http://darktable.sf.net/", "<v:history><rdf:Seq><rdf:li v:params='secret'/></rdf:Seq></v:history>"),
+    "RawTherapee": ("http://www.rawtherapee.com/1.0/", "<v:pp3>secret</v:pp3>"),
+    "ART": ("http://us.pixls.art/ART/1.0/", "<v:arp>secret</v:arp>"),
+    "Capture One": ("http://ns.phaseone.com/captureone/1.0/", "<v:Exposure>secret</v:Exposure>"),
+    "DxO": ("http://ns.dxo.com/photolab/1.0/", "<v:Corrections>secret</v:Corrections>"),
+    "Luminar": ("http://ns.skylum.com/luminar/1.0/", "<v:State>secret</v:State>"),
+    "Nikon": ("http://ns.nikon.com/asteroid/1.0/", "<v:XMLPackets>secret</v:XMLPackets>"),
+    "Apple": ("http://ns.apple.com/adjustment-settings/1.0/", "<v:CropX>secret</v:CropX>"),
+    "ACDSee": ("http://ns.acdsee.com/iptc/1.0/", "<v:rpp>secret</v:rpp>"),
+    "digiKam": ("http://www.digikam.org/ns/1.0/", "<v:ImageHistory>secret</v:ImageHistory>"),
+    "Photo Mechanic": ("http://ns.camerabits.com/photomechanic/1.0/", "<v:CropLeft>secret</v:CropLeft>"),
+    "GIMP": ("http://www.gimp.org/xmp/", "<v:TimeStamp>secret</v:TimeStamp>"),
+}
+
+
+def _of_vendor(space: str, body: str) -> bytes:
+    return packet(f"<dc:title>Ana</dc:title>{body}").replace(b"<rdf:RDF>", f"<rdf:RDF xmlns:v='{space}'>".encode())
+
+
+@pytest.mark.parametrize("places", [False, True])
+@pytest.mark.parametrize("vendor", _REGIONS)
+def test_regions_of_every_vendor_are_removed(vendor: str, places: bool) -> None:
+    stored = _of_vendor(*_REGIONS[vendor])
+    assert b"Bob" in stored
+    kept = _edited(stored, places=places)
+    assert b"Bob" not in kept
+    assert b"Ana" in kept
+
+
+@pytest.mark.parametrize("places", [False, True])
+@pytest.mark.parametrize("program", _EDITS)
+def test_edits_of_every_program_are_removed(program: str, places: bool) -> None:
+    stored = _of_vendor(*_EDITS[program])
+    assert b"secret" in stored
+    kept = _edited(stored, places=places)
+    assert b"secret" not in kept
+    assert b"Ana" in kept
+
+
+def test_edits_written_as_attributes_are_removed() -> None:
+    stored = _of_vendor("http://darktable.sf.net/", "").replace(b'rdf:about=""', b'rdf:about="" v:history_end="14"')
+    assert b"history_end" in stored
+    assert b"history_end" not in _edited(stored)
+
+
+def test_an_unknown_schema_is_left_out_with_a_note_unless_all_is_kept() -> None:
+    stored = _of_vendor("https://example.org/studio/1.0/", "<v:Mood>bright</v:Mood>")
+    gone, notes = xmp.for_crop(stored, 300, 200, keep_gps=False)
+    assert b"bright" not in gone
+    assert b"Ana" in gone
+    assert len(notes) == 1
+    assert "https://example.org/studio/1.0/" in notes[0]
+    kept, notes = xmp.for_crop(stored, 300, 200, keep_gps=True)
+    assert b"bright" in kept
+    assert notes == ()
+
+
+@pytest.mark.parametrize(
+    "described",
+    [
+        "<dc:subject><rdf:Bag><rdf:li>kept</rdf:li></rdf:Bag></dc:subject>",
+        "<v:hierarchicalSubject xmlns:v='http://ns.adobe.com/lightroom/1.0/'><rdf:Bag><rdf:li>kept</rdf:li></rdf:Bag>"
+        "</v:hierarchicalSubject>",
+        "<v:TagsList xmlns:v='http://www.digikam.org/ns/1.0/'><rdf:Seq><rdf:li>kept</rdf:li></rdf:Seq></v:TagsList>",
+        "<v:caption xmlns:v='http://ns.acdsee.com/iptc/1.0/'>kept</v:caption>",
+        "<v:WorldRegion xmlns:v='http://iptc.org/std/Iptc4xmpExt/2008-02-29/'>kept</v:WorldRegion>",
+        "<v:PersonInImage xmlns:v='http://iptc.org/std/Iptc4xmpExt/2008-02-29/'><rdf:Bag><rdf:li>kept</rdf:li></rdf:Bag>"
+        "</v:PersonInImage>",
+        "<v:UsageTerms xmlns:v='http://ns.adobe.com/xap/1.0/rights/'>kept</v:UsageTerms>",
+        "<v:LicensorName xmlns:v='http://ns.useplus.org/ldf/xmp/1.0/'>kept</v:LicensorName>",
+        "<v:Keywords xmlns:v='http://www.metadataworkinggroup.com/schemas/keywords/'>kept</v:Keywords>",
+        "<v:license xmlns:v='http://creativecommons.org/ns#'>kept</v:license>",
+        "<v:LensModel xmlns:v='http://cipa.jp/exif/1.0/'>kept</v:LensModel>",
+        "<v:People xmlns:v='http://ns.iview-multimedia.com/mediapro/1.0/'>kept</v:People>",
+    ],
+)
+def test_captions_keywords_rights_and_names_of_places_are_kept(described: str) -> None:
+    kept, notes = xmp.for_crop(packet(described), 300, 200, keep_gps=False)
+    assert b"kept" in kept
+    assert notes == ()
+
+
+_MM = (
+    'xmpMM:DocumentID="xmp.did:1" xmpMM:InstanceID="xmp.iid:2" xmpMM:OriginalDocumentID="xmp.did:0" '
+    'xmpMM:PreservedFileName="IMG_1.CR3"'
+)
+_MM_HISTORY = (
+    "<xmpMM:DerivedFrom stRef:instanceID='xmp.iid:raw'/><xmpMM:History><rdf:Seq><rdf:li stEvt:action='saved'/>"
+    "</rdf:Seq></xmpMM:History>"
+)
+
+
+@pytest.mark.parametrize("places", [False, True])
+def test_a_crop_has_no_ids_of_its_photo_but_says_what_it_is_derived_from(places: bool) -> None:
+    root = etree.fromstring(_edited(packet(_MM_HISTORY, _MM), places=places))
+    names = {name for element in root.iter() for name in (element.tag, *element.attrib) if NAMESPACES["xmpMM"] in name}
+    assert names == {f"{{{NAMESPACES['xmpMM']}}}DerivedFrom"}
+    (derived,) = root.iter(f"{{{NAMESPACES['xmpMM']}}}DerivedFrom")
+    assert {element.tag.rpartition("}")[2]: element.text for element in derived} == {
+        "instanceID": "xmp.iid:2",
+        "documentID": "xmp.did:1",
+        "originalDocumentID": "xmp.did:0",
+    }
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        packet("", 'dc:identifier="only this"'),
+        packet("", 'xmp:Identifier="only this"'),
+        packet("", 'exif:ImageUniqueID="only this"'),
+        packet("", 'Iptc4xmpExt:DigImageGUID="only this"'),
+        packet("", 'aux:ImageNumber="only this"'),
+        packet("", 'photoshop:Instructions="FBMD01000a9d0only this"'),
+        packet().replace(b'rdf:about=""', b'rdf:about="uuid:only this"'),
+        _of_vendor("https://example.org/agency/", "<v:AssetID>only this</v:AssetID>"),
+        _of_vendor("http://www.digikam.org/ns/1.0/", "<v:ImageUniqueID>only this</v:ImageUniqueID>"),
+    ],
+)
+@pytest.mark.parametrize("places", [False, True])
+def test_unique_ids_are_removed(stored: bytes, places: bool) -> None:
+    assert b"only this" in stored
+    assert b"only this" not in _edited(stored, places=places)
+
+
+@pytest.mark.parametrize("name", ["aux:SerialNumber", "aux:LensSerialNumber", "exifEX:BodySerialNumber"])
+def test_serial_numbers_are_removed_unless_all_is_kept(name: str) -> None:
+    stored = packet("", f'{name}="042000001"')
+    assert b"042000001" not in _edited(stored)
+    assert b"042000001" in _edited(stored, places=True)
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "<exif:GPSAltitude>400/1</exif:GPSAltitude><exif:GPSLatitude>47,22.1N</exif:GPSLatitude>",
+        "<v:lat xmlns:v='http://www.w3.org/2003/01/geo/wgs84_pos#'>47.37</v:lat>",
+        "<v:decimalLatitude xmlns:v='http://rs.tdwg.org/dwc/index.htm'>47.37</v:decimalLatitude>",
+        "<dc:subject><rdf:Bag><rdf:li>geo:lat=47.37</rdf:li></rdf:Bag></dc:subject>",
+        "<dc:coverage>geo:47.37,8.54</dc:coverage>",
+        "<v:Latitude xmlns:v='http://www.dji.com/drone-dji/1.0/'>47.37</v:Latitude>",
+    ],
+)
+def test_coordinates_of_every_kind_are_found_and_removed(place: str) -> None:
+    stored = packet(f"{place}<dc:title>Ana</dc:title>")
+    assert xmp.has_position(stored)
+    gone = _edited(stored)
+    assert b"47" not in gone
+    assert b"Ana" in gone
+    assert not xmp.has_position(gone)
+    assert xmp.has_position(_edited(stored, places=True))
+
+
+def test_words_that_only_look_like_coordinates_are_kept() -> None:
+    body = "<dc:subject><rdf:Bag><rdf:li>geology</rdf:li><rdf:li>geo: a magazine</rdf:li></rdf:Bag></dc:subject>"
+    kept = _edited(packet(body))
+    assert b"geology" in kept
+    assert b"magazine" in kept
+    assert not xmp.has_position(kept)

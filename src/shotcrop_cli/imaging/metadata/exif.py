@@ -1,8 +1,7 @@
 """EXIF blocks: read them in spite of damage, and write new ones for crops.
 
-Pillow writes the new block from values. So no byte of a dropped entry, or of the thumbnail in IFD1, can survive in a
-gap. Pillow chooses the field types: values are kept, but some UNDEFINED fields become BYTE, and short LONGs become
-SHORT.
+A new block is put together from the entries that are kept, with their own types. So no byte of a dropped entry, or of
+the thumbnail in IFD1, can survive in a gap.
 """
 
 from __future__ import annotations
@@ -10,49 +9,84 @@ from __future__ import annotations
 import struct
 from collections.abc import Container
 from dataclasses import dataclass
-from typing import Any, Literal
+from fractions import Fraction
 
-from PIL import ExifTags, Image
-
+from shotcrop_cli.imaging.metadata.directories import (
+    ASCII,
+    BYTE,
+    LONG,
+    RATIONAL,
+    SHORT,
+    UNDEFINED,
+    UTF_8,
+    Directory,
+    DirectoryReader,
+    Entry,
+    Order,
+    Tree,
+)
 from shotcrop_cli.imaging.metadata.embedded_images import contains_image
-from shotcrop_cli.imaging.read_limit import LimitedReader
+from shotcrop_cli.imaging.metadata.resolution import Resolution, Unit, valid_resolution
 
 _HEADER = b"Exif\x00\x00"
-_EXIF, _GPS, _INTEROP = ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo, ExifTags.IFD.Interop
+_EXIF, _GPS, _INTEROP = 0x8769, 0x8825, 0xA005
 _POINTERS = (_EXIF, _GPS, _INTEROP)
-_ORIENTATION = ExifTags.Base.Orientation
+_ORIENTATION, _WIDTH, _HEIGHT = 0x0112, 0xA002, 0xA003
+_X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 0x011A, 0x011B, 0x0128
 _XMP, _IPTC, _RESOURCES = 0x02BC, 0x83BB, 0x8649
 _NEVER_KEPT = frozenset(
     {
-        ExifTags.Base.MakerNote,  # opaque, often holds a preview and a serial number
-        0x501B,  # thumbnail data of Windows GDI+
+        0x927C,  # MakerNote: opaque, often holds a preview and a serial number
+        *range(0x5012, 0x503C),  # thumbnails of Windows GDI+
+        0x935C,  # layers of Photoshop
         _RESOURCES,  # image resources, which hold a thumbnail
+        0x8568,  # IPTC again
         _IPTC,  # IPTC and XMP have modules of their own
         _XMP,
     }
 )
+_YCBCR_CODING = frozenset({0x0211, 0x0213, 0x0214})
+"""YCbCrCoefficients, YCbCrPositioning and ReferenceBlackWhite. EXIF blocks have them for JPEG, TIFF files for their own
+pixels."""
 _PIXEL_LAYOUT = frozenset(
-    {0x00FE, 0x00FF, 0x0100, 0x0101, 0x0102, 0x0103, 0x0106, 0x010A, 0x0111, 0x0115, 0x0116, 0x0117}
-    | {0x011C, 0x0120, 0x0121, 0x013D, 0x0140, 0x0142, 0x0143, 0x0144, 0x0145, 0x014A, 0x0152, 0x0153, 0x015B}
-    | {0x0200, 0x0201, 0x0202, 0x0203, 0x0205, 0x0206, 0x0207, 0x0208, 0x0209, 0x0211, 0x0212, 0x0213, 0x0214}
-    | {0x828D, 0x828E, 0x8773}
+    {0x00FE, 0x00FF, 0x0100, 0x0101, 0x0102, 0x0103, 0x0106, 0x010A, 0x0111, 0x0115, 0x0116, 0x0117, 0x0118, 0x0119}
+    | {0x011C, 0x0120, 0x0121, *range(0x0122, 0x0126), 0x013D, 0x0140, *range(0x0142, 0x014F), 0x0150, 0x0151, 0x0152}
+    | {*range(0x0153, 0x015C), 0x015F, *range(0x0190, 0x0196), 0x01B1, 0x01B2, *range(0x0200, 0x020A), 0x0212}
+    | {*range(0x80E3, 0x80E7), 0x828D, 0x828E, 0x8773, 0x87BE, *range(0xBC01, 0xBCC5)}
 )
 """Tags for the pixel layout of a TIFF file, which are wrong for a crop. Also its ICC profile (0x8773), which is written
 separately, and its SubIFDs (0x014A), which are previews and raw images."""
-_SUBJECT_POSITION = frozenset({0x9214, 0xA214})
-"""SubjectArea and SubjectLocation, in pixels of the whole photo."""
+_MAP_POSITION = frozenset({0x8482, 0x85D8, 0x8480})
+"""Places of a GeoTIFF on the map: tie points, a transformation, or an older one of Intergraph."""
+_GEO_TIFF = _MAP_POSITION | {0x830E, 0x847E, 0x847F, 0x87AF, 0x87B0, 0x87B1, 0xA480, 0xA481}
+"""All tags of GeoTIFF and GDAL. They map the pixels of the whole photo. Source: OGC 19-008r4, annex on tags."""
+_WHOLE_PHOTO_ONLY = _GEO_TIFF | {
+    *(0x9214, 0xA214),  # SubjectArea and SubjectLocation, in pixels of the whole photo
+    *(0xA420, 0x9211),  # ImageUniqueID and ImageNumber: a crop is another image
+    0x9213,  # ImageHistory
+    0x9102,  # CompressedBitsPerPixel
+    0xA004,  # RelatedSoundFile
+    *(0x1001, 0x1002),  # size of the whole photo
+    *(0x5090, 0x5091),  # quantisation tables of Windows GDI+
+}
+_SERIAL_NUMBERS = frozenset({0xA431, 0xA435})
+"""Of the camera and the lens: they link a crop with all other photos of the same camera."""
+_TEXTS = frozenset(
+    {0x010D, 0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x013C, 0x8298, 0x9003, 0x9004, 0x9010, 0x9011, 0x9012}
+    | {0x9290, 0x9291, 0x9292, 0xA430, 0xA431, 0xA433, 0xA434, 0xA435}
+)
+"""Tags of texts. An entry under them with another type is damaged."""
+_TEXT_KINDS = (ASCII, UTF_8, BYTE, UNDEFINED)
 _FIRST_PRIVATE = 0xC612
 """From this tag on, tags belong to DNG, which say how to develop a RAW, or are padding of other programs."""
+_GPS_POSITION = (0x0002, 0x0004)
+"""Latitude and longitude."""
+_UNITS = {1: Unit.NONE, 2: Unit.INCH, 3: Unit.CENTIMETRE}
+"""By the number that EXIF and TIFF use."""
 
-_READ_MARGIN_BYTES = 1 << 20
-"""Reading a block may take twice its length plus these bytes (our choice)."""
-_RAW_MAGIC = (b"IIRO", b"IIRS", b"MMOR")
-"""First bytes of Olympus RAW files, which otherwise have the structure of TIFF."""
 _CR3 = b"ftypcrx "
 _CR3_SEARCHED_BYTES = 1 << 16
 """Only these first bytes of a CR3 file are searched (our choice): metadata comes well before preview and RAW data."""
-_VALUE_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 6: 1, 7: 1, 8: 2, 9: 4}
-"""Bytes per value, by the number of the TIFF type: integers and bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,70 +100,157 @@ class TiffMetadata:
     """Photoshop's image resources."""
 
 
+class ExifBlock:
+    """An EXIF block that was read, without the tags in `dropped`.
+
+    Args:
+        block: The block, with or without its header; or a TIFF file, which is its own block.
+        dropped: Tags to leave out, in whatever directory.
+    """
+
+    def __init__(self, block: bytes, dropped: Container[int] = ()) -> None:
+        reader = DirectoryReader(strip_header(block))
+        self.order = reader.order
+        main, camera = _kept(reader.first(), dropped), Tree()
+        if _EXIF not in dropped:
+            stored = reader.below(_EXIF)
+            camera = Tree(_kept(stored, dropped), {_INTEROP: Tree(_kept(reader.below(_INTEROP, stored), dropped))})
+        gps = {} if _GPS in dropped else _kept(reader.below(_GPS), dropped)
+        self.tree = Tree(main, {_EXIF: camera, _GPS: Tree(gps)})
+
+    @property
+    def main(self) -> Directory:
+        """IFD0: what TIFF files have, too."""
+        return self.tree.entries
+
+    @property
+    def camera(self) -> Directory:
+        """The Exif directory: how the photo was taken."""
+        return self.tree.children[_EXIF].entries
+
+    @property
+    def gps(self) -> Directory:
+        """The GPS directory."""
+        return self.tree.children[_GPS].entries
+
+    def to_bytes(self) -> bytes:
+        """Serialise; empty if there are no entries."""
+        if not self.tree:
+            return b""
+        magic = b"II*\x00" if self.order == "<" else b"MM\x00*"
+        return _HEADER + magic + struct.pack(f"{self.order}I", 8) + self.tree.to_bytes(self.order, 8)
+
+    @property
+    def has_position(self) -> bool:
+        """Whether it says where the photo was taken, or where a GeoTIFF is on the map."""
+        return any(tag in self.gps for tag in _GPS_POSITION) or any(tag in self.main for tag in _MAP_POSITION)
+
+    def text(self, directory: Directory, tag: int) -> str:
+        """Return a text without padding; empty if the tag is absent or not a text."""
+        entry = directory.get(tag)
+        if entry is None or entry.kind not in _TEXT_KINDS:
+            return ""
+        return entry.value.partition(b"\x00")[0].decode("utf-8", "replace").strip()
+
+    def resolution(self) -> Resolution | None:
+        """Return the pixels per inch or centimetre; None if they are absent or invalid."""
+        sides = [self._rational(tag) for tag in (_X_RESOLUTION, _Y_RESOLUTION)]
+        unit = self.main.get(_RESOLUTION_UNIT)
+        number = unit.numbers(self.order)[:1] if unit is not None else (2,)
+        return valid_resolution(sides[0], sides[1], _UNITS.get(number[0]) if number else None)
+
+    def _rational(self, tag: int) -> float:
+        entry = self.main.get(tag)
+        if entry is None or entry.kind != RATIONAL:
+            return 0.0
+        above, below = struct.unpack(f"{self.order}II", entry.value[:8])
+        return above / below if below else 0.0
+
+
+def _kept(directory: Directory, dropped: Container[int]) -> Directory:
+    return {
+        tag: entry
+        for tag, entry in directory.items()
+        if tag < _FIRST_PRIVATE
+        and tag not in _POINTERS
+        and tag not in dropped
+        and (tag not in _TEXTS or entry.kind in _TEXT_KINDS)
+        and not contains_image(entry.value)
+    }
+
+
 def strip_header(block: bytes) -> bytes:
     """Return a block without its `Exif` header, which some programs write twice."""
     return block.removeprefix(_HEADER).removeprefix(_HEADER)
 
 
 def orientation(block: bytes) -> int | None:
-    """Return the EXIF orientation of the stored pixels, 1 to 8; None if it is absent or invalid.
+    """Return the EXIF orientation of the stored pixels, 1 to 8; 0 if it is invalid, and None if it is absent.
 
     This reads only the entry itself, so that damage elsewhere in the block does not turn the photo.
     """
-    block = strip_header(block)
-    value = _raw_entry(block, _ORIENTATION)
-    order: Literal["little", "big"] = "little" if block.startswith(b"II") else "big"
-    number = int.from_bytes(value, order)
-    return number if len(value) <= 4 and 1 <= number <= 8 else None
+    reader = DirectoryReader(strip_header(block))
+    entry = reader.entry(_ORIENTATION)
+    if entry is None:
+        return None
+    numbers = entry.numbers(reader.order)
+    return numbers[0] if len(numbers) == 1 and 1 <= numbers[0] <= 8 else 0
 
 
-def for_crop(block: bytes, width: int, height: int, *, keep_gps: bool) -> bytes:
+def for_crop(block: bytes, width: int, height: int, *, keep_gps: bool, turned: bool = False) -> bytes:
     """Return the block for a crop, empty if nothing is kept.
 
     Args:
         block: The photo's block, with or without its header.
         width: Width of the written crop in pixels.
         height: Its height in pixels.
-        keep_gps: Whether to keep the GPS directory.
+        keep_gps: Whether to keep what the policy `all` keeps: the GPS directory and serial numbers.
+        turned: Whether the photo was turned by 90 degrees to make it upright.
     """
-    dropped = _NEVER_KEPT | _PIXEL_LAYOUT | _SUBJECT_POSITION
-    written = _rewrite(block, dropped if keep_gps else dropped | {_GPS})
-    if not written:
+    dropped = _NEVER_KEPT | _PIXEL_LAYOUT | _WHOLE_PHOTO_ONLY
+    written = ExifBlock(block, dropped if keep_gps else dropped | _SERIAL_NUMBERS | {_GPS})
+    if not written.tree:
         return b""
-    written[_ORIENTATION] = 1
-    if _EXIF in written:
-        written[_EXIF] |= {ExifTags.Base.ExifImageWidth: width, ExifTags.Base.ExifImageHeight: height}
-    return written.tobytes()
+    written.main[_ORIENTATION] = Entry(SHORT, struct.pack(f"{written.order}H", 1))
+    if turned and _X_RESOLUTION in written.main and _Y_RESOLUTION in written.main:
+        horizontal, vertical = written.main[_X_RESOLUTION], written.main[_Y_RESOLUTION]
+        written.main.update({_X_RESOLUTION: vertical, _Y_RESOLUTION: horizontal})
+    if written.camera:
+        for tag, length in ((_WIDTH, width), (_HEIGHT, height)):
+            kind = written.camera[tag].kind if tag in written.camera else LONG
+            letter = "H" if kind == SHORT and length < 1 << 16 else "I"
+            written.camera[tag] = Entry(SHORT if letter == "H" else LONG, struct.pack(written.order + letter, length))
+    return written.to_bytes()
 
 
 def from_tiff(data: bytes) -> TiffMetadata:
-    """Return the metadata of a TIFF file, or of a RAW file with the structure of TIFF or of Canon's CR3.
+    """Return the metadata of a TIFF or BigTIFF file, or of a RAW file with their structure or that of Canon's CR3.
 
     A TIFF file is its own EXIF block. The returned block leaves out the pixel layout and does not keep the file in
     memory.
     """
     if data[4:12] == _CR3:
         return TiffMetadata(_from_cr3(data))
-    if data[:4] in _RAW_MAGIC:
-        data = data[:2] + (b"*\x00" if data[:2] == b"II" else b"\x00*") + data[4:]
-    written = _rewrite(data, _NEVER_KEPT | _PIXEL_LAYOUT)
+    reader = DirectoryReader(data)
+    xmp, iptc, resources = (reader.entry(tag) for tag in (_XMP, _IPTC, _RESOURCES))
     return TiffMetadata(
-        exif=written.tobytes() if written else b"",
-        xmp=_raw_entry(data, _XMP),
-        iptc=_raw_entry(data, _IPTC),
-        resources=_raw_entry(data, _RESOURCES),
+        exif=ExifBlock(data, _NEVER_KEPT | _PIXEL_LAYOUT | _YCBCR_CODING).to_bytes(),
+        xmp=xmp.value if xmp is not None else b"",
+        iptc=iptc.value if iptc is not None else b"",
+        resources=resources.value if resources is not None else b"",
     )
 
 
 def _from_cr3(data: bytes) -> bytes:
     """Return one EXIF block made of the directories of a CR3 file, each of which is a TIFF of its own."""
-    first = _cr3_box(data, b"CMT1")
-    written = _rewrite(first, _NEVER_KEPT | _PIXEL_LAYOUT)
+    block = ExifBlock(_cr3_box(data, b"CMT1"), _NEVER_KEPT | _PIXEL_LAYOUT | _YCBCR_CODING)
     for name, pointer in ((b"CMT2", _EXIF), (b"CMT4", _GPS)):
-        directory = _read(_cr3_box(data, name))
-        if directory is not None and (entries := _entries(directory, None, _NEVER_KEPT)):
-            written[pointer] = entries
-    return written.tobytes() if written else b""
+        directory = ExifBlock(_cr3_box(data, name), _NEVER_KEPT)
+        entries = directory.main
+        if directory.order != block.order:
+            entries = {tag: entry.swapped() for tag, entry in entries.items()}
+        block.tree.children[pointer].entries |= entries
+    return block.to_bytes()
 
 
 def _cr3_box(data: bytes, name: bytes) -> bytes:
@@ -140,100 +261,60 @@ def _cr3_box(data: bytes, name: bytes) -> bytes:
     return data[place + 4 : place - 4 + size]
 
 
+def with_resolution(block: bytes, resolution: Resolution) -> bytes:
+    """Return a block with a resolution, unless it has one."""
+    written = ExifBlock(block)
+    if _X_RESOLUTION not in written.main and _Y_RESOLUTION not in written.main:
+        _set_resolution(written, resolution)
+    return written.to_bytes()
+
+
+def _set_resolution(block: ExifBlock, resolution: Resolution) -> None:
+    for tag, value in ((_X_RESOLUTION, resolution.x), (_Y_RESOLUTION, resolution.y)):
+        ratio = Fraction(value).limit_denominator(10_000)
+        block.main[tag] = Entry(RATIONAL, struct.pack(f"{block.order}II", ratio.numerator, ratio.denominator))
+    number = next(number for number, unit in _UNITS.items() if unit is resolution.unit)
+    block.main[_RESOLUTION_UNIT] = Entry(SHORT, struct.pack(f"{block.order}H", number))
+
+
 def add_xmp_and_iptc(block: bytes, *, xmp: bytes = b"", iptc: bytes = b"") -> bytes:
     """Return a block with XMP and IPTC added, under the TIFF tags for them."""
     if not xmp and not iptc:
         return block
-    written = _rewrite(block, ())
+    written = ExifBlock(block)
     if xmp:
-        written[_XMP] = xmp
+        written.main[_XMP] = Entry(BYTE, xmp)
     if iptc:
-        written[_IPTC] = iptc
-    return written.tobytes()
+        written.main[_IPTC] = Entry(UNDEFINED, iptc)
+    return written.to_bytes()
 
 
-def to_pillow(block: bytes) -> Image.Exif:
-    """Return a block for Pillow's writers of TIFF and AVIF, which rewrite it and would keep only ASCII text."""
-    loaded = Image.Exif()
-    loaded.load(block)
-    for directory in (loaded, *(loaded.get_ifd(pointer) for pointer in (_EXIF, _GPS) if pointer in loaded)):
-        directory.update({tag: _keep_text(value) for tag, value in directory.items() if isinstance(value, str)})
-    return loaded
+def without_orientation(block: bytes) -> bytes:
+    """Return a block without its orientation. Pillow would rewrite a block that has one for AVIF."""
+    return ExifBlock(block, {_ORIENTATION}).to_bytes()
 
 
-def _read(block: bytes) -> Image.Exif | None:
-    stored = Image.Exif()
-    block = strip_header(block)
-    try:
-        stored.load_from_fp(LimitedReader(block, _READ_MARGIN_BYTES + 2 * len(block)))
-    except Exception:  # hostile bytes may raise anything; bad metadata must not fail a photo
-        return None
-    return stored
+def insert_into_tiff(content: bytes, block: bytes) -> bytes:
+    """Return a TIFF file with the entries of a block.
 
+    Pillow would change their types, and libtiff, which writes all compressed files, refuses many. So a new directory at
+    the end has the rows of the stored one and those of the block.
 
-def _rewrite(block: bytes, dropped: Container[int]) -> Image.Exif:
-    """Return a new block without the tags in `dropped`, from whatever directory."""
-    stored = _read(block)
-    if stored is None:
-        return _new(None, {})
-    written = _new(stored.endian, _entries(stored, None, dropped))
-    for pointer in (_EXIF, _GPS):
-        if pointer not in dropped and (entries := _entries(stored, pointer, dropped)):
-            written[pointer] = entries
-    if interop := _entries(stored, _INTEROP, dropped):
-        written[_EXIF] = {**written.get(_EXIF, {}), _INTEROP: interop}
-    return written
-
-
-def _new(endian: str | None, entries: dict[int, Any]) -> Image.Exif:
-    exif = Image.Exif()
-    exif.endian = endian  # some values, such as comments in Unicode, depend on it
-    exif.update(entries)
-    return exif
-
-
-def _entries(stored: Image.Exif, pointer: int | None, dropped: Container[int]) -> dict[int, Any]:
-    """Return the kept entries of one directory, IFD0 for None. Damaged entries are left out."""
-    try:
-        directory = stored if pointer is None else stored.get_ifd(pointer)
-        tags = [tag for tag in directory if tag < _FIRST_PRIVATE and tag not in _POINTERS and tag not in dropped]
-        values = {tag: _keep_text(directory[tag]) for tag in tags}
-    except Exception:  # the directory is absent, or its offset is wrong
-        return {}
-    return {tag: value for tag, value in values.items() if _is_safe({tag: value}, pointer, stored.endian)}
-
-
-def _keep_text(value: Any) -> Any:
-    """Return a value that Pillow writes unchanged: of a text it would keep only ASCII."""
-    return value.encode("latin-1") if isinstance(value, str) and not value.isascii() else value
-
-
-def _is_safe(entry: dict[int, Any], pointer: int | None, endian: str | None) -> bool:
-    """Return whether an entry can be written and holds no image."""
-    if pointer == _INTEROP:
-        entry, pointer = {_INTEROP: entry}, _EXIF
-    try:
-        return not contains_image(_new(endian, entry if pointer is None else {pointer: entry}).tobytes())
-    except Exception:  # values that contradict their tag: Pillow raises struct.error, TypeError, ValueError and more
-        return False
-
-
-def _raw_entry(block: bytes, tag: int) -> bytes:
-    """Return the bytes of an entry of IFD0, whatever type it declares; empty if there is none."""
-    order = {b"II*\x00": "<", b"MM\x00*": ">"}.get(block[:4])
-    if order is None:
-        return b""
-    try:
-        (start,) = struct.unpack_from(f"{order}I", block, 4)
-        (count,) = struct.unpack_from(f"{order}H", block, start)
-        for place in range(start + 2, start + 2 + 12 * count, 12):
-            found, kind, values = struct.unpack_from(f"{order}HHI", block, place)
-            if found == tag:
-                size = _VALUE_SIZES[kind] * values
-                if size <= 4:
-                    return block[place + 8 : place + 8 + size]
-                (offset,) = struct.unpack_from(f"{order}I", block, place + 8)
-                return block[offset : offset + size]
-    except (struct.error, KeyError):
-        pass
-    return b""
+    Args:
+        content: A TIFF file with one image, as Pillow writes it.
+        block: An EXIF block.
+    """
+    added = ExifBlock(block, _YCBCR_CODING)
+    if not added.tree:
+        return content
+    order: Order = "<" if content[:2] == b"II" else ">"
+    tree = added.tree if added.order == order else added.tree.swapped()
+    (start,) = struct.unpack_from(f"{order}I", content, 4)
+    (count,) = struct.unpack_from(f"{order}H", content, start)
+    rows = {}
+    for place in range(start + 2, start + 2 + 12 * count, 12):
+        rows[struct.unpack_from(f"{order}H", content, place)[0]] = content[place : place + 12]
+    tree.entries = {tag: entry for tag, entry in tree.entries.items() if tag not in rows}
+    padded = content + b"\x00" * (len(content) % 2)
+    directory = tree.to_bytes(order, len(padded), rows)
+    return padded[:4] + struct.pack(f"{order}I", len(padded)) + padded[8:] + directory

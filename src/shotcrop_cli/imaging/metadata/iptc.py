@@ -2,32 +2,76 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from shotcrop_cli.imaging.metadata import xmp_names
 from shotcrop_cli.imaging.metadata.embedded_images import contains_image
 
 RESOURCE = 0x0404
 """Number of the IPTC block among Photoshop's image resources."""
 _TAG_MARKER = 0x1C
-_KEPT_RECORDS = (1, 2)
+_APPLICATION_RECORD = 2
+_KEPT_RECORDS = (1, _APPLICATION_RECORD)
 """Envelope and application record. The other records describe or hold the object, which is the whole photo."""
-_IMAGE_DATA_SETS = (125, 200, 201, 202)
-"""Data sets of record 2 that hold or describe an image: a rasterised caption and the object's preview."""
+_OF_THE_PHOTO = {
+    *((2, 125), (2, 200), (2, 201), (2, 202)),  # a rasterised caption and the preview of the object
+    *((1, 100), (2, 185), (2, 186), (2, 187)),  # unique names of the object and the document
+    *((2, number) for number in range(209, 240)),  # how Photo Mechanic crops and turns the photo
+}
+"""Record and number of data sets that show or identify the whole photo."""
+_READ_BYTES = 4000
+"""Of a value only these first bytes are searched for dates and coordinates (our choice)."""
 _EXTENDED_SIZE = 0x8000
 """Bit in the size field that says: the real size follows."""
 
-_MAX_BLOCK_BYTES = 1 << 20
+MAX_BLOCK_BYTES = 1 << 20
 """Longer blocks are dropped. Blocks of agencies have about 5,000 bytes; the limit is our choice."""
 _RESOURCES_HEADER = b"Photoshop 3.0\x00"
 _MAX_RESOURCES_BYTES = 16 << 20
 """Only these first bytes of image resources are searched (our choice): they also hold layers and previews."""
-_MARKER_LIMIT = 65_500
-"""Largest block in bytes for one JPEG marker, which holds 65,533 bytes with its headers."""
 
 
-def without_images(block: bytes) -> bytes:
-    """Return a block without images. A damaged block is kept up to the damage."""
-    if len(block) > _MAX_BLOCK_BYTES:
-        return b""
-    kept, place = [], 0
+def for_crop(block: bytes, *, keep_gps: bool) -> bytes:
+    """Return the block for a crop: without images and ids of the photo. A damaged block is kept up to the damage.
+
+    Args:
+        block: The photo's block.
+        keep_gps: Whether to keep keywords that are coordinates.
+    """
+    kept = []
+    for record, data_set, value, stored in _data_sets(block):
+        text = value[:_READ_BYTES].decode("latin-1")
+        if (
+            record not in _KEPT_RECORDS
+            or (record, data_set) in _OF_THE_PHOTO
+            or contains_image(value)
+            or xmp_names.is_tracking(text)
+            or (not keep_gps and xmp_names.has_coordinates(text))
+        ):
+            continue
+        kept.append(stored)
+    return b"".join(kept)
+
+
+def values(block: bytes) -> dict[int, str]:
+    """Return the texts of the application record by the numbers of their data sets, the first of each."""
+    found: dict[int, str] = {}
+    for record, data_set, value, _ in _data_sets(block):
+        if record == _APPLICATION_RECORD:
+            found.setdefault(data_set, value[:_READ_BYTES].decode("utf-8", "replace"))
+    return found
+
+
+def has_position(block: bytes) -> bool:
+    """Return whether one of the keywords is a coordinate."""
+    return any(xmp_names.has_coordinates(value[:_READ_BYTES].decode("latin-1")) for _, _, value, _ in _data_sets(block))
+
+
+def _data_sets(block: bytes) -> Iterator[tuple[int, int, bytes, bytes]]:
+    """Yield record, number, value and stored bytes of each data set, up to the first damage."""
+    if len(block) > MAX_BLOCK_BYTES:
+        return
+    place = 0
     while place + 5 <= len(block) and block[place] == _TAG_MARKER:
         record, data_set = block[place + 1], block[place + 2]
         size, start = int.from_bytes(block[place + 3 : place + 5], "big"), place + 5
@@ -37,11 +81,8 @@ def without_images(block: bytes) -> bytes:
         end = start + size
         if end > len(block):
             break
-        is_image = record == 2 and data_set in _IMAGE_DATA_SETS
-        if record in _KEPT_RECORDS and not is_image and not contains_image(block[start:end]):
-            kept.append(block[place:end])
+        yield record, data_set, block[start:end], block[place:end]
         place = end
-    return b"".join(kept)
 
 
 def from_resources(resources: bytes) -> bytes:
@@ -59,17 +100,10 @@ def from_resources(resources: bytes) -> bytes:
     return b""
 
 
-def insert_into_jpeg(content: bytes, block: bytes) -> bytes:
-    """Return a JPEG file with a block after its other application markers. A block that is too long is left out."""
-    if not block or len(block) > _MARKER_LIMIT:
-        return content
-    padded = block + b"\x00" * (len(block) % 2)
-    resource = b"8BIM" + RESOURCE.to_bytes(2, "big") + b"\x00\x00" + len(block).to_bytes(4, "big") + padded
-    payload = _RESOURCES_HEADER + resource
-    place = 2
-    while content[place] == 0xFF and 0xE0 <= content[place + 1] <= 0xEF:
-        place += 2 + int.from_bytes(content[place + 2 : place + 4], "big")
-    return content[:place] + b"\xff\xed" + (2 + len(payload)).to_bytes(2, "big") + payload + content[place:]
+def as_resource(block: bytes) -> bytes:
+    """Return an IPTC block as one of Photoshop's image resources."""
+    size = len(block).to_bytes(4, "big")
+    return b"8BIM" + RESOURCE.to_bytes(2, "big") + b"\x00\x00" + size + block + b"\x00" * (len(block) % 2)
 
 
 def _round_up_to_even(size: int) -> int:

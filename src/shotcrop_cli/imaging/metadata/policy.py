@@ -11,6 +11,12 @@ from enum import Enum
 from shotcrop_cli.imaging.metadata import exif, iptc, xmp
 from shotcrop_cli.imaging.metadata.capture import CaptureInfo, read_capture_info
 from shotcrop_cli.imaging.metadata.embedded_images import contains_image
+from shotcrop_cli.imaging.metadata.resolution import Resolution
+
+_SWAPPED_SIDES = (5, 6, 7, 8)
+"""Orientations that exchange width and height."""
+COMMENT = "Comment"
+"""The keyword of a text without a kind."""
 
 
 class MetadataPolicy(str, Enum):
@@ -53,12 +59,16 @@ class Metadata:
         xmp: An XMP packet.
         iptc: An IPTC-IIM block.
         comments: Its readable texts.
+        resolution: Pixels per inch or centimetre, where its format has a place of its own for them.
+        notes: What could not be read or kept, one sentence each.
     """
 
     exif: bytes = b""
     xmp: bytes = b""
     iptc: bytes = b""
     comments: tuple[Comment, ...] = ()
+    resolution: Resolution | None = None
+    notes: tuple[str, ...] = ()
 
     def for_crop(self, policy: MetadataPolicy, width: int, height: int) -> Metadata:
         """Return the metadata for a crop.
@@ -71,21 +81,36 @@ class Metadata:
         if policy is MetadataPolicy.NONE:
             return NO_METADATA
         keep_gps = policy is MetadataPolicy.ALL
+        packet, notes = xmp.for_crop(self.xmp, width, height, keep_gps=keep_gps)
         return Metadata(
-            exif=exif.for_crop(self.exif, width, height, keep_gps=keep_gps),
-            xmp=xmp.for_crop(self.xmp, width, height, keep_gps=keep_gps),
-            iptc=iptc.without_images(self.iptc),
+            exif=exif.for_crop(self.exif, width, height, keep_gps=keep_gps, turned=self._is_turned),
+            xmp=packet,
+            iptc=iptc.for_crop(self.iptc, keep_gps=keep_gps),
             comments=tuple(comment for comment in self.comments if not contains_image(comment.text)),
+            resolution=self.resolution and (self.resolution.turned if self._is_turned else self.resolution),
+            notes=(*self.notes, *notes, *self._too_long()),
         )
 
     @property
     def orientation(self) -> int:
-        """EXIF orientation of the stored pixels, 1 to 8; 1 (upright) if it is absent or invalid."""
-        return exif.orientation(self.exif) or 1
+        """Orientation of the stored pixels, 1 to 8; 1 (upright) if it is absent or invalid.
+
+        That of XMP counts if EXIF has none: Adobe's programs turn photos without EXIF this way, and Pillow's
+        `exif_transpose`, with which others apply the boxes of sidecars, reads it too.
+        """
+        stored = exif.orientation(self.exif)
+        return (xmp.orientation(self.xmp) if stored is None else stored) or 1
 
     def capture_info(self) -> CaptureInfo:
         """Return what the sidecar records about the capture, with None for what cannot be read."""
-        return read_capture_info(self.exif, self.xmp)
+        return read_capture_info(self.exif, self.xmp, self.iptc)
+
+    @property
+    def _is_turned(self) -> bool:
+        return self.orientation in _SWAPPED_SIDES
+
+    def _too_long(self) -> tuple[str, ...]:
+        return ("the IPTC is far too long and was left out",) if len(self.iptc) > iptc.MAX_BLOCK_BYTES else ()
 
 
 NO_METADATA = Metadata()

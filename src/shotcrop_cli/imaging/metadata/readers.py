@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from PIL import Image
 
-from shotcrop_cli.imaging.metadata import exif, iptc
-from shotcrop_cli.imaging.metadata.policy import Comment, Metadata
+from shotcrop_cli.imaging.metadata import exif, iptc, xmp
+from shotcrop_cli.imaging.metadata.policy import COMMENT, Comment, Metadata
+from shotcrop_cli.imaging.metadata.resolution import Resolution, Unit, valid_resolution
 
-_COMMENT = "Comment"
 _KEYWORDS = (
     *("Title", "Author", "Description", "Copyright", "Creation Time"),
-    *("Software", "Disclaimer", "Warning", "Source", _COMMENT),
+    *("Software", "Disclaimer", "Warning", "Source", COMMENT),
 )
 """Keywords for readable text that PNG 3.0 registers (section 11.3.3.1). Programs may store anything under others."""
 _PROFILE = "Raw profile type {}"
 """PNG keyword under which ImageMagick and ExifTool store a block: a line with a name, one with a length, then
 hexadecimal."""
+_ROUNDING = 0.01
+"""PNG and BMP count whole pixels per metre, so that 300 pixels per inch become 299.9994."""
 _XMP_NAME = b"http://ns.adobe.com/xap/1.0/\x00"
 
 
 def read_tiff_metadata(data: bytes) -> Metadata:
     """Return the metadata of a TIFF file, or of a RAW file with the same structure."""
     blocks = exif.from_tiff(data)
-    return Metadata(blocks.exif, blocks.xmp, blocks.iptc or iptc.from_resources(blocks.resources))
+    return Metadata(
+        blocks.exif,
+        blocks.xmp,
+        blocks.iptc or iptc.from_resources(blocks.resources),
+        resolution=exif.ExifBlock(blocks.exif).resolution(),
+    )
 
 
 def read_pillow_metadata(image: Image.Image) -> Metadata:
@@ -32,12 +41,36 @@ def read_pillow_metadata(image: Image.Image) -> Metadata:
     packet = info.get("xmp") or info.get("XML:com.adobe.xmp") or _profile(info, "xmp") or b""
     if not packet and app1.startswith(_XMP_NAME):
         packet = app1.removeprefix(_XMP_NAME)
+    packet = packet.encode() if isinstance(packet, str) else packet
+    packet, notes = xmp.from_jpeg(packet, (data for name, data in getattr(image, "applist", ()) if name == "APP1"))
     resources = info.get("photoshop")
+    block = info.get("exif") or _profile(info, "exif") or (b"" if app1.startswith(_XMP_NAME) else app1)
     return Metadata(
-        exif=info.get("exif") or _profile(info, "exif") or (b"" if app1.startswith(_XMP_NAME) else app1),
-        xmp=packet.encode() if isinstance(packet, str) else packet,
+        exif=block,
+        xmp=packet,
         iptc=resources.get(iptc.RESOURCE, b"") if isinstance(resources, dict) else _png_iptc(info),
         comments=_comments(info),
+        resolution=_resolution(info, block),
+        notes=notes,
+    )
+
+
+def _resolution(info: dict[str | tuple[int, int], Any], block: bytes) -> Resolution | None:
+    """Return the resolution that the format itself stores, otherwise that of EXIF."""
+    density, dpi = info.get("jfif_density"), info.get("dpi")
+    if density is None and dpi is not None:
+        x, y = (round(side) if abs(side - round(side)) < _ROUNDING else side for side in dpi)
+        if (stored := valid_resolution(x, y, Unit.INCH)) is not None:
+            return stored
+    unit = {unit.value: unit for unit in (Unit.INCH, Unit.CENTIMETRE)}.get(info.get("jfif_unit"))
+    if density is not None and (stored := valid_resolution(density[0], density[1], unit)) is not None:
+        return stored
+    if (stored := exif.ExifBlock(block).resolution()) is not None:
+        return stored
+    return (
+        valid_resolution(density[0], density[1], Unit.NONE)
+        if density is not None and density[0] != density[1]
+        else None
     )
 
 
@@ -60,8 +93,8 @@ def _comments(info: dict[str | tuple[int, int], object]) -> tuple[Comment, ...]:
     plain = info.get("comment")
     if isinstance(plain, bytes):  # JPEG and GIF do not name the encoding
         try:
-            return (Comment(_COMMENT, plain.decode("utf-8")),)
+            return (Comment(COMMENT, plain.decode("utf-8")),)
         except UnicodeDecodeError:
-            return (Comment(_COMMENT, plain.decode("latin-1")),)
+            return (Comment(COMMENT, plain.decode("latin-1")),)
     found = ((keyword, info.get(keyword)) for keyword in _KEYWORDS)
     return tuple(Comment(keyword, str(text)) for keyword, text in found if isinstance(text, str))

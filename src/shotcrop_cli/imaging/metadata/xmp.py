@@ -1,42 +1,50 @@
-"""XMP packets: edit a photo's packet for its crops, and write one with a caption.
+"""XMP packets: read them, edit a photo's packet for its crops, and write one with a caption.
 
 The parser is safe with hostile packets: it resolves no entities, loads no document types and opens no connections.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
+from collections.abc import Iterable, Iterator
 from html import escape
 
 from lxml import etree
 
+from shotcrop_cli.imaging.metadata import xmp_names
 from shotcrop_cli.imaging.metadata.embedded_images import contains_image
 
-_RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}RDF"
+_RDF_SPACE = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
+_RDF, _DESCRIPTION, _ABOUT, _LI = (f"{{{_RDF_SPACE}}}{name}" for name in ("RDF", "Description", "about", "li"))
+_PARSE_TYPE = f"{{{_RDF_SPACE}}}parseType"
+_MM_SPACE, _REF_SPACE = "http://ns.adobe.com/xap/1.0/mm/", "http://ns.adobe.com/xap/1.0/sType/ResourceRef#"
+_NOTE_SPACE = "http://ns.adobe.com/xmp/note/"
 _TIFF = "{http://ns.adobe.com/tiff/1.0/}"
 _EXIF = "{http://ns.adobe.com/exif/1.0/}"
 _MAX_PACKET_BYTES = 4 << 20
 """Longer packets are not parsed. Packets of cameras and editors have about 10,000 bytes; the limit is our choice."""
 
-_WHOLE_PHOTO_ONLY = re.compile(
-    r"\{(http://ns\.google\.com/photos/"  # depth maps, embedded originals, panoramas, motion photos
-    r"|http://ns\.adobe\.com/(hdr-gain-map|camera-raw-settings|xmp/note|xap/1\.0/g/img)/"
-    r"|http://ns\.apple\.com/"  # gain maps and pixel data
-    r"|http://ns\.microsoft\.com/photo/1\.[12]"  # regions of people
-    r"|http://www\.metadataworkinggroup\.com/schemas/regions/"
-    r"|http://iptc\.org/std/Iptc4xmpExt/2008-02-29/\}ImageRegion)"
-)
-"""Names that describe the whole photo, regions in it or other images in the file. They are wrong for a crop."""
-_PREVIEW = re.compile(r"\}(thumbnails?|previews?)$", re.IGNORECASE)
-_COORDINATES = re.compile(r"\}[^}]*(gps|latitude|longt?itude)|geo/wgs84_pos#\}", re.IGNORECASE)
-"""Names of GPS coordinates. Names of cities and countries are editorial and stay. DJI spells it "longtitude"."""
 _ORIENTATION = f"{_TIFF}Orientation"
+_STORED_ORIENTATION = re.compile(rb'tiff:Orientation(?:="|>)([0-9])')
+"""Where Pillow's `exif_transpose` finds an orientation. Both have to agree, as the boxes of sidecars depend on it."""
 _WIDTHS = (f"{_TIFF}ImageWidth", f"{_EXIF}PixelXDimension")
 _HEIGHTS = (f"{_TIFF}ImageLength", f"{_EXIF}PixelYDimension")
+_SOURCE_IDS = ("InstanceID", "DocumentID", "OriginalDocumentID")
+"""What a crop says about the photo that it is derived from. Source: XMP specification, part 2, section 2.2."""
 
 _WRAPPER_BEGIN = b'<?xpacket begin="\xef\xbb\xbf" id="W5M0MpCehiHzreSzNTczkc9d"?>\n'
 _WRAPPER_END = b'\n<?xpacket end="w"?>'
 """The wrapper and its id. Source: XMP specification, part 1, section 7.3.2."""
+_STANDARD, _EXTENSION = b"http://ns.adobe.com/xap/1.0/\x00", b"http://ns.adobe.com/xmp/extension/\x00"
+_HAS_EXTENDED = f"{{{_NOTE_SPACE}}}HasExtendedXMP"
+_GUID = re.compile(rb"HasExtendedXMP\s*(?:=\s*[\"']|>)\s*([0-9A-Fa-f]{32})")
+_GUID_BYTES = 32
+_MAX_STANDARD_BYTES, _MAX_PART_BYTES = 65_502, 65_400
+"""The longest packet in one JPEG marker, and the longest part of a longer one. Source: XMP specification, part 3,
+section 1.1.3.1."""
+_RESERVED_BYTES = 200
+"""For the entry that points to the other parts."""
 _CAPTION_PACKET = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 <x:xmpmeta xmlns:x="adobe:ns:meta/">
   <rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
@@ -60,24 +68,61 @@ def is_readable(packet: bytes) -> bool:
     return _parse(packet) is not None
 
 
-def has_gps(packet: bytes) -> bool:
-    """Return whether a packet holds GPS coordinates."""
-    return b"GPSLatitude" in packet
+def orientation(packet: bytes) -> int | None:
+    """Return the orientation of the stored pixels, 1 to 8; None if it is absent or invalid."""
+    found = _STORED_ORIENTATION.search(packet)
+    number = 0 if found is None else int(found[1])
+    return number if 1 <= number <= 8 else None
 
 
-def for_crop(packet: bytes, width: int, height: int, *, keep_gps: bool) -> bytes:
-    """Return the packet for a crop, empty if the photo's packet cannot be read.
+def has_position(packet: bytes) -> bool:
+    """Return whether a packet says where the photo was taken, in coordinates."""
+    root = _parse(packet) if packet else None
+    if root is None:
+        return b"GPSLatitude" in packet
+    return any(
+        xmp_names.is_position(name) or xmp_names.has_coordinates(value)
+        for element in root.iter()
+        for name, value in ((element.tag, element.text or ""), *element.attrib.items())
+    )
+
+
+def values(packet: bytes) -> dict[str, str]:
+    """Return the texts of a packet by `{namespace}name`: of each list only the first one, and nothing of structures."""
+    root = _parse(packet) if packet else None
+    found: dict[str, str] = {}
+    for description in () if root is None else root.iter(_DESCRIPTION):
+        if description.getparent().tag != _RDF:
+            continue
+        for name, value in description.attrib.items():
+            found.setdefault(name, value.strip())
+        for element in description:
+            inner = element if len(element) == 0 else element.find(f"*/{_LI}")
+            if inner is not None and len(inner) == 0:
+                found.setdefault(element.tag, (inner.text or "").strip())
+    return found
+
+
+def for_crop(packet: bytes, width: int, height: int, *, keep_gps: bool) -> tuple[bytes, tuple[str, ...]]:
+    """Return the packet for a crop, empty if the photo's packet cannot be read, and what a user should know of it.
 
     Args:
         packet: The photo's packet.
         width: Width of the written crop in pixels.
         height: Its height in pixels.
-        keep_gps: Whether to keep GPS coordinates.
+        keep_gps: Whether to keep what the policy `all` keeps: coordinates, serial numbers, and what is unknown.
     """
     root = _parse(packet) if packet else None
     if root is None:
-        return b""
-    new_values = {_ORIENTATION: "1", **dict.fromkeys(_WIDTHS, str(width)), **dict.fromkeys(_HEIGHTS, str(height))}
+        return b"", ()
+    source_ids = _source_ids(root)
+    unknown = set() if keep_gps else _remove_unknown(root)
+    new_values = {
+        _ABOUT: "",  # some programs put a unique id there
+        _ORIENTATION: "1",
+        **dict.fromkeys(_WIDTHS, str(width)),
+        **dict.fromkeys(_HEIGHTS, str(height)),
+    }
     for element in list(root.iter()):
         for name, value in element.attrib.items():
             if _is_dropped(name, value, keep_gps=keep_gps):
@@ -90,7 +135,12 @@ def for_crop(packet: bytes, width: int, height: int, *, keep_gps: bool) -> bytes
             parent.remove(element)
         elif element.tag in new_values:
             element.text = new_values[element.tag]
-    return _WRAPPER_BEGIN + bytes(etree.tostring(root, encoding="utf-8", with_tail=False)) + _WRAPPER_END
+    _remove_regions(root)
+    if source_ids:
+        _add_derived_from(root, source_ids)
+    etree.cleanup_namespaces(root)
+    notes = (_unknown_note(unknown),) if unknown else ()
+    return _wrapped(root), notes
 
 
 def caption_packet(caption: str) -> bytes:
@@ -100,6 +150,72 @@ def caption_packet(caption: str) -> bytes:
         caption: What the crop shows. Characters that XML cannot hold are left out.
     """
     return _CAPTION_PACKET.format(caption=escape(_NOT_XML.sub("", caption), quote=False)).encode("utf-8")
+
+
+def from_jpeg(packet: bytes, payloads: Iterable[bytes]) -> tuple[bytes, tuple[str, ...]]:
+    """Return the whole packet of a JPEG whose packet did not fit into one marker, and what could not be read.
+
+    Args:
+        packet: The packet in the first marker.
+        payloads: The payloads of all its APP1 markers.
+    """
+    guid = _GUID.search(packet)
+    if guid is None:
+        return packet, ()
+    total, parts = 0, dict[int, bytes]()
+    start = len(_EXTENSION) + _GUID_BYTES
+    for payload in payloads:
+        if payload.startswith(_EXTENSION + guid[1]):
+            total = int.from_bytes(payload[start : start + 4], "big")
+            parts[int.from_bytes(payload[start + 4 : start + 8], "big")] = payload[start + 8 :]
+    extended = b"".join(parts[offset] for offset in sorted(parts))
+    root, more = _parse(packet), _parse(extended) if len(extended) == total else None
+    if root is None or more is None:
+        return packet, ("a part of the XMP is damaged or missing and was left out",)
+    _rdf(root).extend(_rdf(more))
+    return _wrapped(root), ()
+
+
+def jpeg_payloads(packet: bytes) -> list[bytes]:
+    """Return the payloads of the JPEG markers that hold a packet: one, or more if the packet is too long.
+
+    The longest properties go to the further markers, so that programs which read only the first one find most.
+
+    Args:
+        packet: A packet that `is_readable`.
+    """
+    root = _parse(packet)
+    if len(packet) <= _MAX_STANDARD_BYTES or root is None:
+        return [_STANDARD + packet]
+    more = etree.Element(_RDF, nsmap={"rdf": _RDF_SPACE})
+    described = etree.SubElement(more, _DESCRIPTION, {_ABOUT: ""})
+    size = len(packet)
+    for _, element in sorted(_properties(root), key=lambda item: -item[0]):
+        if size <= _MAX_STANDARD_BYTES - _RESERVED_BYTES:
+            break
+        described.append(element)
+        size = len(_wrapped(root))
+    extended = bytes(etree.tostring(more, encoding="utf-8"))
+    guid = hashlib.md5(extended, usedforsecurity=False).hexdigest().upper()
+    pointer = etree.SubElement(_rdf(root), _DESCRIPTION, {_ABOUT: ""}, nsmap={"xmpNote": _NOTE_SPACE})
+    pointer.set(_HAS_EXTENDED, guid)
+    head = _EXTENSION + guid.encode() + len(extended).to_bytes(4, "big")
+    parts = range(0, len(extended), _MAX_PART_BYTES)
+    return [
+        _STANDARD + _wrapped(root),
+        *(head + offset.to_bytes(4, "big") + extended[offset : offset + _MAX_PART_BYTES] for offset in parts),
+    ]
+
+
+def _properties(root: etree._Element) -> Iterator[tuple[int, etree._Element]]:
+    """Yield size and element of each property. Those written as attributes become elements first."""
+    for description in _rdf(root):
+        for name, value in description.attrib.items():
+            if xmp_names.namespace(name) not in (_RDF_SPACE, ""):
+                etree.SubElement(description, name).text = value
+                del description.attrib[name]
+        for element in description:
+            yield len(etree.tostring(element, encoding="utf-8")), element
 
 
 def _parse(packet: bytes) -> etree._Element | None:
@@ -119,7 +235,68 @@ def _parse(packet: bytes) -> etree._Element | None:
     return root if is_xmp and not tree.docinfo.doctype else None
 
 
+def _rdf(root: etree._Element) -> etree._Element:
+    found = root if root.tag == _RDF else root.find(_RDF)
+    assert found is not None  # `_parse` returns no other packets
+    return found
+
+
+def _wrapped(root: etree._Element) -> bytes:
+    return _WRAPPER_BEGIN + bytes(etree.tostring(root, encoding="utf-8", with_tail=False)) + _WRAPPER_END
+
+
 def _is_dropped(name: str, value: str, *, keep_gps: bool) -> bool:
-    if _WHOLE_PHOTO_ONLY.match(name) or _PREVIEW.search(name):
+    if xmp_names.is_about_the_file(name) or xmp_names.is_tracking(value) or contains_image(value):
         return True
-    return (not keep_gps and _COORDINATES.search(name) is not None) or contains_image(value)
+    return not keep_gps and (
+        xmp_names.is_place(name) or xmp_names.is_serial_number(name) or xmp_names.has_coordinates(value)
+    )
+
+
+def _remove_unknown(root: etree._Element) -> set[str]:
+    """Remove what is of namespaces that shotcrop does not know, and return them."""
+    unknown: set[str] = set()
+    for element in list(root.iter()):
+        names = [name for name in element.attrib if not xmp_names.is_known(name)]
+        for name in names:
+            del element.attrib[name]
+        parent = element.getparent()
+        if parent is not None and not xmp_names.is_known(element.tag):
+            parent.remove(element)
+            names.append(element.tag)
+        unknown |= set(map(xmp_names.namespace, names))
+    return unknown
+
+
+def _unknown_note(unknown: set[str]) -> str:
+    first, *others = sorted(unknown)
+    more = f" and {len(others)} more" if others else ""
+    return f"XMP of {first}{more} was left out, because it may not be true of a crop: --metadata all keeps it"
+
+
+def _remove_regions(root: etree._Element) -> None:
+    """Remove each property that has a region of the photo inside, of whatever program."""
+    for description in _rdf(root):
+        for element in list(description):
+            inside = element.iter()
+            if any(xmp_names.is_region([*part.attrib, *(child.tag for child in part)]) for part in inside):
+                description.remove(element)
+
+
+def _source_ids(root: etree._Element) -> dict[str, str]:
+    """Return the ids of the photo by their names in a reference to it."""
+    found: dict[str, str] = {}
+    for description in _rdf(root):
+        for name in _SOURCE_IDS:
+            full = f"{{{_MM_SPACE}}}{name}"
+            if value := (description.get(full) or description.findtext(full) or "").strip():
+                found.setdefault(name[0].lower() + name[1:], value)
+    return {name: value for name, value in found.items() if not contains_image(value)}
+
+
+def _add_derived_from(root: etree._Element, source_ids: dict[str, str]) -> None:
+    spaces = {"xmpMM": _MM_SPACE, "stRef": _REF_SPACE}
+    description = etree.SubElement(_rdf(root), _DESCRIPTION, {_ABOUT: ""}, nsmap=spaces)
+    derived = etree.SubElement(description, f"{{{_MM_SPACE}}}DerivedFrom", {_PARSE_TYPE: "Resource"})
+    for name, value in source_ids.items():
+        etree.SubElement(derived, f"{{{_REF_SPACE}}}{name}").text = value
