@@ -38,10 +38,11 @@ demo: $(VENV)/ready ## Crop the example photos into ./shots
 sheet: demo ## Redraw docs/contact-sheet.jpg from the example photos
 	$(RUN)/shotcrop sheet shots -o docs/contact-sheet.jpg
 
-docs: $(VENV_TEST)/ready-to-test ## Write docs/cli.md and docs/architecture.svg from the code
+docs: $(VENV_TEST)/ready-to-test ## Write docs/cli.md and the drawn pictures from the code
 	$(DEV)/python docs/cli.py > docs/cli.md.new
 	mv docs/cli.md.new docs/cli.md
 	$(DEV)/python docs/imports.py
+	PYTHONPATH=tests $(DEV)/python docs/refinement.py
 
 test: jpegtran lint type ## Run the linter, the type checker and all tests
 	$(subst python,$(DEV)/python,$(PYTEST))

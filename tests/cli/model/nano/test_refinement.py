@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from figures import Figure, scene_of
 from plain_faults import PlainCosts, refine_plainly
 from shotcrop_cli.model.nano.facts import gather_facts, to_even
-from shotcrop_cli.model.nano.faults import CropCosts, ShotSize, iou
+from shotcrop_cli.model.nano.faults import ALIKE, RATIOS, CropCosts, ShotSize, iou
 from shotcrop_cli.model.nano.manifest import FaultCosts
 from shotcrop_cli.model.nano.refinement import MOST_TOGETHER, REACH, Subject, refine, refine_all
 from shotcrop_cli.model.nano.scene import Floats, Scene, mirror_boxes
@@ -185,6 +185,59 @@ def test_a_single_main_head_is_whole_afterwards(x: float, y: float, head: float,
     close_up = (max(middle - width, 0), y + top * 0.5 * head, min(middle + width, 1), min(y + 2.5 * head, 1))
     refined = refine(scene, (0,), triple(WIDE, close_up), COSTS)
     assert visible(scene.head[0], refined[ShotSize.CLOSE_UP]) > 0.99
+
+
+@few
+@given(st.floats(0.05, 0.2), st.floats(0.15, 0.85), st.floats(-0.5, 1.5), st.floats(0.5, 2.0), st.floats(0.4, 0.99))
+def test_a_neighbours_head_at_an_edge_is_in_or_out(
+    head: float, share: float, lower: float, aspect: float, score: float
+) -> None:
+    """The medium shot ends inside the head of somebody next to the main person, a bit higher or lower."""
+    unit = head / aspect
+    main = Figure(0.35, 0.3, head, look=None)
+    neighbour = Figure(0.35 + 1.8 * unit, 0.3 + 0.4 * lower * head, head, look=None, score=score)
+    scene = scene_of(main, neighbour, aspect=aspect)
+    left, _, right, _ = scene.head[1]
+    medium = (max(0.35 - 2.2 * unit, 0), 0.3 - 0.5 * head, left + share * (right - left), min(0.3 + 4.2 * head, 1))
+    wanted = triple(medium, (0.35 - 0.9 * unit, 0.3 - 0.2 * head, 0.35 + 0.9 * unit, 0.3 + 1.8 * head))
+    seen = visible(scene.head[1], refine(scene, (0,), wanted, COSTS)[ShotSize.MEDIUM])
+    assert seen <= 0.04 or seen >= 0.96
+
+
+@few
+@given(scenes(), triples())
+def test_refining_again_and_again_comes_to_rest(scene: Scene, wanted: Floats) -> None:
+    boxes = wanted
+    for _ in range(10):
+        boxes, before = refine(scene, (0,), boxes, COSTS), boxes
+        if np.abs(boxes - before).max() < 1e-5:
+            return
+    raise AssertionError("the boxes still move")
+
+
+@few
+@given(scenes(), triples())
+def test_a_usual_ratio_stays_usual_where_it_counts_much(scene: Scene, wanted: Floats) -> None:
+    def ratios(boxes: Floats) -> Floats:
+        even = to_even(boxes[1:], scene.aspect)
+        return (even[:, 2] - even[:, 0]) / (even[:, 3] - even[:, 1])
+
+    lowest, highest = RATIOS
+    usual = (ratios(wanted) > lowest) & (ratios(wanted) < highest)
+    after = ratios(refine(scene, (0,), wanted, replace(COSTS, aspect=100.0)))[usual]
+    assert ((after > 0.97 * lowest) & (after < 1.03 * highest)).all()
+
+
+@few
+@given(scenes(), triples())
+def test_shots_are_hardly_more_alike_where_that_counts_much(scene: Scene, wanted: Floats) -> None:
+    def likeness(boxes: Floats) -> float:
+        even = to_even(boxes, scene.aspect)
+        return float(iou(even[ShotSize.CLOSE_UP], even[ShotSize.MEDIUM]))
+
+    refined = refine(scene, (0,), wanted, replace(COSTS, distinct=100.0))
+    medium_alone = np.stack([wanted[0], refined[ShotSize.MEDIUM], wanted[ShotSize.CLOSE_UP]])
+    assert likeness(refined) <= max(likeness(medium_alone), ALIKE) + 0.02
 
 
 def test_a_good_triple_stays_as_it_is() -> None:
