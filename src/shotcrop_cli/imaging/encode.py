@@ -177,7 +177,7 @@ def _encode(
         if options["compression"] == "jpeg":
             options["quality"] = quality
     else:
-        block = exif.add_xmp_and_iptc(block, iptc=metadata.iptc)
+        block = exif.add_iptc(block, metadata.iptc)
         options = {"exif": block, "xmp": metadata.xmp, "quality": quality}
         if form is WEBP:
             # `exact` keeps the colours of transparent pixels.
@@ -193,7 +193,7 @@ def _encode(
     if form is JPEG:
         return jpeg.insert(content, metadata)
     if form is TIFF:
-        content = exif.insert_into_tiff(content, exif.add_xmp_and_iptc(block, xmp=metadata.xmp, iptc=metadata.iptc))
+        content = exif.insert_into_tiff(content, block, xmp=metadata.xmp, iptc=metadata.iptc)
     if metadata.comments and form is not PNG:
         return content, (f"a comment was left out: {form.name} has no place for it",)
     return content, ()
@@ -218,7 +218,7 @@ def _png_metadata(metadata: Metadata) -> dict[str, object]:
         info.add_text(comment.keyword, comment.text)
     if metadata.xmp:
         info.add_itxt("XML:com.adobe.xmp", metadata.xmp.decode("utf-8", "replace"))
-    options = {"pnginfo": info, "exif": exif.add_xmp_and_iptc(metadata.exif, iptc=metadata.iptc)}
+    options = {"pnginfo": info, "exif": exif.add_iptc(metadata.exif, metadata.iptc)}
     if metadata.resolution is not None and metadata.resolution.dpi is not None:
         options["dpi"] = metadata.resolution.dpi
     return options

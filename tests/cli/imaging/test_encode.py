@@ -415,7 +415,8 @@ def test_every_format_follows_every_metadata_policy(form: CropFormat, policy: Me
     assert thumbnail_bytes[20:] not in content
     assert b"secret maker note" not in content
     assert (stored.get(0x0110), stored.get(0x0112, 1)) == ("Canon EOS R5" if kept else None, 1)
-    assert (inside.get(0xA002), inside.get(0xA003)) == ((30, 20) if kept else (None, None))
+    has_size = kept and form is not CropFormat.TIFF  # where EXIF does not allow it
+    assert (inside.get(0xA002), inside.get(0xA003)) == ((30, 20) if has_size else (None, None))
     assert bool(stored.get_ifd(0x8825)) == (b"GPSLatitude" in content) == (policy is MetadataPolicy.ALL)
     assert not stored.get_ifd(ExifTags.IFD.IFD1)
     assert (b"Ana" in content) == (KEPT in content) == kept
