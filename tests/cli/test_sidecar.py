@@ -90,6 +90,7 @@ def test_keys_come_in_the_documented_order() -> None:
         "people",
         "reasoning",
         "shots",
+        "rejected",
         "warnings",
         "timing_ms",
         "shotcrop",
@@ -119,6 +120,9 @@ def test_keys_come_in_the_documented_order() -> None:
         "caption",
         "score",
         "edited",
+        "rejected",
+        "retouched",
+        "written",
     ]
 
 

@@ -25,6 +25,7 @@ from shotcrop_cli.crop_settings import CropSettings
 from shotcrop_cli.framing import Framing
 from shotcrop_cli.imaging.formats import SAME_QUALITY, CropFormat
 from shotcrop_cli.imaging.metadata.policy import MetadataPolicy
+from shotcrop_cli.library.hand_work import Allowed
 from shotcrop_cli.library.name_template import DEFAULT_TEMPLATE, FIELDS
 from shotcrop_cli.library.selection import Selection, read_list
 from shotcrop_cli.shots import SHOT_TYPES
@@ -97,6 +98,16 @@ look_options = option_group(
         metavar="TEXT",
         help=f"File names, made of {', '.join(f'{{{field}}}' for field in FIELDS)}. A / makes a folder.",
     ),
+)
+
+overwrite_edited_option = option(
+    "--overwrite-edited",
+    is_flag=True,
+    help="Also replace crops that somebody changed. The old file stays as NAME.bak.",
+)
+
+restore_rejected_option = option(
+    "--restore-rejected", is_flag=True, help="Bring back crops that you rejected or deleted."
 )
 
 dry_run_option = option("-n", "--dry-run", is_flag=True, help="Print what would be done; write nothing.")
@@ -217,6 +228,15 @@ def to_settings(values: Values) -> CropSettings:
         ),
         max_size=values["max_size"],
         lossless=values["lossless"],
+    )
+
+
+def to_allowed(values: Values) -> Allowed:
+    """Return what the values of `overwrite_edited_option` and its like allow to do to finished work."""
+    return Allowed(
+        overwrite_edited=values["overwrite_edited"],
+        replace=values.get("replace", False),
+        restore_rejected=values.get("restore_rejected", False),
     )
 
 

@@ -34,7 +34,14 @@ from shotcrop_cli.shots import SHOT_TYPES
         help="Folder for the crops. It gets the same subfolders as each PATH.",
     ),
     crop_options.dry_run_option,
-    option("--overwrite", is_flag=True, help="Crop finished photos again, including crops you edited by hand."),
+    option("--overwrite", is_flag=True, help="Crop finished photos again. What you edited stays."),
+    crop_options.overwrite_edited_option,
+    option(
+        "--replace",
+        is_flag=True,
+        help="Replace finished crops if their names, format, shape or size change. Default: such photos fail.",
+    ),
+    crop_options.restore_rejected_option,
     option(
         "--check-content",
         is_flag=True,
@@ -74,6 +81,7 @@ def crop_command(ctx: click.Context, /, **values: Any) -> None:
         ),
         workers=values["jobs"],
         overwrite=values["overwrite"],
+        allowed=crop_options.to_allowed(values),
         check_content=values["check_content"],
         dry_run=values["dry_run"],
         limit=values["limit"],
