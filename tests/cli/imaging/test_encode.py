@@ -128,7 +128,7 @@ def test_output_removes_embedded_thumbnail_and_gps(tmp_path: Path, suffix: str) 
     assert exif.get(0x0112, 1) == 1  # AVIF writes it as a property of the image
     assert not exif.get_ifd(0x8825)
     assert not exif.get_ifd(ExifTags.IFD.IFD1)
-    assert exif.get_ifd(0x8769)[0xA002] == 60
+    assert exif.get_ifd(0x8769).get(0xA002) == (None if suffix == ".tif" else 60)
     data = encode_crop(decode(read_source(path)), _BOX, quality=95, policy=MetadataPolicy.SAFE).content
     assert thumbnail not in data
     assert b"secret maker note" not in data
