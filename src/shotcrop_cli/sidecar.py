@@ -334,6 +334,7 @@ def settings_document(settings: CropSettings) -> dict[str, object]:
         "min_size": framing.min_size,
         "max_size": settings.max_size,
         "lossless": settings.lossless,
+        "to_srgb": settings.to_srgb,
     }
 
 
@@ -441,6 +442,7 @@ def _settings(document: Mapping[str, Any]) -> CropSettings:
         ),
         max_size=document["max_size"],
         lossless=document["lossless"],
+        to_srgb=document.get("to_srgb", False),  # sidecars of earlier versions have none
     )
 
 

@@ -84,6 +84,11 @@ look_options = option_group(
         help="Copy crops from JPEG photos without encoding them again. Edges may move by a few pixels.",
     ),
     option(
+        "--to-srgb",
+        is_flag=True,
+        help="Convert crops to sRGB. Otherwise they keep the photo's colour space.",
+    ),
+    option(
         "--metadata",
         type=click.Choice([str(policy) for policy in MetadataPolicy]),
         default=str(MetadataPolicy.SAFE),
@@ -228,6 +233,7 @@ def to_settings(values: Values) -> CropSettings:
         ),
         max_size=values["max_size"],
         lossless=values["lossless"],
+        to_srgb=values["to_srgb"],
     )
 
 
