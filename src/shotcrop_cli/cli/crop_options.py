@@ -93,7 +93,7 @@ look_options = option_group(
         type=click.Choice([str(policy) for policy in MetadataPolicy]),
         default=str(MetadataPolicy.SAFE),
         show_default=True,
-        help="What crops keep: safe leaves out GPS coordinates, all keeps them, none keeps only the colour profile.",
+        help="What crops keep: safe leaves out coordinates and serial numbers, all keeps them, none only the colour.",
     ),
     option("--xmp", is_flag=True, help="Write an XMP file with the caption next to each crop."),
     option(
