@@ -23,15 +23,13 @@ class MetadataPolicy(str, Enum):
     """How much of a photo's metadata its crops keep.
 
     The colour profile belongs to the pixels and always stays. No policy keeps thumbnails and previews, because they
-    show what was cropped away, or MakerNotes, because they hold more previews and break when moved. None keeps what
-    describes or identifies only the photo: regions, edits and unique ids. docs/metadata.md lists everything.
+    show what was cropped away, or MakerNotes, because they hold more previews and break when moved.
     """
 
     SAFE = "safe"
-    """Keep EXIF, IPTC, XMP and comments, but no coordinates, serial numbers, or XMP of unknown kinds. Names of places
-    stay, because editors write them on purpose."""
+    """Keep EXIF, IPTC, XMP and comments, but no GPS coordinates. Names of places are editorial and stay."""
     ALL = "all"
-    """Keep these as well."""
+    """Keep GPS coordinates as well."""
     NONE = "none"
     """Keep nothing."""
 
@@ -86,7 +84,7 @@ class Metadata:
         packet, notes = xmp.for_crop(self.xmp, width, height, keep_gps=keep_gps)
         return Metadata(
             exif=exif.for_crop(self.exif, width, height, keep_gps=keep_gps, turned=self._is_turned),
-            xmp=packet,
+            xmp=xmp.mark_as_crop(packet),
             iptc=iptc.for_crop(self.iptc, keep_gps=keep_gps),
             comments=tuple(comment for comment in self.comments if not contains_image(comment.text)),
             resolution=self.resolution and (self.resolution.turned if self._is_turned else self.resolution),
