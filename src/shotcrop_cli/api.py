@@ -21,8 +21,8 @@ from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.library.discover import discover
 from shotcrop_cli.library.output_folder import add_roots, open_output, read_roots
 from shotcrop_cli.library.output_state import OutputState
-from shotcrop_cli.library.own_crops import OWN_CROP_REASON, looks_like_own_crop
-from shotcrop_cli.library.plan import Target, Task, Wanted, plan
+from shotcrop_cli.library.placement import kept_crops
+from shotcrop_cli.library.plan import REJECTED, Action, Target, Task, Wanted, plan
 from shotcrop_cli.library.recrop import is_pending, output_root, recrop_task, sidecars_in
 from shotcrop_cli.library.remote import refuse_remote
 from shotcrop_cli.library.results import PhotoResult, PhotoStatus, Reporter, Results, RunResult, recorded_low_scores
@@ -97,7 +97,7 @@ class _Run:
     def __init__(self, options: CropOptions | ApplyOptions, reporter: Reporter, min_score: float | None = None) -> None:
         self.reporter = reporter
         self._strict, self._fail_fast, self._keep_results = options.strict, options.fail_fast, options.keep_results
-        self._dry_run, self._min_score = options.dry_run, min_score
+        self._dry_run, self._min_score, self._allowed = options.dry_run, min_score, options.allowed
         self._results = Results(strict=options.strict, keep_all=options.keep_results)
         self._start = time.monotonic()
         self._stopping = False
@@ -114,16 +114,30 @@ class _Run:
         low = recorded_low_scores(target.sidecar, self._min_score)
         if task.no_subject and self._strict:
             self.add(PhotoResult(target.source.path, PhotoStatus.NO_SUBJECT, target.sidecar))
-        elif low or self._keep_results or self.reporter.wants_unchanged:
-            crops, reason = target.crops(task.shots), "without people" if task.no_subject else ""
-            self.add(PhotoResult(target.source.path, PhotoStatus.UNCHANGED, target.sidecar, crops, reason, low))
+        elif low or task.retouched or task.rejected or self._keep_results or self.reporter.wants_unchanged:
+            reason = "without people" if task.no_subject else REJECTED if task.reason == REJECTED else ""
+            self.add(
+                PhotoResult(
+                    target.source.path,
+                    PhotoStatus.UNCHANGED,
+                    target.sidecar,
+                    target.crops(task.shots),
+                    reason,
+                    low,
+                    kept=task.retouched,
+                    rejected=task.rejected,
+                )
+            )
         else:
             self._results.counts[PhotoStatus.UNCHANGED] += 1  # costs next to nothing for 100,000 photos
 
     def add_planned(self, task: Task) -> None:
         target = task.target
-        crops = target.crops(task.shots)
-        self.add(PhotoResult(target.source.path, PhotoStatus.PLANNED, target.sidecar, crops, task.reason))
+        crops, kept = target.crops(task.shots), kept_crops(task, self._allowed)
+        self.add(PhotoResult(target.source.path, PhotoStatus.PLANNED, target.sidecar, crops, task.reason, kept=kept))
+
+    def add_refused(self, task: Task) -> None:
+        self.add(PhotoResult(task.target.source.path, PhotoStatus.FAILED, reason=task.reason))
 
     def result(self, provider: str = "") -> RunResult:
         return self._results.finish(time.monotonic() - self._start, provider, dry_run=self._dry_run)
@@ -153,6 +167,7 @@ class _CropRun(_Run):
             read_only=options.dry_run,
             index=index,
             check_content=options.check_content,
+            allowed=options.allowed,
         )
         gc.freeze()  # the targets of a large library are not garbage, and searching them for some takes long
         try:
@@ -166,22 +181,26 @@ class _CropRun(_Run):
             gc.unfreeze()
 
     def _plan_only(self, targets: Sequence[Target], refused: Sequence[Ignored], state: OutputState) -> RunResult:
-        planned = 0
         with suppress(_FirstFailure):
             self._add_refused(refused)
+            self._plan_tasks(targets, state)
+        result = self.result()
+        self.reporter.finish(result)
+        return result
+
+    def _plan_tasks(self, targets: Sequence[Target], state: OutputState) -> None:
+        planned = 0
         for task in map(state.decide, targets):
-            if not task.is_due:
+            if task.action is Action.REFUSE:
+                self.add_refused(task)
+            elif not task.is_due and (task.retouched or task.rejected):
+                self.add_unchanged(task)
+            elif not task.is_due:
                 self._results.counts[PhotoStatus.UNCHANGED] += 1
-            elif task.is_first and not self._options.include_crops and looks_like_own_crop(task.target.source.path):
-                path = task.target.source.path
-                self.add(PhotoResult(path, PhotoStatus.SKIPPED, reason=OWN_CROP_REASON, is_own_crop=True))
             elif self._options.limit is None or planned < self._options.limit:
                 planned += 1
                 target = task.target.for_format(_read_format(task.target.source), self._options.settings.format)
                 self.add_planned(replace(task, target=target))
-        result = self.result()
-        self.reporter.finish(result)
-        return result
 
     def _add_refused(self, refused: Iterable[Ignored]) -> None:
         for ignored in refused:
@@ -211,6 +230,9 @@ class _CropRun(_Run):
         due: list[Task] = []
         for target in targets:
             task = state.decide(target)
+            if task.action is Action.REFUSE:
+                self.add_refused(task)
+                continue
             if not task.is_due:
                 self.add_unchanged(task)
                 continue
@@ -241,24 +263,20 @@ class _CropRun(_Run):
         if model is None or model.on_cpu:
             byte_budget = min(byte_budget, workers * BYTES_PER_WORKER)
         context = RunContext(
-            self._output,
-            reproducible=options.reproducible,
-            min_score=options.min_score,
-            include_crops=options.include_crops,
+            self._output, reproducible=options.reproducible, min_score=options.min_score, allowed=options.allowed
         )
         waiting, share = iter(due), len(due) if limit is None else limit
         with self.reporter.progress(min(share, len(due))) as advance:
 
             def report(photo: PhotoResult) -> None:
                 nonlocal share
-                if photo.status in (PhotoStatus.FAILED, PhotoStatus.SKIPPED) and limit is not None:
+                if photo.status is PhotoStatus.FAILED and limit is not None:
                     share += 1
                 else:
                     advance()
                 self.add(photo)
 
-            # As many photos again as have failed or were skipped: otherwise the same ones could use up the limit every
-            # night.
+            # As many photos again as have failed: otherwise the same failures could use up the limit every night.
             while tasks := tuple(islice(waiting, share)):
                 share = 0
                 run(
@@ -279,6 +297,8 @@ class _CropRun(_Run):
             task = state.resume(waiting)
             if task.is_due:
                 yield task
+            elif task.action is Action.REFUSE:
+                self.add_refused(task)
             else:
                 self.add_unchanged(task)
 
@@ -325,7 +345,7 @@ class _ApplyRun(_Run):
             run(
                 tasks(),
                 LazyComposer(_no_model),
-                RunContext(root, reproducible=self._options.reproducible),
+                RunContext(root, reproducible=self._options.reproducible, allowed=self._options.allowed),
                 workers=self._options.workers or usable_processors(),
                 batch_size=_APPLY_IN_FLIGHT,
                 report=self.add,
@@ -345,7 +365,7 @@ class _ApplyRun(_Run):
                 except (ShotcropError, FileNotFoundError) as error:
                     self.add(PhotoResult(path, PhotoStatus.FAILED, reason=str(error).removeprefix(f"{path}: ")))
                     continue
-                if not named.is_dir() or is_pending(task):
+                if task.shots and (not named.is_dir() or is_pending(task, self._allowed)):
                     yield task
 
 

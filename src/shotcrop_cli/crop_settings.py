@@ -23,6 +23,7 @@ class CropSettings:
         xmp: Whether to write an XMP file with the caption next to each crop.
         framing: Aspect ratios, padding and least size.
         max_size: Pixels of the longer side that larger crops are shrunk to; None to shrink none.
+        to_srgb: Whether to convert crops to sRGB instead of keeping the photo's colour space.
         lossless: Whether to copy crops of JPEG photos block by block if possible, instead of encoding them again.
     """
 
@@ -33,10 +34,11 @@ class CropSettings:
     framing: Framing = Framing()  # noqa: RUF009 - it is frozen
     max_size: int | None = None
     lossless: bool = False
+    to_srgb: bool = False
 
     def concerning(self, shot: ShotType) -> tuple[object, ...]:
         """Return the values that decide the files of one shot. Equal values give equal files."""
-        look = (self.format, self.quality, self.metadata, self.xmp, self.max_size, self.lossless)
+        look = (self.format, self.quality, self.metadata, self.xmp, self.max_size, self.lossless, self.to_srgb)
         return (*look, self.framing.for_shot(shot))
 
     @property

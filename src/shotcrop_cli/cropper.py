@@ -19,8 +19,10 @@ from shotcrop_cli.geometry import to_pixels
 from shotcrop_cli.imaging.decode import Photo, decode, read_source
 from shotcrop_cli.imaging.encode import encode_crop
 from shotcrop_cli.imaging.formats import SAME_QUALITY, CropFormat, Quality, format_of
+from shotcrop_cli.imaging.hdr import to_standard_range
 from shotcrop_cli.imaging.in_memory import photo_of_array, photo_of_bytes, photo_of_image
 from shotcrop_cli.imaging.metadata.policy import MetadataPolicy
+from shotcrop_cli.imaging.pixels import to_8_bit
 from shotcrop_cli.imaging.thumbnail import thumbnail
 from shotcrop_cli.model.load import find_model
 from shotcrop_cli.model.multi_device import load_on_devices
@@ -91,20 +93,34 @@ class Crop:
 
     @property
     def image(self) -> Image.Image:
-        """A copy of the crop's pixels, in the photo's own mode; `info["icc_profile"]` holds its colour profile."""
+        """A copy of the crop's pixels, in the photo's own mode; `info["icc_profile"]` holds its colour profile.
+
+        Pixels of HDR photos are converted to standard range.
+        """
         image = self._photo.pixels.crop(self.box.corners)
         image.info = {key: value for key, value in self._photo.pixels.info.items() if key == "transparency"}
-        if self._photo.icc_profile:
-            image.info["icc_profile"] = self._photo.icc_profile
+        icc_profile = self._photo.icc_profile
+        if self._photo.hdr is not None:
+            image, icc_profile = to_standard_range(to_8_bit(image), self._photo.hdr)
+        if icc_profile:
+            image.info["icc_profile"] = icc_profile
         return image
 
-    def save(self, path: str | os.PathLike[str], *, quality: Quality = SAME_QUALITY, metadata: str = "safe") -> None:
+    def save(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        quality: Quality = SAME_QUALITY,
+        metadata: str = "safe",
+        to_srgb: bool = False,
+    ) -> None:
         """Write the crop to a file, with the colour profile and metadata that `shotcrop crop` would keep.
 
         Args:
             path: The file; its extension decides the format: .jpg, .png, .webp, .avif or .tif.
             quality: 1..100 for lossy formats, or `same` for the photo's own.
             metadata: `safe`, `all` or `none`.
+            to_srgb: Whether to convert the pixels to sRGB.
 
         Raises:
             InputError: The extension, the quality or the metadata policy does not exist.
@@ -127,6 +143,7 @@ class Crop:
             form=CropFormat(form.name.lower()),
             quality=quality,
             policy=MetadataPolicy(metadata),
+            srgb=to_srgb,
         )
         target.write_bytes(written.content)
 

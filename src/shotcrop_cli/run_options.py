@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from shotcrop_cli.crop_settings import CropSettings
+from shotcrop_cli.library.hand_work import KEEP_ALL, Allowed
 from shotcrop_cli.library.name_template import NameTemplate
 from shotcrop_cli.library.selection import Selection
 from shotcrop_cli.shots import SHOT_TYPES, ShotType
@@ -47,13 +48,13 @@ class CropOptions:
         template: Names of the crops.
         model: Which model to use, and where to run it.
         workers: Threads that decode, and as many that write; None for one per processor.
-        overwrite: Whether to crop finished photos again, including those with boxes that a person set.
+        overwrite: Whether to crop finished photos again. What a person edited stays.
+        allowed: What the run may do to edited, rejected and otherwise finished crops.
         check_content: Whether to read finished photos and compare their content, and not only their size and times.
         dry_run: Whether to report what would be cropped and write nothing.
         limit: Number of photos to crop at most; failed ones do not count. None for all.
         reproducible: Whether equal runs write equal files: no times in sidecars, and batches of one photo.
         wait: Seconds to wait for another run on the same output; infinity to wait as long as it takes.
-        include_crops: Whether to crop photos that are themselves crops by shotcrop, such as copies of other outputs.
         strict: Whether a photo without people counts as failed.
         fail_fast: Whether to stop at the first failed photo.
         min_score: Crops with a lower score need a review, 0 to 1; None if none does.
@@ -68,12 +69,12 @@ class CropOptions:
     model: ModelOptions = ModelOptions()
     workers: int | None = None
     overwrite: bool = False
+    allowed: Allowed = KEEP_ALL
     check_content: bool = False
     dry_run: bool = False
     limit: int | None = None
     reproducible: bool = False
     wait: float = 0.0
-    include_crops: bool = False
     strict: bool = False
     fail_fast: bool = False
     min_score: float | None = None
@@ -96,6 +97,7 @@ class ApplyOptions:
         sidecars: Sidecars, and folders of them.
         photos: Folders to read photos from; empty for those that `crop_photos` recorded.
         workers: Threads that decode, and as many that write; None for one per processor.
+        allowed: What may be done to edited and rejected crops.
         dry_run: Whether to report what would be cropped and write nothing.
         reproducible: Whether sidecars leave out when they were made and how long it took.
         wait: Seconds to wait for another run on the same output; infinity to wait as long as it takes.
@@ -107,6 +109,7 @@ class ApplyOptions:
     sidecars: tuple[Path, ...]
     photos: tuple[Path, ...] = ()
     workers: int | None = None
+    allowed: Allowed = KEEP_ALL
     dry_run: bool = False
     reproducible: bool = False
     wait: float = 0.0

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta, timezone
 from enum import Enum
 from functools import lru_cache
@@ -103,6 +103,34 @@ class FileSize:
 
 
 @dataclass(frozen=True, slots=True)
+class Written:
+    """What shotcrop itself wrote last for a shot. By this it tells a person's work from its own.
+
+    Args:
+        caption: The caption.
+        size_bytes: Size of the crop's file; None without a crop.
+        sha256: Hash of the crop's file; None without a crop.
+    """
+
+    caption: str
+    size_bytes: int | None = None
+    sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Replaced:
+    """A crop of shotcrop's own that a run began to replace. Only sidecars of interrupted runs have it.
+
+    Args:
+        file: Its path, relative to the sidecar's folder.
+        sha256: Hash of its file.
+    """
+
+    file: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class ShotRecord:
     """One shot of a photo.
 
@@ -115,8 +143,12 @@ class ShotRecord:
         size: Size of the crop; None if there is no crop.
         caption: What the crop shows.
         score: The model's confidence in the box, 0 to 1; None if it gave none.
-        edited: Whether a person set or accepted the box, which later runs then keep. True also if `box` no longer
-            agrees with `box_norm`.
+        edited: Whether a person set or accepted the box or the caption, which later runs then keep. True also if `box`
+            no longer agrees with `box_norm`, or `caption` with the one that shotcrop wrote.
+        rejected: Whether a person does not want this crop, which later runs then leave out.
+        retouched: Whether a run kept the crop as a person or program changed it, instead of replacing it.
+        written: What shotcrop wrote last; None in sidecars of earlier versions.
+        replaced: What an interrupted run began to replace; otherwise None.
     """
 
     shot: ShotType
@@ -128,6 +160,15 @@ class ShotRecord:
     caption: str = ""
     score: float | None = None
     edited: bool = False
+    rejected: bool = False
+    retouched: bool = False
+    written: Written | None = None
+    replaced: Replaced | None = None
+
+    @property
+    def has_new_caption(self) -> bool:
+        """Whether a person changed the caption after shotcrop wrote it."""
+        return self.written is not None and self.written.caption != self.caption
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +182,10 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class Sidecar:
-    """The content of a sidecar. docs/sidecar.md explains each key; `main_person` is written as `lead`."""
+    """The content of a sidecar. docs/sidecar.md explains each key; `main_person` is written as `lead`.
+
+    `rejected` says that a person wants no crops of this photo at all.
+    """
 
     status: SidecarStatus
     source: SourceRecord
@@ -155,10 +199,11 @@ class Sidecar:
     shotcrop: str = ""
     created: str | None = None
     people: tuple[Person, ...] = ()
+    rejected: bool = False
 
     @property
     def edited(self) -> bool:
-        """Whether a person set any of the boxes."""
+        """Whether a person set any of the boxes or captions."""
         return any(shot.edited for shot in self.shots)
 
     def to_bytes(self) -> bytes:
@@ -166,6 +211,15 @@ class Sidecar:
         text = json.dumps(_document(self), ensure_ascii=False, indent=2) + "\n"
         # File names that are not UTF-8 have lone surrogates here, which JSON can write as ASCII escapes.
         return text.encode("utf-8", "backslashreplace")
+
+
+FIX_SIDECAR = "correct it, or delete it and run `shotcrop crop` again"
+"""What to do about a sidecar that cannot be read. shotcrop never replaces it: it may hold somebody's work."""
+
+
+def fault(error: Exception) -> str:
+    """Say in words why a file cannot be read as a sidecar."""
+    return f"not a sidecar of schema {SCHEMA_ID}: {error}"
 
 
 def read(path: Path) -> Sidecar:
@@ -181,10 +235,7 @@ def read(path: Path) -> Sidecar:
     except FileNotFoundError:
         raise
     except (OSError, ValueError, RecursionError) as error:
-        raise ShotcropError(
-            f"{path}: not a sidecar of schema {SCHEMA_ID}: {error}",
-            hint="correct it, or delete it and run `shotcrop crop` again",
-        ) from error
+        raise ShotcropError(f"{path}: {fault(error)}", hint=FIX_SIDECAR) from error
 
 
 def parse(content: bytes) -> Sidecar:
@@ -196,7 +247,7 @@ def parse(content: bytes) -> Sidecar:
     """
     if len(content) > MAX_BYTES:
         raise ValueError("the file is far too large")
-    document = json.loads(content.decode("utf-8-sig"), parse_constant=_refuse_constant)
+    document = json.loads(_text(content), parse_constant=_refuse_constant)
     if isinstance(document, Mapping) and document.get("schema", SCHEMA_ID) != SCHEMA_ID:
         raise ValueError(f"its schema is {document['schema']!r}")
     _validate(document)
@@ -204,6 +255,15 @@ def parse(content: bytes) -> Sidecar:
         return _sidecar(document)
     except OverflowError as error:  # JSON numbers have no limit
         raise ValueError(f"a number is too large: {error}") from error
+
+
+def _text(content: bytes) -> str:
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        before = content[: error.start].decode("utf-8-sig", "replace")
+        line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
+        raise ValueError(f"line {line} column {column} is not UTF-8") from error
 
 
 def _refuse_constant(constant: str) -> None:
@@ -249,6 +309,7 @@ def _document(sidecar: Sidecar) -> dict[str, object]:
         "people": [_person_document(person) for person in sidecar.people],
         "reasoning": _values(sidecar.reasoning),
         "shots": [_shot_document(shot) for shot in sidecar.shots],
+        "rejected": sidecar.rejected,
         "warnings": list(sidecar.warnings),
     }
     if sidecar.timing_ms is not None:
@@ -273,11 +334,12 @@ def settings_document(settings: CropSettings) -> dict[str, object]:
         "min_size": framing.min_size,
         "max_size": settings.max_size,
         "lossless": settings.lossless,
+        "to_srgb": settings.to_srgb,
     }
 
 
 def _shot_document(shot: ShotRecord) -> dict[str, object]:
-    return {
+    document: dict[str, object] = {
         "shot": str(shot.shot),
         "box": _values(shot.box),
         "box_norm": _sides(shot.box_norm),
@@ -287,7 +349,13 @@ def _shot_document(shot: ShotRecord) -> dict[str, object]:
         "caption": shot.caption,
         "score": _score(shot.score),
         "edited": shot.edited,
+        "rejected": shot.rejected,
+        "retouched": shot.retouched,
+        "written": None if shot.written is None else _values(shot.written),
     }
+    if shot.replaced is not None:
+        document["replaced"] = _values(shot.replaced)
+    return document
 
 
 def _person_document(person: Person) -> dict[str, object]:
@@ -346,7 +414,9 @@ def _sidecar(document: Mapping[str, Any]) -> Sidecar:
         timing_ms=None if timing is None else Timing(**timing),
         shotcrop=document["shotcrop"],
         created=document.get("created"),
-        people=tuple(map(_person, document.get("people", ()))),  # sidecars of earlier versions have none
+        # Sidecars of earlier versions lack these.
+        people=tuple(map(_person, document.get("people", ()))),
+        rejected=document.get("rejected", False),
     )
 
 
@@ -372,6 +442,7 @@ def _settings(document: Mapping[str, Any]) -> CropSettings:
         ),
         max_size=document["max_size"],
         lossless=document["lossless"],
+        to_srgb=document.get("to_srgb", False),  # sidecars of earlier versions have none
     )
 
 
@@ -390,7 +461,8 @@ def _shot(shot: Mapping[str, Any], source: SourceRecord) -> ShotRecord:
             f"the box of {shot['shot']} is not inside the photo of {source.width} x {source.height} pixels"
         )
     box_norm = Box(*shot["box_norm"])
-    return ShotRecord(
+    written, replaced = shot.get("written"), shot.get("replaced")  # as `rejected`, absent in earlier versions
+    record = ShotRecord(
         shot=ShotType(shot["shot"]),
         box=box,
         box_norm=box_norm,
@@ -400,4 +472,9 @@ def _shot(shot: Mapping[str, Any], source: SourceRecord) -> ShotRecord:
         caption=shot["caption"],
         score=shot["score"],
         edited=shot["edited"] or is_moved(box, box_norm, source),
+        rejected=shot.get("rejected", False),
+        retouched=shot.get("retouched", False),
+        written=None if written is None else Written(**written),
+        replaced=None if replaced is None else Replaced(**replaced),
     )
+    return replace(record, edited=True) if record.has_new_caption else record

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from conftest import FakeComposer, fixed_composition, names_in, no_people, write_photo
+from conftest import FakeComposer, fixed_composition, no_people, write_photo
 from shotcrop_cli import CropOptions, ShotcropError, crop_photos
 from shotcrop_cli.api import apply_sidecars
 from shotcrop_cli.errors import ExitCode
@@ -191,10 +191,13 @@ def test_a_run_leaves_the_process_as_it_was(photos: Path, output: Path) -> None:
 def test_sidecars_are_applied(photos: Path, output: Path) -> None:
     write_photo(photos / "a.png")
     crop_photos(CropOptions(photos, output))
-    (output / "a.png.medium.png").unlink()
+    sidecar = output / "a.png.json"
+    sidecar.write_text(
+        sidecar.read_text("utf-8").replace('"caption": "the medium', '"caption": "one medium', 1), "utf-8"
+    )
     planned = apply_sidecars(ApplyOptions((output,), dry_run=True))
     assert planned.counts == {PhotoStatus.PLANNED: 1}
     result = apply_sidecars(ApplyOptions((output,)))
     assert [photo.source.name for photo in result.photos] == ["a.png"]
-    assert "a.png.medium.png" in names_in(output)
+    assert read(sidecar).shots[1].edited
     assert apply_sidecars(ApplyOptions((output,))).photos == ()

@@ -1,9 +1,11 @@
 import io
 import re
+import struct
 import subprocess
 import sys
 import threading
 import weakref
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -411,3 +413,16 @@ def test_threads_share_a_cropper(cropper: Cropper, composer: FakeComposer) -> No
         thread.join()
     assert len(results) == 8
     assert most == 1
+
+
+def test_the_image_of_an_hdr_photo_has_standard_range(cropper: Cropper, tmp_path: Path) -> None:
+    content = write_photo(tmp_path / "a.png").read_bytes()
+    chunk = b"cICP" + bytes((9, 16, 0, 1))
+    (tmp_path / "a.png").write_bytes(
+        content[:33] + struct.pack(">I", 4) + chunk + struct.pack(">I", zlib.crc32(chunk)) + content[33:]
+    )
+    image = cropper.crop(tmp_path / "a.png").establishing.image
+    assert "BT.2020".encode("utf-16-be") in image.info["icc_profile"]
+    assert np.asarray(image).max() == 255  # the brightest of the photo
+    cropper.crop(tmp_path / "a.png").medium.save(tmp_path / "b.jpg", to_srgb=True)
+    assert "icc_profile" not in open_image(tmp_path / "b.jpg").info

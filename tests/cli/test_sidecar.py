@@ -90,6 +90,7 @@ def test_keys_come_in_the_documented_order() -> None:
         "people",
         "reasoning",
         "shots",
+        "rejected",
         "warnings",
         "timing_ms",
         "shotcrop",
@@ -119,6 +120,9 @@ def test_keys_come_in_the_documented_order() -> None:
         "caption",
         "score",
         "edited",
+        "rejected",
+        "retouched",
+        "written",
     ]
 
 
@@ -201,6 +205,7 @@ def test_file_times_are_exact_to_the_microsecond() -> None:
         CropSettings(xmp=True),
         CropSettings(max_size=1000),
         CropSettings(lossless=True),
+        CropSettings(to_srgb=True),
         CropSettings(framing=Framing(pad=0.1)),
         CropSettings(framing=Framing(min_size=100)),
         CropSettings(framing=Framing(aspects=((ShotType.MEDIUM, Aspect(4, 5)),))),

@@ -18,8 +18,7 @@ from transformers import PreTrainedModel, ProcessorMixin
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize
 
 from shotcrop_cli.errors import ModelError
-from shotcrop_cli.model.large.answer import CoordSpace
-from shotcrop_cli.model.nano import grammar
+from shotcrop_cli.model.large.answer import LOCATION_TOKENS, CoordSpace
 from shotcrop_cli.shots import Answer
 from shotcrop_train.base import Base
 from shotcrop_train.data.contract import TextContract
@@ -85,7 +84,7 @@ class TextBase(Base):
         # Vision towers have layers of the same names.
         where = r"(.*\.)?(language_model|text_model)\." if recipe.freeze_vision else ""
         locates = self.contract.space is CoordSpace.LOCATION
-        rows = self.processor.tokenizer.convert_tokens_to_ids(list(grammar.LOCATION_TOKENS)) if locates else None
+        rows = self.processor.tokenizer.convert_tokens_to_ids(list(LOCATION_TOKENS)) if locates else None
         tied = self.model.config.get_text_config().tie_word_embeddings
         embeddings = ("embed_tokens",) if tied else ("embed_tokens", "lm_head")
         return LoraConfig(
@@ -218,10 +217,10 @@ def _add_locations(model: PreTrainedModel, tokenizer: Any) -> None:
     Their embeddings start on the line from the digit 0 to the digit 9, so that neighbours are alike. Each random row
     would have to learn its own place (our choice).
     """
-    if not tokenizer.add_tokens(list(grammar.LOCATION_TOKENS)):
+    if not tokenizer.add_tokens(list(LOCATION_TOKENS)):
         return
     fit_vocabulary(model, len(tokenizer))
-    rows = tokenizer.convert_tokens_to_ids(list(grammar.LOCATION_TOKENS))
+    rows = tokenizer.convert_tokens_to_ids(list(LOCATION_TOKENS))
     first, last = (tokenizer(digit, add_special_tokens=False)["input_ids"][-1] for digit in "09")
     for embeddings in (model.get_input_embeddings(), model.get_output_embeddings()):
         weight = embeddings.weight

@@ -25,6 +25,7 @@ from shotcrop_cli.crop_settings import CropSettings
 from shotcrop_cli.framing import Framing
 from shotcrop_cli.imaging.formats import SAME_QUALITY, CropFormat
 from shotcrop_cli.imaging.metadata.policy import MetadataPolicy
+from shotcrop_cli.library.hand_work import Allowed
 from shotcrop_cli.library.name_template import DEFAULT_TEMPLATE, FIELDS
 from shotcrop_cli.library.selection import Selection, read_list
 from shotcrop_cli.shots import SHOT_TYPES
@@ -36,15 +37,9 @@ Values = Mapping[str, Any]
 selection_options = option_group(
     "Photos",
     option("--recursive/--no-recursive", default=True, show_default=True, help="Look for photos in subfolders."),
-    option(
-        "--include",
-        multiple=True,
-        metavar="GLOB",
-        help="Use only photos that match, in upper or lower case; repeatable.",
-    ),
+    option("--include", multiple=True, metavar="GLOB", help="Use only photos that match. You can repeat this option."),
     option("--exclude", multiple=True, metavar="GLOB", help="Skip photos and folders that match; repeatable."),
     option("--follow-symlinks", is_flag=True, help="Follow symbolic links to photos and folders."),
-    option("--include-crops", is_flag=True, help="Also crop photos that are crops by shotcrop, such as copies."),
     option("--hidden", is_flag=True, help="Include hidden photos and folders."),
     option(
         "--files-from",
@@ -89,11 +84,16 @@ look_options = option_group(
         help="Copy crops from JPEG photos without encoding them again. Edges may move by a few pixels.",
     ),
     option(
+        "--to-srgb",
+        is_flag=True,
+        help="Convert crops to sRGB. Otherwise they keep the photo's colour space.",
+    ),
+    option(
         "--metadata",
         type=click.Choice([str(policy) for policy in MetadataPolicy]),
         default=str(MetadataPolicy.SAFE),
         show_default=True,
-        help="What crops keep: safe leaves out GPS coordinates, all keeps them, none keeps only the colour profile.",
+        help="What crops keep: safe leaves out coordinates and serial numbers, all keeps them, none only the colour.",
     ),
     option("--xmp", is_flag=True, help="Write an XMP file with the caption next to each crop."),
     option(
@@ -103,6 +103,16 @@ look_options = option_group(
         metavar="TEXT",
         help=f"File names, made of {', '.join(f'{{{field}}}' for field in FIELDS)}. A / makes a folder.",
     ),
+)
+
+overwrite_edited_option = option(
+    "--overwrite-edited",
+    is_flag=True,
+    help="Also replace crops that somebody changed. The old file stays as NAME.bak.",
+)
+
+restore_rejected_option = option(
+    "--restore-rejected", is_flag=True, help="Bring back crops that you rejected or deleted."
 )
 
 dry_run_option = option("-n", "--dry-run", is_flag=True, help="Print what would be done; write nothing.")
@@ -223,6 +233,16 @@ def to_settings(values: Values) -> CropSettings:
         ),
         max_size=values["max_size"],
         lossless=values["lossless"],
+        to_srgb=values["to_srgb"],
+    )
+
+
+def to_allowed(values: Values) -> Allowed:
+    """Return what the values of `overwrite_edited_option` and its like allow to do to finished work."""
+    return Allowed(
+        overwrite_edited=values["overwrite_edited"],
+        replace=values.get("replace", False),
+        restore_rejected=values.get("restore_rejected", False),
     )
 
 

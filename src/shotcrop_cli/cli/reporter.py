@@ -59,7 +59,6 @@ class ConsoleReporter(Reporter):
         self._review: PhotoList | None = None
         self._crops = 0
         self._mislabelled: list[PhotoResult] = []
-        self._own_crops = 0
         self.wants_unchanged = options.as_json or console.tells_details
 
     def start(self) -> None:
@@ -100,17 +99,15 @@ class ConsoleReporter(Reporter):
         """
         if photo.status is PhotoStatus.DONE:
             self._crops += len(photo.crops)
-        self._own_crops += photo.is_own_crop
         if photo.content:
             self._mislabelled.append(photo)
         if photo.status is PhotoStatus.PLANNED:
             if not self._options.as_json:
-                result(f"{photo.source} -> {_in_one_path(photo.crops)} ({photo.reason})", folded=True)
+                keeps = f"; keeps {', '.join(path.name for path in photo.kept)}" if photo.kept else ""
+                result(f"{photo.source} -> {_in_one_path(photo.crops)} ({photo.reason}{keeps})", folded=True)
         else:
-            if photo.damaged_sidecar is not None:
-                self._console.warn(
-                    f"{photo.damaged_sidecar}: the sidecar could not be read; it is kept under this name"
-                )
+            for backup in photo.backups:
+                self._console.info(f"{backup}: the file that was replaced is kept under this name")
             words = _IN_WORDS.get(photo.status, str(photo.status))
             self._console.photo(photo.source, str(photo.status), photo.reason or _scores(photo), words)
         if self._options.as_json:
@@ -128,15 +125,14 @@ class ConsoleReporter(Reporter):
             self._console.warn(
                 f"{number} {have} the extension of another format, such as {first.source} ({first.content})"
             )
-        if self._own_crops:
-            are = "photo is a crop" if self._own_crops == 1 else "photos are crops"
-            self._console.info(f"{self._own_crops} {are} by shotcrop and skipped; to crop them, add --include-crops")
         say = self._console.always if run.failed else self._console.info
         say(summary(run, reviews=self._options.reviews))
         for photo in run.failed:
             self._console.always(f"failed: {photo.source}: {photo.reason or 'no people found'}")
         for photo in run.to_review:
             self._console.info(f"review: {photo.source}: {_scores(photo)}")
+        for path in _kept(run):
+            self._console.info(f"kept: {path}: somebody changed it")
         for photo_list, photos in ((self._failed, run.failed), (self._review, run.to_review)):
             if photo_list is not None:
                 photo_list.write(photo.source for photo in photos)
@@ -160,11 +156,21 @@ def summary(run: RunResult, *, reviews: bool = False) -> str:
     if run.dry_run:
         planned, unchanged = (run.counts.get(status, 0) for status in (PhotoStatus.PLANNED, PhotoStatus.UNCHANGED))
         failed = f", {len(run.failed)} failed" if run.failed else ""
-        return f"dry run: {planned} to do, {unchanged} unchanged{failed}; nothing was written"
+        return f"dry run: {planned} to do, {unchanged} unchanged{failed}{_hand_work(run)}; nothing was written"
     counts = ", ".join(f"{run.counts.get(status, 0)} {words}" for status, words in _IN_WORDS.items())
     rate = f" ({run.photos_per_second:.1f} photos/s)" if run.photos_per_second else ""
     review = f", {len(run.to_review)} to review" if reviews else ""
-    return f"{counts} in {duration(run.seconds)}{rate}{review}"
+    return f"{counts} in {duration(run.seconds)}{rate}{review}{_hand_work(run)}"
+
+
+def _kept(run: RunResult) -> list[Path]:
+    return [path for photo in run.kept for path in photo.kept]
+
+
+def _hand_work(run: RunResult) -> str:
+    kept = len(_kept(run))
+    rejected = f", {_counted(run.rejected, 'rejected crop')} left out" if run.rejected else ""
+    return (f", {_counted(kept, 'edited file')} kept" if kept else "") + rejected
 
 
 def _next_steps(run: RunResult, options: ReportOptions, crops: int) -> Iterator[str]:
@@ -173,6 +179,10 @@ def _next_steps(run: RunResult, options: ReportOptions, crops: int) -> Iterator[
         if path is not None and photos:
             what = "failed" if photos is run.failed else "to review"
             yield f"{_counted(len(photos), 'photo')} {what}: see {path}"
+    if run.kept:
+        yield "To replace edited crops, add --overwrite-edited. The old files stay as NAME.bak."
+    if run.rejected:
+        yield "To bring back crops that you rejected or deleted, run `shotcrop crop` with --restore-rejected."
     if run.dry_run:
         if run.counts.get(PhotoStatus.PLANNED):
             yield "To crop these photos, run the same command without --dry-run."
@@ -209,6 +219,9 @@ def _json_line(photo: PhotoResult) -> str:
             "crops": [str(crop) for crop in photo.crops],
             "reason": photo.reason or None,
             "review": [{"shot": str(low.shot), "score": low.score} for low in photo.low_scores],
+            "kept": [str(path) for path in photo.kept],
+            "backups": [str(path) for path in photo.backups],
+            "rejected": [str(shot) for shot in photo.rejected],
         },
         ensure_ascii=False,
     )

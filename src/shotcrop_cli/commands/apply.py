@@ -26,6 +26,7 @@ from shotcrop_cli.run_options import ApplyOptions
         type=click.Path(exists=True, file_okay=False, path_type=Path),
         help="Read photos only from this folder; repeatable. Default: where crop found them.",
     ),
+    crop_options.overwrite_edited_option,
     crop_options.dry_run_option,
     crop_options.wait_option,
     crop_options.reproducible_option,
@@ -37,16 +38,17 @@ from shotcrop_cli.run_options import ApplyOptions
 def apply_command(ctx: click.Context, /, **values: Any) -> None:
     """Write crops again after you edited their sidecars.
 
-    To move a crop, edit the box of a shot in a sidecar, in whole pixels of the upright photo, and apply it. This needs
-    no model.
+    To move a crop, edit the box of a shot in a sidecar, in whole pixels of the upright photo, and apply it. Captions
+    work the same way. This needs no model.
 
-    SIDECAR is such a file, or an output folder. Of a folder, shotcrop applies the sidecars with edited boxes or missing
-    crops. Later runs of shotcrop crop keep your boxes unless you give --overwrite.
+    SIDECAR is such a file, or an output folder. Of a folder, shotcrop applies the sidecars with edited boxes or
+    captions. Later runs of shotcrop crop keep them.
     """
     options = ApplyOptions(
         sidecars=values["paths"],
         photos=values["photos"],
         workers=values["jobs"],
+        allowed=crop_options.to_allowed(values),
         dry_run=values["dry_run"],
         reproducible=values["reproducible"],
         wait=values["wait"],

@@ -18,6 +18,9 @@ _SPACES = {
 """The colour space in the profile header, by Pillow mode. Source: ICC.1, table 19."""
 
 
+_SAMPLES = tuple((r, g, b) for r in (0, 40, 128, 255) for g in (0, 40, 128, 255) for b in (0, 40, 128, 255))
+
+
 def profile_fits(icc_profile: bytes, mode: str) -> bool:
     """Return whether an ICC profile describes pixels of a Pillow mode."""
     # The space is at byte 16, the signature of any profile at 36 (ICC.1, section 7.2).
@@ -53,11 +56,19 @@ def _srgb_transform(icc_profile: bytes, mode: str) -> ImageCms.ImageCmsTransform
             profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB"))  # LAB needs no profile from the file
         else:
             profile = ImageCms.ImageCmsProfile(io.BytesIO(icc_profile))
-        if mode == "RGB" and "sRGB" in ImageCms.getProfileDescription(profile):
-            return None
-        return ImageCms.buildTransform(profile, _srgb(), mode, "RGB")
+        transform = ImageCms.buildTransform(profile, _srgb(), mode, "RGB")
+        return None if mode == "RGB" and _changes_nothing(transform) else transform
     except (ImageCms.PyCMSError, OSError, ValueError):
         return None
+
+
+def _changes_nothing(transform: ImageCms.ImageCmsTransform) -> bool:
+    """Return whether a conversion keeps all of some strong and weak colours. The name of a profile proves nothing."""
+    colours = Image.new("RGB", (len(_SAMPLES), 1))
+    colours.putdata(_SAMPLES)
+    converted = ImageCms.applyTransform(colours, transform)
+    assert converted is not None
+    return all(abs(ours - theirs) <= 1 for ours, theirs in zip(colours.tobytes(), converted.tobytes(), strict=True))
 
 
 @lru_cache(maxsize=1)

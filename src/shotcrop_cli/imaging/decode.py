@@ -23,6 +23,7 @@ from shotcrop_cli.errors import PhotoError
 from shotcrop_cli.imaging import jpeg
 from shotcrop_cli.imaging.codestream import Codestream, read_codestream
 from shotcrop_cli.imaging.content_format import format_of_content, real_format
+from shotcrop_cli.imaging.declared_colour import find_colour
 from shotcrop_cli.imaging.formats import (
     BMP,
     FORMATS,
@@ -36,11 +37,12 @@ from shotcrop_cli.imaging.formats import (
     format_called,
     format_of,
 )
+from shotcrop_cli.imaging.hdr import HdrColour, hdr_colour
 from shotcrop_cli.imaging.metadata import exif
 from shotcrop_cli.imaging.metadata.policy import NO_METADATA, Metadata
 from shotcrop_cli.imaging.metadata.readers import read_pillow_metadata, read_tiff_metadata
 from shotcrop_cli.imaging.metadata.xmp import is_readable
-from shotcrop_cli.imaging.pixels import DEEP_MODES
+from shotcrop_cli.imaging.pixels import DEEP_MODES, to_8_bit, to_full_range
 from shotcrop_cli.imaging.png import read_chunks
 from shotcrop_cli.imaging.quality import StoredQuality, read_quality
 from shotcrop_cli.imaging.raw import extract_preview
@@ -102,7 +104,8 @@ class Photo:
         pixels: The upright first frame in its own mode and colour space.
         format: The format of the file.
         orientation: EXIF orientation of the stored pixels, 1 to 8.
-        icc_profile: The embedded colour profile, empty if there is none.
+        icc_profile: The colour profile, embedded or made from what the file declares; empty for sRGB and HDR.
+        hdr: The colour space of HDR pixels (PQ or HLG); None for others.
         metadata: EXIF, XMP, IPTC and comments as stored.
         subsampling: Chroma subsampling for JPEG and AVIF crops of this photo: 0 (4:4:4), 1 (4:2:2) or 2 (4:2:0).
         block_size: Width and height of a JPEG coding unit in pixels of the upright photo; (1, 1) for other formats.
@@ -116,6 +119,7 @@ class Photo:
     format: Format
     orientation: int = 1
     icc_profile: bytes = b""
+    hdr: HdrColour | None = None
     metadata: Metadata = NO_METADATA
     subsampling: int = 0
     block_size: tuple[int, int] = (1, 1)
@@ -285,7 +289,7 @@ def _decode_image(path: Path, data: bytes) -> Photo:
     assert form is not None  # `open_image` opens no others
     try:
         with _memory_guard(image):
-            photo = _to_photo(image, form, data)
+            photo = _to_photo(image, form, data, chunks.code_points)
     except MemoryError as error:
         raise PhotoError(
             f"{path}: {image.width} x {image.height} pixels do not fit into memory", hint="use fewer --jobs"
@@ -336,7 +340,7 @@ def _incomplete_rows(image: Image.Image, other_end: bytes) -> int:
     return image.height - int(differs.argmax()) if differs.any() else 0
 
 
-def _to_photo(image: Image.Image, form: Format, data: bytes) -> Photo:
+def _to_photo(image: Image.Image, form: Format, data: bytes, cicp: bytes) -> Photo:
     is_16_bit = _RAW_MODE_16_BIT.search(str(getattr(image, "tile", ""))) is not None
     warnings = _warn_about_more_images(image, form)
     image, incomplete = _load(image, data)
@@ -358,13 +362,17 @@ def _to_photo(image: Image.Image, form: Format, data: bytes) -> Photo:
         warnings.append("the XMP is damaged and was left out")
     compression = image.info.get("compression")
     compression = compression if form is TIFF and isinstance(compression, str) else ""
-    icc_profile = image.info.get("icc_profile")
+    colour = find_colour(image, data, form, cicp, metadata.exif)
+    if colour.narrow_range:
+        pixels = to_full_range(pixels)
+    warnings += [colour.warning] if colour.warning else []
     lossless = stream.lossless or (form in _LOSSLESS_FORMATS and compression not in _LOSSY_TIFF_COMPRESSIONS)
     return Photo(
         pixels=pixels,
         format=form,
         orientation=orientation,
-        icc_profile=icc_profile if isinstance(icc_profile, bytes) else b"",  # in a TIFF it may be a number
+        icc_profile=colour.icc_profile,
+        hdr=None if colour.hdr is None else hdr_colour(to_8_bit(pixels), colour.hdr),
         metadata=metadata,
         subsampling=_subsampling(image, stream, orientation),
         block_size=_block_size(image, orientation),

@@ -12,6 +12,7 @@ from PIL import Image
 
 from shotcrop_cli import install_hint
 from shotcrop_cli.errors import PhotoError
+from shotcrop_cli.imaging.code_points import CodePoints
 from shotcrop_cli.imaging.colour import profile_fits, to_srgb
 from shotcrop_cli.imaging.decode import Photo
 from shotcrop_cli.imaging.formats import (
@@ -27,6 +28,7 @@ from shotcrop_cli.imaging.formats import (
     Quality,
     output_format,
 )
+from shotcrop_cli.imaging.hdr import to_standard_range
 from shotcrop_cli.imaging.metadata import exif, jpeg
 from shotcrop_cli.imaging.metadata.policy import Metadata, MetadataPolicy
 from shotcrop_cli.imaging.pixels import DEEP_MODES, onto_white, resized, to_8_bit, to_16_bit, white_level, with_alpha
@@ -43,6 +45,8 @@ _MODES = {
     TIFF: ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "LAB", *DEEP_MODES),
 }
 """The Pillow modes that each format can store without conversion."""
+_HDR_FORMATS = (PNG, AVIF)
+"""Formats whose crops stay HDR. The others know no code points."""
 _SUBSAMPLING_NAMES = ("4:4:4", "4:2:2", "4:2:0")
 _TIFF_COMPRESSIONS = ("raw", "packbits", "tiff_lzw", "tiff_adobe_deflate", "zstd")
 _TIFF_COMPRESSIONS_BY_MODE = {"1": ("group3", "group4"), "L": ("jpeg",), "RGB": ("jpeg",)}
@@ -56,7 +60,7 @@ class EncodedCrop:
         content: The content of the file.
         width: Width of the image in pixels.
         height: Its height in pixels.
-        warnings: Which metadata it could not keep, one sentence each.
+        warnings: What was lost in writing it, one sentence each.
     """
 
     content: bytes
@@ -73,6 +77,7 @@ def encode_crop(
     quality: Quality = SAME_QUALITY,
     policy: MetadataPolicy,
     max_size: int | None = None,
+    srgb: bool = False,
 ) -> EncodedCrop:
     """Crop a photo and encode the crop.
 
@@ -84,6 +89,7 @@ def encode_crop(
             can do it.
         policy: Which metadata of the photo the crop keeps.
         max_size: Largest longer side in pixels, to which larger crops are shrunk; None keeps the size.
+        srgb: Whether to convert the pixels to sRGB.
 
     Raises:
         PhotoError: The format cannot store these pixels, or this Pillow cannot write the format.
@@ -100,14 +106,14 @@ def encode_crop(
     crop.info = {key: value for key, value in photo.pixels.info.items() if key == "transparency"}
     try:
         crop = resized(crop, _size(box, max_size))
-        crop, icc_profile = _convert(crop, crop_format, photo)
+        crop, colour = _convert(crop, crop_format, photo, srgb=srgb)
         metadata = photo.metadata.for_crop(policy, crop.width, crop.height)
-        content, notes = _encode(crop, crop_format, photo, metadata, icc_profile, quality)
+        content, notes = _encode(crop, crop_format, photo, metadata, colour, quality)
     except Exception as error:  # writers raise OSError, ValueError, KeyError and more for pixels they cannot store
         raise PhotoError(
             f"a crop cannot be written as {crop_format.name}: {error}", hint="choose another --format, such as png"
         ) from error
-    return EncodedCrop(content, crop.width, crop.height, (*metadata.notes, *notes))
+    return EncodedCrop(content, crop.width, crop.height, (*colour.warnings, *metadata.notes, *notes))
 
 
 def jpeg_markers(photo: Photo, metadata: Metadata) -> tuple[bytes, tuple[str, ...]]:
@@ -117,8 +123,8 @@ def jpeg_markers(photo: Photo, metadata: Metadata) -> tuple[bytes, tuple[str, ..
         photo: The photo, in a mode that JPEG can store.
         metadata: The metadata of the crop.
     """
-    blank, icc_profile = _convert(Image.new(photo.pixels.mode, (1, 1)), JPEG, photo)
-    content, notes = _encode(blank, JPEG, photo, metadata, icc_profile, 1)
+    blank, colour = _convert(Image.new(photo.pixels.mode, (1, 1)), JPEG, photo)
+    content, notes = _encode(blank, JPEG, photo, metadata, colour, 1)
     markers, place = b"", 2
     while content[place + 1] in (*_APPLICATION_MARKERS, _COMMENT_MARKER):
         end = place + 2 + int.from_bytes(content[place + 2 : place + 4], "big")
@@ -135,10 +141,44 @@ def _size(box: PixelBox, max_size: int | None) -> tuple[int, int]:
     return max(1, round(box.width * max_size / longer)), max(1, round(box.height * max_size / longer))
 
 
-def _convert(crop: Image.Image, form: Format, photo: Photo) -> tuple[Image.Image, bytes]:
+@dataclass(frozen=True, slots=True)
+class _CropColour:
+    """The colour space of a crop.
+
+    Args:
+        icc_profile: Its profile, empty for sRGB, for HDR, or if it is unknown.
+        points: Its code points if it is HDR.
+        warnings: What was lost in converting it.
+    """
+
+    icc_profile: bytes = b""
+    points: CodePoints | None = None
+    warnings: tuple[str, ...] = ()
+
+
+def _convert(crop: Image.Image, form: Format, photo: Photo, *, srgb: bool = False) -> tuple[Image.Image, _CropColour]:
+    """Return a crop in a mode and colour space that a format can store."""
+    if photo.hdr is None:
+        crop, icc_profile = _in_mode(crop, form, photo, photo.icc_profile, srgb=srgb)
+        return crop, _CropColour(icc_profile)
+    if form in _HDR_FORMATS and not srgb:
+        crop, _ = _in_mode(crop, form, photo, b"")
+        return crop, _CropColour(points=photo.hdr.points)
+    crop, icc_profile = to_standard_range(to_8_bit(crop, white_level(photo.pixels)), photo.hdr)
+    crop, icc_profile = _in_mode(crop, form, photo, icc_profile, srgb=srgb)
+    reason = "--to-srgb" if srgb else f"{form.name} cannot hold it"
+    warning = f"HDR ({photo.hdr.name}) was converted to standard range: {reason}"
+    return crop, _CropColour(icc_profile, warnings=(warning,))
+
+
+def _in_mode(
+    crop: Image.Image, form: Format, photo: Photo, icc_profile: bytes, *, srgb: bool = False
+) -> tuple[Image.Image, bytes]:
     """Return a crop in a mode that a format can store, and its colour profile: empty for sRGB, or if unknown."""
     modes = _MODES[form]
-    icc_profile = photo.icc_profile if profile_fits(photo.icc_profile, crop.mode) else b""
+    icc_profile = icc_profile if profile_fits(icc_profile, crop.mode) else b""
+    if srgb and (icc_profile or crop.mode in ("CMYK", "LAB")):
+        crop, icc_profile = to_srgb(to_8_bit(crop, white_level(photo.pixels)), icc_profile), b""
     if crop.mode in DEEP_MODES and crop.mode not in modes:
         white = white_level(photo.pixels)  # of the whole photo, so that all crops have the same brightness
         crop = to_16_bit(crop, white) if "I;16" in modes else to_8_bit(crop, white)
@@ -157,7 +197,7 @@ def _convert(crop: Image.Image, form: Format, photo: Photo) -> tuple[Image.Image
 
 
 def _encode(
-    crop: Image.Image, form: Format, photo: Photo, metadata: Metadata, icc_profile: bytes, wanted: Quality
+    crop: Image.Image, form: Format, photo: Photo, metadata: Metadata, colour: _CropColour, wanted: Quality
 ) -> tuple[bytes, tuple[str, ...]]:
     """Return a crop as an image file, and which metadata it could not keep."""
     options: dict[str, object]
@@ -171,13 +211,13 @@ def _encode(
         how: dict[str, object] = {"qtables": stored.tables} if stored and stored.tables else {"quality": quality}
         options = {**how, "subsampling": photo.subsampling if crop.mode == "RGB" else -1}
     elif form is PNG:
-        options = _png_metadata(metadata)
+        options = _png_metadata(metadata, colour.points)
     elif form is TIFF:
         options = {"compression": _tiff_compression(crop.mode, photo)}
         if options["compression"] == "jpeg":
             options["quality"] = quality
     else:
-        block = exif.add_xmp_and_iptc(block, iptc=metadata.iptc)
+        block = exif.add_iptc(block, metadata.iptc)
         options = {"exif": block, "xmp": metadata.xmp, "quality": quality}
         if form is WEBP:
             # `exact` keeps the colours of transparent pixels.
@@ -187,13 +227,15 @@ def _encode(
             options |= {"exif": block, "subsampling": _SUBSAMPLING_NAMES[photo.subsampling]}
     options = {name: value for name, value in options.items() if value != b""}
     with _file_in_memory() if form is JPEG else io.BytesIO() as file:
-        crop.save(file, form.name, icc_profile=icc_profile or None, **options)
+        crop.save(file, form.name, icc_profile=colour.icc_profile or None, **options)
         file.seek(0)
         content = file.read()
     if form is JPEG:
         return jpeg.insert(content, metadata)
     if form is TIFF:
-        content = exif.insert_into_tiff(content, exif.add_xmp_and_iptc(block, xmp=metadata.xmp, iptc=metadata.iptc))
+        content = exif.insert_into_tiff(content, block, xmp=metadata.xmp, iptc=metadata.iptc)
+    if form is AVIF and colour.points is not None:
+        content = _with_nclx(content, colour.points)
     if metadata.comments and form is not PNG:
         return content, (f"a comment was left out: {form.name} has no place for it",)
     return content, ()
@@ -210,15 +252,24 @@ def _file_in_memory() -> IO[bytes]:
     return tempfile.TemporaryFile()
 
 
-def _png_metadata(metadata: Metadata) -> dict[str, object]:
+def _with_nclx(content: bytes, points: CodePoints) -> bytes:
+    """Return an AVIF file with other code points: Pillow always writes those of sRGB."""
+    place = content.index(b"colrnclx") + 8
+    numbers = points.primaries.to_bytes(2, "big") + points.transfer.to_bytes(2, "big")
+    return content[:place] + numbers + content[place + 4 :]
+
+
+def _png_metadata(metadata: Metadata, points: CodePoints | None) -> dict[str, object]:
     from PIL.PngImagePlugin import PngInfo
 
     info = PngInfo()
+    if points is not None:
+        info.add(b"cICP", bytes((points.primaries, points.transfer, 0, points.full_range)))
     for comment in metadata.comments:
         info.add_text(comment.keyword, comment.text)
     if metadata.xmp:
         info.add_itxt("XML:com.adobe.xmp", metadata.xmp.decode("utf-8", "replace"))
-    options = {"pnginfo": info, "exif": exif.add_xmp_and_iptc(metadata.exif, iptc=metadata.iptc)}
+    options = {"pnginfo": info, "exif": exif.add_iptc(metadata.exif, metadata.iptc)}
     if metadata.resolution is not None and metadata.resolution.dpi is not None:
         options["dpi"] = metadata.resolution.dpi
     return options

@@ -12,8 +12,11 @@ from PIL import Image, ImageOps
 
 from shotcrop_cli.errors import InputError, PhotoError
 from shotcrop_cli.imaging.content_format import format_of_content
+from shotcrop_cli.imaging.declared_colour import find_colour
 from shotcrop_cli.imaging.decode import Photo, SourceBytes, decode, open_image, register
-from shotcrop_cli.imaging.formats import FORMATS, PNG
+from shotcrop_cli.imaging.formats import FORMATS, PNG, format_called
+from shotcrop_cli.imaging.hdr import hdr_colour
+from shotcrop_cli.imaging.pixels import to_8_bit
 
 _ORIENTATION_TAG = 0x0112
 
@@ -49,17 +52,19 @@ def photo_of_image(image: Image.Image) -> Photo:
     """
     if 0 in image.size:
         raise InputError(f"image: {image.width} x {image.height} pixels", hint="pass an image with at least one pixel")
-    profile = image.info.get("icc_profile")
     orientation = _orientation(image)
     try:  # Pillow reads the pixels of a file only now
         pixels = image.copy() if orientation == 1 else ImageOps.exif_transpose(image)
     except Exception as error:  # as in `open_image`
         raise PhotoError(f"image: cannot be read: {error}", hint="pass an open, undamaged image") from error
+    form, block = format_called(image.format or "") or PNG, image.info.get("exif")
+    colour = find_colour(image, b"", form, b"", block if isinstance(block, bytes) else b"")
     return Photo(
         pixels=pixels,
         format=PNG,
         orientation=orientation,
-        icc_profile=profile if isinstance(profile, bytes) else b"",
+        icc_profile=colour.icc_profile,
+        hdr=None if colour.hdr is None else hdr_colour(to_8_bit(pixels), colour.hdr),
         lossless=True,
     )
 

@@ -56,6 +56,16 @@ def with_alpha(pixels: Image.Image) -> Image.Image:
     return pixels
 
 
+def to_full_range(pixels: Image.Image) -> Image.Image:
+    """Return pixels in whose 8-bit channels 16 was black and 235 white, with 0 as black and 255 as white."""
+    if pixels.mode not in ("L", "RGB", "LA", "RGBA"):
+        return pixels
+    scaled = [max(0, min(255, round((value - 16) * 255 / 219))) for value in range(256)]
+    has_alpha = pixels.mode in ("LA", "RGBA")
+    colours = len(pixels.getbands()) - has_alpha
+    return pixels.point(scaled * colours + list(range(256)) * has_alpha)
+
+
 def to_16_bit(pixels: Image.Image, white: float) -> Image.Image:
     """Return deep pixels in mode `I;16`; values of more bits are scaled to 16."""
     stored = np.asarray(pixels)

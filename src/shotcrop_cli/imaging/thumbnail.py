@@ -6,6 +6,7 @@ from PIL import Image
 
 from shotcrop_cli.imaging.colour import to_srgb
 from shotcrop_cli.imaging.decode import Photo
+from shotcrop_cli.imaging.hdr import to_standard_range
 from shotcrop_cli.imaging.pixels import onto_white, to_8_bit
 
 ANY_SIZE_LONG_SIDE = 1536
@@ -31,7 +32,10 @@ def thumbnail(photo: Photo, size: tuple[int, int]) -> Image.Image:
         small = shrink_to_long_side(pixels, size[1] or ANY_SIZE_LONG_SIDE)
     else:
         small = pixels.resize(size, Image.Resampling.BILINEAR, reducing_gap=_REDUCING_GAP)
-    return to_srgb(onto_white(small), photo.icc_profile)
+    icc_profile = photo.icc_profile
+    if photo.hdr is not None:
+        small, icc_profile = to_standard_range(small, photo.hdr)
+    return to_srgb(onto_white(small), icc_profile)
 
 
 def shrink_to_long_side(image: Image.Image, long_side: int) -> Image.Image:

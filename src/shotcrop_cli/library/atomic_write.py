@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -37,40 +38,53 @@ def put_in_place(
     files: Sequence[NewFile],
     *,
     root: Path,
+    first: NewFile | Path | None = None,
+    backups: Sequence[tuple[Path, Path]] = (),
     obsolete: Sequence[Path] = (),
-    aside: tuple[Path, Path] | None = None,
 ) -> None:
     """Write files so that each final name has either its whole new content or what it had before.
 
-    All contents are written to the disk under temporary names first. Then `aside` is renamed, `obsolete` files are
-    removed, and the new files are renamed in the order given. A process that is killed leaves temporaries at worst.
+    All contents are written to the disk under temporary names first. Then, in this order: `first` is renamed or
+    removed, files to keep get the names of their backups, the new files but the last are renamed, obsolete files are
+    removed, and the last new file is renamed. A process that is killed leaves temporaries at worst, and never loses a
+    file before its replacement is there.
 
     Args:
         files: What to write, the sidecar last.
         root: The output folder. Folders below it are made if needed, but not the output folder itself, so that an
             unmounted disk is noticed.
-        obsolete: Files to remove just before the renaming; they need not exist.
-        aside: A file to keep under another name, and that name.
+        first: A file to write before anything else changes, or one to remove; None for neither. It says to later runs
+            that the rest is unfinished.
+        backups: Files to keep under other names, and these names.
+        obsolete: Files to remove; they need not exist.
 
     Raises:
         PhotoError: A name is too long, or a folder has this name.
         OutputError: The output cannot be written, whatever the photo.
     """
     staged: list[tuple[Path, Path]] = []
+    new = [first, *files] if isinstance(first, NewFile) else [*files]
     try:
         if not root.is_dir():
             raise OutputError(f"{root}: the output folder is gone", hint="mount its disk and run again")
-        for file in files:
+        for file in new:
             file.path.parent.mkdir(parents=True, exist_ok=True)
             temporary = file.path.parent / f"{_TEMPORARY_PREFIX}{secrets.token_hex(8)}{_TEMPORARY_SUFFIX}"
             staged.append((temporary, file.path))
             _write(temporary, file)
-        if aside is not None:
-            aside[0].rename(aside[1])
+        waiting = deque(staged)
+        if isinstance(first, NewFile):
+            _rename(waiting.popleft())
+        elif first is not None:
+            first.unlink(missing_ok=True)
+        for path, backup in backups:
+            path.rename(backup)
+        while len(waiting) > 1:
+            _rename(waiting.popleft())
         for path in obsolete:
             path.unlink(missing_ok=True)
-        for temporary, path in staged:
-            temporary.replace(path)
+        if waiting:
+            _rename(waiting.popleft())
     except OSError as error:
         name = error.filename2 or error.filename  # the new name, if a renaming failed
         if error.errno in _ERRORS_OF_ONE_NAME:
@@ -86,6 +100,10 @@ def put_in_place(
         for temporary, _ in staged:
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)
+
+
+def _rename(names: tuple[Path, Path]) -> None:
+    names[0].replace(names[1])
 
 
 def free_name(path: Path, suffix: str) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -158,4 +159,23 @@ def leads_into(path: Path, folder: Path) -> bool:
     try:
         return path.resolve().is_relative_to(folder)
     except (OSError, ValueError, RuntimeError):  # too long, with characters that no name can have, or a loop of links
+        return False
+
+
+def can_name(folder: Path, name: str, root: Path) -> bool:
+    """Say whether a sidecar, which anybody may have edited, names a file that shotcrop may write or remove.
+
+    Args:
+        folder: Folder of the sidecar.
+        name: Path of the file, relative to that folder.
+        root: The output folder, already resolved.
+    """
+    if not is_inside(name):
+        return False
+    parent = (folder / name).parent
+    if not leads_into(parent, root):
+        return False
+    try:
+        return parent.is_dir() or not os.path.lexists(parent)
+    except OSError:  # too long
         return False

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -12,11 +11,12 @@ from shotcrop_cli import sidecar as sidecars
 from shotcrop_cli.errors import OutputError, ShotcropError
 from shotcrop_cli.imaging.formats import format_called
 from shotcrop_cli.library.atomic_write import NewFile, put_in_place
-from shotcrop_cli.library.name_template import is_inside
-from shotcrop_cli.library.plan import PHOTO_CHANGED, XMP_SUFFIX, Action, Target, Task, Wanted, decide
+from shotcrop_cli.library.hand_work import KEEP_ALL, XMP_SUFFIX, Allowed, hash_file, is_retouched, recorded_times
+from shotcrop_cli.library.name_template import can_name, is_inside
+from shotcrop_cli.library.plan import PHOTO_CHANGED, REJECTED, Action, Target, Task, Wanted, decide, with_rejections
 from shotcrop_cli.library.up_to_date import Index, PhotoStamp, Stamp, UpToDateCheck
 from shotcrop_cli.shots import SHOT_TYPES
-from shotcrop_cli.sidecar import MAX_BYTES, Sidecar, iso_mtime
+from shotcrop_cli.sidecar import MAX_BYTES, ShotRecord, Sidecar, iso_mtime
 
 _IMPOSSIBLE_FOLDERS = (errno.ENAMETOOLONG, errno.ELOOP)
 """Errors of folders that do not exist, although a sidecar names them."""
@@ -32,6 +32,7 @@ class OutputState:
         read_only: Whether to leave the output exactly as it is, for a dry run.
         index: What earlier runs found up to date; None to read every sidecar.
         check_content: Whether to compare the content of every photo, and not only its stamp.
+        allowed: What may be done to finished work.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class OutputState:
         read_only: bool = False,
         index: Index | None = None,
         check_content: bool = False,
+        allowed: Allowed = KEEP_ALL,
     ) -> None:
         self._root = root
         self._wanted = wanted
@@ -50,6 +52,8 @@ class OutputState:
         self._read_only = read_only
         self._index = index
         self._check_content = check_content
+        self._allowed = allowed
+        self._reads_all = overwrite or allowed.overwrite_edited or allowed.restore_rejected
         self._check = UpToDateCheck(wanted)
         self._listings: dict[str, frozenset[str]] = {}
 
@@ -67,13 +71,13 @@ class OutputState:
         check_content = self._check_content or self._may_have_changed(target)
         if (
             stamp is not None
-            and not self._overwrite
+            and not self._reads_all
             and not check_content
             and (task := self._decide_fast(target, stamp)) is not None
         ):
             return task
-        content = None if stamp is None else self._read(target)
-        record = None if content is None else _parse(content)
+        content = b"" if stamp is None else self._read(target)
+        record, fault = self._parse(target, content)
         if record is not None:
             target = target.for_format(format_called(record.source.format), self._wanted.settings.format)
         task = decide(
@@ -82,14 +86,17 @@ class OutputState:
             self._present(target, record),
             self._wanted,
             lambda: _sha256(target.source.path),
+            fault=fault,
             overwrite=self._overwrite,
             check_content=check_content,
+            allowed=self._allowed,
+            is_retouched=lambda shot: self._is_retouched(target, shot, record),
         )
         self._remember(task, stamp)
         if task.is_due:
             return replace(task, stamp=stamp)
-        if record is not None and not self._read_only:
-            self._update(target, record, content)
+        if task.action is Action.SKIP and record is not None and not self._read_only:
+            self._update(task, record, content)
         return task
 
     def suspend(self, task: Task) -> Task:
@@ -104,9 +111,9 @@ class OutputState:
         """
         if self._stamp(task.target) != task.stamp:
             return self.decide(task.target)
-        if task.stamp is None or task.damaged:
+        if task.stamp is None:
             return task
-        return replace(task, record=_parse(self._read(task.target)))
+        return replace(task, record=self._parse(task.target, self._read(task.target))[0])
 
     def save(self) -> None:
         """Remember for the next run which photos are up to date.
@@ -167,7 +174,7 @@ class OutputState:
             return
         source, record = task.target.source, task.record
         path, folder = _key(task.target)
-        if not task.is_due and stamp is not None:
+        if task.action is Action.SKIP and stamp is not None and not _has_hand_work(record):
             self._index.add(path, stamp, folder, no_subject=task.no_subject)
         elif (
             (task.reason != PHOTO_CHANGED and not self._overwrite)
@@ -219,12 +226,52 @@ class OutputState:
             self._listings[folder] = names
         return names
 
-    def _update(self, target: Target, record: Sidecar, content: bytes | None) -> None:
+    def _parse(self, target: Target, content: bytes) -> tuple[Sidecar | None, str]:
+        """Return a sidecar with what somebody rejected, or None and why it cannot be read.
+
+        An empty sidecar counts as none: it holds nobody's work.
+        """
+        if not content:
+            return None, ""
+        try:
+            record = sidecars.parse(content)
+        except (ShotcropError, ValueError, RecursionError) as error:
+            return None, sidecars.fault(error)
+        record = replace(record, shots=tuple(self._checked(target, shot) for shot in record.shots))
+        return with_rejections(record, self._present(target, record), self._allowed), ""
+
+    def _checked(self, target: Target, shot: ShotRecord) -> ShotRecord:
+        """Return a shot without files that it must not name. Anybody may have edited the sidecar."""
+        if shot.file is not None and not self._may_name(target, shot.file):
+            shot = replace(shot, file=None)
+        if shot.replaced is not None and not self._may_name(target, shot.replaced.file):
+            shot = replace(shot, replaced=None)
+        return shot
+
+    def _may_name(self, target: Target, name: str) -> bool:
+        if "/" not in name:
+            return is_inside(name)
+        return can_name(target.folder, name, self._root.resolve())
+
+    def _is_retouched(self, target: Target, shot: ShotRecord, record: Sidecar | None) -> bool:
+        if shot.file is None or not self._exists(str(target.folder), shot.file):
+            return False
+        times = (target.source.mtime_ns, *recorded_times(record))
+        return is_retouched(target.folder / shot.file, shot, times)
+
+    def _update(self, task: Task, record: Sidecar, content: bytes) -> None:
         """Write the photo's path and time and the settings into the sidecar, so that the next run is fast."""
-        source = replace(record.source, path=str(target.source.path), mtime=iso_mtime(target.source.mtime_ns))
-        updated = replace(record, source=source, settings=self._wanted.settings).to_bytes()
+        photo = task.target.source
+        source = replace(record.source, path=str(photo.path), mtime=iso_mtime(photo.mtime_ns))
+        settings = record.settings if task.reason == REJECTED else task.settings
+        updated = replace(record, source=source, settings=settings).to_bytes()
         if updated != content:
-            put_in_place([NewFile(target.sidecar, updated)], root=self._root)
+            put_in_place([NewFile(task.target.sidecar, updated)], root=self._root)
+
+
+def _has_hand_work(record: Sidecar | None) -> bool:
+    """Say whether every run should read a sidecar, because it has something to report."""
+    return record is not None and (record.rejected or any(shot.rejected or shot.retouched for shot in record.shots))
 
 
 def _key(target: Target) -> tuple[str, str]:
@@ -237,20 +284,9 @@ def _photo_stamp(target: Target) -> PhotoStamp:
     return source.size_bytes, source.mtime_ns, source.ctime_ns, source.inode
 
 
-def _parse(content: bytes) -> Sidecar | None:
-    try:
-        return sidecars.parse(content)
-    except (ShotcropError, ValueError, RecursionError):
-        return None
-
-
 def _sha256(path: Path) -> str:
     """Return the hash of a photo; empty if it cannot be read, which decoding will then report."""
     try:
-        with path.open("rb") as file:
-            sha256 = hashlib.sha256()
-            while chunk := file.read(1 << 20):
-                sha256.update(chunk)
+        return hash_file(path)
     except OSError:
         return ""
-    return sha256.hexdigest()

@@ -11,15 +11,26 @@ from pathlib import Path, PurePath
 from shotcrop_cli.crop_settings import CropSettings
 from shotcrop_cli.errors import ShotcropError, with_fix
 from shotcrop_cli.imaging.formats import FORMATS, JPEG, CropFormat, Format, format_of_name, output_format
+from shotcrop_cli.library.hand_work import KEEP_ALL, XMP_SUFFIX, Allowed
 from shotcrop_cli.library.name_template import Names, NameTemplate, TemplateNames
 from shotcrop_cli.library.source import Ignored, Source
 from shotcrop_cli.shots import SHOT_TYPES, ShotType
-from shotcrop_cli.sidecar import ShotRecord, Sidecar, SidecarStatus, iso_mtime
+from shotcrop_cli.sidecar import (
+    FIX_SIDECAR,
+    ShotRecord,
+    Sidecar,
+    SidecarStatus,
+    Written,
+    is_moved,
+    iso_mtime,
+)
 
-XMP_SUFFIX = ".xmp"
 PHOTO_CHANGED = "the photo changed"
 """The reason of a task for a photo with another content than the recorded one."""
 SIDECAR_SUFFIX = ".json"
+REJECTED = "rejected"
+"""The reason of a task for a photo of which a person wants no crops."""
+_FIX_LOSSES = "add --replace to replace them, or choose another --output for the new crops"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +91,8 @@ class Action(Enum):
     """Write crops from the boxes in the sidecar, without the model."""
     COMPOSE = "compose"
     """Ask the model for boxes, then write crops."""
+    REFUSE = "refuse"
+    """Nothing, because that would lose finished work; the reason says what to do. The photo counts as failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +103,12 @@ class Task:
         target: The photo and its files.
         settings: How the crops should look.
         action: What to do.
-        reason: Why, in words.
+        reason: Why, in words. If the task is refused, also the fix.
         shots: The shots to crop; if there is nothing to do, the shots whose crops exist.
-        record: The sidecar of an earlier run, if it was read.
+        record: The sidecar of an earlier run, if it was read, with the crops marked that somebody deleted.
         no_subject: Whether there is nothing to do because the model found no people.
         recorded_path: Path of the photo in the sidecar, if it differs from the path of this one. It may be another
             photo with the same name.
-        damaged: Whether there is a sidecar that cannot be read.
         stamp: Stamps of the photo and its sidecar when this was decided; None without a sidecar.
     """
 
@@ -108,18 +120,26 @@ class Task:
     record: Sidecar | None = None
     no_subject: bool = False
     recorded_path: Path | None = None
-    damaged: bool = False
     stamp: tuple[tuple[int, int, int, int], tuple[int, int]] | None = None
 
     @property
     def is_due(self) -> bool:
         """Whether there is anything to do."""
-        return self.action is not Action.SKIP
+        return self.action in (Action.CROP, Action.COMPOSE)
 
     @property
-    def is_first(self) -> bool:
-        """Whether no earlier run left a sidecar for the photo."""
-        return self.record is None and not self.damaged
+    def retouched(self) -> tuple[Path, ...]:
+        """The crops that an earlier run kept as somebody changed them, and that this one keeps, too."""
+        shots = () if self.record is None else self.record.shots
+        return tuple(self.target.folder / shot.file for shot in shots if shot.retouched and shot.file is not None)
+
+    @property
+    def rejected(self) -> tuple[ShotType, ...]:
+        """The shots that a person does not want, and that this task leaves out."""
+        if self.record is None:
+            return ()
+        left_out = (shot for shot in self.record.shots if shot.shot not in self.shots or not self.is_due)
+        return tuple(shot.shot for shot in left_out if shot.rejected or self.record.rejected)
 
     @property
     def needs_model(self) -> bool:
@@ -195,50 +215,75 @@ def decide(
     wanted: Wanted,
     digest: Callable[[], str],
     *,
+    fault: str = "",
     overwrite: bool = False,
     check_content: bool = False,
+    allowed: Allowed = KEEP_ALL,
+    is_retouched: Callable[[ShotRecord], bool] = lambda _shot: False,
 ) -> Task:
     """Compare what an earlier run left with what this run would make.
 
     `up_to_date.UpToDateCheck` answers the common case without these rules: change both together.
 
-    Existing crops are kept up to date even if this run does not ask for their shots. Boxes that a person set are kept
-    unless `overwrite` is true: if the model or the photo changed, the model does not see the photo again.
+    Existing crops are kept up to date even if this run does not ask for their shots. The model does not see a photo
+    again while a person's box or caption is in its sidecar. Whether the file of a due crop may be replaced is decided
+    when it is written, see `hand_work`.
 
     Args:
         target: The photo and its files.
-        record: The sidecar of the earlier run; None if there is no readable one.
+        record: The sidecar of the earlier run, as `with_rejections` returns it; None if there is no readable one.
         present: The photo's files that exist, as paths below the target's folder.
         wanted: What this run would make.
         digest: Returns the SHA-256 of the photo. Called only if its size is the recorded one, and its time is not or
             `check_content` is true.
-        overwrite: Whether to do everything again.
+        fault: Why there is a sidecar that cannot be read; otherwise empty.
+        overwrite: Whether to crop everything again.
         check_content: Whether an equal size and time are not enough to say that the photo is the same.
+        allowed: What may be done to finished work.
+        is_retouched: Says whether somebody changed a finished crop. Called only if such crops may be replaced.
     """
     shots_by_name = dict(zip(target.crop_names, SHOT_TYPES, strict=True))
     if record is not None:
         shots_by_name |= {shot.file: shot.shot for shot in record.shots if shot.file is not None}
     existing = {shot for name, shot in shots_by_name.items() if name in present}
     shots = tuple(shot for shot in SHOT_TYPES if shot in wanted.shots or shot in existing)
-    settings = wanted.settings
+    if fault:
+        return Task(target, wanted.settings, Action.REFUSE, with_fix(f"{target.sidecar}: {fault}", FIX_SIDECAR))
     if record is None:
-        damaged = target.sidecar_name in present
-        reason = "the sidecar is damaged" if damaged else "new"
-        return Task(target, settings, Action.COMPOSE, reason, shots, damaged=damaged)
+        return Task(target, wanted.settings, Action.COMPOSE, "new", shots)
+    settings = _settings_for(wanted, record, existing)
     recorded = None if record.source.path == str(target.source.path) else Path(record.source.path)
-    if overwrite:
-        return Task(target, settings, Action.COMPOSE, "overwritten on request", shots, record, recorded_path=recorded)
     same_time = record.source.mtime == iso_mtime(target.source.mtime_ns)
     same_size = record.source.size_bytes == target.source.size_bytes
     same_stamp = same_time and not check_content
-    if not (same_size and (same_stamp or record.source.sha256 == digest())):
-        action = Action.CROP if record.edited else Action.COMPOSE
-        return Task(target, settings, action, PHOTO_CHANGED, shots, record, recorded_path=recorded)
+    is_same = recorded is None and overwrite  # then nothing depends on the content
+    is_same = is_same or (same_size and (same_stamp or record.source.sha256 == digest()))
+    if is_same or recorded is None:  # otherwise it may be another photo, of which nobody has rejected anything
+        rejected = {shot.shot for shot in record.shots if shot.rejected or record.rejected}
+        shots = tuple(shot for shot in shots if shot not in rejected)
+    if not shots:
+        return Task(target, settings, Action.SKIP, REJECTED, (), record)
+    if losses := _losses(target, record, present, settings, shots, allowed):
+        return Task(target, settings, Action.REFUSE, with_fix(losses, _FIX_LOSSES))
+    composed = Action.COMPOSE
+    if record.edited and not (overwrite and allowed.overwrite_edited):
+        composed = Action.CROP
+    if overwrite:
+        return Task(target, settings, composed, "overwritten on request", shots, record, recorded_path=recorded)
+    if not is_same:
+        return Task(target, settings, composed, PHOTO_CHANGED, shots, record, recorded_path=recorded)
     if record.model.sha256 != wanted.model_sha256 and not record.edited:
         return Task(target, settings, Action.COMPOSE, "the model changed", shots, record)
     if record.status is SidecarStatus.NO_SUBJECT:
         return Task(target, settings, Action.SKIP, "unchanged", (), record, no_subject=True)
-    reasons = {shot.shot: _stale(target, shot, record, present, wanted) for shot in record.shots if shot.shot in shots}
+    reasons: dict[ShotType, str] = {}
+    for shot in record.shots:
+        if shot.shot not in shots:
+            continue
+        if allowed.overwrite_edited and (shot.retouched or is_retouched(shot)):
+            reasons[shot.shot] = f"{shot.file} was edited, and edited crops are overwritten on request"
+        elif not shot.retouched:
+            reasons[shot.shot] = _stale(target, shot, settings, record, present)
     due = tuple(shot for shot, reason in reasons.items() if reason)
     if due:
         return Task(target, settings, Action.CROP, next(filter(None, reasons.values())), due, record)
@@ -246,18 +291,86 @@ def decide(
     return Task(target, settings, Action.SKIP, reason, shots, record)
 
 
-def _stale(target: Target, shot: ShotRecord, record: Sidecar, present: Collection[str], wanted: Wanted) -> str:
+def with_rejections(record: Sidecar, present: Collection[str], allowed: Allowed = KEEP_ALL) -> Sidecar:
+    """Return a sidecar in which the crops that somebody deleted are rejected, or in which nothing is rejected any more.
+
+    A sidecar names a crop only once the crop is complete. So if it is missing, somebody deleted it. A shot whose box or
+    caption was edited since is wanted again.
+
+    Args:
+        record: The sidecar.
+        present: The photo's files that exist.
+        allowed: Whether rejected crops are to be brought back.
+    """
+    shots = []
+    for shot in record.shots:
+        is_missing = shot.file is not None and shot.file not in present
+        is_pending = shot.has_new_caption or is_moved(shot.box, shot.box_norm, record.source)
+        if is_missing:
+            written = None if shot.written is None else Written(shot.written.caption)
+            deleted = replace(shot, file=None, size=None, retouched=False, written=written)
+            shots.append(replace(deleted, rejected=shot.rejected or not is_pending))
+        else:
+            shots.append(shot)
+    if allowed.restore_rejected:
+        shots = [replace(shot, rejected=False) for shot in shots]
+    return replace(record, shots=tuple(shots), rejected=record.rejected and not allowed.restore_rejected)
+
+
+def _losses(
+    target: Target,
+    record: Sidecar,
+    present: Collection[str],
+    settings: CropSettings,
+    shots: Sequence[ShotType],
+    allowed: Allowed,
+) -> str:
+    """Say which finished crops would give way to crops of another name, shape or size; empty if that is allowed."""
+    if allowed.replace:
+        return ""
+    renamed: list[str] = []
+    reshaped: list[str] = []
+    for shot in record.shots:
+        if shot.file is None or shot.shot not in shots or shot.retouched:
+            continue
+        if shot.file != target.crop_name(shot.shot):
+            renamed.append(shot.file)
+        elif _shape(settings, shot) != _shape(record.settings, shot):
+            reshaped.append(shot.file)
+    if renamed:
+        return f"finished crops would be deleted, because crops get other names: {', '.join(renamed)}"
+    if reshaped:
+        return f"finished crops would be replaced by crops of another shape or size: {', '.join(reshaped)}"
+    return ""
+
+
+def _shape(settings: CropSettings, shot: ShotRecord) -> tuple[object, ...]:
+    """Return the settings that decide the box and size of a crop. A person's box is not framed."""
+    return (None if shot.edited else settings.framing.for_shot(shot.shot), settings.max_size)
+
+
+def _settings_for(wanted: Wanted, record: Sidecar, existing: Collection[ShotType]) -> CropSettings:
+    """Return the settings of this run, with the recorded aspect ratios of finished shots that it does not ask for."""
+    asked, framing = wanted.settings, wanted.settings.framing
+    new, old = dict(framing.aspects), dict(record.settings.framing.aspects)
+    kept = {shot for shot in existing if shot not in wanted.shots and new.get(shot) != old.get(shot)}
+    if not kept:
+        return asked
+    merged = {shot: (old if shot in kept else new).get(shot) for shot in SHOT_TYPES}
+    aspects = tuple((shot, aspect) for shot, aspect in merged.items() if aspect is not None)
+    return replace(asked, framing=replace(framing, aspects=aspects))
+
+
+def _stale(target: Target, shot: ShotRecord, settings: CropSettings, record: Sidecar, present: Collection[str]) -> str:
     """Say why a shot has to be cropped again; empty if its crop is up to date."""
     name = target.crop_name(shot.shot)
-    if record.settings.concerning(shot.shot) != wanted.settings.concerning(shot.shot):
-        return "the settings changed"
     if shot.file is None:
         return f"{shot.shot} is asked for"
     if shot.file != name:
         return "the name template changed"
-    if name not in present:
-        return f"{name} is missing"
-    if wanted.settings.xmp and name + XMP_SUFFIX not in present:
+    if record.settings.concerning(shot.shot) != settings.concerning(shot.shot):
+        return "the settings changed"
+    if settings.xmp and name + XMP_SUFFIX not in present:
         return f"{name}{XMP_SUFFIX} is missing"
     return ""
 

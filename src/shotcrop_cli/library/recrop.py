@@ -14,9 +14,10 @@ from pathlib import Path, PurePath
 from shotcrop_cli import sidecar as sidecars
 from shotcrop_cli.errors import PhotoError, ShotcropError
 from shotcrop_cli.imaging.formats import JPEG, format_called, format_of, output_format
-from shotcrop_cli.library.name_template import RecordedNames, is_inside, leads_into
+from shotcrop_cli.library.hand_work import KEEP_ALL, Allowed, is_retouched, recorded_times
+from shotcrop_cli.library.name_template import RecordedNames, can_name, leads_into
 from shotcrop_cli.library.output_folder import LOCK_NAME
-from shotcrop_cli.library.plan import Action, Target, Task
+from shotcrop_cli.library.plan import Action, Target, Task, with_rejections
 from shotcrop_cli.library.source import Folder, Source
 from shotcrop_cli.shots import SHOT_TYPES
 from shotcrop_cli.sidecar import Sidecar, is_moved
@@ -65,6 +66,7 @@ def recrop_task(path: Path, root: Path, photo_roots: Sequence[Path]) -> Task:
     folder = path.parent.resolve()
     if path.is_symlink() or not folder.is_relative_to(root):
         raise ShotcropError(f"{path}: a link that leads out of the output folder", hint="name the file itself")
+    status = path.stat()
     record = sidecars.read(path)
     source = _find_source(path, folder.relative_to(root), record, photo_roots)
     if f"{source.name}{_SUFFIX}" != path.name:
@@ -74,23 +76,41 @@ def recrop_task(path: Path, root: Path, photo_roots: Sequence[Path]) -> Task:
     files = {shot.shot: shot.file or "" for shot in record.shots}
     target = Target(source, folder, RecordedNames(tuple(files.get(shot, "") for shot in SHOT_TYPES)))
     _check_files(path, target, record, root)
-    shots = tuple(shot.shot for shot in record.shots if shot.file is not None)
+    present = {name for name in files.values() if name and os.path.isfile(folder / name)}  # noqa: PTH113 - never raises
+    record = with_rejections(record, present)
+    rejected = {shot.shot for shot in record.shots if shot.rejected or record.rejected}
+    shots = tuple(shot for shot, name in files.items() if name and shot not in rejected)
     recorded = Path(record.source.path)
     other = recorded if recorded != source.path and os.path.exists(recorded) else None  # noqa: PTH110 - never raises
-    return Task(target, record.settings, Action.CROP, "the sidecar is applied", shots, record, recorded_path=other)
+    stamp = _stamp(source, status)
+    reason = "the sidecar is applied"
+    return Task(target, record.settings, Action.CROP, reason, shots, record, recorded_path=other, stamp=stamp)
 
 
-def is_pending(task: Task) -> bool:
-    """Say whether a sidecar has an edited box that is not cropped yet, or a crop that is missing."""
+def _stamp(source: Source, sidecar: os.stat_result) -> tuple[tuple[int, int, int, int], tuple[int, int]]:
+    photo = (source.size_bytes, source.mtime_ns, source.ctime_ns, source.inode)
+    return photo, (sidecar.st_size, sidecar.st_mtime_ns)
+
+
+def is_pending(task: Task, allowed: Allowed = KEEP_ALL) -> bool:
+    """Say whether a sidecar has an edited box or caption that is not applied yet.
+
+    Args:
+        task: The task of `recrop_task`.
+        allowed: What may be done to edited crops. If they may be overwritten, those that somebody changed are pending,
+            too.
+    """
     record = task.record
     assert record is not None
-    return any(
-        shot.file is not None
-        and (
-            is_moved(shot.box, shot.box_norm, record.source) or not os.path.isfile(task.target.folder / shot.file)  # noqa: PTH113 - never raises
-        )
-        for shot in record.shots
-    )
+    times = recorded_times(record)
+    for shot in record.shots:
+        if shot.shot not in task.shots:
+            continue
+        if shot.file is None or shot.has_new_caption or is_moved(shot.box, shot.box_norm, record.source):
+            return True
+        if allowed.overwrite_edited and is_retouched(task.target.folder / shot.file, shot, times):
+            return True
+    return False
 
 
 def _find_source(path: Path, mirrored: PurePath, record: Sidecar, photo_roots: Sequence[Path]) -> Source:
@@ -122,7 +142,7 @@ def _check_files(path: Path, target: Target, record: Sidecar, root: Path) -> Non
     suffix = output_format(form, record.settings.format).suffix
     names = [shot.file for shot in record.shots if shot.file is not None]
     for name in names:
-        if not is_inside(name) or not leads_into((target.folder / name).parent, root):
+        if not can_name(target.folder, name, root):
             raise ShotcropError(f"{path}: its crop {name!r} is outside the output folder", hint="correct `file`")
         if not name.endswith(suffix) or PurePath(name).name.startswith("."):
             raise ShotcropError(

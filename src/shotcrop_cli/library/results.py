@@ -59,9 +59,10 @@ class PhotoResult:
         crops: Paths of its crops, widest shot first.
         reason: Why it failed, with the fix, or why it was skipped, planned or left without crops; otherwise empty.
         low_scores: Its crops that a person should review, whatever the status.
-        damaged_sidecar: New path of a sidecar that could not be read and was replaced.
-        is_own_crop: Whether it was skipped because it is itself a crop by shotcrop.
         content: Format of the photo if its extension is that of another format; otherwise empty.
+        kept: Files that it would have replaced, but somebody changed them.
+        backups: New names of such files that it replaced on request.
+        rejected: Shots that it leaves out, because a person rejected them or deleted their crops.
     """
 
     source: Path
@@ -70,9 +71,10 @@ class PhotoResult:
     crops: tuple[Path, ...] = ()
     reason: str = ""
     low_scores: tuple[LowScore, ...] = ()
-    damaged_sidecar: Path | None = None
     content: str = ""
-    is_own_crop: bool = False
+    kept: tuple[Path, ...] = ()
+    backups: tuple[Path, ...] = ()
+    rejected: tuple[ShotType, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,8 @@ class RunResult:
         counts: Number of photos by status.
         failed: The photos that failed. In a strict run also those without people.
         to_review: The photos with a crop whose score is too low.
+        kept: The photos with files that the run would have replaced, but somebody changed them.
+        rejected: Number of shots that it left out, because a person rejected them or deleted their crops.
         photos: Every photo, if the options ask to keep all results; otherwise empty.
         seconds: Duration of the run.
         provider: Where the model ran; empty if no photo needed it.
@@ -92,6 +96,8 @@ class RunResult:
     counts: Mapping[PhotoStatus, int]
     failed: tuple[PhotoResult, ...] = ()
     to_review: tuple[PhotoResult, ...] = ()
+    kept: tuple[PhotoResult, ...] = ()
+    rejected: int = 0
     photos: tuple[PhotoResult, ...] = ()
     seconds: float = 0.0
     provider: str = ""
@@ -121,6 +127,8 @@ class Results:
         self.counts: Counter[PhotoStatus] = Counter()
         self._failed: list[PhotoResult] = []
         self._to_review: list[PhotoResult] = []
+        self._kept: list[PhotoResult] = []
+        self._rejected = 0
         self._photos: list[PhotoResult] = []
         self._keep_all = keep_all
         self._failures = (PhotoStatus.FAILED, PhotoStatus.NO_SUBJECT) if strict else (PhotoStatus.FAILED,)
@@ -133,6 +141,9 @@ class Results:
             self._failed.append(photo)
         if photo.low_scores:
             self._to_review.append(photo)
+        if photo.kept:
+            self._kept.append(photo)
+        self._rejected += len(photo.rejected)
         if self._keep_all:
             self._photos.append(photo)
         return is_failure
@@ -143,6 +154,8 @@ class Results:
             counts=dict(self.counts),
             failed=tuple(self._failed),
             to_review=tuple(self._to_review),
+            kept=tuple(self._kept),
+            rejected=self._rejected,
             photos=tuple(self._photos),
             seconds=seconds,
             provider=provider,

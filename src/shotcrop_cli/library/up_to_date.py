@@ -11,7 +11,8 @@ from pathlib import Path
 import msgspec
 
 from shotcrop_cli.library.atomic_write import NewFile, put_in_place
-from shotcrop_cli.library.plan import XMP_SUFFIX, Target, Wanted
+from shotcrop_cli.library.hand_work import XMP_SUFFIX
+from shotcrop_cli.library.plan import Target, Wanted
 from shotcrop_cli.shots import SHOT_TYPES, ShotType
 from shotcrop_cli.sidecar import SCHEMA_ID, SidecarStatus, iso_mtime
 
@@ -151,6 +152,8 @@ class _Settings(msgspec.Struct):
 class _Shot(msgspec.Struct):
     shot: ShotType
     file: str | None
+    rejected: bool = False
+    retouched: bool = False
 
 
 class _Summary(msgspec.Struct):
@@ -162,6 +165,7 @@ class _Summary(msgspec.Struct):
     model: _Model
     settings: _Settings
     shots: list[_Shot]
+    rejected: bool = False
 
 
 class UpToDateCheck:
@@ -199,6 +203,7 @@ class UpToDateCheck:
             or summary.source.path != os.path.join(source.folder.path, source.name)  # noqa: PTH118 - 100,000 times
             or summary.model.sha256 != self._wanted.model_sha256
             or summary.settings.hash != self._settings_hash
+            or summary.rejected
         ):
             return None
         if summary.status == SidecarStatus.NO_SUBJECT.value:
@@ -207,6 +212,8 @@ class UpToDateCheck:
             return None
         xmp = self._wanted.settings.xmp
         for shot, name in zip(summary.shots, target.crop_names, strict=True):
+            if shot.rejected or shot.retouched:
+                return None
             if shot.file is None:
                 if shot.shot in self._wanted.shots:
                     return None

@@ -12,7 +12,7 @@ from shotcrop_cli.shots import PixelBox
 
 def copies_blocks(photo: Photo, settings: CropSettings) -> bool:
     """Say whether crops are copied from the JPEG blocks of a photo, so that their boxes have to start at a block."""
-    return settings.lossless and supports_lossless(photo, settings.format)
+    return settings.lossless and supports_lossless(photo, settings.format) and not _is_converted(photo, settings)
 
 
 def make_crop(photo: Photo, data: bytes, box: PixelBox, settings: CropSettings) -> tuple[EncodedCrop, str]:
@@ -44,11 +44,18 @@ def make_crop(photo: Photo, data: bytes, box: PixelBox, settings: CropSettings) 
         quality=settings.quality,
         policy=settings.metadata,
         max_size=settings.max_size,
+        srgb=settings.to_srgb,
     )
     return crop, loss
 
 
+def _is_converted(photo: Photo, settings: CropSettings) -> bool:
+    return settings.to_srgb and (bool(photo.icc_profile) or photo.pixels.mode == "CMYK")
+
+
 def _copied(photo: Photo, data: bytes, box: PixelBox, settings: CropSettings) -> EncodedCrop:
+    if _is_converted(photo, settings):
+        raise LosslessError("--to-srgb converts it")
     if not copies_blocks(photo, settings):
         raise LosslessError("only crops from JPEG to JPEG are copied")
     if settings.max_size is not None and max(box.width, box.height) > settings.max_size:

@@ -10,6 +10,7 @@ from PIL import Image
 from shotcrop_cli.errors import OutputError
 from shotcrop_cli.imaging.decode import Photo, SourceBytes
 from shotcrop_cli.imaging.pixels import memory_bytes
+from shotcrop_cli.library.hand_work import KEEP_ALL, Allowed
 from shotcrop_cli.library.plan import Task
 from shotcrop_cli.shots import Answer, ModelIdentity
 
@@ -57,13 +58,13 @@ class RunContext:
         root: The output folder.
         reproducible: Whether sidecars leave out when they were made and how long it took.
         min_score: Crops with a lower score need a review; None if none does.
-        include_crops: Whether to crop what is itself a crop by shotcrop.
+        allowed: What may be done to finished work.
     """
 
     root: Path
     reproducible: bool = False
     min_score: float | None = None
-    include_crops: bool = False
+    allowed: Allowed = KEEP_ALL
     _root_id: tuple[int, int] = field(init=False)
 
     def __post_init__(self) -> None:

@@ -9,59 +9,40 @@ import os
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
-from shotcrop_cli import __version__
 from shotcrop_cli.errors import AnswerError, OutputError, PhotoError
 from shotcrop_cli.framing import frame_shot
 from shotcrop_cli.geometry import clamp, from_pixels, to_pixels
 from shotcrop_cli.imaging.decode import Photo, SourceBytes, decode, read_source
-from shotcrop_cli.imaging.encode import EncodedCrop
-from shotcrop_cli.imaging.formats import format_of_name
 from shotcrop_cli.imaging.lossless import align_to_blocks
-from shotcrop_cli.imaging.metadata.xmp import caption_packet
 from shotcrop_cli.imaging.thumbnail import thumbnail
-from shotcrop_cli.library.atomic_write import NewFile, free_name, put_in_place
-from shotcrop_cli.library.name_template import is_inside, leads_into
-from shotcrop_cli.library.own_crops import OWN_CROP_REASON, is_own_crop
-from shotcrop_cli.library.plan import XMP_SUFFIX, Target, Task
-from shotcrop_cli.library.results import PhotoResult, PhotoStatus, low_scores
-from shotcrop_cli.pipeline.crop import copies_blocks, make_crop
+from shotcrop_cli.library.plan import Target, Task
+from shotcrop_cli.library.results import PhotoResult, PhotoStatus
+from shotcrop_cli.pipeline.crop import copies_blocks
 from shotcrop_cli.pipeline.loaded_photo import LoadedPhoto, RunContext
+from shotcrop_cli.pipeline.write import write_photo
 from shotcrop_cli.shots import Box, Composition, Person, Reasoning, Shot, ShotType
 from shotcrop_cli.sidecar import (
     BOX_DIGITS,
-    FileSize,
     MainPerson,
     ShotRecord,
     Sidecar,
     SidecarStatus,
     SourceRecord,
-    Timing,
     iso_mtime,
-    iso_now,
 )
 
-DAMAGED_SUFFIX = ".damaged"
-"""Appended to the name of a sidecar that cannot be read."""
-_STATUS = {SidecarStatus.DONE: PhotoStatus.DONE, SidecarStatus.NO_SUBJECT: PhotoStatus.NO_SUBJECT}
 
-
-def load(
-    task: Task, thumbnail_size: tuple[int, int] | None, *, include_crops: bool = False
-) -> LoadedPhoto | PhotoResult:
+def load(task: Task, thumbnail_size: tuple[int, int] | None) -> LoadedPhoto | PhotoResult:
     """Read and decode a photo and make the thumbnail for the model, or say why that failed.
 
     Args:
         task: What to do with the photo.
         thumbnail_size: Width and height in pixels that the model wants; None if it does not see the photo.
-        include_crops: Whether to crop what is itself a crop by shotcrop.
     """
     start = time.perf_counter()
     try:
         source = read_source(task.target.source.path)
-        if task.is_first and not include_crops and is_own_crop(source.path, source.data):
-            return skipped_crop(task)
         _check_same_name(task, source)
         photo = decode(source)
         task = replace(task, target=task.target.for_format(photo.format, task.settings.format))
@@ -88,16 +69,12 @@ def finish(loaded: LoadedPhoto, run: RunContext) -> PhotoResult:
     try:
         start = time.perf_counter()
         sidecar = _recorded_sidecar(loaded) if loaded.answer is None else _new_sidecar(loaded)
-        return _write(loaded, sidecar, run, start)
+        shots, notes = _frame_shots(sidecar, loaded.photo, loaded.task.shots)
+        return write_photo(loaded, sidecar, shots, notes, run, start)
     except OutputError:
         raise
     except Exception as error:  # as in `load`
         return failed(loaded.task.target, error)
-
-
-def skipped_crop(task: Task) -> PhotoResult:
-    """Return the result of a photo that is itself a crop by shotcrop."""
-    return PhotoResult(task.target.source.path, PhotoStatus.SKIPPED, reason=OWN_CROP_REASON, is_own_crop=True)
 
 
 def failed(target: Target, error: Exception) -> PhotoResult:
@@ -137,7 +114,7 @@ def _check_boxes_fit(task: Task, source: SourceBytes, photo: Photo) -> None:
     if (photo.width, photo.height) != (record.source.width, record.source.height):
         raise PhotoError(
             f"{path}: the photo has another size than when its boxes were set by hand",
-            hint="set the boxes again, or let the model set them with `shotcrop crop --overwrite`",
+            hint="set the boxes again, or let the model set them with --overwrite --overwrite-edited",
         )
 
 
@@ -223,7 +200,7 @@ def _frame_shots(sidecar: Sidecar, photo: Photo, due: Sequence[ShotType]) -> tup
     notes: list[str] = []
     close_up = sidecar.shots[-1].model_box if sidecar.shots else None
     for shot in sidecar.shots:
-        if shot.edited and shot.shot not in due:
+        if shot.shot not in due and (shot.edited or shot.retouched or shot.rejected):
             shots.append(shot)
             continue
         if shot.edited:  # a person's box is not framed
@@ -245,106 +222,6 @@ def _frame_shots(sidecar: Sidecar, photo: Photo, due: Sequence[ShotType]) -> tup
             box = align_to_blocks(photo, box)
         shots.append(replace(shot, box=box, box_norm=from_pixels(box, photo.width, photo.height)))
     return tuple(shots), notes
-
-
-def _write(loaded: LoadedPhoto, sidecar: Sidecar, run: RunContext, start: float) -> PhotoResult:
-    task, target, photo = loaded.task, loaded.task.target, loaded.photo
-    shots, notes = _frame_shots(sidecar, photo, task.shots)
-    files: list[NewFile] = []
-    written: list[ShotRecord] = []
-    for shot in shots:
-        if shot.shot in task.shots:
-            crop, loss = make_crop(photo, loaded.source.data, shot.box, task.settings)
-            shot, new = _with_files(shot, crop, loaded)
-            files += new
-            notes += [note for note in (*crop.warnings, loss) if note and note not in notes]
-        written.append(shot)
-    to_review = low_scores(written, run.min_score)
-    notes += [f"{low}, below {run.min_score:g}" for low in to_review]
-    sidecar = replace(
-        sidecar,
-        shots=tuple(written),
-        warnings=(*photo.warnings, *notes),
-        timing_ms=None if run.reproducible else Timing(loaded.decode_ms, loaded.compose_ms, _ms_since(start)),
-        shotcrop=__version__,
-        created=None if run.reproducible else iso_now(),
-    )
-    files.append(NewFile(target.sidecar, sidecar.to_bytes()))
-    obsolete = _obsolete_files(task, written, run.root)
-    # If the run is killed while it replaces files, no sidecar may say that the crops are complete. So the old sidecar
-    # is removed first. If the boxes are kept, a sidecar without the crops replaces it: a person may have set them.
-    if task.needs_model:
-        obsolete.append(target.sidecar)
-    else:
-        files.insert(0, NewFile(target.sidecar, _without_crops(sidecar, task.shots).to_bytes()))
-    run.check_root()
-    kept = _name_for_damaged(task)
-    put_in_place(files, root=run.root, obsolete=obsolete, aside=None if kept is None else (target.sidecar, kept))
-    crops = tuple(target.folder / shot.file for shot in written if shot.file is not None)
-    status = _STATUS[sidecar.status]
-    content = "" if photo.format is format_of_name(target.source.name) else photo.format.name
-    return PhotoResult(
-        target.source.path,
-        status,
-        target.sidecar,
-        crops,
-        low_scores=to_review,
-        damaged_sidecar=kept,
-        content=content,
-    )
-
-
-def _with_files(shot: ShotRecord, crop: EncodedCrop, loaded: LoadedPhoto) -> tuple[ShotRecord, list[NewFile]]:
-    target = loaded.task.target
-    name = target.crop_name(shot.shot)
-    files = [NewFile(target.folder / name, crop.content, loaded.source.mtime_ns)]
-    if loaded.task.settings.xmp:
-        files.append(NewFile(target.folder / (name + XMP_SUFFIX), caption_packet(shot.caption)))
-    return replace(shot, file=name, size=FileSize(crop.width, crop.height)), files
-
-
-def _without_crops(sidecar: Sidecar, due: Sequence[ShotType]) -> Sidecar:
-    """Return the sidecar for the time until the crops that are due are written."""
-    shots = (replace(shot, file=None, size=None) if shot.shot in due else shot for shot in sidecar.shots)
-    return replace(sidecar, shots=tuple(shots))
-
-
-def _name_for_damaged(task: Task) -> Path | None:
-    """Return a new name for a damaged sidecar, which may hold somebody's work; None if there is nothing to keep."""
-    sidecar = task.target.sidecar
-    has_content = task.damaged and sidecar.is_file() and sidecar.stat().st_size > 0
-    return free_name(sidecar, DAMAGED_SUFFIX) if has_content else None
-
-
-def _obsolete_files(task: Task, written: Sequence[ShotRecord], root: Path) -> list[Path]:
-    """Return the crops of an earlier run that this one does not replace, and XMP files that it does not write again.
-
-    Anybody may have edited the sidecar, so only files below the output folder count.
-    """
-    record = task.record
-    kept = {shot.file for shot in written}
-    # Without people, crops that a killed run left without a sidecar go, too.
-    obsolete = [] if written else list(task.target.crops())
-    for shot in () if record is None else record.shots:
-        if shot.file is None or not is_inside(shot.file):
-            continue
-        path = task.target.folder / shot.file
-        if not leads_into(path.parent, root.resolve()):
-            continue
-        xmp = path.with_name(path.name + XMP_SUFFIX)
-        if shot.file not in kept:
-            obsolete += [path, xmp]
-        elif not task.settings.xmp and _is_unchanged_xmp(xmp, shot):
-            obsolete.append(xmp)
-    return list(filter(os.path.lexists, obsolete))  # others may have names that no file can have
-
-
-def _is_unchanged_xmp(path: Path, shot: ShotRecord) -> bool:
-    """Say whether an XMP file is as `--xmp` wrote it, without additions of a photo program."""
-    try:
-        return path.read_bytes() == caption_packet(shot.caption)
-    except OSError:
-        return False
 
 
 def _ms_since(start: float) -> float:

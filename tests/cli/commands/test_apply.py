@@ -88,10 +88,14 @@ def test_what_a_person_set_survives_later_runs_until_overwritten(
     _run("apply", sidecar)
     composer.sha256 = "cd" * 32
     assert "1 done, 1 unchanged" in _run("crop", photos, "-o", output).stderr
-    _run("crop", photos, "-o", output, "--format", "webp")
+    _run("crop", photos, "-o", output, "--format", "webp", "--replace")
     assert read(sidecar).shots[1].box.corners == (1, 2, 34, 46)
     assert open_image(sidecar.parent / "a.png.medium.webp").size == (33, 44)
     _run("crop", photos, "-o", output, "--format", "webp", "--overwrite")
+    assert read(sidecar).shots[1].box.corners == (1, 2, 34, 46)
+    edited = sidecar.read_bytes()
+    _run("crop", photos, "-o", output, "--format", "webp", "--overwrite", "--overwrite-edited")
+    assert (sidecar.parent / "a.png.json.bak").read_bytes() == edited
     assert read(sidecar).shots[1].box.corners == (30, 20, 90, 60)
 
 
@@ -110,7 +114,7 @@ def test_a_box_set_by_hand_is_cropped_with_other_settings_before_apply(
     photos: Path, output: Path, sidecar: Path
 ) -> None:
     _edit(sidecar, _move_medium)
-    _run("crop", photos, "-o", output, "--format", "webp")
+    _run("crop", photos, "-o", output, "--format", "webp", "--replace")
     assert open_image(sidecar.parent / "a.png.medium.webp").size == (33, 44)
     assert [shot.edited for shot in read(sidecar).shots] == [False, True, False]
 
@@ -120,7 +124,7 @@ def test_a_box_set_by_hand_stays_pending_while_another_shot_is_cropped(
 ) -> None:
     _edit(sidecar, _move_medium)
     (sidecar.parent / "a.png.close_up.png").unlink()
-    assert "1 done" in _run("crop", photos, "-o", output).stderr
+    assert "1 done" in _run("crop", photos, "-o", output, "--restore-rejected").stderr
     assert open_image(sidecar.parent / "a.png.medium.png").size != (33, 44)
     _run("apply", output)
     assert open_image(sidecar.parent / "a.png.medium.png").size == (33, 44)
@@ -151,12 +155,12 @@ def test_a_run_killed_at_any_rename_loses_nothing_a_person_set(
     assert all(shot.file is not None for shot in read(sidecar).shots)
 
 
-def test_a_folder_is_searched_for_what_was_edited_or_is_missing(output: Path, sidecar: Path) -> None:
+def test_a_folder_is_searched_for_what_was_edited_and_deleted_crops_stay_away(output: Path, sidecar: Path) -> None:
     assert "0 done" in _run("apply", output).stderr
     _edit(sidecar, _move_medium)
     (output / "b.png.close_up.png").unlink()
-    assert "2 done" in _run("apply", output).stderr
-    assert (output / "b.png.close_up.png").is_file()
+    assert "1 done" in _run("apply", output).stderr
+    assert not (output / "b.png.close_up.png").exists()
     assert "0 done" in _run("apply", output).stderr
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pillow_heif
 import pytest
-from PIL import Image, TiffImagePlugin, TiffTags
+from PIL import Image, ImageOps, TiffImagePlugin, TiffTags
+from PIL.PngImagePlugin import PngInfo
 
 from camera_files import orientation_exif, turned
 from conftest import jpeg_bytes, open_image, picture, rich_exif, write_photo
@@ -396,3 +397,17 @@ def test_16_bits_for_a_whole_pixel_are_not_16_bits_per_channel(tmp_path: Path) -
     photo = _decode(tmp_path / "a.bmp")
     assert np.asarray(photo.pixels).tolist() == [[[255, 0, 0], [0, 255, 0]]]
     assert photo.warnings == ()
+
+
+@pytest.mark.parametrize("form", ['tiff:Orientation="6"', "<tiff:Orientation>6</tiff:Orientation>"])
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif"])
+def test_orientation_in_xmp_alone_turns_the_photo_as_pillow_does(tmp_path: Path, suffix: str, form: str) -> None:
+    described = packet(form) if form.startswith("<") else packet("", form)
+    text = PngInfo()
+    text.add_itxt("XML:com.adobe.xmp", described.decode())
+    options = {".png": {"pnginfo": text}, ".tif": {"tiffinfo": {700: described}}}.get(suffix, {"xmp": described})
+    path = write_photo(tmp_path / f"a{suffix}", **options)
+    photo = decode(read_source(path))
+    assert (photo.orientation, photo.width, photo.height) == (6, 80, 120)
+    expected = ImageOps.exif_transpose(open_image(path))
+    assert np.array_equal(np.asarray(photo.pixels), np.asarray(expected))

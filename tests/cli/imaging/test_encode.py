@@ -97,7 +97,7 @@ def test_lower_quality_gives_smaller_files(tmp_path: Path) -> None:
     path = write_photo(tmp_path / "a.jpg", Image.effect_noise((120, 80), 90).convert("RGB"), quality=95)
     photo = decode(read_source(path))
     sizes = [
-        len(encode_crop(photo, _BOX, quality=quality, policy=MetadataPolicy.NONE).content) for quality in (30, 60, 95)
+        len(encode_crop(photo, _BOX, quality=quality, policy=MetadataPolicy.SAFE).content) for quality in (30, 60, 95)
     ]
     assert sizes == sorted(sizes)
     assert sizes[0] < sizes[2] / 2
@@ -128,7 +128,7 @@ def test_output_removes_embedded_thumbnail_and_gps(tmp_path: Path, suffix: str) 
     assert exif.get(0x0112, 1) == 1  # AVIF writes it as a property of the image
     assert not exif.get_ifd(0x8825)
     assert not exif.get_ifd(ExifTags.IFD.IFD1)
-    assert exif.get_ifd(0x8769)[0xA002] == 60
+    assert exif.get_ifd(0x8769).get(0xA002) == (None if suffix == ".tif" else 60)
     data = encode_crop(decode(read_source(path)), _BOX, quality=95, policy=MetadataPolicy.SAFE).content
     assert thumbnail not in data
     assert b"secret maker note" not in data
@@ -415,7 +415,8 @@ def test_every_format_follows_every_metadata_policy(form: CropFormat, policy: Me
     assert thumbnail_bytes[20:] not in content
     assert b"secret maker note" not in content
     assert (stored.get(0x0110), stored.get(0x0112, 1)) == ("Canon EOS R5" if kept else None, 1)
-    assert (inside.get(0xA002), inside.get(0xA003)) == ((30, 20) if kept else (None, None))
+    has_size = kept and form is not CropFormat.TIFF  # where EXIF does not allow it
+    assert (inside.get(0xA002), inside.get(0xA003)) == ((30, 20) if has_size else (None, None))
     assert bool(stored.get_ifd(0x8825)) == (b"GPSLatitude" in content) == (policy is MetadataPolicy.ALL)
     assert not stored.get_ifd(ExifTags.IFD.IFD1)
     assert (b"Ana" in content) == (KEPT in content) == kept

@@ -17,6 +17,7 @@ from PIL import Image
 from colour_profiles import PROFILES
 from conftest import names_in, open_image, picture, rich_exif, write_photo
 from metadata_samples import data_set
+from shotcrop_cli.crop_settings import CropSettings
 from shotcrop_cli.errors import ExitCode
 from shotcrop_cli.imaging.decode import Photo, decode, read_source
 from shotcrop_cli.imaging.encode import encode_crop
@@ -32,6 +33,7 @@ from shotcrop_cli.imaging.lossless import (
 from shotcrop_cli.imaging.metadata import jpeg
 from shotcrop_cli.imaging.metadata.policy import Metadata, MetadataPolicy
 from shotcrop_cli.main import cli
+from shotcrop_cli.pipeline.crop import copies_blocks, make_crop
 from shotcrop_cli.shots import PixelBox
 from shotcrop_cli.sidecar import Sidecar, read
 
@@ -363,3 +365,15 @@ def test_a_photo_without_end_marker_is_cropped_without_loss(tmp_path: Path) -> N
     path.write_bytes(path.read_bytes()[:-2])
     photo, box, content = _cut(path, ANYWHERE)
     assert np.array_equal(_inside(Image.open(io.BytesIO(content)), 3), _inside(photo.pixels.crop(box.corners), 3))
+
+
+@pytest.mark.usefixtures("jpegtran")
+def test_a_crop_that_is_converted_to_srgb_is_encoded(tmp_path: Path) -> None:
+    settings = CropSettings(lossless=True, to_srgb=True)
+    for profile, copied in ((PROFILES["adobe rgb"], False), (None, True)):
+        source = read_source(_stored(tmp_path / "a.jpg", icc_profile=profile))
+        photo = decode(source)
+        assert copies_blocks(photo, settings) == copied
+        crop, loss = make_crop(photo, source.data, align_to_blocks(photo, ANYWHERE), settings)
+        assert loss == ("" if copied else "encoded again: --to-srgb converts it")
+        assert "icc_profile" not in Image.open(io.BytesIO(crop.content)).info

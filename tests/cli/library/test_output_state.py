@@ -59,12 +59,19 @@ def test_a_new_photo_is_resumed_without_a_sidecar(target: Target, output: Path) 
     assert (task.reason, state.resume(state.suspend(task))) == ("new", task)
 
 
-@pytest.mark.parametrize("content", [b"", b"half a sidecar"])
-def test_a_damaged_sidecar_is_resumed_as_damaged(target: Target, output: Path, content: bytes) -> None:
-    target.sidecar.write_bytes(content)
+def test_a_damaged_sidecar_is_refused_with_line_and_column(target: Target, output: Path) -> None:
+    target.sidecar.write_bytes(b'{\n  "schema": "shotcrop/1",\n  oops\n}')
+    task = OutputState(output, WANTED).decide(target)
+    assert (task.action, "line 3 column 3" in task.reason) == (Action.REFUSE, True)
+    target.sidecar.write_bytes(b'{\n  "caf\xe9": 1}')
+    assert "line 2 column 7 is not UTF-8" in OutputState(output, WANTED).decide(target).reason
+
+
+def test_an_empty_sidecar_counts_as_none(target: Target, output: Path) -> None:
+    target.sidecar.write_bytes(b"")
     state = OutputState(output, WANTED)
     task = state.decide(target)
-    assert (task.damaged, state.resume(state.suspend(task))) == (True, task)
+    assert (task.reason, state.resume(state.suspend(task))) == ("new", task)
 
 
 def test_a_task_is_decided_again_if_its_sidecar_changed(target: Target, output: Path) -> None:

@@ -11,11 +11,12 @@ from shotcrop_cli.crop_settings import CropSettings
 from shotcrop_cli.framing import Aspect, Framing
 from shotcrop_cli.imaging.formats import JPEG, PNG, CropFormat, Format
 from shotcrop_cli.imaging.metadata.policy import MetadataPolicy
+from shotcrop_cli.library.hand_work import KEEP_ALL, Allowed
 from shotcrop_cli.library.name_template import NameTemplate
-from shotcrop_cli.library.plan import Action, Plan, Target, Task, Wanted, decide, plan
+from shotcrop_cli.library.plan import Action, Plan, Target, Task, Wanted, decide, plan, with_rejections
 from shotcrop_cli.library.source import Folder, Source
-from shotcrop_cli.shots import SHOT_TYPES, ModelIdentity, ShotType
-from shotcrop_cli.sidecar import Sidecar, SidecarStatus, iso_mtime
+from shotcrop_cli.shots import SHOT_TYPES, ModelIdentity, PixelBox, ShotType
+from shotcrop_cli.sidecar import Sidecar, SidecarStatus, Written, iso_mtime
 from sidecar_examples import example
 
 _OUT = Path("/shots")
@@ -198,19 +199,24 @@ def _decide(
     present: set[str] | None = None,
     digest: str | None = None,
     overwrite: bool = False,
+    fault: str = "",
+    allowed: Allowed = KEEP_ALL,
     **wanted: object,
 ) -> Task:
     def hash_source() -> str:
         assert digest is not None, "the source must not be hashed here"
         return digest
 
+    there = _everything() if present is None else present
     return decide(
         target or _target(),
-        record,
-        _everything() if present is None else present,
+        None if record is None else with_rejections(record, there, allowed),
+        there,
         replace(Wanted("m", CropSettings()), **wanted),
         hash_source,
         overwrite=overwrite,
+        fault=fault,
+        allowed=allowed,
     )
 
 
@@ -226,8 +232,10 @@ def test_a_new_photo_is_composed() -> None:
     assert _brief(_decide(None, present=set())) == (Action.COMPOSE, "new", SHOT_TYPES)
 
 
-def test_a_damaged_sidecar_makes_the_photo_composed() -> None:
-    assert _brief(_decide(None)) == (Action.COMPOSE, "the sidecar is damaged", SHOT_TYPES)
+def test_a_damaged_sidecar_is_refused() -> None:
+    task = _decide(None, fault="not a sidecar: line 1 column 2")
+    assert (task.action, task.is_due) == (Action.REFUSE, False)
+    assert task.reason.startswith(f"{_target().sidecar}: not a sidecar: line 1 column 2. Fix: correct it, or delete it")
 
 
 def test_another_model_makes_the_photo_composed() -> None:
@@ -240,10 +248,7 @@ def test_another_model_makes_the_photo_composed() -> None:
         {"quality": 80},
         {"format": CropFormat.WEBP},
         {"metadata": MetadataPolicy.ALL},
-        {"max_size": 500},
         {"lossless": True},
-        {"framing": Framing(pad=0.1)},
-        {"framing": Framing(min_size=800)},
     ],
     ids=str,
 )
@@ -252,9 +257,25 @@ def test_another_setting_crops_again_without_the_model(changes: dict[str, object
     assert _brief(task) == (Action.CROP, "the settings changed", SHOT_TYPES)
 
 
+@pytest.mark.parametrize(
+    "changes", [{"max_size": 500}, {"framing": Framing(pad=0.1)}, {"framing": Framing(min_size=800)}], ids=str
+)
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_another_shape_or_size_replaces_finished_crops_on_request_only(
+    changes: dict[str, object], overwrite: bool
+) -> None:
+    settings = CropSettings(**changes)
+    task = _decide(_recorded(), settings=settings, overwrite=overwrite)
+    assert (task.action, all(name in task.reason for name in _target().crop_names)) == (Action.REFUSE, True)
+    assert "--replace" in task.reason
+    assert _decide(_recorded(), settings=settings, overwrite=overwrite, allowed=Allowed(replace=True)).is_due
+    unfinished = replace(_recorded(), shots=tuple(replace(shot, file=None) for shot in _recorded().shots))
+    assert _decide(unfinished, settings=settings, overwrite=overwrite).is_due
+
+
 def test_a_setting_of_one_shot_crops_only_that_shot_again() -> None:
     settings = CropSettings(framing=Framing(aspects=((ShotType.CLOSE_UP, Aspect(1, 1)),)))
-    assert _brief(_decide(_recorded(), settings=settings)) == (
+    assert _brief(_decide(_recorded(), settings=settings, allowed=Allowed(replace=True))) == (
         Action.CROP,
         "the settings changed",
         (ShotType.CLOSE_UP,),
@@ -262,9 +283,66 @@ def test_a_setting_of_one_shot_crops_only_that_shot_again() -> None:
 
 
 @pytest.mark.parametrize("shot", SHOT_TYPES)
-def test_only_a_deleted_crop_is_made_again_and_without_the_model(shot: ShotType) -> None:
-    crop = _target().crop_name(shot)
-    assert _brief(_decide(_recorded(), present=_everything() - {crop})) == (Action.CROP, f"{crop} is missing", (shot,))
+def test_a_deleted_crop_is_rejected_until_it_is_restored_without_the_model(shot: ShotType) -> None:
+    present = _everything() - {_target().crop_name(shot)}
+    task = _decide(_recorded(), present=present)
+    assert (task.action, task.reason, task.rejected) == (Action.SKIP, "unchanged", (shot,))
+    assert task.record is not None
+    assert [one.file is None for one in task.record.shots] == [one is shot for one in SHOT_TYPES]
+    for overwrite in (False, True):
+        task = _decide(_recorded(), present=present, model_sha256="n", overwrite=overwrite)
+        assert (task.action, shot in task.shots, task.rejected) == (Action.COMPOSE, False, (shot,))
+    restored = _decide(_recorded(), present=present, allowed=Allowed(restore_rejected=True))
+    assert _brief(restored) == (Action.CROP, f"{shot} is asked for", (shot,))
+
+
+def test_a_deleted_crop_whose_box_or_caption_was_edited_since_is_wanted_again() -> None:
+    crop = _target().crop_name(ShotType.MEDIUM)
+    written = Written("what shotcrop wrote")
+    for record in (
+        _with_shot(ShotType.MEDIUM, box=PixelBox(1, 2, 3, 4), edited=True),
+        _with_shot(ShotType.MEDIUM, written=written, edited=True),
+    ):
+        task = _decide(record, present=_everything() - {crop})
+        assert _brief(task) == (Action.CROP, "medium is asked for", (ShotType.MEDIUM,))
+
+
+@pytest.mark.parametrize(
+    "changes", [{"model_sha256": "n"}, {"overwrite": True}, {"settings": CropSettings(quality=50)}]
+)
+def test_a_rejected_photo_is_left_out_whatever_changes(changes: dict[str, object]) -> None:
+    record = _recorded(rejected=True)
+    task = _decide(record, **changes)
+    assert (_brief(task), task.rejected) == ((Action.SKIP, "rejected", ()), SHOT_TYPES)
+    assert _decide(record, allowed=Allowed(restore_rejected=True), **changes).is_due
+
+
+def test_another_photo_of_the_same_name_is_not_rejected() -> None:
+    record = _recorded(rejected=True)
+    record = replace(record, source=replace(record.source, path="/elsewhere/a.jpg"))
+    assert _decide(record, _target(size=11)).needs_model
+    assert not _decide(record).is_due  # the same content
+
+
+def test_crops_of_shots_that_are_not_asked_for_keep_their_ratio() -> None:
+    four_to_five = Framing(aspects=((ShotType.MEDIUM, Aspect(4, 5)),))
+    record = _recorded(settings=CropSettings(framing=four_to_five))
+    square = CropSettings(framing=Framing(aspects=((ShotType.CLOSE_UP, Aspect(1, 1)),)))
+    task = _decide(record, settings=square, shots=(ShotType.CLOSE_UP,), allowed=Allowed(replace=True))
+    assert task.shots == (ShotType.CLOSE_UP,)
+    assert dict(task.settings.framing.aspects) == {ShotType.MEDIUM: Aspect(4, 5), ShotType.CLOSE_UP: Aspect(1, 1)}
+
+
+def test_a_retouched_crop_is_no_reason_to_crop_again_until_that_is_asked_for() -> None:
+    record = _with_shot(ShotType.MEDIUM, retouched=True)
+    task = _decide(record, settings=CropSettings(quality=50))
+    assert task.shots == (ShotType.ESTABLISHING, ShotType.CLOSE_UP)
+    task = _decide(record, allowed=Allowed(overwrite_edited=True))
+    assert _brief(task) == (
+        Action.CROP,
+        "a.jpg.medium.jpg was edited, and edited crops are overwritten on request",
+        (ShotType.MEDIUM,),
+    )
 
 
 def test_a_missing_xmp_file_is_made_good() -> None:
@@ -289,7 +367,15 @@ def test_shots_that_are_there_are_kept_up_to_date_even_if_not_asked_for() -> Non
 
 def test_another_name_template_crops_again() -> None:
     (target,) = _named([_source("a.jpg")], _OUT, NameTemplate("{stem}.{shot}.{ext}"))
-    assert _brief(_decide(_recorded(), target)) == (Action.CROP, "the name template changed", SHOT_TYPES)
+    refused = _decide(_recorded(), target)
+    assert refused.action is Action.REFUSE
+    assert "would be deleted, because crops get other names: a.jpg.establishing.jpg, a.jpg.medium.jpg" in refused.reason
+    allowed = Allowed(replace=True)
+    assert _brief(_decide(_recorded(), target, allowed=allowed)) == (
+        Action.CROP,
+        "the name template changed",
+        SHOT_TYPES,
+    )
 
 
 def test_another_size_makes_the_photo_composed_without_hashing() -> None:
@@ -308,8 +394,12 @@ def test_a_photo_without_people_needs_no_crops() -> None:
     assert (*_brief(task), task.no_subject) == (Action.SKIP, "unchanged", (), True)
 
 
-def test_what_was_set_by_hand_outlives_model_and_photo_but_not_overwrite() -> None:
+def test_what_was_set_by_hand_outlives_model_photo_and_overwrite() -> None:
     record = _with_shot(ShotType.MEDIUM, edited=True)
     assert not _decide(record, model_sha256="n").is_due
     assert _brief(_decide(record, _target(size=11))) == (Action.CROP, "the photo changed", SHOT_TYPES)
-    assert _brief(_decide(record, overwrite=True)) == (Action.COMPOSE, "overwritten on request", SHOT_TYPES)
+    assert _brief(_decide(record, overwrite=True)) == (Action.CROP, "overwritten on request", SHOT_TYPES)
+    allowed = Allowed(overwrite_edited=True)
+    assert not _decide(record, allowed=allowed).is_due
+    task = _decide(record, overwrite=True, allowed=allowed)
+    assert _brief(task) == (Action.COMPOSE, "overwritten on request", SHOT_TYPES)

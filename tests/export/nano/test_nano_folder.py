@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import jsonschema
 import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
@@ -18,7 +19,7 @@ from shotcrop_cli.model.load import find_model, load_composer
 from shotcrop_cli.model.nano.composer import NanoComposer
 from shotcrop_cli.model.nano.manifest import COMPOSER
 from shotcrop_cli.shots import Composition
-from shotcrop_cli.sidecar import read
+from shotcrop_cli.sidecar import SCHEMA_PATH, read
 from tiny_nano import BODY, HEAD, write_tiny_model
 
 
@@ -50,6 +51,43 @@ def test_crop_records_everybody(model: Path, tmp_path: Path) -> None:
     assert record.main_person.head is not None and tuple(record.main_person.head) == pytest.approx(HEAD, abs=1e-4)
     assert [shot.model_box for shot in record.shots] == [shot.box for shot in person.shots]
     assert record.reasoning.subject and all(shot.caption for shot in record.shots)
+
+
+def test_people_stay_when_boxes_are_edited_by_hand_and_shots_are_cropped_again(model: Path, tmp_path: Path) -> None:
+    write_photo(tmp_path / "photos" / "a.jpg")
+    sidecar, options = tmp_path / "shots" / "a.jpg.json", ("-o", tmp_path / "shots", "--model", model)
+    run("crop", tmp_path / "photos", *options)
+    people = read(sidecar).people
+    document = json.loads(sidecar.read_text("utf-8"))
+    by_hand = {"x": 10, "y": 12, "width": 60, "height": 40}
+    document["shots"][1] |= {"box": by_hand, "edited": True}
+    sidecar.write_text(json.dumps(document), "utf-8")
+    assert CliRunner().invoke(cli, ["apply", str(sidecar)]).exit_code == ExitCode.OK
+    run("crop", tmp_path / "photos", *options, "--quality", 80, "--aspect", "close_up=1:1")
+    document = json.loads(sidecar.read_text("utf-8"))
+    jsonschema.validate(document, json.loads(SCHEMA_PATH.read_text("utf-8")))
+    assert document["shots"][1]["box"] == by_hand and document["shots"][1]["edited"] is True
+    assert document["settings"]["quality"] == 80 and read(sidecar).people == people and len(people) == 1
+    with Image.open(tmp_path / "shots" / document["shots"][1]["file"]) as crop:
+        assert crop.size == (60, 40)
+
+
+def test_a_sidecar_of_an_earlier_version_is_valid_and_keeps_its_edits(model: Path, tmp_path: Path) -> None:
+    """It holds no people; only a photo whose crops are due again gets them."""
+    write_photo(tmp_path / "photos" / "a.jpg")
+    sidecar, options = tmp_path / "shots" / "a.jpg.json", ("-o", tmp_path / "shots", "--model", model)
+    run("crop", tmp_path / "photos", *options)
+    document = json.loads(sidecar.read_text("utf-8"))
+    del document["people"]
+    document["model"] = {"id": "older", "sha256": "ab" * 32, "provider": "CPUExecutionProvider"}
+    document["shots"][1]["edited"] = True
+    jsonschema.validate(document, json.loads(SCHEMA_PATH.read_text("utf-8")))
+    sidecar.write_text(json.dumps(document), "utf-8")
+    edited = document["shots"][1]["box"]
+    run("crop", tmp_path / "photos", *options, "--quality", 80)
+    assert read(sidecar).shots[1].edited and json.loads(sidecar.read_text("utf-8"))["shots"][1]["box"] == edited
+    run("crop", tmp_path / "photos", *options, "--overwrite")
+    assert len(read(sidecar).people) == 1
 
 
 def test_python_gets_everybody_with_crops(model: Path) -> None:

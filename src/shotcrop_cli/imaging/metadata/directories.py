@@ -27,6 +27,9 @@ _SIZES = {
 _WORDS = {SHORT: 2, 8: 2, LONG: 4, 9: 4, 11: 4, 13: 4, RATIONAL: 4, 10: 4, 12: 8}
 """Bytes that change places if the byte order changes, by field type."""
 
+_UTF_16 = b"UNICODE\x00"
+"""What comments in UTF-16 start with, in the byte order of the block. Source: EXIF 2.32, section 4.6.6."""
+
 _HEADERS: dict[bytes, tuple[Order, bool]] = {
     b"II*\x00": ("<", False),
     b"MM\x00*": (">", False),
@@ -66,11 +69,13 @@ class Entry:
 
     def swapped(self) -> Entry:
         """Return the entry for a directory with the other byte order."""
-        size = _WORDS.get(self.kind, 1)
+        size, start = _WORDS.get(self.kind, 1), 0
+        if self.kind == UNDEFINED and self.value.startswith(_UTF_16):
+            size, start = 2, len(_UTF_16)
         if size == 1:
             return self
-        parts = (self.value[place : place + size][::-1] for place in range(0, len(self.value), size))
-        return replace(self, value=b"".join(parts))
+        parts = (self.value[place : place + size][::-1] for place in range(start, len(self.value), size))
+        return replace(self, value=self.value[:start] + b"".join(parts))
 
 
 class DirectoryReader:

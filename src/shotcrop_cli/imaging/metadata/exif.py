@@ -81,6 +81,11 @@ _FIRST_PRIVATE = 0xC612
 """From this tag on, tags belong to DNG, which say how to develop a RAW, or are padding of other programs."""
 _GPS_POSITION = (0x0002, 0x0004)
 """Latitude and longitude."""
+_NOT_IN_TIFF = frozenset({0x9101, _WIDTH, _HEIGHT})
+"""ComponentsConfiguration and the size of the image, which EXIF does not allow in a TIFF file."""
+_YCBCR_POSITIONING, _CENTRED = 0x0213, 1
+_INCH = 2
+_UNKNOWN_RESOLUTION = Resolution(1, 1, Unit.NONE)
 _UNITS = {1: Unit.NONE, 2: Unit.INCH, 3: Unit.CENTIMETRE}
 """By the number that EXIF and TIFF use."""
 
@@ -264,12 +269,24 @@ def _cr3_box(data: bytes, name: bytes) -> bytes:
 def with_resolution(block: bytes, resolution: Resolution) -> bytes:
     """Return a block with a resolution, unless it has one."""
     written = ExifBlock(block)
-    if _X_RESOLUTION not in written.main and _Y_RESOLUTION not in written.main:
-        _set_resolution(written, resolution)
+    _add_resolution(written, resolution)
     return written.to_bytes()
 
 
-def _set_resolution(block: ExifBlock, resolution: Resolution) -> None:
+def for_jpeg(block: bytes) -> bytes:
+    """Return a block with the tags that EXIF requires in a JPEG, with values that say nothing if they are unknown."""
+    written = ExifBlock(block)
+    if not written.tree:
+        return b""
+    _add_resolution(written, _UNKNOWN_RESOLUTION)
+    written.main.setdefault(_YCBCR_POSITIONING, Entry(SHORT, struct.pack(f"{written.order}H", _CENTRED)))
+    return written.to_bytes()
+
+
+def _add_resolution(block: ExifBlock, resolution: Resolution) -> None:
+    if _X_RESOLUTION in block.main and _Y_RESOLUTION in block.main:
+        block.main.setdefault(_RESOLUTION_UNIT, Entry(SHORT, struct.pack(f"{block.order}H", _INCH)))
+        return
     for tag, value in ((_X_RESOLUTION, resolution.x), (_Y_RESOLUTION, resolution.y)):
         ratio = Fraction(value).limit_denominator(10_000)
         block.main[tag] = Entry(RATIONAL, struct.pack(f"{block.order}II", ratio.numerator, ratio.denominator))
@@ -277,16 +294,17 @@ def _set_resolution(block: ExifBlock, resolution: Resolution) -> None:
     block.main[_RESOLUTION_UNIT] = Entry(SHORT, struct.pack(f"{block.order}H", number))
 
 
-def add_xmp_and_iptc(block: bytes, *, xmp: bytes = b"", iptc: bytes = b"") -> bytes:
-    """Return a block with XMP and IPTC added, under the TIFF tags for them."""
-    if not xmp and not iptc:
+def add_iptc(block: bytes, iptc: bytes) -> bytes:
+    """Return a block with IPTC added, under the TIFF tag for it."""
+    if not iptc:
         return block
     written = ExifBlock(block)
-    if xmp:
-        written.main[_XMP] = Entry(BYTE, xmp)
-    if iptc:
-        written.main[_IPTC] = Entry(UNDEFINED, iptc)
+    written.main[_IPTC] = _iptc_entry(iptc)
     return written.to_bytes()
+
+
+def _iptc_entry(iptc: bytes) -> Entry:
+    return Entry(LONG, iptc + bytes(-len(iptc) % 4))  # TIFF readers expect this type, whatever the byte order
 
 
 def without_orientation(block: bytes) -> bytes:
@@ -294,8 +312,8 @@ def without_orientation(block: bytes) -> bytes:
     return ExifBlock(block, {_ORIENTATION}).to_bytes()
 
 
-def insert_into_tiff(content: bytes, block: bytes) -> bytes:
-    """Return a TIFF file with the entries of a block.
+def insert_into_tiff(content: bytes, block: bytes, *, xmp: bytes = b"", iptc: bytes = b"") -> bytes:
+    """Return a TIFF file with the entries of a block, XMP and IPTC.
 
     Pillow would change their types, and libtiff, which writes all compressed files, refuses many. So a new directory at
     the end has the rows of the stored one and those of the block.
@@ -303,12 +321,17 @@ def insert_into_tiff(content: bytes, block: bytes) -> bytes:
     Args:
         content: A TIFF file with one image, as Pillow writes it.
         block: An EXIF block.
+        xmp: An XMP packet.
+        iptc: An IPTC block.
     """
-    added = ExifBlock(block, _YCBCR_CODING)
-    if not added.tree:
-        return content
+    added = ExifBlock(block, _YCBCR_CODING | _NOT_IN_TIFF)
+    _add_resolution(added, _UNKNOWN_RESOLUTION)
     order: Order = "<" if content[:2] == b"II" else ">"
     tree = added.tree if added.order == order else added.tree.swapped()
+    if xmp:
+        tree.entries[_XMP] = Entry(BYTE, xmp)
+    if iptc:
+        tree.entries[_IPTC] = _iptc_entry(iptc)
     (start,) = struct.unpack_from(f"{order}I", content, 4)
     (count,) = struct.unpack_from(f"{order}H", content, start)
     rows = {}

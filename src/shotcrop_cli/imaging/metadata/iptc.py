@@ -53,6 +53,11 @@ def for_crop(block: bytes, *, keep_gps: bool) -> bytes:
     return b"".join(kept)
 
 
+def without_padding(block: bytes) -> bytes:
+    """Return a block up to the end of its last data set."""
+    return b"".join(stored for *_, stored in _data_sets(block))
+
+
 def values(block: bytes) -> dict[int, str]:
     """Return the texts of the application record by the numbers of their data sets, the first of each."""
     found: dict[int, str] = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from shotcrop_cli.imaging.metadata import iptc, resolution, xmp
-from shotcrop_cli.imaging.metadata.exif import strip_header
+from shotcrop_cli.imaging.metadata.exif import for_jpeg, strip_header
 from shotcrop_cli.imaging.metadata.policy import COMMENT, Metadata
 
 _EXIF_HEADER = b"Exif\x00\x00"
@@ -41,7 +41,7 @@ def _payloads(metadata: Metadata) -> tuple[list[tuple[int, bytes]], list[str]]:
             notes.append(f"{name} of {len(payload):,} bytes was left out: a JPEG holds {_PAYLOAD_BYTES:,}")
 
     if metadata.exif:
-        add("EXIF", _APP1, _EXIF_HEADER + strip_header(metadata.exif))
+        add("EXIF", _APP1, _EXIF_HEADER + strip_header(for_jpeg(metadata.exif)))
     if metadata.xmp:
         first, *others = xmp.jpeg_payloads(metadata.xmp)
         add("XMP", _APP1, first)

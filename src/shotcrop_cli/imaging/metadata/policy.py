@@ -23,13 +23,15 @@ class MetadataPolicy(str, Enum):
     """How much of a photo's metadata its crops keep.
 
     The colour profile belongs to the pixels and always stays. No policy keeps thumbnails and previews, because they
-    show what was cropped away, or MakerNotes, because they hold more previews and break when moved.
+    show what was cropped away, or MakerNotes, because they hold more previews and break when moved. None keeps what
+    describes or identifies only the photo: regions, edits and unique ids. docs/metadata.md lists everything.
     """
 
     SAFE = "safe"
-    """Keep EXIF, IPTC, XMP and comments, but no GPS coordinates. Names of places are editorial and stay."""
+    """Keep EXIF, IPTC, XMP and comments, but no coordinates, serial numbers, or XMP of unknown kinds. Names of places
+    stay, because editors write them on purpose."""
     ALL = "all"
-    """Keep GPS coordinates as well."""
+    """Keep these as well."""
     NONE = "none"
     """Keep nothing."""
 
@@ -84,7 +86,7 @@ class Metadata:
         packet, notes = xmp.for_crop(self.xmp, width, height, keep_gps=keep_gps)
         return Metadata(
             exif=exif.for_crop(self.exif, width, height, keep_gps=keep_gps, turned=self._is_turned),
-            xmp=xmp.mark_as_crop(packet),
+            xmp=packet,
             iptc=iptc.for_crop(self.iptc, keep_gps=keep_gps),
             comments=tuple(comment for comment in self.comments if not contains_image(comment.text)),
             resolution=self.resolution and (self.resolution.turned if self._is_turned else self.resolution),

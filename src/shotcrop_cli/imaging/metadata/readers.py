@@ -29,7 +29,7 @@ def read_tiff_metadata(data: bytes) -> Metadata:
     return Metadata(
         blocks.exif,
         blocks.xmp,
-        blocks.iptc or iptc.from_resources(blocks.resources),
+        iptc.without_padding(blocks.iptc) or iptc.from_resources(blocks.resources),
         resolution=exif.ExifBlock(blocks.exif).resolution(),
     )
 

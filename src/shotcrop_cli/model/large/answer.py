@@ -34,8 +34,11 @@ from typing import NoReturn
 
 from shotcrop_cli.errors import AnswerError
 from shotcrop_cli.geometry import PERMILLE, from_pixels, to_pixels
-from shotcrop_cli.model.nano.grammar import LOCATION_BINS, LOCATION_TOKENS
 from shotcrop_cli.shots import SHOT_TYPES, Box, Composition, NoSubject, PixelBox, Reasoning, Shot, ShotType
+
+LOCATION_BINS = 256
+"""Number of location tokens; the bins divide each side of a photo evenly."""
+LOCATION_TOKENS = tuple(f"<loc_{index}>" for index in range(LOCATION_BINS))
 
 NO_SUBJECT = "no_subject"
 _BOX_KEYS = ("bbox_2d", "bbox", "box")
@@ -57,7 +60,7 @@ class CoordSpace(str, Enum):
     ABSOLUTE = "absolute"
     """Pixels of the resized image that the model saw: the published format of Qwen2.5-VL."""
     LOCATION = "location"
-    """The compact model's location tokens, added to the vocabulary of a larger model: our own format."""
+    """`LOCATION_TOKENS`, added to the vocabulary of a model: our own format."""
 
     def __str__(self) -> str:
         return self.value

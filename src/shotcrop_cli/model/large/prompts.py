@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from shotcrop_cli.model.large.answer import CoordSpace
-from shotcrop_cli.model.nano.grammar import LOCATION_BINS
+from shotcrop_cli.model.large.answer import LOCATION_BINS, CoordSpace
 from shotcrop_cli.shots import ShotType
 
 DEFINITIONS: Mapping[ShotType, str] = {

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image
 
-from shotcrop_cli.captions.rules import captions, verbalise
+from shotcrop_cli.captions.rules import Company, captions, verbalise
 from shotcrop_cli.geometry import clamp
 from shotcrop_cli.model.bundle import Bundle
 from shotcrop_cli.model.nano.candidates import (
@@ -27,13 +27,13 @@ from shotcrop_cli.model.nano.candidates import (
 from shotcrop_cli.model.nano.detector import Detection, Detector
 from shotcrop_cli.model.nano.manifest import COMPOSER, PEOPLE_TAG, NanoManifest
 from shotcrop_cli.model.nano.preprocess import squash
-from shotcrop_cli.model.nano.reasoning import certain, company_of, ground, predicted_tags
+from shotcrop_cli.model.nano.reasoning import certain, company_of, ground, ground_scene, predicted_tags
 from shotcrop_cli.model.nano.refinement import Subject, refine_all
 from shotcrop_cli.model.nano.scene import Floats, Indices, Scene, mirror_boxes
 from shotcrop_cli.model.notices import Notices
 from shotcrop_cli.model.session import Device, Session, open_session
 from shotcrop_cli.model.tensorrt import Engine, Shapes
-from shotcrop_cli.shots import SHOT_TYPES, Answer, Box, Composition, ModelIdentity, NoSubject, Person, Shot
+from shotcrop_cli.shots import SHOT_TYPES, Answer, Box, Composition, Grounding, ModelIdentity, NoSubject, Person, Shot
 
 OUTPUTS = ("probability", "boxes", "expected")
 """Names in the graph: each candidate's probability (N, k) of being the main subject, its boxes (N, k, 3, 4) as
@@ -223,7 +223,7 @@ class NanoComposer:
     def _answer(self, detection: Detection, proposal: Proposal | None, refined: Floats) -> Composition | None:
         """Answer a photo that shows people; `refined` holds the boxes of `Proposal.subjects`."""
         if proposal is None:
-            return self._fallback()
+            return self._fallback(detection)
         scene, main = detection.scene, proposal.candidates.members[proposal.main]
         probabilities = proposal.person_probabilities()
         triples = [self._shots(*one) for one in zip(refined.tolist(), proposal.subject_ious().tolist(), strict=True)]
@@ -231,19 +231,30 @@ class NanoComposer:
         people = tuple(_person(scene, person, float(probabilities[person]), triples[person]) for person in order)
         shots = people[0].shots if len(main) == 1 else triples[-1]
         grounding = ground(scene, people[0], detection.tags, self.manifest)
-        boxes, scores = [shot.box for shot in shots], [shot.score or 0.0 for shot in shots]
-        tags = predicted_tags(detection.tags, self.manifest)
         company = company_of(scene, self.manifest.count)
-        texts = captions(grounding, company, tags, boxes, scores)
-        shots = tuple(Shot(shot.type, shot.box, text, shot.score) for shot, text in zip(shots, texts, strict=True))
+        return self._in_words(detection, shots, grounding, company, people)
+
+    def _in_words(
+        self,
+        detection: Detection,
+        shots: Sequence[Shot],
+        grounding: Grounding,
+        company: Company,
+        people: tuple[Person, ...] = (),
+    ) -> Composition:
+        """Return an answer with captions and reasoning."""
+        boxes, scores = [shot.box for shot in shots], [shot.score or 0.0 for shot in shots]
+        texts = captions(grounding, company, predicted_tags(detection.tags, self.manifest), boxes, scores)
+        shots = tuple(replace(shot, caption=text) for shot, text in zip(shots, texts, strict=True))
         return Composition(shots, verbalise(certain(grounding, company)), grounding, people)
 
-    def _fallback(self) -> Composition | None:
+    def _fallback(self, detection: Detection) -> Composition | None:
         """Answer a photo that surely shows people though none were located."""
         if not self.manifest.fallback:
             return None
-        shots = zip(SHOT_TYPES, self.manifest.fallback, strict=True)
-        return Composition(tuple(Shot(kind, clamp(*box), score=0.0) for kind, box in shots))
+        boxes = zip(SHOT_TYPES, self.manifest.fallback, strict=True)
+        shots = [Shot(kind, clamp(*box), score=0.0) for kind, box in boxes]
+        return self._in_words(detection, shots, ground_scene(detection.tags, self.manifest), Company.UNKNOWN)
 
     def _presence(self, detection: Detection) -> float:
         """Return the probability that a photo shows people."""

@@ -17,10 +17,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from shotcrop_cli.model.large.answer import LOCATION_BINS
 from shotcrop_cli.model.nano.grammar import (
     BOX_SLOTS,
     LAYOUT,
-    LOCATION_BINS,
     MIN_SIDE_BINS,
     PEOPLE,
     SLOT_TOKENS,

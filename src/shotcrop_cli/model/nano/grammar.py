@@ -21,6 +21,7 @@ from enum import Enum
 from shotcrop_cli.captions.rules import verbalise
 from shotcrop_cli.errors import AnswerError
 from shotcrop_cli.geometry import clamp
+from shotcrop_cli.model.large.answer import LOCATION_BINS, LOCATION_TOKENS
 from shotcrop_cli.shots import (
     FACINGS,
     NATIVE_SCALES,
@@ -32,9 +33,6 @@ from shotcrop_cli.shots import (
     NoSubject,
     Shot,
 )
-
-LOCATION_BINS = 256
-"""One bin per pixel column of the model's 256-pixel input [O]; `decode_location` goes below a bin."""
 
 PAD, USER, ASSISTANT, END, IMAGE = "<pad>", "<|user|>", "<|assistant|>", "<|end|>", "<image>"
 SPECIAL_TOKENS = (PAD, USER, ASSISTANT, END, IMAGE)
@@ -49,7 +47,6 @@ FACING_TOKENS = tuple(f"<facing_{name}>" for name in FACINGS)
 SCALE_TOKENS = tuple(f"<scale_{name}>" for name in NATIVE_SCALES)
 LEAD, HEAD = "<lead>", "<head>"
 SHOT_TOKENS = tuple(f"<{shot_type}>" for shot_type in SHOT_TYPES)
-LOCATION_TOKENS = tuple(f"<loc_{index}>" for index in range(LOCATION_BINS))
 
 ASPECT_BINS = 15
 ASPECT = "<aspect>"

@@ -33,6 +33,11 @@ def ground(scene: Scene, main: Person, tags: Floats, manifest: NanoManifest) -> 
     )
 
 
+def ground_scene(tags: Floats, manifest: NanoManifest) -> Grounding:
+    """Return what the tags alone say, for a photo whose people were not located; see `ground`."""
+    return Grounding(setting=_choose(tags, manifest.tags, SETTINGS, manifest.setting_threshold))
+
+
 def certain(grounding: Grounding, company: Company) -> Grounding:
     """Return a grounding that keeps the number of people only where it is certain, for use in words.
 

@@ -1,0 +1,345 @@
+"""Write the files of a photo: crops, XMP files and the sidecar.
+
+What people and other programs changed is kept; see `library.hand_work`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from PIL import Image
+
+from shotcrop_cli import __version__
+from shotcrop_cli.errors import PhotoError
+from shotcrop_cli.imaging.encode import EncodedCrop
+from shotcrop_cli.imaging.formats import format_of_name
+from shotcrop_cli.imaging.metadata.xmp import caption_packet
+from shotcrop_cli.imaging.metadata.xmp_caption import merge_caption
+from shotcrop_cli.library.atomic_write import NewFile, free_name, put_in_place
+from shotcrop_cli.library.hand_work import (
+    BACKUP_SUFFIX,
+    Owner,
+    companions,
+    crop_in_place,
+    is_own_xmp,
+    last_caption,
+    recorded_times,
+)
+from shotcrop_cli.library.placement import Placement, place
+from shotcrop_cli.library.plan import Task
+from shotcrop_cli.library.results import PhotoResult, PhotoStatus, low_scores
+from shotcrop_cli.pipeline.crop import make_crop
+from shotcrop_cli.pipeline.loaded_photo import LoadedPhoto, RunContext
+from shotcrop_cli.sidecar import (
+    FileSize,
+    Replaced,
+    ShotRecord,
+    Sidecar,
+    SidecarStatus,
+    Timing,
+    Written,
+    iso_now,
+)
+
+_STATUS = {SidecarStatus.DONE: PhotoStatus.DONE, SidecarStatus.NO_SUBJECT: PhotoStatus.NO_SUBJECT}
+
+
+def write_photo(
+    loaded: LoadedPhoto,
+    sidecar: Sidecar,
+    shots: Sequence[ShotRecord],
+    notes: Sequence[str],
+    run: RunContext,
+    start: float,
+) -> PhotoResult:
+    """Make and write the crops that are due, and then the sidecar.
+
+    Args:
+        loaded: The photo.
+        sidecar: Its sidecar, whose shots are not framed yet.
+        shots: Its shots with the boxes of their crops.
+        notes: What the framing could not do.
+        run: What is the same for all photos.
+        start: When the work on the crops began, by `time.perf_counter`.
+
+    Raises:
+        PhotoError: A crop cannot be made or written, or somebody changed the sidecar in the meantime.
+        OutputError: The output is full, gone or read-only.
+    """
+    task = loaded.task
+    files = _Files(loaded, run, notes=list(notes))
+    if shots or not files.keep_all_crops():
+        written = tuple(files.add(shot) for shot in shots)
+    else:  # the model finds no people any more, but somebody worked on the crops
+        written, sidecar = files.unchanged_shots(), replace(sidecar, status=SidecarStatus.DONE)
+    to_review = low_scores(written, run.min_score)
+    sidecar = replace(
+        sidecar,
+        shots=written,
+        warnings=(*loaded.photo.warnings, *files.notes, *(f"{low}, below {run.min_score:g}" for low in to_review)),
+        timing_ms=None if run.reproducible else Timing(loaded.decode_ms, loaded.compose_ms, _ms_since(start)),
+        shotcrop=__version__,
+        created=None if run.reproducible else iso_now(),
+    )
+    run.check_root()
+    _check_sidecar(task)
+    files.put_in_place(sidecar)
+    target = task.target
+    return PhotoResult(
+        target.source.path,
+        _STATUS[sidecar.status],
+        target.sidecar,
+        tuple(target.folder / shot.file for shot in written if shot.file is not None),
+        low_scores=to_review,
+        content="" if loaded.photo.format is format_of_name(target.source.name) else loaded.photo.format.name,
+        kept=tuple(dict.fromkeys(files.kept)),
+        rejected=task.rejected,
+        backups=tuple(backup for _, backup in files.backups) + tuple(file.path for file in files.copies),
+    )
+
+
+@dataclass(slots=True)
+class _Files:
+    """The files of a photo: which to write, to keep, to back up and to remove."""
+
+    loaded: LoadedPhoto
+    run: RunContext
+    notes: list[str] = field(default_factory=list)
+    new: list[NewFile] = field(default_factory=list)
+    copies: list[NewFile] = field(default_factory=list)
+    backups: list[tuple[Path, Path]] = field(default_factory=list)
+    obsolete: list[Path] = field(default_factory=list)
+    kept: list[Path] = field(default_factory=list)
+    replaced: dict[str, Replaced | None] = field(default_factory=dict)
+
+    @property
+    def task(self) -> Task:
+        return self.loaded.task
+
+    def add(self, shot: ShotRecord) -> ShotRecord:
+        """Make the crop of a shot if it is due and nothing has to stay in its place; return what the sidecar says."""
+        if shot.shot not in self.task.shots:
+            return self._not_due(shot)
+        there = place(self.task, shot.shot)
+        if there.must_stay(self.run.allowed):
+            return self._keep(shot, there)
+        crop, loss = make_crop(self.loaded.photo, self.loaded.source.data, shot.box, self.task.settings)
+        self.notes += [note for note in (*crop.warnings, loss) if note and note not in self.notes]
+        return self._replace(shot, there, crop)
+
+    def keep_all_crops(self) -> bool:
+        """Whether somebody worked on crops of a photo in which the model finds no people any more.
+
+        If nobody did, the crops are removed.
+        """
+        record, target = self.task.record, self.task.target
+        times = (target.source.mtime_ns, *recorded_times(record))
+        known = {} if record is None else {shot.file: shot for shot in record.shots if shot.file is not None}
+        names = dict.fromkeys((*known, *target.crop_names))
+        found = {name: crop_in_place(target.folder / name, known.get(name), times) for name in names}
+        edited = [target.folder / name for name, file in found.items() if file.owner is Owner.PERSON]
+        for name in names:
+            for xmp in companions(target.folder / name):
+                content = _read(xmp)
+                if content is not None and (name not in known or not is_own_xmp(content, known[name])):
+                    edited.append(xmp)
+                elif content is not None:
+                    self.obsolete.append(xmp)
+        self.obsolete += [target.folder / name for name, file in found.items() if file.owner is Owner.SHOTCROP]
+        if edited and not self.run.allowed.overwrite_edited:
+            self.kept, self.obsolete = edited, []
+            if known:
+                self.notes.append("the model finds no people, but the crops stay, because somebody changed them")
+            return bool(known)
+        self.backups = [(path, free_name(path, BACKUP_SUFFIX)) for path in edited]
+        return False
+
+    def unchanged_shots(self) -> tuple[ShotRecord, ...]:
+        """Return the shots of the sidecar, whose crops all stay.
+
+        Raises:
+            PhotoError: The photo has another size than they were made for.
+        """
+        record = self.task.record
+        assert record is not None
+        if not self._has_recorded_size():
+            raise PhotoError(
+                f"{self.task.target.source.path}: the model finds no people, but somebody changed the crops",
+                hint="keep them and reject the photo in its sidecar, or replace them with --overwrite-edited",
+            )
+        kept = {str(path) for path in self.kept}
+        folder = self.task.target.folder
+        return tuple(
+            replace(shot, retouched=True) if shot.file is not None and str(folder / shot.file) in kept else shot
+            for shot in record.shots
+        )
+
+    def put_in_place(self, sidecar: Sidecar) -> None:
+        """Write everything, the sidecar last.
+
+        If a run is killed while it replaces files, no sidecar may say that the crops are complete. So a sidecar without
+        them comes first, from which the next run goes on. Without people there are none, and the old sidecar goes.
+        """
+        path, root = self.task.target.sidecar, self.run.root
+        record = self.task.record
+        first: NewFile | Path | None = None
+        if record is not None and not sidecar.shots and self.obsolete:
+            first = path
+        elif record is not None and self.replaced:
+            first = NewFile(path, replace(sidecar, shots=tuple(map(self._pending, sidecar.shots))).to_bytes())
+        if self.task.needs_model and record is not None and record.edited:
+            self.copies.append(NewFile(free_name(path, BACKUP_SUFFIX), _read(path) or b""))
+        if self.copies:
+            put_in_place(self.copies, root=root)
+        new = [*self.new, NewFile(path, sidecar.to_bytes())]
+        obsolete = list(filter(os.path.lexists, self.obsolete))  # others may have names that no file can have
+        put_in_place(new, root=root, first=first, backups=self.backups, obsolete=obsolete)
+
+    def _pending(self, shot: ShotRecord) -> ShotRecord:
+        if str(shot.shot) not in self.replaced:
+            return shot
+        return replace(shot, file=None, size=None, replaced=self.replaced[str(shot.shot)])
+
+    def _not_due(self, shot: ShotRecord) -> ShotRecord:
+        """Return a shot whose files stay as they are."""
+        if not self.task.needs_model:
+            return shot
+        record = self.task.record
+        before = next((known for known in (() if record is None else record.shots) if known.shot is shot.shot), None)
+        if before is None or not before.rejected:
+            return replace(shot, written=Written(shot.caption))
+        return self._recorded(shot, before)
+
+    def _recorded(self, shot: ShotRecord, before: ShotRecord) -> ShotRecord:
+        """Return the shot of the sidecar, with a new box if the recorded one no longer fits into the photo."""
+        if self._has_recorded_size():
+            return replace(before, replaced=None)
+        shot = replace(shot, rejected=before.rejected, retouched=before.retouched)
+        return replace(shot, file=before.file, size=before.size, written=before.written)
+
+    def _has_recorded_size(self) -> bool:
+        record, photo = self.task.record, self.loaded.photo
+        return record is not None and (record.source.width, record.source.height) == (photo.width, photo.height)
+
+    def _keep(self, shot: ShotRecord, there: Placement) -> ShotRecord:
+        """Leave the files of a shot that somebody changed, and return what the sidecar says of them."""
+        self.kept += there.edited
+        before = there.before
+        if before is None or before.file is None:
+            size = _image_size(there.path)
+            return replace(shot, file=self._name(there.path), size=size, retouched=True, written=Written(shot.caption))
+        kept = self._recorded(shot, before)
+        crop = self.task.target.folder / before.file
+        kept = replace(kept, retouched=crop in there.edited)
+        self._add_xmp(kept, before, crop, None)
+        written = kept.written or Written(kept.caption)
+        return replace(kept, written=replace(written, caption=kept.caption))
+
+    def _replace(self, shot: ShotRecord, there: Placement, crop: EncodedCrop) -> ShotRecord:
+        """Write a crop, and back up what somebody changed in its place."""
+        sha256 = hashlib.sha256(crop.content).hexdigest()
+        self.backups += [(path, free_name(path, BACKUP_SUFFIX)) for path in there.edited]
+        self.obsolete += [path for path in there.own if path != there.path]
+        old = next(iter((*there.own, *there.edited)), None)
+        self.replaced[str(shot.shot)] = None if old is None else Replaced(self._name(old), there.found[old].sha256)
+        self.new.append(NewFile(there.path, crop.content, self.loaded.source.mtime_ns))
+        self._add_xmp(shot, there.before, there.path, there.former)
+        return replace(
+            shot,
+            file=self._name(there.path),
+            size=FileSize(crop.width, crop.height),
+            rejected=False,
+            retouched=False,
+            written=Written(shot.caption, len(crop.content), sha256),
+            replaced=None,
+        )
+
+    def _name(self, path: Path) -> str:
+        return path.relative_to(self.task.target.folder).as_posix()
+
+    def _add_xmp(self, shot: ShotRecord, before: ShotRecord | None, crop: Path, former: Path | None) -> None:
+        """Write the caption into the XMP file of a crop. What other programs wrote stays, and moves with the crop."""
+        path, other = companions(crop)
+        old_path, old_other = (None, None) if former is None else companions(former)
+        if old_other is not None and old_other != other and (content := _read(old_other)) is not None:
+            self._move(old_other, other, content)
+        source = path if old_path is None or path.exists() else old_path
+        content, record = _read(source), self.task.record
+        is_own = content is not None and before is not None and is_own_xmp(content, before)
+        new = content
+        if self.task.settings.xmp:
+            wrote = before is not None and record is not None and record.settings.xmp
+            new = caption_packet(shot.caption) if content is None else self._merged(shot, before, path, content, wrote)
+        elif is_own:
+            new = None
+            self.obsolete.append(source)
+        if new is not None and (source != path or new != content):
+            self.new.append(NewFile(path, new))
+        if old_path is not None and (old := _read(old_path)) is not None:
+            if source == old_path or (before is not None and is_own_xmp(old, before)) or old == new:
+                self.obsolete.append(old_path)
+            else:
+                self.kept.append(old_path)
+
+    def _merged(self, shot: ShotRecord, before: ShotRecord | None, path: Path, content: bytes, wrote: bool) -> bytes:
+        last = last_caption(before) if wrote and before is not None else None
+        merged = merge_caption(content, shot.caption, last)
+        if not merged.keeps_caption:
+            if merged.note:
+                self.notes.append(f"{path.name}: {merged.note}")
+                self.kept.append(path)
+            return merged.content
+        if before is None or not before.has_new_caption:
+            return merged.content  # the model's caption gives way to that of a person
+        if self.run.allowed.overwrite_edited:
+            self.copies.append(NewFile(free_name(path, BACKUP_SUFFIX), content))
+            return merge_caption(content, shot.caption, last, force=True).content
+        self.notes.append(f"{path.name}: {merged.note}, so that of the sidecar is not written into it")
+        self.kept.append(path)
+        return merged.content
+
+    def _move(self, source: Path, target: Path, content: bytes) -> None:
+        if target.exists():
+            self.kept.append(source)
+        else:
+            self.new.append(NewFile(target, content))
+            self.obsolete.append(source)
+
+
+def _check_sidecar(task: Task) -> None:
+    """Refuse to write if somebody changed the sidecar since it was read."""
+    if task.stamp is None:
+        return
+    path = task.target.sidecar
+    try:
+        status = path.stat()
+    except OSError:
+        return
+    if (status.st_size, status.st_mtime_ns) != task.stamp[1]:
+        raise PhotoError(
+            f"{path}: the sidecar changed while its photo was being cropped", hint="run the same command again"
+        )
+
+
+def _image_size(path: Path) -> FileSize | None:
+    try:
+        with Image.open(path) as image:
+            return FileSize(*image.size)
+    except (OSError, ValueError, Image.DecompressionBombError):
+        return None
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except (OSError, ValueError):
+        return None
+
+
+def _ms_since(start: float) -> float:
+    return (time.perf_counter() - start) * 1000
