@@ -86,7 +86,7 @@ class Metadata:
         packet, notes = xmp.for_crop(self.xmp, width, height, keep_gps=keep_gps)
         return Metadata(
             exif=exif.for_crop(self.exif, width, height, keep_gps=keep_gps, turned=self._is_turned),
-            xmp=packet,
+            xmp=xmp.mark_as_crop(packet),
             iptc=iptc.for_crop(self.iptc, keep_gps=keep_gps),
             comments=tuple(comment for comment in self.comments if not contains_image(comment.text)),
             resolution=self.resolution and (self.resolution.turned if self._is_turned else self.resolution),

@@ -59,6 +59,10 @@ _CAPTION_PACKET = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 </x:xmpmeta>
 <?xpacket end="w"?>
 """
+OWN_CROP = b"urn:shotcrop:crop/"
+"""Namespace that only crops by shotcrop have in their XMP. They have it as plain text, whatever the file format."""
+_OWN_CROP_NAME = f"{{{OWN_CROP.decode()}}}By"
+_NO_PACKET = f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="{_RDF_SPACE}"/></x:xmpmeta>'.encode()
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that XML 1.0 cannot hold."""
 
@@ -141,6 +145,25 @@ def for_crop(packet: bytes, width: int, height: int, *, keep_gps: bool) -> tuple
     etree.cleanup_namespaces(root)
     notes = (_unknown_note(unknown),) if unknown else ()
     return _wrapped(root), notes
+
+
+def mark_as_crop(packet: bytes) -> bytes:
+    """Return a packet that says that shotcrop made the crop, so that later runs do not crop it again.
+
+    Args:
+        packet: What `for_crop` returned; empty for a photo without a packet.
+    """
+    root = _parse(packet or _NO_PACKET)
+    if root is None:
+        return packet
+    rdf = root if root.tag == _RDF else root.find(_RDF)
+    assert rdf is not None  # by `_parse`
+    if any(description.get(_OWN_CROP_NAME) for description in rdf):
+        return packet
+    description = etree.SubElement(rdf, _DESCRIPTION, nsmap={"shotcrop": OWN_CROP.decode()})
+    description.set(_ABOUT, "")
+    description.set(_OWN_CROP_NAME, "shotcrop")
+    return _wrapped(root)
 
 
 def caption_packet(caption: str) -> bytes:

@@ -22,7 +22,7 @@ _ABOUT_PICTURES = re.compile(
     r"|ns\.(iview-multimedia|extensis|idimager|fastpictureviewer)\.com/"
     r"|ns\.acdsee\.com/iptc/1\.0/"
     r"|www\.digikam\.org/ns/1\.0/)"
-    r"|adobe:ns:meta/|$"
+    r"|adobe:ns:meta/|urn:shotcrop:|$"
 )
 """Namespaces of captions, keywords, names, rights, and how a photo was taken. Of all others shotcrop does not know."""
 
