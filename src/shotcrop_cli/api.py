@@ -21,6 +21,7 @@ from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.library.discover import discover
 from shotcrop_cli.library.output_folder import add_roots, open_output, read_roots
 from shotcrop_cli.library.output_state import OutputState
+from shotcrop_cli.library.own_crops import OWN_CROP_REASON, looks_like_own_crop
 from shotcrop_cli.library.placement import kept_crops
 from shotcrop_cli.library.plan import REJECTED, Action, Target, Task, Wanted, plan
 from shotcrop_cli.library.recrop import is_pending, output_root, recrop_task, sidecars_in
@@ -197,6 +198,9 @@ class _CropRun(_Run):
                 self.add_unchanged(task)
             elif not task.is_due:
                 self._results.counts[PhotoStatus.UNCHANGED] += 1
+            elif task.is_first and not self._options.include_crops and looks_like_own_crop(task.target.source.path):
+                path = task.target.source.path
+                self.add(PhotoResult(path, PhotoStatus.SKIPPED, reason=OWN_CROP_REASON, is_own_crop=True))
             elif self._options.limit is None or planned < self._options.limit:
                 planned += 1
                 target = task.target.for_format(_read_format(task.target.source), self._options.settings.format)
@@ -263,20 +267,25 @@ class _CropRun(_Run):
         if model is None or model.on_cpu:
             byte_budget = min(byte_budget, workers * BYTES_PER_WORKER)
         context = RunContext(
-            self._output, reproducible=options.reproducible, min_score=options.min_score, allowed=options.allowed
+            self._output,
+            reproducible=options.reproducible,
+            min_score=options.min_score,
+            include_crops=options.include_crops,
+            allowed=options.allowed,
         )
         waiting, share = iter(due), len(due) if limit is None else limit
         with self.reporter.progress(min(share, len(due))) as advance:
 
             def report(photo: PhotoResult) -> None:
                 nonlocal share
-                if photo.status is PhotoStatus.FAILED and limit is not None:
+                if photo.status in (PhotoStatus.FAILED, PhotoStatus.SKIPPED) and limit is not None:
                     share += 1
                 else:
                     advance()
                 self.add(photo)
 
-            # As many photos again as have failed: otherwise the same failures could use up the limit every night.
+            # As many photos again as have failed or were skipped: otherwise the same ones could use up the limit every
+            # night.
             while tasks := tuple(islice(waiting, share)):
                 share = 0
                 run(

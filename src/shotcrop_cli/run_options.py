@@ -55,6 +55,7 @@ class CropOptions:
         limit: Number of photos to crop at most; failed ones do not count. None for all.
         reproducible: Whether equal runs write equal files: no times in sidecars, and batches of one photo.
         wait: Seconds to wait for another run on the same output; infinity to wait as long as it takes.
+        include_crops: Whether to crop photos that are themselves crops by shotcrop, such as copies of other outputs.
         strict: Whether a photo without people counts as failed.
         fail_fast: Whether to stop at the first failed photo.
         min_score: Crops with a lower score need a review, 0 to 1; None if none does.
@@ -75,6 +76,7 @@ class CropOptions:
     limit: int | None = None
     reproducible: bool = False
     wait: float = 0.0
+    include_crops: bool = False
     strict: bool = False
     fail_fast: bool = False
     min_score: float | None = None

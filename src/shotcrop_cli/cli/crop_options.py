@@ -37,9 +37,15 @@ Values = Mapping[str, Any]
 selection_options = option_group(
     "Photos",
     option("--recursive/--no-recursive", default=True, show_default=True, help="Look for photos in subfolders."),
-    option("--include", multiple=True, metavar="GLOB", help="Use only photos that match. You can repeat this option."),
+    option(
+        "--include",
+        multiple=True,
+        metavar="GLOB",
+        help="Use only photos that match, in upper or lower case; repeatable.",
+    ),
     option("--exclude", multiple=True, metavar="GLOB", help="Skip photos and folders that match; repeatable."),
     option("--follow-symlinks", is_flag=True, help="Follow symbolic links to photos and folders."),
+    option("--include-crops", is_flag=True, help="Also crop photos that are crops by shotcrop, such as copies."),
     option("--hidden", is_flag=True, help="Include hidden photos and folders."),
     option(
         "--files-from",

@@ -59,6 +59,7 @@ class ConsoleReporter(Reporter):
         self._review: PhotoList | None = None
         self._crops = 0
         self._mislabelled: list[PhotoResult] = []
+        self._own_crops = 0
         self.wants_unchanged = options.as_json or console.tells_details
 
     def start(self) -> None:
@@ -99,6 +100,7 @@ class ConsoleReporter(Reporter):
         """
         if photo.status is PhotoStatus.DONE:
             self._crops += len(photo.crops)
+        self._own_crops += photo.is_own_crop
         if photo.content:
             self._mislabelled.append(photo)
         if photo.status is PhotoStatus.PLANNED:
@@ -125,6 +127,9 @@ class ConsoleReporter(Reporter):
             self._console.warn(
                 f"{number} {have} the extension of another format, such as {first.source} ({first.content})"
             )
+        if self._own_crops:
+            are = "photo is a crop" if self._own_crops == 1 else "photos are crops"
+            self._console.info(f"{self._own_crops} {are} by shotcrop and skipped; to crop them, add --include-crops")
         say = self._console.always if run.failed else self._console.info
         say(summary(run, reviews=self._options.reviews))
         for photo in run.failed:

@@ -87,6 +87,7 @@ def crop_command(ctx: click.Context, /, **values: Any) -> None:
         limit=values["limit"],
         reproducible=values["reproducible"],
         wait=values["wait"],
+        include_crops=values["include_crops"],
         strict=values["strict"],
         fail_fast=values["fail_fast"],
         min_score=values["min_score"],

@@ -11,6 +11,9 @@ from shotcrop_cli.library.plan import SIDECAR_SUFFIX
 from shotcrop_cli.shots import SHOT_TYPES
 from shotcrop_cli.sidecar import MAX_BYTES, SCHEMA_ID
 
+OWN_CROP_REASON = "a crop that shotcrop made; to crop it, add --include-crops"
+_START_BYTES, _END_BYTES = 32 << 10, 16 << 10
+"""Where the metadata of most formats is (our choice)."""
 _NAME = re.compile(rf"(.+)\.(?:{'|'.join(map(str, SHOT_TYPES))})\.\w+")
 """The name of a crop by the default template."""
 
@@ -23,6 +26,17 @@ def is_own_crop(path: Path, content: bytes) -> bool:
         content: Its content.
     """
     return OWN_CROP in content or _is_in_sidecar(path)
+
+
+def looks_like_own_crop(path: Path) -> bool:
+    """Say whether a file seems to be a crop by shotcrop, without reading the whole of it."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(_START_BYTES)
+            file.seek(max(len(start), path.stat().st_size - _END_BYTES))
+            return is_own_crop(path, start + file.read(_END_BYTES))
+    except (OSError, ValueError):
+        return False
 
 
 def _is_in_sidecar(path: Path) -> bool:

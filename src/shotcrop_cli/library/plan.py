@@ -142,6 +142,11 @@ class Task:
         return tuple(shot.shot for shot in left_out if shot.rejected or self.record.rejected)
 
     @property
+    def is_first(self) -> bool:
+        """Whether no earlier run left a sidecar for the photo."""
+        return self.record is None
+
+    @property
     def needs_model(self) -> bool:
         """Whether the model has to see the photo."""
         return self.action is Action.COMPOSE

@@ -59,6 +59,7 @@ class PhotoResult:
         crops: Paths of its crops, widest shot first.
         reason: Why it failed, with the fix, or why it was skipped, planned or left without crops; otherwise empty.
         low_scores: Its crops that a person should review, whatever the status.
+        is_own_crop: Whether it was skipped because it is itself a crop by shotcrop.
         content: Format of the photo if its extension is that of another format; otherwise empty.
         kept: Files that it would have replaced, but somebody changed them.
         backups: New names of such files that it replaced on request.
@@ -75,6 +76,7 @@ class PhotoResult:
     kept: tuple[Path, ...] = ()
     backups: tuple[Path, ...] = ()
     rejected: tuple[ShotType, ...] = ()
+    is_own_crop: bool = False
 
 
 @dataclass(frozen=True, slots=True)

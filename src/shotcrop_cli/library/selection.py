@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import glob
 import os
 import re
@@ -29,8 +30,8 @@ class Selection:
         listed: Names from a list, used instead of the paths. Then there is at most one path: the folder that the names
             are relative to.
         recursive: Whether to search subfolders.
-        includes: Patterns as in `.gitignore`. If there are any, a photo has to match one of them.
-        excludes: Patterns as in `.gitignore`. Photos and folders that match one of them are left out.
+        includes: Patterns as in `.gitignore`, but caseless. If there are any, a photo has to match one of them.
+        excludes: Patterns as in `.gitignore`, but caseless. Photos and folders that match one of them are left out.
         follow_symlinks: Whether to follow links to photos and folders.
         hidden: Whether to include hidden photos and folders.
     """
@@ -45,7 +46,7 @@ class Selection:
 
 
 class Filter:
-    """Applies includes and excludes to paths relative to the folder that the user named.
+    """Applies includes and excludes to paths relative to the folder that the user named, whatever their case.
 
     Args:
         includes: As in `Selection`.
@@ -67,7 +68,7 @@ class Filter:
         Args:
             relative: Its path with `/` between the parts.
         """
-        path = _one_line(relative)
+        path = _one_line(relative).lower()
         if self._excludes is not None and self._excludes.match_file(path):
             return False
         return self._includes is None or self._includes.match_file(path)
@@ -79,7 +80,7 @@ class Filter:
             relative: Its path with `/` between the parts and none at the end.
         """
         return not (
-            self._prunes and self._excludes is not None and self._excludes.match_file(f"{_one_line(relative)}/")
+            self._prunes and self._excludes is not None and self._excludes.match_file(f"{_one_line(relative).lower()}/")
         )
 
 
@@ -89,7 +90,8 @@ def _compile(option: str, patterns: Sequence[str]) -> GitIgnoreSpec | None:
     from pathspec import GitIgnoreSpec
 
     # In a .gitignore file `#recycle` is a comment, on a command line it is not.
-    lines = [_one_line(f"\\{pattern}" if pattern.startswith("#") else pattern) for pattern in patterns]
+    # Cameras write IMG.JPG and phones IMG.jpg, so patterns ignore case, as the extensions of photos do.
+    lines = [_one_line(f"\\{pattern}" if pattern.startswith("#") else pattern).lower() for pattern in patterns]
     for pattern, line in zip(patterns, lines, strict=True):
         try:
             compiled = GitIgnoreSpec.from_lines([line], backend="simple").patterns
@@ -152,7 +154,7 @@ class Wildcard:
             if at < len(self.parts):
                 if self.parts[at] == _ANY_DEPTH:
                     matched.add(at)
-                elif fnmatchcase(name, self.parts[at]):
+                elif _matches(name, self.parts[at]):
                     matched.add(at + 1)
         return self._closed(matched)
 
@@ -169,6 +171,15 @@ class Wildcard:
         return frozenset(closed)
 
 
+def _matches(name: str, pattern: str) -> bool:
+    """Match a name as a shell does, but ignore the case of its extension: `*.jpg` matches `IMG.JPG`."""
+    stem, dot, extension = pattern.rpartition(".")
+    if dot and not glob.has_magic(extension):
+        name_stem, name_dot, name_extension = name.rpartition(".")
+        pattern, name = f"{stem}.{extension.lower()}", f"{name_stem}{name_dot}{name_extension.lower()}"
+    return fnmatchcase(name, pattern)
+
+
 def read_list(path: str, *, null: bool) -> tuple[Path, ...]:
     """Read a list of photos, as `find` and `git ls-files` write it.
 
@@ -177,7 +188,7 @@ def read_list(path: str, *, null: bool) -> tuple[Path, ...]:
         null: Whether each name ends with NUL instead of a newline.
 
     Raises:
-        ShotcropError: The list cannot be read, or its names end with NUL and `null` is false.
+        ShotcropError: The list cannot be read, it is damaged UTF-16, or its names end with NUL and `null` is false.
     """
     try:
         if path == "-" and sys.stdin is None:
@@ -187,6 +198,10 @@ def read_list(path: str, *, null: bool) -> tuple[Path, ...]:
         raise ShotcropError(
             f"{path}: the list of photos cannot be read: {error.strerror}", hint="check --files-from"
         ) from error
+    try:
+        content = content if null else _in_utf8(content)  # programs that write NUL write bytes as they are
+    except UnicodeDecodeError as error:
+        raise ShotcropError(f"{path}: this list is not valid UTF-16", hint="save it as UTF-8") from error
     if null:
         names = content.split(b"\0")
     elif b"\0" in content:
@@ -194,3 +209,32 @@ def read_list(path: str, *, null: bool) -> tuple[Path, ...]:
     else:
         names = [line.removesuffix(b"\r") for line in content.split(b"\n")]
     return tuple(Path(os.fsdecode(name)) for name in names if name.strip())
+
+
+def _in_utf8(content: bytes) -> bytes:
+    """Return a list in UTF-8 without a byte order mark. Other bytes stay as they are: a file name may have any.
+
+    Windows PowerShell writes UTF-16, and Windows editors start UTF-8 with a mark.
+
+    Raises:
+        UnicodeDecodeError: It begins like UTF-16 or UTF-32, but is not.
+    """
+    for mark, encoding in _MARKS.items():  # that of UTF-16 is the start of that of UTF-32
+        if content.startswith(mark):
+            return content.decode(encoding).encode("utf-8", "surrogatepass")
+    if content.startswith(codecs.BOM_UTF8):
+        return content.removeprefix(codecs.BOM_UTF8)
+    zeros = content[0::2].count(0), content[1::2].count(0)
+    # Of names that end with NUL, at most one byte in five is NUL, and not always the second of a pair.
+    if min(zeros) == 0 and 4 * max(zeros) > len(content) > 0:
+        return content.decode("utf-16-be" if zeros[0] else "utf-16-le").encode("utf-8", "surrogatepass")
+    return content
+
+
+_MARKS = {
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+"""Encodings with NUL bytes, by the mark that a text starts with."""

@@ -59,12 +59,14 @@ class RunContext:
         reproducible: Whether sidecars leave out when they were made and how long it took.
         min_score: Crops with a lower score need a review; None if none does.
         allowed: What may be done to finished work.
+        include_crops: Whether to crop what is itself a crop by shotcrop.
     """
 
     root: Path
     reproducible: bool = False
     min_score: float | None = None
     allowed: Allowed = KEEP_ALL
+    include_crops: bool = False
     _root_id: tuple[int, int] = field(init=False)
 
     def __post_init__(self) -> None:

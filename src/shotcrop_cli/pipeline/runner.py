@@ -145,7 +145,8 @@ class _Pipeline:
         while self._waiting is not None and len(self._decoding) < self._in_flight and self._has_room():
             task, self._waiting = self._waiting, next(self._tasks, None)
             size = self._composer.thumbnail_size if task.needs_model else None
-            self._decoding.append(self._decoders.submit(load, task, size))
+            include_crops = self._context.include_crops
+            self._decoding.append(self._decoders.submit(load, task, size, include_crops=include_crops))
 
     def _has_room(self) -> bool:
         held = self._batch_bytes + sum(self._writing.values()) + sum(map(self._bytes, self._decoding))

@@ -16,6 +16,7 @@ from shotcrop_cli.geometry import clamp, from_pixels, to_pixels
 from shotcrop_cli.imaging.decode import Photo, SourceBytes, decode, read_source
 from shotcrop_cli.imaging.lossless import align_to_blocks
 from shotcrop_cli.imaging.thumbnail import thumbnail
+from shotcrop_cli.library.own_crops import OWN_CROP_REASON, is_own_crop
 from shotcrop_cli.library.plan import Target, Task
 from shotcrop_cli.library.results import PhotoResult, PhotoStatus
 from shotcrop_cli.pipeline.crop import copies_blocks
@@ -33,16 +34,21 @@ from shotcrop_cli.sidecar import (
 )
 
 
-def load(task: Task, thumbnail_size: tuple[int, int] | None) -> LoadedPhoto | PhotoResult:
+def load(
+    task: Task, thumbnail_size: tuple[int, int] | None, *, include_crops: bool = False
+) -> LoadedPhoto | PhotoResult:
     """Read and decode a photo and make the thumbnail for the model, or say why that failed.
 
     Args:
         task: What to do with the photo.
         thumbnail_size: Width and height in pixels that the model wants; None if it does not see the photo.
+        include_crops: Whether to crop what is itself a crop by shotcrop.
     """
     start = time.perf_counter()
     try:
         source = read_source(task.target.source.path)
+        if task.is_first and not include_crops and is_own_crop(source.path, source.data):
+            return skipped_crop(task)
         _check_same_name(task, source)
         photo = decode(source)
         task = replace(task, target=task.target.for_format(photo.format, task.settings.format))
@@ -75,6 +81,11 @@ def finish(loaded: LoadedPhoto, run: RunContext) -> PhotoResult:
         raise
     except Exception as error:  # as in `load`
         return failed(loaded.task.target, error)
+
+
+def skipped_crop(task: Task) -> PhotoResult:
+    """Return the result of a photo that is itself a crop by shotcrop."""
+    return PhotoResult(task.target.source.path, PhotoStatus.SKIPPED, reason=OWN_CROP_REASON, is_own_crop=True)
 
 
 def failed(target: Target, error: Exception) -> PhotoResult:

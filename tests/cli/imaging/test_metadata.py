@@ -10,6 +10,7 @@ from PIL import ExifTags, Image
 
 from conftest import jpeg_bytes, picture, rich_exif
 from metadata_samples import CITY, KEPT, data_set, packet
+from shotcrop_cli.imaging.metadata import xmp
 from shotcrop_cli.imaging.metadata.capture import CaptureInfo
 from shotcrop_cli.imaging.metadata.policy import NO_METADATA, Comment, Metadata, MetadataPolicy
 
@@ -98,8 +99,12 @@ def test_orientation_and_size_are_those_of_the_crop() -> None:
     assert (exif.get_ifd(0x8769)[0xA002], exif.get_ifd(0x8769)[0xA003]) == (300, 200)
 
 
-def test_no_metadata_stays_none() -> None:
-    assert _inherited(Metadata()) == Metadata()
+def test_without_metadata_there_is_only_the_mark_of_a_crop() -> None:
+    inherited = _inherited(Metadata())
+    assert inherited == Metadata(xmp=inherited.xmp)
+    assert inherited.xmp == xmp.mark_as_crop(b"")
+    assert len(inherited.xmp) < 400
+    assert _inherited(Metadata(), MetadataPolicy.NONE) == Metadata()
 
 
 def test_safe_policy_keeps_place_names_but_no_gps() -> None:

@@ -123,8 +123,47 @@ def test_folders_that_cannot_hold_a_match_are_known() -> None:
     assert not pattern.step(pattern.step(pattern.step(pattern.start, "2026"), "album.jpg"), "a.jpg")
 
 
-def test_case_counts() -> None:
-    assert not _matches(Wildcard(Path(), ("*.jpg",)), PurePath("A.JPG"))
+def test_case_counts_as_in_a_shell_but_not_in_extensions() -> None:
+    for pattern, name, expected in (
+        ("*.jpg", "A.JPG", True),
+        ("*.JPG", "a.jpg", True),
+        ("IMG_*.Jpg", "IMG_1.jpG", True),
+        ("IMG_*.jpg", "img_1.jpg", False),
+        ("*.[j]pg", "A.JPG", False),
+        ("*.jpg", "A.JPEG", False),
+        ("*jpg", "A.JPG", False),
+        (".jpg", "JPG", False),
+    ):
+        assert _matches(Wildcard(Path(), (pattern,)), PurePath(name)) is expected, (pattern, name)
+
+
+@pytest.mark.parametrize("pattern", ["*.jpg", "*.JPG", "*.[Jj]pg", "img_*", "2026/", "/2026/**/*.jPg", "*.jp?"])
+def test_includes_and_excludes_ignore_case(pattern: str) -> None:
+    names = ("2026/IMG_1.JPG", "2026/img_1.jpg")
+    included, excluded = Filter(includes=[pattern]), Filter(excludes=[pattern])
+    assert all(map(included.accepts_photo, names))
+    assert not any(map(excluded.accepts_photo, names))
+    assert not included.accepts_photo("2027/pic.png")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+@pytest.mark.parametrize("text", ["a.jpg\r\nsub/Zo\u00eb \u5199\u771f.jpg\r\n", "a.jpg\nsub/Zo\u00eb \u5199\u771f.jpg"])
+@pytest.mark.parametrize("mark", [True, False])
+def test_lists_that_windows_programs_write_are_read(tmp_path: Path, encoding: str, text: str, mark: bool) -> None:
+    content = text.encode(encoding)
+    if encoding.endswith("e") and mark:
+        content = "\ufeff".encode(encoding) + content
+    assert _names(tmp_path, content) == [b"a.jpg", "sub/Zo\u00eb \u5199\u771f.jpg".encode()]
+
+
+def test_bytes_that_look_like_a_mark_stay_in_a_list_with_nul(tmp_path: Path) -> None:
+    for name in (b"\xff\xfea.jpg", b"\xfe\xffa.jpg", b"\xef\xbb\xbfa.jpg"):
+        assert _names(tmp_path, name + b"\0", null=True) == [name]
+
+
+def test_damaged_utf_16_is_a_usage_error(tmp_path: Path) -> None:
+    with pytest.raises(ShotcropError, match="not valid UTF-16"):
+        _names(tmp_path, "a.jpg\n".encode("utf-16") + b"\x00")
 
 
 def _names(tmp_path: Path, content: bytes, *, null: bool = False) -> list[bytes]:

@@ -276,9 +276,9 @@ def test_a_run_of_many_photos_holds_few_in_memory(photos: Path, output: Path, mo
     most = 0
     load = steps.load
 
-    def counted(task: Task, size: tuple[int, int]) -> LoadedPhoto | PhotoResult:
+    def counted(task: Task, size: tuple[int, int], **options: bool) -> LoadedPhoto | PhotoResult:
         nonlocal most
-        loaded = load(task, size)
+        loaded = load(task, size, **options)
         assert isinstance(loaded, LoadedPhoto)
         alive.add(task.target.source.path)
         weakref.finalize(loaded.photo.pixels, alive.discard, task.target.source.path)
