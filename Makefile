@@ -71,9 +71,9 @@ bench-quality: $(VENV_TEST)/ready-to-test ## Score a model and baselines: DATA=p
 	$(call need,DATA)
 	$(DEV)/python -m benchmarks.quality.quality "$(DATA)" $(if $(MODEL),--model "$(MODEL)") $(if $(OUT),--out "$(OUT)")
 
-train-nano: $(VENV_TEST)/ready-to-test ## Train and export the default model into runs/nano; resumes: DATA=path
+train-nano: $(VENV_TEST)/ready-to-test ## Train and export the default model into runs/nano; resumes: DATA=path [START=weights]
 	$(call need,DATA)
-	$(DEV)/shotcrop train run --config nano --data "$(DATA)" -o runs/nano
+	$(DEV)/shotcrop train run --config nano --data "$(DATA)" -o runs/nano $(if $(START),--start "$(START)")
 
 clean: ## Remove environments, caches and the crops of make demo
 	rm -rf $(VENV) $(VENV_CLI) $(VENV_TEST) shots build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -24,7 +24,7 @@ LAYERS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     (
         "shotcrop_train",
         "stages",
-        ("pipeline", "grpo", "ssft", "sft", "pseudo_label", "train_composer", "train_detector"),
+        ("pipeline", "stages", "composer", "grpo", "ssft", "sft", "pseudo_label", "train_detector"),
     ),
     ("shotcrop_train", "parts of stages", ("rewards", "pseudo", "runs", "scorers")),
     ("shotcrop_train", "checkpoints", ("torch_composer", "checkpoints", "nano_base", "text_base", "weighted_trainer")),

@@ -64,7 +64,7 @@ def test_a_misspelt_key_suggests_the_right_one() -> None:
 def test_a_recipe_that_is_not_there_or_no_toml_is_named(tmp_path: Path) -> None:
     with pytest.raises(ShotcropError, match="there is no recipe 'nano-groundign'") as caught:
         load_recipe("nano-groundign", Outer)
-    assert "nano-cot, nano-detector, nano-grounding" in (caught.value.hint or "")
+    assert "one of: nano, " in (caught.value.hint or "")
     (tmp_path / "broken.toml").write_text("= 3", "utf-8")
     with pytest.raises(ShotcropError, match="cannot be read"):
         load_recipe(str(tmp_path / "broken.toml"), Outer)

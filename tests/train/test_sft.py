@@ -189,7 +189,7 @@ def test_unknown_recipe_key_suggests_the_right_one(tmp_path: Path) -> None:
 
 
 def test_unknown_recipe_lists_the_shipped_ones() -> None:
-    with pytest.raises(ShotcropError, match="nano-cot, nano-detector, nano-grounding"):
+    with pytest.raises(ShotcropError, match="nano, nano-cot, nano-grounding"):
         load_recipe("nano-groundign", SftRecipe)
 
 

@@ -14,7 +14,7 @@ from shotcrop_train import sft
 from shotcrop_train.recipe import SftRecipe
 from shotcrop_train.runs import provenance
 
-COMMANDS = ("sft", "pseudo-label", "ssft", "grpo", "detector", "composer", "run", "check-data", "import-data")
+COMMANDS = ("sft", "pseudo-label", "ssft", "grpo", "detector", "run", "check-data", "import-data")
 
 
 def test_every_stage_of_the_method_has_its_command() -> None:
@@ -24,13 +24,12 @@ def test_every_stage_of_the_method_has_its_command() -> None:
 @pytest.mark.parametrize(
     ("command", "flags"),
     [
-        ("sft", ("--config", "--data", "--output", "--from", "--steps", "--offline")),
+        ("sft", ("--config", "--data", "--output", "--from", "--crossfit", "--steps", "--offline")),
         ("pseudo-label", ("--config", "--data", "--output", "--proposer", "--limit", "--offline")),
         ("ssft", ("--config", "--data", "--pseudo", "--output", "--from", "--steps", "--offline")),
         ("grpo", ("--config", "--data", "--output", "--from", "--hard", "--steps", "--offline")),
-        ("detector", ("--config", "--data", "--output", "--start", "--steps")),
-        ("composer", ("--config", "--data", "--output", "--from", "--steps")),
-        ("run", ("--config", "--data", "--output", "--offline")),
+        ("detector", ("--config", "--data", "--output", "--start", "--fold", "--steps")),
+        ("run", ("--config", "--data", "--output", "--start", "--offline")),
         ("check-data", ("DATASET",)),
         ("import-data", ("--coco", "--answers", "--photos", "--output", "--coord-space")),
     ],
@@ -68,7 +67,18 @@ def test_a_stage_is_marked_finished_and_not_run_again(tmp_path: Path, monkeypatc
     stage = Stage()
     monkeypatch.setattr(sft, "train", stage)
     run = tmp_path / "run"
-    arguments = ["sft", "--config", "nano-cot", "--data", str(tmp_path), "-o", str(run), "--steps", "3", "--offline"]
+    arguments = [
+        "sft",
+        "--config",
+        "qwen3-vl-sft",
+        "--data",
+        str(tmp_path),
+        "-o",
+        str(run),
+        "--steps",
+        "3",
+        "--offline",
+    ]
     for _ in range(2):
         result = CliRunner().invoke(train_command, arguments, catch_exceptions=False)
         assert result.exit_code == 0
@@ -79,7 +89,7 @@ def test_a_stage_is_marked_finished_and_not_run_again(tmp_path: Path, monkeypatc
 
 def test_a_missing_training_package_is_named_with_its_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "shotcrop_train", None)
-    arguments = ["sft", "--config", "nano-cot", "--data", str(tmp_path), "-o", str(tmp_path / "run")]
+    arguments = ["sft", "--config", "qwen3-vl-sft", "--data", str(tmp_path), "-o", str(tmp_path / "run")]
     result = CliRunner().invoke(train_command, arguments)
     assert result.exception is not None
     assert "shotcrop_train" in str(result.exception)

@@ -12,16 +12,15 @@ from typing import Any, get_args, get_type_hints
 import pytest
 
 from shotcrop_cli.evaluation.bootstrap import MEASURES
+from shotcrop_train.composer.nano_recipe import NanoRecipe
 from shotcrop_train.grpo import GrpoRecipe
 from shotcrop_train.pipeline import PIPELINES, PipelineRecipe
 from shotcrop_train.pseudo_label import PseudoLabelRecipe
 from shotcrop_train.recipe import RECIPES, SftRecipe
 from shotcrop_train.ssft import SsftRecipe
-from shotcrop_train.train_composer import ComposerRecipe
-from shotcrop_train.train_detector import DetectorRecipe
 from training_page import PAGE, documented
 
-STAGES = (SftRecipe, PseudoLabelRecipe, SsftRecipe, GrpoRecipe, DetectorRecipe, ComposerRecipe, PipelineRecipe)
+STAGES = (SftRecipe, PseudoLabelRecipe, SsftRecipe, GrpoRecipe, NanoRecipe, PipelineRecipe)
 NAME = re.compile(r"[a-z][a-z0-9]*(?:[._][a-z0-9_]+)+")
 """What looks like a recipe key or a figure, such as `model.micro_batch` or `format_rate`; single words are left out."""
 ELSEWHERE = {"no_person", "shotcrop_cli", "shotcrop_train", "torch.distributed.run"}

@@ -1,10 +1,10 @@
 """Run the whole pipeline from one TOML file: each stage starts from an earlier one's result, complete ones are kept.
 
     [[stages]]
-    name = "cot"               # its run folder below the output folder
-    kind = "sft"               # sft, pseudo-label, ssft, grpo or export
-    recipe = "nano-cot"        # a shipped recipe, or a .toml file
-    start = "grounding"        # an earlier stage, a checkpoint folder, or a hub id
+    name = "sft"               # its run folder below the output folder
+    kind = "sft"               # detector, sft, pseudo-label, ssft, grpo or export
+    recipe = "nano"            # a shipped recipe, or a .toml file
+    start = "detector"         # an earlier stage, a checkpoint folder, or a hub id
 
 Every stage begins with `provenance.record`. It decides whether the stage continues after an interruption, is complete,
 or was made with a different recipe, different data or a different start. So no stage builds on a stale result.
@@ -13,15 +13,14 @@ or was made with a different recipe, different data or a different start. So no 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, is_dataclass, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from shotcrop_train.recipe import RECIPES, build, load_recipe, read_toml
+from shotcrop_train.recipe import RECIPES, build, read_toml
 from shotcrop_train.runs import provenance
 
 PIPELINES = RECIPES / "pipelines"
-KINDS = ("sft", "pseudo-label", "ssft", "grpo", "export")
+KINDS = ("detector", "sft", "pseudo-label", "ssft", "grpo", "export")
 
 
 @dataclass(frozen=True)
@@ -32,14 +31,14 @@ class StageRecipe:
         name: Name of the stage and of its run folder.
         kind: One of `KINDS`.
         recipe: Name or path of the stage's recipe; an export needs none.
-        start: What it starts from: an earlier stage, a checkpoint folder or a hub id. Empty for a new model.
-        proposers: For `pseudo-label`: earlier stages, checkpoints, or `rule-based`.
+        start: What it starts from: an earlier stage, a checkpoint folder or a hub id; for `detector` a file of weights.
+            Empty for a new model.
+        fold: For `detector`: the fold that it does not learn from, in place of the recipe's; -1 keeps that.
+        crossfit: For `sft` of the compact model: earlier detectors that have not learned from other folds.
+        proposers: For `pseudo-label`: earlier stages, checkpoints, or `rule-based`. The compact model has its own.
         pseudo: For `ssft`: the `pseudo-label` stage whose shots it uses.
         hard: For `grpo`: the `pseudo-label` stage whose hard cases it uses.
         photos: For `export`: dataset below the data folder that verifies the export.
-        calibrate: For `export`: whether the held-back tenth of `photos` turns scores into probabilities.
-        int8: For `export`: whether the vision graph uses 8-bit integers, with ranges measured on `photos`.
-        words: For `export`: datasets below the data folder from whose captions the model's lexicon is learned.
         steps: Optimiser steps that replace the recipe's; 0 keeps those.
         limit: For `pseudo-label`: photos to label; 0 for all.
     """
@@ -48,13 +47,12 @@ class StageRecipe:
     kind: str
     recipe: str = ""
     start: str = ""
+    fold: int = -1
+    crossfit: tuple[str, ...] = ()
     proposers: tuple[str, ...] = ()
     pseudo: str = ""
     hard: str = ""
     photos: str = ""
-    calibrate: bool = False
-    int8: bool = False
-    words: tuple[str, ...] = ()
     steps: int = 0
     limit: int = 0
 
@@ -64,7 +62,6 @@ class StageRecipe:
         if not self.recipe and self.kind != "export":
             raise ValueError(f"stage '{self.name}' needs a recipe")
         for kind, key in (
-            ("pseudo-label", "proposers"),
             ("ssft", "start"),
             ("ssft", "pseudo"),
             ("grpo", "start"),
@@ -106,15 +103,6 @@ def load_pipeline(name: str) -> PipelineRecipe:
         ShotcropError: There is no such pipeline, or it is not valid.
     """
     return build(PipelineRecipe, read_toml(name, PIPELINES), name)
-
-
-def stage_recipe(stage: StageRecipe, kind: type[Any]) -> Any:
-    """Read a stage's recipe. The pipeline's number of steps replaces the recipe's where it is set."""
-    recipe = load_recipe(stage.recipe, kind)
-    optimisation = getattr(recipe, "optimisation", None)
-    if stage.steps and is_dataclass(optimisation):
-        return replace(recipe, optimisation=replace(optimisation, steps=stage.steps))  # type: ignore[type-var]
-    return recipe
 
 
 def run(

@@ -126,6 +126,18 @@ def label(
     )
     team = load_proposers(names, recipe.model, recipe.batch_size, offline=offline)
     scorers = load_scorers(recipe.criteria, recipe.scorers, offline=offline)
+    return write_labels(recipe, data, output, team, scorers, limit)
+
+
+def write_labels(
+    recipe: PseudoLabelRecipe,
+    data: Path,
+    output: Path,
+    team: Sequence[Proposer],
+    scorers: Sequence[Scorer],
+    limit: int | None,
+) -> Path:
+    """Label photos with loaded proposers and scorers; see `label`."""
     calibration = _calibration(recipe, data, output, team, scorers)
     labeller = Labeller(team, scorers, calibration, recipe.rule, recipe.near_duplicate)
     rows = chain.from_iterable(_unlabelled(data, name) for name in recipe.unlabelled)

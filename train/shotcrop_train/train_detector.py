@@ -5,13 +5,14 @@ changed colours); learn what the teachers detected in them, weighted by how cert
 examples of everything that looks like a person and is none. The stem and the first stages stay as they are: they are
 generic and would cost half of the time. An average of the weights over the last steps is the result.
 
-    shotcrop train detector --config nano-detector --data DATA -o runs/detector
+    shotcrop train detector --config nano --data DATA -o runs/detector
 
 To start from the weights of an earlier run instead of ImageNet's, add `--start FILE.safetensors`.
 
-With two processes on one machine, torch's launcher runs the same command (they average their gradients):
+The recipe's `processes` train together and average their gradients. On several machines, torch's launcher runs the same
+command:
 
-    torchrun --nproc-per-node 2 -m shotcrop_cli train detector --config nano-detector --data DATA -o runs/detector
+    torchrun --nnodes 2 --nproc-per-node 8 ... -m shotcrop_cli train detector --config nano --data DATA -o runs/detector
 
 A run can be interrupted at any time: start it again with the same folder, and it continues from its last checkpoint.
 Every step draws its photos and views from the seed and its own number, so an interrupted run gives the same result.
@@ -19,13 +20,15 @@ Every step draws its photos and views from the seed and its own number, so an in
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
+import socket
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +44,7 @@ from shotcrop_train.nano.detector_labels import LabelledPhoto, read_photos
 from shotcrop_train.nano.detector_loss import Batch, collate, detector_loss
 from shotcrop_train.nano.detector_network import DetectorNetwork
 from shotcrop_train.nano.detector_views import PhotoStore, disturb_colours, random_view
+from shotcrop_train.nano.folds import NO_FOLD, Fold
 from shotcrop_train.runs import provenance
 from shotcrop_train.runs.curves import Panel, draw_curves
 from shotcrop_train.runs.final_model import FINAL
@@ -62,12 +66,21 @@ class DetectorData:
         empty: Datasets of photos without people.
         repeat: How often a photo of each dataset is drawn, on average, while others are drawn once.
         repeat_animals: How much more often a photo with an animal is drawn.
+        folds: Folds that all photos are divided into; 0 for none.
+        held_out: Fold that is not learned from. What the detector sees there is what it sees at run time.
     """
 
     photos: tuple[str, ...] = ()
     empty: tuple[str, ...] = ()
     repeat: Mapping[str, float] = field(default_factory=dict)
     repeat_animals: float = 1.0
+    folds: int = 0
+    held_out: int = 0
+
+    @property
+    def unseen(self) -> Fold:
+        """The fold that is not learned from."""
+        return Fold(self.held_out, self.folds)
 
 
 @dataclass(frozen=True)
@@ -89,6 +102,7 @@ class DetectorOptimisation:
         average: Decay of the average of the weights.
         seed: Random seed of everything.
         threads: Threads of each process; 0 for torch's own choice. On a busy machine 1 is fastest.
+        processes: Processes on this machine that average their gradients; each sees a batch of its own.
         log_every: Steps between log lines.
         save_every: Steps between checkpoints.
     """
@@ -107,6 +121,7 @@ class DetectorOptimisation:
     average: float = 0.998
     seed: int = 0
     threads: int = 1
+    processes: int = 1
     log_every: int = 50
     save_every: int = 100
 
@@ -153,13 +168,34 @@ def train(recipe: DetectorRecipe, data: Path, output: Path, start: Path | None =
     provenance.record(output, stage="detector", recipe=recipe, datasets=[data / name for name in names], start=start)
     photos, repeats = [], []
     for name in names:
-        found = read_photos(data / name)
+        found = [photo for photo in read_photos(data / name) if not recipe.data.unseen.holds(photo.path)]
         photos += found
         often = recipe.data.repeat.get(name, 1.0)
         repeats += [often + recipe.data.repeat_animals * _has_animal(photo) for photo in found]
     if not photos:
         raise ShotcropError("the recipe names no photos", hint="set photos in its table [data]")
+    processes = recipe.optimisation.processes
+    if processes > 1 and "WORLD_SIZE" not in os.environ:  # torch's launcher sets it
+        # Decode the photos here, so that no process waits for another for minutes.
+        PhotoStore(output / STORE, photos)
+        job = (processes, _free_port(), recipe, photos, repeats, output, start)
+        torch.multiprocessing.spawn(_run_process, job, nprocs=processes)
+        return output / FINAL
     return DetectorTraining(recipe, photos, repeats, output, start).run()
+
+
+def _run_process(rank: int, processes: int, port: int, *job: Any) -> None:
+    """Run one of several processes of a training."""
+    os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(processes)}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    DetectorTraining(*job).run()
+    torch.distributed.destroy_process_group()
+
+
+def _free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
 
 
 class DetectorTraining:
@@ -230,7 +266,7 @@ class DetectorTraining:
         self._save()
         final = self.output / FINAL
         if self.rank == 0:
-            save_detector(self.average, final)
+            save_detector(self.average, final, self.recipe.data.unseen)
             draw_curves(self.output / LOG, self.output / CURVES, PANELS)
         return final
 
@@ -361,13 +397,13 @@ def append_log(path: Path, step: int, figures: Mapping[str, float]) -> None:
         file.write(json.dumps(line) + "\n")
 
 
-def save_detector(network: DetectorNetwork, folder: Path) -> None:
-    """Write a detector's weights, in half precision, and its options."""
+def save_detector(network: DetectorNetwork, folder: Path, unseen: Fold = NO_FOLD) -> None:
+    """Write a detector's weights, in half precision, its options, and the fold that it has not learned from."""
     folder.mkdir(parents=True, exist_ok=True)
     state = network.state_dict().items()
     half = {name: value.half() if value.is_floating_point() else value for name, value in state}
     save_file({name: value.contiguous() for name, value in half.items()}, folder / WEIGHTS)
-    options = {"variant": network.variant, "width": network.width}
+    options = {"variant": network.variant, "width": network.width, "unseen": asdict(unseen)}
     (folder / CONFIG).write_text(json.dumps(options) + "\n", encoding="utf-8")
 
 
@@ -378,14 +414,26 @@ def load_detector(folder: Path) -> DetectorNetwork:
         ShotcropError: The folder holds none.
     """
     try:
-        network = DetectorNetwork(**json.loads((folder / CONFIG).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
+        options = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        network = DetectorNetwork(options["variant"], options["width"])
+    except (OSError, ValueError, TypeError, KeyError) as error:
         raise ShotcropError(
             f"{folder} holds no detector: {error}", hint="name the folder 'final' of a run of shotcrop train detector"
         ) from error
     load_weights(network, folder / WEIGHTS)
     network.eval()
     return network
+
+
+def held_out_fold(folder: Path) -> Fold:
+    """Return the fold of photos that the detector in a folder has not learned from."""
+    options = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    return Fold(**options.get("unseen", {}))
+
+
+def weights_sha256(folder: Path) -> str:
+    """Hash the weights of the detector in a folder."""
+    return hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
 
 
 def load_weights(network: DetectorNetwork, path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,8 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 from shotcrop_cli.errors import ModelError
 from shotcrop_cli.model.large.answer import CoordSpace
 from shotcrop_cli.model.large.manifest import Family
-from shotcrop_train.checkpoints import ADAPTER, load_base
+from shotcrop_train.checkpoints import load_base
 from shotcrop_train.data.contract import TextContract
-from shotcrop_train.nano.configuration import MODEL_TYPE
 from shotcrop_train.recipe import ModelRecipe
 
 _BICUBIC = 3
@@ -52,26 +50,6 @@ class Checkpoint:
     def family(self) -> Family:
         """The model family."""
         return Family(self.model.config.model_type)
-
-
-def is_large(folder: Path) -> bool:
-    """Return whether a checkpoint is of a large model: an adapter, or anything but the compact model.
-
-    Raises:
-        ModelError: The folder contains no readable checkpoint.
-    """
-    if (folder / ADAPTER).is_file():
-        return True
-    path = folder / "config.json"
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ModelError(
-            f"{folder} is not a checkpoint: it has no {path.name}", hint="give a folder that `shotcrop train` wrote"
-        ) from None
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{path} cannot be read: {error}", hint="give another checkpoint") from error
-    return str(content.get("model_type")) != str(MODEL_TYPE)
 
 
 def load_checkpoint(folder: Path) -> Checkpoint:

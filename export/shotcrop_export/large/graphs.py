@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from shotcrop_cli.errors import ModelError
 from shotcrop_cli.model.large.manifest import Family
-from shotcrop_export.nano.graphs import attended, half_rotated
+from shotcrop_export.large.attention import attended, half_rotated
 
 VISION_THETA = 10_000.0
 """Base of the vision tower's rotations if the config has none. Source: Qwen2-VL and Qwen3-VL."""

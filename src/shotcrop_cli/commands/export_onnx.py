@@ -12,16 +12,15 @@ from shotcrop_cli.cli.help import Command, option, option_group
 from shotcrop_cli.cli.streams import result
 from shotcrop_cli.errors import ShotcropError
 
-_COMPACT_ONLY = ("captions", "flip", "int8", "calibrate_on", "tags_from")
-_LARGE_ONLY = ("precision", "coord_space", "think", "answer_tokens")
-"""Parameters for only one kind of model."""
+_LARGE_ONLY = ("decoder", "precision", "coord_space", "think", "answer_tokens")
+"""Parameters for large models only."""
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
 @click.command(
     "export-onnx",
     cls=Command,
-    example=("export with int8 graphs", "shotcrop export-onnx sft/final model --photos p --int8"),
+    example=("export the compact model", "shotcrop export-onnx runs/grpo model --photos photos"),
 )
 @click.argument("checkpoint", type=_FOLDER)
 @click.argument("out", type=click.Path(file_okay=False, path_type=Path))
@@ -45,55 +44,17 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
         metavar="NAME",
         help="The model's name in sidecars. Default: shotcrop-nano; for a large model the name of the folder OUT.",
     ),
+)
+@option_group(
+    "Large models",
     option(
         "--decoder",
         type=click.Choice(["auto", "gqa", "concat"]),
         default="auto",
         show_default=True,
         help="How the decoder keeps its cache. gqa keeps it in place with GroupQueryAttention of ONNX Runtime; concat "
-        "concatenates it with standard operators, as TensorRT needs. auto is gqa for large models and for compact "
-        "ones that write captions, otherwise concat.",
+        "concatenates it with standard operators, as TensorRT needs. auto is gqa.",
     ),
-)
-@option_group(
-    "Compact model",
-    option(
-        "--captions",
-        type=click.Choice(["grounded", "free"]),
-        default="grounded",
-        show_default=True,
-        help="grounded builds captions from what the model detects; free lets the model write them.",
-    ),
-    option(
-        "--flip/--no-flip",
-        default=True,
-        show_default=True,
-        help="Average the answers for each photo and its mirror image (test-time flip augmentation). Boxes get better "
-        "at twice the cost.",
-    ),
-    option(
-        "--int8/--no-int8",
-        default=False,
-        show_default=True,
-        help="Run the vision graph in 8-bit integers. On CPUs it takes two thirds of the time, and boxes move a "
-        "little. The ranges come from the photos, so use 64 or more.",
-    ),
-    option(
-        "--calibrate-on",
-        metavar="DATASET",
-        type=_FOLDER,
-        help="Training set whose held-back tenth calibrates scores as probabilities.",
-    ),
-    option(
-        "--tags-from",
-        metavar="DATASET",
-        multiple=True,
-        type=_FOLDER,
-        help="Dataset whose human captions train the predicted tags; repeatable.",
-    ),
-)
-@option_group(
-    "Large models",
     option(
         "--precision",
         type=click.Choice(["fp32", "fp16", "bf16"]),
@@ -131,11 +92,6 @@ def export_onnx_command(
     photos: Path,
     limit: int,
     name: str | None,
-    captions: str,
-    flip: bool,
-    int8: bool,
-    calibrate_on: Path | None,
-    tags_from: tuple[Path, ...],
     decoder: str,
     precision: str,
     coord_space: str,
@@ -144,20 +100,16 @@ def export_onnx_command(
 ) -> None:
     """Export a checkpoint to a model folder and verify it.
 
-    CHECKPOINT is a compact model, or a large one of the classes Qwen3-VL and Qwen2.5-VL. An adapter (LoRA) is merged
-    first. OUT is a new folder that shotcrop crop --model takes.
+    CHECKPOINT is a run of a stage of the compact model, or a large model of the classes Qwen3-VL and Qwen2.5-VL. An
+    adapter (LoRA) is merged first. OUT is a new folder that shotcrop crop --model takes.
     """
-    from shotcrop_cli.evaluation.dataset import read_dataset
-
     try:
         from shotcrop_cli.model.kv_cache import Caching
         from shotcrop_cli.model.large.answer import CoordSpace
         from shotcrop_cli.model.large.manifest import Precision
-        from shotcrop_export.large.checkpoint import is_large
         from shotcrop_export.large.export import LargeExportOptions, export_large
-        from shotcrop_export.large.verify import LargeDifference
-        from shotcrop_export.nano.export import NanoExportOptions, export_nano
-        from shotcrop_export.nano.verify import Difference
+        from shotcrop_export.nano.export import export_nano
+        from shotcrop_train.composer.nano_checkpoint import find_checkpoint
     except ModuleNotFoundError as error:
         raise ShotcropError(
             f"exporting needs the package '{error.name}'", hint=install_hint.add_extras("train", "export")
@@ -165,10 +117,7 @@ def export_onnx_command(
 
     suffixes = {".jpg", ".jpeg", ".png", ".webp"}
     chosen = sorted(path for path in photos.iterdir() if path.suffix.lower() in suffixes)[:limit]
-    difference: LargeDifference | Difference
-    caching = None if decoder == "auto" else Caching(decoder)
-    if is_large(checkpoint):
-        _refuse(ctx, _COMPACT_ONLY, "the compact model")
+    if find_checkpoint(checkpoint) is None:
         space = None if coord_space == "auto" else CoordSpace(coord_space)
         options = LargeExportOptions(
             name or out.resolve().name,
@@ -176,31 +125,20 @@ def export_onnx_command(
             space,
             think,
             answer_tokens,
-            caching or Caching.IN_PLACE,
+            Caching.IN_PLACE if decoder == "auto" else Caching(decoder),
         )
-        bundle, difference = export_large(checkpoint, out, chosen, options)
-        tied = f" and {difference.tied_tokens} tied" if difference.tied_tokens else ""
+        bundle, large = export_large(checkpoint, out, chosen, options)
+        tied = f" and {large.tied_tokens} tied" if large.tied_tokens else ""
+        agreement = (
+            f"{large.equal_tokens}/{large.tokens} tokens equal{tied} over {large.answers} answers, "
+            f"logits differ by at most {large.largest_logit_difference:.1e}"
+        )
     else:
         _refuse(ctx, _LARGE_ONLY, "large models")
-        if calibrate_on is not None and not flip:
-            raise ShotcropError(
-                "--calibrate-on needs the flip augmentation", hint="leave out --no-flip or --calibrate-on"
-            )
-        held = read_dataset(calibrate_on) if calibrate_on else ()
-        captioned = [record for folder in tags_from for record in read_dataset(folder)]
-        bundle, difference = export_nano(
-            checkpoint,
-            out,
-            chosen,
-            NanoExportOptions(name or "shotcrop-nano", captions, flip, held, caching, int8, captioned),
-        )
-        tied = ""
+        bundle, small = export_nano(checkpoint, out, chosen, name or "")
+        agreement = f"boxes of {small.photos} photos differ by at most {small.largest_box_difference:.1e}"
     megabytes = sum(path.stat().st_size for path in bundle.folder.iterdir()) / 1e6
-    result(
-        f"{bundle.folder}: {megabytes:.1f} MB, {difference.equal_tokens}/{difference.tokens} tokens equal{tied} over "
-        f"{difference.answers} answers, logits differ by at most {difference.largest_logit_difference:.1e}",
-        folded=True,
-    )
+    result(f"{bundle.folder}: {megabytes:.1f} MB, {agreement}", folded=True)
 
 
 def _refuse(ctx: click.Context, names: tuple[str, ...], kind: str) -> None:

@@ -46,6 +46,12 @@ start_option = option(
 steps_option = option(
     "--steps", type=click.IntRange(min=1), metavar="N", help="Optimiser steps. Default: those of the recipe."
 )
+weights_option = option(
+    "--start",
+    type=_FILE,
+    metavar="FILE",
+    help="Weights that the detector starts from. Default: ImageNet's, for the tower.",
+)
 offline_option = option("--offline", is_flag=True, help="Use only models on this machine; do not ask the model hub.")
 
 
@@ -59,34 +65,48 @@ def train_command() -> None:
 
 
 @train_command.command(
-    "sft", example=("train a new compact model", "shotcrop train sft --config nano-sft --data DATA -o sft")
+    "sft",
+    example=(
+        "train the compact model's composer",
+        "shotcrop train sft --config nano --data DATA \\\n      -o runs/sft --from runs/detector/final",
+    ),
 )
 @recipe_option
 @data_option
 @output_option
 @start_option
+@option(
+    "--crossfit",
+    multiple=True,
+    metavar="DETECTOR",
+    help="Compact model: a further detector, for photos that the one of --from has learned from; repeatable.",
+)
 @steps_option
 @offline_option
 def sft_command(
-    recipe_name: str, data: Path, output: Path, start: str | None, steps: int | None, offline: bool
+    recipe_name: str,
+    data: Path,
+    output: Path,
+    start: str | None,
+    crossfit: tuple[str, ...],
+    steps: int | None,
+    offline: bool,
 ) -> None:
-    """Fine-tune a model on expert shots (stage 1).
+    """Train a model on expert shots (stage 1).
 
-    Without --from, this builds a new compact model.
+    The compact model starts from a trained detector, a large model from a checkpoint.
     """
     with _training(output) as finish:
-        from shotcrop_train import sft
-        from shotcrop_train.recipe import SftRecipe, load_recipe
+        from shotcrop_train import stages
 
-        recipe = _shortened(load_recipe(recipe_name, SftRecipe), steps)
-        finish(sft.train(recipe, data, output, start, offline=offline))
+        finish(stages.sft(recipe_name, data, output, start, crossfit=crossfit, steps=steps, offline=offline))
 
 
 @train_command.command(
     "pseudo-label",
     example=(
-        "label photos by rules",
-        "shotcrop train pseudo-label --config nano-pseudo \\\n      --data DATA -o runs/labels --proposer rule-based",
+        "label photos for the compact model",
+        "shotcrop train pseudo-label --config nano \\\n      --data DATA -o runs/labels",
     ),
 )
 @recipe_option
@@ -96,9 +116,8 @@ def sft_command(
     "--proposer",
     "proposers",
     multiple=True,
-    required=True,
     metavar="CHECKPOINT",
-    help="Model that proposes boxes, or rule-based for the rules; repeatable.",
+    help="Model that proposes boxes, or rule-based for the rules; repeatable. The compact model trains its own.",
 )
 @option("--limit", type=click.IntRange(min=1), metavar="N", help="Label only the first N photos.")
 @offline_option
@@ -107,19 +126,16 @@ def pseudo_label_command(
 ) -> None:
     """Label photos with the shots that all criteria accept (stage 2)."""
     with _training(output) as finish:
-        from shotcrop_train import pseudo_label
-        from shotcrop_train.recipe import load_recipe
+        from shotcrop_train import stages
 
-        recipe = load_recipe(recipe_name, pseudo_label.PseudoLabelRecipe)
-        finish(pseudo_label.label(recipe, data, output, proposers, offline=offline, limit=limit))
+        finish(stages.pseudo_label(recipe_name, data, output, proposers, limit=limit, offline=offline))
 
 
 @train_command.command(
     "ssft",
     example=(
         "continue from stage 1",
-        "shotcrop train ssft --config nano-ssft --data DATA \\\n"
-        "      --pseudo runs/labels -o ssft --from runs/sft/final",
+        "shotcrop train ssft --config nano --data DATA \\\n      --pseudo runs/labels -o ssft --from runs/sft/final",
     ),
 )
 @recipe_option
@@ -134,18 +150,16 @@ def ssft_command(
 ) -> None:
     """Fine-tune a model on expert and pseudo-labelled shots (stage 2)."""
     with _training(output) as finish:
-        from shotcrop_train import ssft
-        from shotcrop_train.recipe import load_recipe
+        from shotcrop_train import stages
 
-        recipe = _shortened(load_recipe(recipe_name, ssft.SsftRecipe), steps)
-        finish(ssft.train(recipe, data, pseudo, output, start, offline=offline))
+        finish(stages.ssft(recipe_name, data, pseudo, output, start, steps=steps, offline=offline))
 
 
 @train_command.command(
     "grpo",
     example=(
         "continue from stage 2",
-        "shotcrop train grpo --config nano-grpo-cinema \\\n      --data DATA -o runs/grpo --from runs/ssft/final",
+        "shotcrop train grpo --config nano --data DATA \\\n      -o runs/grpo --from runs/ssft/final",
     ),
 )
 @recipe_option
@@ -166,55 +180,29 @@ def grpo_command(
 ) -> None:
     """Train a model by reinforcement learning with GRPO-S (stage 3)."""
     with _training(output) as finish:
-        from shotcrop_train import grpo
-        from shotcrop_train.recipe import load_recipe
+        from shotcrop_train import stages
 
-        recipe = _shortened(load_recipe(recipe_name, grpo.GrpoRecipe), steps)
-        finish(grpo.train(recipe, data, output, start, hard=hard, offline=offline))
+        finish(stages.grpo(recipe_name, data, output, start, hard=hard, steps=steps, offline=offline))
 
 
 @train_command.command(
     "detector",
-    example=(
-        "train a detector",
-        "shotcrop train detector --config nano-detector \\\n      --data DATA -o runs/detector",
-    ),
+    example=("train a detector", "shotcrop train detector --config nano --data DATA -o runs/detector"),
 )
 @recipe_option
 @data_option
 @output_option
-@option("--start", type=_FILE, metavar="FILE", help="Weights to start from. Default: ImageNet's, for the tower only.")
+@weights_option
+@option("--fold", type=click.IntRange(min=0), metavar="N", help="Fold not to learn from. Default: the recipe's.")
 @steps_option
-def detector_command(recipe_name: str, data: Path, output: Path, start: Path | None, steps: int | None) -> None:
-    """Train a detector on machine detections."""
+def detector_command(
+    recipe_name: str, data: Path, output: Path, start: Path | None, fold: int | None, steps: int | None
+) -> None:
+    """Train the compact model's detector on machine detections."""
     with _training(output) as finish:
-        from shotcrop_train import train_detector
-        from shotcrop_train.recipe import load_recipe
+        from shotcrop_train import stages
 
-        recipe = _shortened(load_recipe(recipe_name, train_detector.DetectorRecipe), steps)
-        finish(train_detector.train(recipe, data, output, start))
-
-
-@train_command.command(
-    "composer",
-    example=(
-        "train a composer",
-        "shotcrop train composer --config nano-composer \\\n      --data DATA -o composer --from detector/final",
-    ),
-)
-@recipe_option
-@data_option
-@output_option
-@option("--from", "start", required=True, type=_FOLDER, metavar="DETECTOR", help="Folder of a trained detector.")
-@steps_option
-def composer_command(recipe_name: str, data: Path, output: Path, start: Path, steps: int | None) -> None:
-    """Train a composer on expert shots."""
-    with _training(output) as finish:
-        from shotcrop_train import train_composer
-        from shotcrop_train.recipe import load_recipe
-
-        recipe = _shortened(load_recipe(recipe_name, train_composer.ComposerRecipe), steps)
-        finish(train_composer.train(recipe, data, output, start))
+        finish(stages.detector(recipe_name, data, output, start, steps=steps, fold=fold))
 
 
 @train_command.command(
@@ -223,8 +211,9 @@ def composer_command(recipe_name: str, data: Path, output: Path, start: Path, st
 @recipe_option
 @data_option
 @output_option
+@weights_option
 @offline_option
-def run_command(recipe_name: str, data: Path, output: Path, offline: bool) -> None:
+def run_command(recipe_name: str, data: Path, output: Path, start: Path | None, offline: bool) -> None:
     """Run all stages of a pipeline, from data to an exported model.
 
     Stages that are complete are not run again.
@@ -233,7 +222,7 @@ def run_command(recipe_name: str, data: Path, output: Path, offline: bool) -> No
         from shotcrop_cli.commands.train_stages import stages
         from shotcrop_train.pipeline import load_pipeline, run
 
-        results = run(load_pipeline(recipe_name), data, output, stages(offline), Console().info)
+        results = run(load_pipeline(recipe_name), data, output, stages(offline, start), Console().info)
     for name, made in results.items():
         result(f"{name}: {made}")
 
@@ -330,10 +319,3 @@ def _training(output: Path) -> Iterator[Callable[[Path], None]]:
         except provenance.Complete as complete:
             Console().info(f"{output} is complete")
             result(str(complete.result))
-
-
-def _shortened(recipe: Any, steps: int | None) -> Any:
-    """Return a recipe with another number of optimiser steps."""
-    from dataclasses import replace
-
-    return recipe if steps is None else replace(recipe, optimisation=replace(recipe.optimisation, steps=steps))

@@ -7,67 +7,62 @@ from pathlib import Path
 from typing import Any
 
 VERIFIED_PHOTOS = 64
-"""Number of photos that verify an export and give 8-bit integers their ranges. None of them is held back."""
+"""Number of photos that verify an export."""
 
 Made = Callable[[str], str]
 Stage = Callable[[Any, Made, Path, Path], Path]
 
 
-def stages(offline: bool) -> Mapping[str, Stage]:
+def stages(offline: bool, weights: Path | None = None) -> Mapping[str, Stage]:
     """Return the function that runs each kind of stage; see `shotcrop_train.pipeline.Stage`.
 
     Args:
         offline: Whether to use only models on this machine.
+        weights: Weights that detectors start from where the pipeline names none.
     """
+    from shotcrop_train import stages as run
+
+    def detector(stage: Any, made: Made, data: Path, output: Path) -> Path:
+        start = Path(stage.start) if stage.start else weights
+        fold = stage.fold if stage.fold >= 0 else None
+        return Path(run.detector(stage.recipe, data, output, start, steps=stage.steps or None, fold=fold))
 
     def sft(stage: Any, made: Made, data: Path, output: Path) -> Path:
-        from shotcrop_train import sft
-        from shotcrop_train.pipeline import stage_recipe
-        from shotcrop_train.recipe import SftRecipe
-
-        start = made(stage.start) if stage.start else None
-        return Path(sft.train(stage_recipe(stage, SftRecipe), data, output, start, offline=offline))
+        start, others = made(stage.start) if stage.start else None, list(map(made, stage.crossfit))
+        steps = stage.steps or None
+        return Path(run.sft(stage.recipe, data, output, start, crossfit=others, steps=steps, offline=offline))
 
     def pseudo_label(stage: Any, made: Made, data: Path, output: Path) -> Path:
-        from shotcrop_train import pseudo_label
-        from shotcrop_train.pipeline import stage_recipe
-
-        recipe = stage_recipe(stage, pseudo_label.PseudoLabelRecipe)
-        proposers = [made(proposer) for proposer in stage.proposers]
-        return Path(pseudo_label.label(recipe, data, output, proposers, offline=offline, limit=stage.limit or None))
+        team, limit = list(map(made, stage.proposers)), stage.limit or None
+        return Path(run.pseudo_label(stage.recipe, data, output, team, limit=limit, offline=offline))
 
     def ssft(stage: Any, made: Made, data: Path, output: Path) -> Path:
-        from shotcrop_train import ssft
-        from shotcrop_train.pipeline import stage_recipe
-
-        recipe, pseudo = stage_recipe(stage, ssft.SsftRecipe), Path(made(stage.pseudo))
-        return Path(ssft.train(recipe, data, pseudo, output, made(stage.start), offline=offline))
+        pseudo, start, steps = Path(made(stage.pseudo)), made(stage.start), stage.steps or None
+        return Path(run.ssft(stage.recipe, data, pseudo, output, start, steps=steps, offline=offline))
 
     def grpo(stage: Any, made: Made, data: Path, output: Path) -> Path:
-        from shotcrop_train import grpo
-        from shotcrop_train.pipeline import stage_recipe
         from shotcrop_train.pseudo.report import HARD
 
         hard = Path(made(stage.hard)) / HARD if stage.hard else None
-        recipe = stage_recipe(stage, grpo.GrpoRecipe)
-        return Path(grpo.train(recipe, data, output, made(stage.start), hard=hard, offline=offline))
+        start, steps = made(stage.start), stage.steps or None
+        return Path(run.grpo(stage.recipe, data, output, start, hard=hard, steps=steps, offline=offline))
 
     def export(stage: Any, made: Made, data: Path, output: Path) -> Path:
         from shotcrop_cli.evaluation.dataset import read_dataset
-        from shotcrop_export.nano.export import NanoExportOptions, export_nano
-        from shotcrop_train.data.samples import held_back
+        from shotcrop_export.nano.export import export_nano
         from shotcrop_train.runs import provenance
 
-        photos, start = data / stage.photos, made(stage.start)
-        folders = [data / name for name in stage.words]
-        provenance.record(output, stage="export", recipe=stage, datasets=[photos, *folders], start=start)
-        records = read_dataset(photos)
-        verified = [record.path for record in records if not held_back(record)][:VERIFIED_PHOTOS]
+        photos, start = data / stage.photos, Path(made(stage.start))
+        provenance.record(output, stage="export", recipe=stage, datasets=[photos], start=start)
         target = output / "model"
-        captions = [record for folder in folders for record in read_dataset(folder)]
-        calibration = records if stage.calibrate else ()
-        options = NanoExportOptions(calibration=calibration, int8=stage.int8, captioned=captions)
-        export_nano(Path(start), target, verified, options)
+        export_nano(start, target, [record.path for record in read_dataset(photos)][:VERIFIED_PHOTOS])
         return target
 
-    return {"sft": sft, "pseudo-label": pseudo_label, "ssft": ssft, "grpo": grpo, "export": export}
+    return {
+        "detector": detector,
+        "sft": sft,
+        "pseudo-label": pseudo_label,
+        "ssft": ssft,
+        "grpo": grpo,
+        "export": export,
+    }

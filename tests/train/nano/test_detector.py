@@ -16,6 +16,7 @@ from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.model.nano import decoding
 from shotcrop_cli.model.nano.decoding import BOX_OF_KIND, BOX_STRIDES, CHANNELS, Kind
 from shotcrop_cli.model.nano.manifest import DecodingLimits
+from shotcrop_train.composer.nano_recipe import load_nano_recipe
 from shotcrop_train.nano.detector_labels import (
     LabelledPhoto,
     Labels,
@@ -27,9 +28,7 @@ from shotcrop_train.nano.detector_labels import (
 from shotcrop_train.nano.detector_loss import assign, collate, detector_loss
 from shotcrop_train.nano.detector_network import TAGS, DetectorNetwork
 from shotcrop_train.nano.detector_views import View, disturb_colours, move_labels, random_view
-from shotcrop_train.recipe import load_recipe
 from shotcrop_train.runs import provenance
-from shotcrop_train.train_composer import ComposerRecipe
 from shotcrop_train.train_detector import (
     DetectorData,
     DetectorOptimisation,
@@ -387,5 +386,6 @@ def test_sides_must_fit_the_grids() -> None:
 
 
 def test_the_shipped_recipes_load() -> None:
-    assert load_recipe("nano-detector", DetectorRecipe).data.repeat["no_person/train"] == 3.0
-    assert load_recipe("nano-composer", ComposerRecipe).optimisation.networks == 5
+    recipe = load_nano_recipe("nano")
+    assert recipe.detector.data.repeat["no_person/train"] == 3.0
+    assert recipe.composer.networks == 5

@@ -31,11 +31,19 @@ LOST_PEOPLE, LOST_FACES, LOST_BODIES, LOST_JOINTS, LOST_THINGS = 0.1, 0.1, 0.05,
 
 @dataclass(frozen=True, eq=False)
 class Example:
-    """A scene's candidates, the expert's triple (3, 4), and each candidate's probability (k,) of being its subject."""
+    """A scene's candidates, the wanted triple, and whom it shows.
+
+    Args:
+        candidates: The k candidates.
+        triple: (3, 4).
+        subject: Each candidate's probability (k,) of being the triple's main subject.
+        weight: (3,), 0 for shots that must not be learned from.
+    """
 
     candidates: Candidates
     triple: Floats
     subject: Floats
+    weight: Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +61,7 @@ class Examples:
         aspect: (N,).
         triple: (N, 3, 4).
         subject: (N, k).
+        weight: (N, 3).
     """
 
     features: Tensor
@@ -65,6 +74,7 @@ class Examples:
     aspect: Tensor
     triple: Tensor
     subject: Tensor
+    weight: Tensor
 
     def __len__(self) -> int:
         return len(self.aspect)
@@ -82,7 +92,12 @@ class Examples:
 
 
 def make_examples(
-    scenes: Sequence[Scene], triple: Floats, count: int, rng: np.random.Generator, strength: float = 1.0
+    scenes: Sequence[Scene],
+    triple: Floats,
+    count: int,
+    rng: np.random.Generator,
+    strength: float = 1.0,
+    accepted: Sequence[bool] = (True, True, True),
 ) -> list[Example]:
     """Return examples of one photo: each scene and its mirror image, then disturbed copies of them in turn.
 
@@ -92,8 +107,9 @@ def make_examples(
         count: Number of examples.
         rng: Source of chance.
         strength: How strongly copies are disturbed.
+        accepted: Which of the three shots may be learned from.
     """
-    examples = []
+    examples, weight = [], np.array(accepted, np.float32)
     for number in range(count):
         mirrored, turn = number % 2 == 1, number // 2
         scene = scenes[turn % len(scenes)]
@@ -102,9 +118,8 @@ def make_examples(
         candidates = list_candidates(scene.mirror() if mirrored else scene)
         if candidates is not None:
             wanted = mirror_boxes(triple) if mirrored else triple
-            examples.append(
-                Example(candidates, wanted, find_subject(candidates, scene.mirror() if mirrored else scene, wanted))
-            )
+            subject = find_subject(candidates, scene.mirror() if mirrored else scene, wanted)
+            examples.append(Example(candidates, wanted, subject, weight))
     return examples
 
 
@@ -114,16 +129,13 @@ def find_subject(candidates: Candidates, scene: Scene, triple: Floats) -> Floats
     All are 0 if the close-up shows no candidate.
     """
     aspect, close = candidates.aspect, triple[2]
-    centre, height = (close[:2] + close[2:]) / 2, close[3] - close[1]
-    heads = scene.head[:MOST_PEOPLE]
-    middle = (heads[:, :2] + heads[:, 2:]) / 2
-    inside = (middle >= close[:2]).all(1) & (middle <= close[2:]).all(1)
     probability = np.zeros(len(candidates), np.float32)
-    if not inside.any():
+    best = find_person(scene, close)
+    if best is None:
         return probability
-    away = np.minimum(1, (((middle - centre) * [aspect, 1]) ** 2).sum(1) / height**2)
-    size = np.minimum(1, (heads[:, 3] - heads[:, 1]) / height)
-    best = int(np.where(inside, 1 - 0.5 * away + 0.2 * size + 0.1 * scene.head_score[: len(heads)], -np.inf).argmax())
+    heads = scene.head[:MOST_PEOPLE]
+    centre, height = (close[:2] + close[2:]) / 2, close[3] - close[1]
+    middle = (heads[:, :2] + heads[:, 2:]) / 2
     shown = cover(heads, close[None])[:, 0] > IN_CLOSE_UP
     off = abs(middle[best, 0] - centre[0]) * aspect / height
     together, gain = -1, CENTRING_GAIN
@@ -137,6 +149,20 @@ def find_subject(candidates: Candidates, scene: Scene, triple: Floats) -> Floats
     if together >= 0:
         probability[alone], probability[together] = 1 - SHARED, SHARED
     return probability
+
+
+def find_person(scene: Scene, box: Floats) -> int | None:
+    """Return whom of the first people a crop (4,) shows: a large, sure head near its middle; None for nobody."""
+    heads = scene.head[:MOST_PEOPLE]
+    centre, height = (box[:2] + box[2:]) / 2, box[3] - box[1]
+    middle = (heads[:, :2] + heads[:, 2:]) / 2
+    inside = (middle >= box[:2]).all(1) & (middle <= box[2:]).all(1)
+    if not inside.any():
+        return None
+    away = np.minimum(1, (((middle - centre) * [scene.aspect, 1]) ** 2).sum(1) / height**2)
+    size = np.minimum(1, (heads[:, 3] - heads[:, 1]) / height)
+    worth = 1 - 0.5 * away + 0.2 * size + 0.1 * scene.head_score[: len(heads)]
+    return int(np.where(inside, worth, -np.inf).argmax())
 
 
 def disturb(scene: Scene, rng: np.random.Generator, strength: float = 1.0) -> Scene:
@@ -197,4 +223,5 @@ def stack_examples(examples: Sequence[Example]) -> Examples:
         aspect=torch.tensor([one.candidates.aspect for one in examples], dtype=torch.float32),
         triple=torch.from_numpy(np.stack([one.triple for one in examples])),
         subject=torch.from_numpy(subject),
+        weight=torch.from_numpy(np.stack([one.weight for one in examples])),
     )

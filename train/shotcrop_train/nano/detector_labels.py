@@ -111,12 +111,16 @@ class Labels:
 
 @dataclass(frozen=True, eq=False)
 class LabelledPhoto:
-    """A photo with labels, and the expert's triple (3, 4), widest shot first, where it has one."""
+    """A photo with labels, and a triple (3, 4), widest shot first, where it has one.
+
+    `accepted` says for each shot whether it is good enough to learn from: experts' shots are, pseudo labels not always.
+    """
 
     path: Path
     aspect: float
     labels: Labels
     triple: Floats | None
+    accepted: tuple[bool, ...] = (True, True, True)
 
 
 def read_photos(folder: Path) -> list[LabelledPhoto]:
@@ -139,10 +143,12 @@ def read_photos(folder: Path) -> list[LabelledPhoto]:
 def read_photo(folder: Path, row: Row) -> LabelledPhoto:
     """Read one row of a dataset."""
     annotation = row.get("annotation")
-    triple = None
-    if annotation is not None:
-        triple = np.array([annotation["shots"][kind.value]["box"] for kind in SHOT_TYPES], np.float32) / PERMILLE
-    return LabelledPhoto(folder / row["file_name"], row["width"] / row["height"], merge_labels(row), triple)
+    path, aspect, labels = folder / row["file_name"], row["width"] / row["height"], merge_labels(row)
+    if annotation is None:
+        return LabelledPhoto(path, aspect, labels, None)
+    shots = [annotation["shots"][kind.value] for kind in SHOT_TYPES]
+    triple = np.array([shot["box"] for shot in shots], np.float32) / PERMILLE
+    return LabelledPhoto(path, aspect, labels, triple, tuple(bool(shot.get("accepted", True)) for shot in shots))
 
 
 def merge_labels(row: Row) -> Labels:

@@ -124,7 +124,7 @@ def open_photo(record: Record, max_side: int) -> Photo:
             f"{record.path} cannot be opened: {error}", hint="repair the photo or delete its row"
         ) from error
     aspect = guess_aspect(record.detections.faces) if record.squashed else record.aspect
-    return Photo(image, aspect, record.detections)
+    return Photo(image, aspect, record.detections, record.path)
 
 
 def expert_figures(

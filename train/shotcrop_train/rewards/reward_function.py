@@ -6,19 +6,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from statistics import fmean, pstdev
-from typing import Any
+from typing import Any, Protocol
 
 from PIL import Image
 
 from shotcrop_cli.evaluation.dataset import Record
 from shotcrop_cli.shots import FULL_FRAME, SHOT_TYPES, Answer, Composition, Shot, ShotType
 from shotcrop_train.data.captions import word_fit
+from shotcrop_train.data.contract import Contract
 from shotcrop_train.pseudo.decision import Calibration, calibrate
 from shotcrop_train.pseudo.labeller import expert_figures
 from shotcrop_train.rewards import terms
-from shotcrop_train.rewards.photo_pool import PhotoPool
-from shotcrop_train.rewards.terms import CinemaWeights, CropScores, PaperWeights, TargetRatios, Terms
-from shotcrop_train.scorers import FORMER_COMPOSITION, Judged, Scorer, ScorerRecipe, load_scorers
+from shotcrop_train.rewards.terms import CinemaWeights, CropScores, Evidence, PaperWeights, TargetRatios, Terms
+from shotcrop_train.scorers import FORMER_COMPOSITION, Judged, Photo, Scorer, ScorerRecipe, load_scorers
 
 SIDE = 1024
 """Longer side in pixels of expert photos while scorers are calibrated: CLIP sees crops at 224 to 384 pixels. Our own
@@ -71,6 +71,28 @@ class RewardRecipe:
 Triple = tuple[float, float, float]
 
 
+class Pool(Protocol):
+    """What is known of each photo; see `PhotoPool`."""
+
+    @property
+    def contract(self) -> Contract | None:
+        """How answers in words are read; None for a model that answers in numbers."""
+        ...
+
+    @property
+    def experts(self) -> int:
+        """Number of experts' photos, which come first."""
+        ...
+
+    def evidence(self, case: int) -> Evidence:
+        """Return what is known of a photo."""
+        ...
+
+    def photo(self, case: int) -> Photo:
+        """Return a photo in the form that scorers take."""
+        ...
+
+
 class RewardFunction:
     """The reward function for trl. It returns one figure per answer and logs the parts of it.
 
@@ -86,7 +108,7 @@ class RewardFunction:
     """trl logs the function's mean as `rewards/reward/mean`."""
 
     def __init__(
-        self, recipe: RewardRecipe, pool: PhotoPool, group: int, scorers: Mapping[str, Scorer], calibration: Calibration
+        self, recipe: RewardRecipe, pool: Pool, group: int, scorers: Mapping[str, Scorer], calibration: Calibration
     ) -> None:
         self.recipe, self.pool, self.group, self.scorers = recipe, pool, group, scorers
         self.calibration = calibration
@@ -107,10 +129,11 @@ class RewardFunction:
             case: The photos' numbers in the pool.
             log_metric: Logs a figure under a name.
         """
-        read = self.pool.contract.read
-        answers = [read(one[0]["content"], shown.size) for one, shown in zip(completions, image, strict=True)]
+        contract = self.pool.contract
+        assert contract is not None
+        answers = [contract.read(one[0]["content"], shown.size) for one, shown in zip(completions, image, strict=True)]
         terms = self.judge(answers, case)
-        self._log(terms, case, log_metric)
+        self.log(terms, case, log_metric)
         return [one.reward for one in terms]
 
     def judge(self, answers: Sequence[Answer], cases: Sequence[int]) -> list[Terms]:
@@ -164,7 +187,7 @@ class RewardFunction:
         raws = scorer.score(judged) if judged else []
         return [self.calibration.map(scorer.name, one.shot.type, raw) for one, raw in zip(judged, raws, strict=True)]
 
-    def _log(self, terms: Sequence[Terms], cases: Sequence[int], log_metric: Callable[[str, float], None]) -> None:
+    def log(self, terms: Sequence[Terms], cases: Sequence[int], log_metric: Callable[[str, float], None]) -> None:
         """Log the mean of every term over the answers that have it, and the groups' mean and standard deviation."""
         log_metric("format_rate", fmean(one.well_formed for one in terms))
         log_metric("hard_share", fmean(case >= self.pool.experts for case in cases))
@@ -190,7 +213,7 @@ def _known(values: Sequence[float | None]) -> Triple:
 
 
 def prepare(
-    recipe: RewardRecipe, pool: PhotoPool, group: int, experts: Sequence[Record], *, offline: bool
+    recipe: RewardRecipe, pool: Pool, group: int, experts: Sequence[Record], *, offline: bool
 ) -> RewardFunction:
     """Load the scorers that a recipe names and calibrate them on the experts' crops.
 

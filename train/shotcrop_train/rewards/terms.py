@@ -84,12 +84,14 @@ class Evidence:
         detections: Persons and faces; may be empty.
         aspect: Width / height of the upright photo, None when unknown.
         think: Whether the answer should hold a chain of thought.
+        captions: Whether it should hold captions. The compact model gets its own by rule, from what was detected.
     """
 
     truth: Composition | None
     detections: Detections
     aspect: float | None
     think: bool = True
+    captions: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +145,9 @@ def paper(
     targets: TargetRatios = TargetRatios(),
 ) -> Terms:
     """Reward an answer by preset `paper`."""
-    if not isinstance(answer, Composition) or not well_formed(answer, think=evidence.think):
+    if not isinstance(answer, Composition) or not well_formed(
+        answer, think=evidence.think, captioned=evidence.captions
+    ):
         return Terms()
     return Terms(
         (
@@ -162,7 +166,9 @@ def cinema(
     targets: TargetRatios = TargetRatios(),
 ) -> Terms:
     """Reward an answer by preset `cinema`."""
-    if not isinstance(answer, Composition) or not well_formed(answer, think=evidence.think):
+    if not isinstance(answer, Composition) or not well_formed(
+        answer, think=evidence.think, captioned=evidence.captions
+    ):
         return Terms()
     face, person = _main_person(evidence)
     return Terms(
@@ -173,22 +179,24 @@ def cinema(
             Term("scale", weights.scale, None if face is None else _scale(answer, face)),
             Term("head", weights.head, None if face is None else _head(answer, face, _facing(evidence, face))),
             Term("joint", weights.joint, _joint(answer, person, evidence.aspect)),
-            Term("captions", weights.captions, None if scores.fit is None else _margin(answer, scores.fit)),
+            Term(
+                "captions", weights.captions, _margin(answer, scores.fit) if scores.fit and evidence.captions else None
+            ),
             Term("set", weights.set, _set(answer)),
         )
     )
 
 
-def well_formed(answer: Composition, *, think: bool) -> bool:
+def well_formed(answer: Composition, *, think: bool, captioned: bool = True) -> bool:
     """Return whether a readable triple follows the contract: its captions, and its reasoning if asked for, have words.
 
     The `...` of the contract's pattern has no letters, so an echo of it fails. Three equal captions say nothing about
     three crops and fail too.
     """
     thought = (answer.reasoning.scene, answer.reasoning.subject, answer.reasoning.story) if think else ()
-    captions = [shot.caption for shot in answer.shots]
-    distinct = len({caption.lower() for caption in captions}) > 1
-    return distinct and all(words(text) for text in (*thought, *captions))
+    captions = [shot.caption for shot in answer.shots] if captioned else []
+    alike = captioned and len({caption.lower() for caption in captions}) == 1
+    return not alike and all(words(text) for text in (*thought, *captions))
 
 
 def ratio_credit(ratio: float, targets: TargetRatios = TargetRatios()) -> float:

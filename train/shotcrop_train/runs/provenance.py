@@ -52,7 +52,7 @@ def record(
     Args:
         output: Run folder; it is made.
         stage: Name of the stage, such as `sft`.
-        recipe: Its recipe, a dataclass.
+        recipe: Its recipe, a dataclass or a mapping of plain values.
         datasets: Folders that the run reads, each with a `metadata.jsonl`.
         start: Checkpoint folder or hub id that it starts from.
         helpers: Further models that it uses, named in the same way.
@@ -67,7 +67,7 @@ def record(
     path = output / RUN
     facts: dict[str, Any] = {
         "stage": stage,
-        "recipe": json.loads(json.dumps(asdict(recipe))),
+        "recipe": json.loads(json.dumps(recipe if isinstance(recipe, Mapping) else asdict(recipe))),
         "datasets": {str(folder): _dataset(folder) for folder in datasets},
         "start": None if start is None else _model(start),
     }

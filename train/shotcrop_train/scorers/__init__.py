@@ -2,14 +2,15 @@
 
 A scorer gives a raw figure, the higher the better; `decision.Calibration` maps it to 0..1. The three criteria of the
 paper are `mllm`, `clip` and `aesthetic` (second-hand: a transcription of the paper's text). `composition` and
-`agreement` are our own stand-ins for the compact model, since weights of the three were not available. A recipe that
-names them says that they are stand-ins.
+`agreement` are our own stand-ins for the compact model, since weights of the three were not available. So is `faults`
+of `shotcrop_train.composer.fault_scorer`. A recipe that names them says that they are stand-ins.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 from PIL import Image
@@ -33,11 +34,13 @@ class Photo:
         image: The upright photo in mode RGB, at any size; squashed where its dataset squashed it.
         aspect: True width / height of the photo; guessed if it was squashed.
         detections: What detectors found in the photo.
+        path: Its file, None for an image in memory.
     """
 
     image: Image.Image
     aspect: float
     detections: Detections = field(default_factory=Detections)
+    path: Path | None = None
 
     def crop(self, box: Box) -> Image.Image:
         """Return the pixels in a box, in their true proportions."""

@@ -12,7 +12,7 @@ import torch
 from figures import Figure, manifest, scene_of
 from shotcrop_cli.model.nano.candidates import list_candidates
 from shotcrop_cli.model.nano.composer import input_shapes, stack
-from shotcrop_export.nano.detector_composer import COMPOSER_OUTPUTS, export_composer, export_detector
+from shotcrop_export.nano.graphs import COMPOSER_OUTPUTS, export_composer, export_detector
 from shotcrop_train.nano.composer_network import ComposerEnsemble, ComposerNetwork, ComposerOptions
 from shotcrop_train.nano.detector_network import DetectorNetwork
 

@@ -2,52 +2,25 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import replace
-from pathlib import Path
+from copy import deepcopy
 
 import numpy as np
 import pytest
 import torch
 
 from figures import Figure, scene_of
-from shotcrop_cli.errors import ShotcropError
+from nano_seen import triple_around
 from shotcrop_cli.model.nano.candidates import PAIR, boxes_of, list_candidates
 from shotcrop_cli.model.nano.composer import stack
 from shotcrop_cli.model.nano.scene import Floats, Scene, mirror_boxes
+from shotcrop_train.composer.composer_fit import composer_loss, fit, photo_boxes
+from shotcrop_train.composer.held_out import propose
+from shotcrop_train.composer.nano_recipe import ComposerLoss, ComposerShape, Fitting
 from shotcrop_train.nano.composer_examples import Example, disturb, find_subject, make_examples, stack_examples
 from shotcrop_train.nano.composer_network import ComposerEnsemble, ComposerNetwork, ComposerOptions
-from shotcrop_train.runs import provenance
-from shotcrop_train.train_composer import (
-    ComposerData,
-    ComposerLoss,
-    ComposerOptimisation,
-    ComposerRecipe,
-    compose,
-    composer_loss,
-    fit,
-    load_composers,
-    photo_boxes,
-    save_composer,
-    train,
-)
 
 ALONE, OTHER = Figure(0.3, 0.2, 0.1, joints=True), Figure(0.8, 0.3, 0.08)
-RECIPE = ComposerRecipe(
-    data=ComposerData(experts=("train",), folds=2, side=64),
-    optimisation=ComposerOptimisation(steps=2, batch_size=4, networks=2),
-    width=16,
-    layers=1,
-    pixels=False,
-)
-
-
-def triple_of(figure: Figure, aspect: float = 1.5) -> Floats:
-    """Return a triple around a figure: everything, down to the waist, head and shoulders."""
-    w, h, x, y = figure.head / aspect, figure.head, figure.x, figure.y
-    close = [x - 1.2 * w, y - 0.3 * h, x + 1.2 * w, y + 1.6 * h]
-    medium = [x - 2.4 * w, y - 0.4 * h, x + 2.4 * w, y + 4 * h]
-    return np.array([[0.05, 0.0, 0.95, 1.0], medium, close], np.float32)
+SHAPE, PLAN, WEIGHTS = ComposerShape(width=16, layers=1), Fitting(steps=2, batch_size=4), ComposerLoss()
 
 
 def scenes(count: int) -> list[tuple[Scene, Figure]]:
@@ -64,7 +37,7 @@ def test_the_person_in_the_close_up_is_the_main_subject() -> None:
     candidates = list_candidates(scene)
     assert candidates is not None
     for place, figure in enumerate((ALONE, OTHER)):
-        subject = find_subject(candidates, scene, triple_of(figure))
+        subject = find_subject(candidates, scene, triple_around(figure))
         assert subject.argmax() == place and subject.sum() == pytest.approx(1)
     nobody = np.array([[0, 0, 1, 1], [0, 0, 0.1, 0.1], [0, 0, 0.05, 0.05]], np.float32)
     assert find_subject(candidates, scene, nobody).sum() == 0
@@ -103,7 +76,7 @@ def test_undisturbed_copies_are_the_scene_itself() -> None:
 
 
 def test_examples_come_mirrored_with_their_triples() -> None:
-    scene, triple = scene_of(ALONE, OTHER), triple_of(ALONE)
+    scene, triple = scene_of(ALONE, OTHER), triple_around(ALONE)
     plain, mirrored, *rest = make_examples([scene], triple, 6, np.random.default_rng(0))
     assert len(rest) == 4
     np.testing.assert_allclose(mirrored.triple, mirror_boxes(triple))
@@ -116,7 +89,7 @@ def stacked(count: int = 6) -> tuple[list[Example], ComposerNetwork]:
     examples = [
         one
         for scene, figure in scenes(count)
-        for one in make_examples([scene], triple_of(figure), 1, np.random.default_rng(0))
+        for one in make_examples([scene], triple_around(figure), 1, np.random.default_rng(0))
     ]
     torch.manual_seed(0)
     network = ComposerNetwork(ComposerOptions(features=examples[0].candidates.features.shape[1], width=16, layers=1))
@@ -169,57 +142,62 @@ def test_an_ensemble_answers_the_mean() -> None:
     assert ((alone[3] > 0) & (alone[3] < 1)).all()
 
 
+def compose(network: ComposerNetwork, scene: Scene) -> Floats:
+    (proposal,) = propose([network], [scene])
+    assert proposal is not None
+    triple: Floats = proposal.boxes[proposal.main]
+    return triple
+
+
 def test_training_learns_whom_and_where_the_expert_shows() -> None:
-    groups = [make_examples([scene], triple_of(figure), 2, np.random.default_rng(0)) for scene, figure in scenes(24)]
-    recipe = replace(RECIPE, optimisation=replace(RECIPE.optimisation, steps=60, batch_size=16))
-    network = fit(groups, recipe, 0)
+    groups = [
+        make_examples([scene], triple_around(figure), 2, np.random.default_rng(0)) for scene, figure in scenes(24)
+    ]
+    network = fit(groups, SHAPE, Fitting(steps=60, batch_size=16), WEIGHTS, 0)
     for scene, figure in scenes(30)[24:]:
-        triple = compose(network, scene)
-        assert triple is not None
-        assert np.abs(triple[2] - triple_of(figure)[2]).max() < 0.1
-    mirrored = compose(network, scene.mirror())
-    assert triple is not None and mirrored is not None
-    np.testing.assert_allclose(mirrored, mirror_boxes(triple), atol=1e-4)
+        assert np.abs(compose(network, scene)[2] - triple_around(figure)[2]).max() < 0.1
+    np.testing.assert_allclose(compose(network, scene.mirror()), mirror_boxes(compose(network, scene)), atol=1e-4)
+
+
+def groups_of(
+    count: int = 8, accepted: tuple[bool, ...] = (True, True, True), medium: float = 0.0
+) -> list[list[Example]]:
+    """Return examples of some scenes; all boxes of the medium shot are moved by `medium`."""
+    groups = []
+    for scene, figure in scenes(count):
+        triple = triple_around(figure)
+        triple[1] += medium
+        groups.append(make_examples([scene], triple, 2, np.random.default_rng(0), accepted=accepted))
+    return groups
+
+
+def answer(network: ComposerNetwork) -> torch.Tensor:
+    inputs = {name: torch.from_numpy(value) for name, value in stack([groups_of(1)[0][0].candidates]).items()}
+    boxes: torch.Tensor = network(**inputs)[1].detach()
+    return boxes
 
 
 def test_the_same_seed_gives_the_same_network() -> None:
-    groups = [make_examples([scene], triple_of(figure), 2, np.random.default_rng(0)) for scene, figure in scenes(8)]
-    first, second, other = fit(groups, RECIPE, 0), fit(groups, RECIPE, 0), fit(groups, RECIPE, 1)
-    inputs = {name: torch.from_numpy(value) for name, value in stack([groups[0][0].candidates]).items()}
-    assert torch.equal(first(**inputs)[1], second(**inputs)[1])
-    assert not torch.equal(first(**inputs)[1], other(**inputs)[1])
+    first, second, other = (answer(fit(groups_of(), SHAPE, PLAN, WEIGHTS, seed)) for seed in (0, 0, 1))
+    assert torch.equal(first, second)
+    assert not torch.equal(first, other)
 
 
-def test_composers_survive_saving(tmp_path: Path) -> None:
-    examples, network = stacked(2)
-    save_composer(network, tmp_path / "composer-0.safetensors")
-    (read,) = load_composers(tmp_path)
-    assert read.options == network.options
-    inputs = stack_examples(examples).inputs()
-    assert all(torch.equal(a, b) for a, b in zip(network(*inputs), read(*inputs), strict=True))
-    with pytest.raises(ShotcropError, match="holds no composer"):
-        load_composers(tmp_path / "empty")
+def test_rejected_shots_are_not_learned_from() -> None:
+    """Where the box of a rejected shot is changes nothing; where that of an accepted one is does."""
+    start = fit(groups_of(), SHAPE, PLAN, WEIGHTS, 0)
+
+    def continued(accepted: tuple[bool, ...], medium: float) -> torch.Tensor:
+        return answer(fit(groups_of(8, accepted, medium), SHAPE, PLAN, WEIGHTS, 0, start=deepcopy(start)))
+
+    rejected = (True, False, True)
+    assert torch.equal(continued(rejected, 0.0), continued(rejected, 0.05))
+    assert not torch.equal(continued((True, True, True), 0.0), continued((True, True, True), 0.05))
 
 
-def test_a_run_validates_trains_an_ensemble_and_is_complete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    data = tmp_path / "data" / "train"
-    data.mkdir(parents=True)
-    pairs, rows = scenes(6), []
-    for number, (_, figure) in enumerate(pairs):
-        boxes = {kind: [round(1000 * side) for side in box] for kind, box in zip(SHOTS, triple_of(figure), strict=True)}
-        shots = {kind: {"box": box, "caption": "."} for kind, box in boxes.items()}
-        rows.append({"file_name": f"{number}.jpg", "width": 96, "height": 64, "annotation": {"shots": shots}})
-    (data / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
-    module = "shotcrop_train.train_composer"
-    monkeypatch.setattr(f"{module}.load_detector", lambda folder: None)
-    monkeypatch.setattr(f"{module}.detect_scenes", lambda detector, photos, side: [scene for scene, _ in pairs])
-    final = train(RECIPE, tmp_path / "data", tmp_path / "run", tmp_path)
-    assert len(load_composers(final)) == 2
-    lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
-    assert [line["held_iou"] > 0 for line in lines if "fold" in line] == [True, True]
-    provenance.finish(tmp_path / "run", final)
-    with pytest.raises(provenance.Complete):
-        train(RECIPE, tmp_path / "data", tmp_path / "run", tmp_path)
-
-
-SHOTS = ("establishing", "medium", "close_up")
+def test_photos_that_are_never_drawn_change_nothing() -> None:
+    groups, often = groups_of(8), np.array([1.0] * 4 + [0.0] * 4)
+    odd = groups_of(4) + groups_of(8, medium=0.3)[4:]
+    start = fit(groups, SHAPE, PLAN, WEIGHTS, 0)
+    one, other = (fit(some, SHAPE, PLAN, WEIGHTS, 0, often=often, start=deepcopy(start)) for some in (groups, odd))
+    assert torch.equal(answer(one), answer(other))

@@ -1,0 +1,1 @@
+"""The stages of the compact model's composer, and what they share."""

@@ -1,0 +1,157 @@
+"""The stages by name: each takes its recipe to the code for the compact model or to that for large models.
+
+`shotcrop train` and the pipeline call these functions, so that both do the same. Each imports what it needs when it
+runs, because the two families need different libraries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from shotcrop_cli.errors import ShotcropError
+from shotcrop_train.recipe import load_recipe
+
+T = TypeVar("T")
+
+
+def detector(
+    recipe: str,
+    data: Path,
+    output: Path,
+    start: Path | None = None,
+    *,
+    steps: int | None = None,
+    fold: int | None = None,
+) -> Path:
+    """Train a detector.
+
+    Args:
+        recipe: Name or path of the recipe.
+        data: Folder that holds its datasets.
+        output: Run folder.
+        start: Weights to start from instead of ImageNet's.
+        steps: Optimiser steps that replace the recipe's.
+        fold: Number of the fold that is not learned from, in place of the recipe's.
+    """
+    from shotcrop_train import train_detector
+    from shotcrop_train.composer.nano_recipe import load_nano_recipe
+
+    table = load_nano_recipe(recipe).shortened("detector", steps).detector
+    if fold is not None:
+        table = replace(table, data=replace(table.data, held_out=fold))
+    return train_detector.train(table, data, output, start)
+
+
+def sft(
+    recipe: str,
+    data: Path,
+    output: Path,
+    start: str | None = None,
+    *,
+    crossfit: Sequence[str] = (),
+    steps: int | None = None,
+    offline: bool = False,
+) -> Path:
+    """Run stage 1; see `sft.train` and `composer.composer_sft.train`."""
+    from shotcrop_train.composer.nano_recipe import is_nano, load_nano_recipe
+
+    if is_nano(recipe):
+        from shotcrop_train.composer import composer_sft
+
+        nano = load_nano_recipe(recipe).shortened("sft", steps)
+        detectors = tuple(map(Path, crossfit))
+        return composer_sft.train(nano, data, output, _needed(start, "a detector's folder 'final'"), detectors)
+    from shotcrop_train import sft as large
+    from shotcrop_train.recipe import SftRecipe
+
+    return large.train(_shortened(recipe, SftRecipe, steps), data, output, start, offline=offline)
+
+
+def pseudo_label(
+    recipe: str,
+    data: Path,
+    output: Path,
+    proposers: Sequence[str] = (),
+    *,
+    limit: int | None = None,
+    offline: bool = False,
+) -> Path:
+    """Run the first half of stage 2; see `pseudo_label.label` and `composer.composer_pseudo_label.label`."""
+    from shotcrop_train.composer.nano_recipe import is_nano, load_nano_recipe
+
+    if is_nano(recipe):
+        from shotcrop_train.composer import composer_pseudo_label
+
+        nano = load_nano_recipe(recipe)
+        return composer_pseudo_label.label(nano, data, output, proposers, offline=offline, limit=limit)
+    from shotcrop_train import pseudo_label as large
+
+    generic = load_recipe(recipe, large.PseudoLabelRecipe)
+    return large.label(generic, data, output, proposers, offline=offline, limit=limit)
+
+
+def ssft(
+    recipe: str,
+    data: Path,
+    pseudo: Path,
+    output: Path,
+    start: str | None = None,
+    *,
+    steps: int | None = None,
+    offline: bool = False,
+) -> Path:
+    """Run the second half of stage 2; see `ssft.train` and `composer.composer_ssft.train`."""
+    from shotcrop_train.composer.nano_recipe import is_nano, load_nano_recipe
+
+    if is_nano(recipe):
+        from shotcrop_train.composer import composer_ssft
+
+        nano = load_nano_recipe(recipe).shortened("ssft", steps)
+        return composer_ssft.train(nano, data, pseudo, output, _needed(start, "a checkpoint of stage 1"))
+    from shotcrop_train import ssft as large
+
+    return large.train(_shortened(recipe, large.SsftRecipe, steps), data, pseudo, output, start, offline=offline)
+
+
+def grpo(
+    recipe: str,
+    data: Path,
+    output: Path,
+    start: str | None,
+    *,
+    hard: Path | None = None,
+    steps: int | None = None,
+    offline: bool = False,
+) -> Path:
+    """Run stage 3; see `grpo.train` and `composer.composer_grpo.train`."""
+    from shotcrop_train.composer.nano_recipe import is_nano, load_nano_recipe
+
+    if is_nano(recipe):
+        from shotcrop_train.composer import composer_grpo
+
+        nano = load_nano_recipe(recipe).shortened("grpo", steps)
+        return composer_grpo.train(nano, data, output, _needed(start, "a checkpoint of an earlier stage"), hard)
+    from shotcrop_train import grpo as large
+
+    return large.train(_shortened(recipe, large.GrpoRecipe, steps), data, output, start, hard=hard, offline=offline)
+
+
+def _needed(start: str | None, what: str) -> Path:
+    """Return the folder that a stage of the compact model starts from."""
+    if start is None or not Path(start).is_dir():
+        raise ShotcropError(
+            f"this stage of the compact model starts from {what}, not from {start or 'nothing'}",
+            hint="name it with --from",
+        )
+    return Path(start)
+
+
+def _shortened(name: str, kind: type[T], steps: int | None) -> T:
+    """Read a recipe of large models; a number of optimiser steps replaces its own."""
+    recipe: Any = load_recipe(name, kind)
+    if steps is None:
+        return recipe
+    return replace(recipe, optimisation=replace(recipe.optimisation, steps=steps))
