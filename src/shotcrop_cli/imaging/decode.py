@@ -47,11 +47,11 @@ from shotcrop_cli.imaging.png import read_chunks
 from shotcrop_cli.imaging.quality import StoredQuality, read_quality
 from shotcrop_cli.imaging.raw import extract_preview
 from shotcrop_cli.imaging.read_limit import LimitedReader
+from shotcrop_cli.imaging.tiff import TiffCoding, read_coding
 
 _PILLOW_FORMATS = tuple(dict.fromkeys(name for form in FORMATS.values() for name in form.pillow_names))
 """Pillow's names of the formats that shotcrop reads. Pillow knows more, and some of them start other programs."""
 _LOSSLESS_FORMATS = (PNG, TIFF, GIF, BMP)
-_LOSSY_TIFF_COMPRESSIONS = ("jpeg", "tiff_jpeg", "webp")
 
 _MAX_FILE_BYTES = 2 << 30
 """Largest file that is read (our choice). Photos of 178 MP, Pillow's limit, take 1.4 GB in 16-bit RGBA."""
@@ -111,7 +111,7 @@ class Photo:
         block_size: Width and height of a JPEG coding unit in pixels of the upright photo; (1, 1) for other formats.
         lossless: Whether the pixels were stored without loss.
         quality: The quality it was saved with; None if it was stored without loss.
-        compression: Pillow's name for the compression of a TIFF, empty for other formats.
+        tiff: How a TIFF stores its pixels; None for other formats.
         warnings: What was lost in reading, one sentence each.
     """
 
@@ -125,7 +125,7 @@ class Photo:
     block_size: tuple[int, int] = (1, 1)
     lossless: bool = False
     quality: StoredQuality | None = None
-    compression: str = ""
+    tiff: TiffCoding | None = None
     warnings: tuple[str, ...] = ()
 
     @property
@@ -353,20 +353,20 @@ def _to_photo(image: Image.Image, form: Format, data: bytes, cicp: bytes) -> Pho
     # Pillow turns TIFF on load, and pillow-heif HEIC; then `info` has the original orientation.
     if orientation in _TO_UPRIGHT and form is not TIFF and "original_orientation" not in image.info:
         pixels = image.transpose(_TO_UPRIGHT[orientation])
-    stream = read_codestream(image, data, form)
+    tiff = read_coding(image, data) if form is TIFF else None
+    stream = read_codestream(image, data, form) if tiff is None else Codestream(subsampling=tiff.subsampling)
     bits = 16 if is_16_bit else stream.bits
     if bits > 8 and pixels.mode not in DEEP_MODES:
         warnings.append(f"{bits} bits per channel were reduced to 8")
     if metadata.xmp and not is_readable(metadata.xmp):
         metadata = replace(metadata, xmp=b"")
         warnings.append("the XMP is damaged and was left out")
-    compression = image.info.get("compression")
-    compression = compression if form is TIFF and isinstance(compression, str) else ""
+    tables = () if tiff is None else tiff.tables
     colour = find_colour(image, data, form, cicp, metadata.exif)
     if colour.narrow_range:
         pixels = to_full_range(pixels)
     warnings += [colour.warning] if colour.warning else []
-    lossless = stream.lossless or (form in _LOSSLESS_FORMATS and compression not in _LOSSY_TIFF_COMPRESSIONS)
+    lossless = stream.lossless or (form in _LOSSLESS_FORMATS and not (tiff and tiff.is_lossy))
     return Photo(
         pixels=pixels,
         format=form,
@@ -377,8 +377,8 @@ def _to_photo(image: Image.Image, form: Format, data: bytes, cicp: bytes) -> Pho
         subsampling=_subsampling(image, stream, orientation),
         block_size=_block_size(image, orientation),
         lossless=lossless,
-        quality=None if lossless else _turned(read_quality(image, data, form), orientation),
-        compression=compression,
+        quality=None if lossless else _turned(read_quality(image, data, form, tables), orientation),
+        tiff=tiff,
         warnings=tuple(warnings),
     )
 

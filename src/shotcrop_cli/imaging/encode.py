@@ -32,6 +32,7 @@ from shotcrop_cli.imaging.hdr import to_standard_range
 from shotcrop_cli.imaging.metadata import exif, jpeg
 from shotcrop_cli.imaging.metadata.policy import Metadata, MetadataPolicy
 from shotcrop_cli.imaging.pixels import DEEP_MODES, onto_white, resized, to_8_bit, to_16_bit, white_level, with_alpha
+from shotcrop_cli.imaging.tiff import TiffCoding, with_jpeg, write_options
 from shotcrop_cli.shots import PixelBox
 
 _APPLICATION_MARKERS, _COMMENT_MARKER = range(0xE0, 0xF0), 0xFE
@@ -48,8 +49,6 @@ _MODES = {
 _HDR_FORMATS = (PNG, AVIF)
 """Formats whose crops stay HDR. The others know no code points."""
 _SUBSAMPLING_NAMES = ("4:4:4", "4:2:2", "4:2:0")
-_TIFF_COMPRESSIONS = ("raw", "packbits", "tiff_lzw", "tiff_adobe_deflate", "zstd")
-_TIFF_COMPRESSIONS_BY_MODE = {"1": ("group3", "group4"), "L": ("jpeg",), "RGB": ("jpeg",)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,20 +201,22 @@ def _encode(
     """Return a crop as an image file, and which metadata it could not keep."""
     options: dict[str, object]
     stored = photo.quality if wanted == SAME_QUALITY else None
-    quality = wanted if isinstance(wanted, int) else DEFAULT_QUALITY if stored is None else stored.for_format(form)
+    codec = JPEG if form is TIFF else form
+    quality = wanted if isinstance(wanted, int) else DEFAULT_QUALITY if stored is None else stored.for_format(codec)
     block = metadata.exif
     if metadata.resolution is not None and form not in (JPEG, PNG) and metadata.resolution.dpi is not None:
         block = exif.with_resolution(block, metadata.resolution)
+    # Pillow takes the tables as they are if there is no quality.
+    how: dict[str, object] = {"qtables": stored.tables} if stored and stored.tables else {"quality": quality}
+    as_jpeg = {**how, "subsampling": photo.subsampling if crop.mode == "RGB" else -1}
     if form is JPEG:
-        # Pillow takes the tables as they are if there is no quality.
-        how: dict[str, object] = {"qtables": stored.tables} if stored and stored.tables else {"quality": quality}
-        options = {**how, "subsampling": photo.subsampling if crop.mode == "RGB" else -1}
+        options = as_jpeg
     elif form is PNG:
         options = _png_metadata(metadata, colour.points)
     elif form is TIFF:
-        options = {"compression": _tiff_compression(crop.mode, photo)}
-        if options["compression"] == "jpeg":
-            options["quality"] = quality
+        options = write_options(photo.tiff or TiffCoding(), crop.mode)
+        if photo.tiff is not None and photo.tiff.is_lossy and crop.mode == "CMYK":
+            options = {"compression": "jpeg", "quality": quality}
     else:
         block = exif.add_iptc(block, metadata.iptc)
         options = {"exif": block, "xmp": metadata.xmp, "quality": quality}
@@ -226,10 +227,13 @@ def _encode(
             block = exif.without_orientation(block)
             options |= {"exif": block, "subsampling": _SUBSAMPLING_NAMES[photo.subsampling]}
     options = {name: value for name, value in options.items() if value != b""}
-    with _file_in_memory() if form is JPEG else io.BytesIO() as file:
-        crop.save(file, form.name, icc_profile=colour.icc_profile or None, **options)
-        file.seek(0)
-        content = file.read()
+    if form is TIFF and photo.tiff is not None and photo.tiff.is_lossy and crop.mode in ("L", "RGB"):
+        content = with_jpeg(crop, colour.icc_profile, **as_jpeg)
+    else:
+        with _file_in_memory() if form is JPEG else io.BytesIO() as file:
+            crop.save(file, form.name, icc_profile=colour.icc_profile or None, **options)
+            file.seek(0)
+            content = file.read()
     if form is JPEG:
         return jpeg.insert(content, metadata)
     if form is TIFF:
@@ -273,9 +277,3 @@ def _png_metadata(metadata: Metadata, points: CodePoints | None) -> dict[str, ob
     if metadata.resolution is not None and metadata.resolution.dpi is not None:
         options["dpi"] = metadata.resolution.dpi
     return options
-
-
-def _tiff_compression(mode: str, photo: Photo) -> str:
-    """Return the photo's own compression if Pillow can write it."""
-    available = photo.compression in (*_TIFF_COMPRESSIONS, *_TIFF_COMPRESSIONS_BY_MODE.get(mode, ()))
-    return photo.compression if available else "tiff_adobe_deflate"

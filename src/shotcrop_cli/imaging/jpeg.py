@@ -14,7 +14,10 @@ _FILLER_BYTES = 4096
 _MARKER_IN_SCAN = re.compile(rb"\xff+[\x01-\xcf\xd8-\xfe]")
 """A marker that ends coded data: neither a stuffed zero nor a restart marker. Source: ITU-T T.81, section B.1.1."""
 _WITHOUT_LENGTH = (0x01, *range(0xD0, 0xD9))
-_FRAMES = (*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0))
+FRAMES = (*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0))
+"""Markers of frames, of any coding process."""
+TABLES = 0xDB
+"""The marker of quantisation tables."""
 _SCAN = 0xDA
 _COEFFICIENTS = 64
 
@@ -55,8 +58,8 @@ def has_all_scans(data: bytes) -> bool:
     A progressive JPEG codes the picture in several scans. Without the last ones it is coarse everywhere.
     """
     lacking: dict[int, set[int]] = {}
-    for marker, content in _segments(data):
-        if marker in _FRAMES:
+    for marker, content in segments(data):
+        if marker in FRAMES:
             lacking = {content[place]: set(range(_COEFFICIENTS)) for place in range(6, len(content) - 2, 3)}
         elif marker == _SCAN and content:
             count = content[0]
@@ -67,8 +70,8 @@ def has_all_scans(data: bytes) -> bool:
     return bool(lacking) and not any(lacking.values())
 
 
-def _segments(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield the marker and the content of every complete segment of the first image."""
+def segments(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield the marker and the content of every complete segment of the first image in a JPEG."""
     place = 2
     while found := _MARKER_IN_SCAN.search(data, place):
         marker, place = data[found.end() - 1], found.end()

@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from PIL import Image, JpegImagePlugin
 
-from shotcrop_cli.imaging.formats import AVIF, DEFAULT_QUALITY, HEIF, JPEG, WEBP, Format
+from shotcrop_cli.imaging.formats import AVIF, DEFAULT_QUALITY, HEIF, JPEG, TIFF, WEBP, Format
 from shotcrop_cli.imaging.quantiser import av1_quantiser, hevc_quantiser, vp8_quantiser
 
 Tables: TypeAlias = "tuple[tuple[int, ...], ...]"
@@ -85,19 +85,21 @@ class StoredQuality:
         return StoredQuality(self.codec, self.value, tables)
 
 
-def read_quality(image: Image.Image, data: bytes, form: Format) -> StoredQuality:
+def read_quality(image: Image.Image, data: bytes, form: Format, tables: Tables = ()) -> StoredQuality:
     """Return the quality of a lossy photo.
 
     Args:
         image: The photo, opened.
         data: The content of its file.
         form: Its format.
+        tables: Quantisation tables of a TIFF with JPEG compression.
     """
     if isinstance(image, JpegImagePlugin.JpegImageFile):
         stored = image.quantization
-        tables = tuple(tuple(stored[number]) for _, _, _, number in image.layer if number in stored)
-        if tables and len(tables) == len(image.layer):
-            return StoredQuality(JPEG, _jpeg_quality(tables[0]), tables)
+        found = tuple(tuple(stored[number]) for _, _, _, number in image.layer if number in stored)
+        tables = found if len(found) == len(image.layer) else ()
+    if tables:
+        return StoredQuality(JPEG, _jpeg_quality(tables[0]), tables)
     if form is WEBP and (webp := vp8_quantiser(data)) is not None:
         return StoredQuality(WEBP, _webp_quality(webp))
     if form is AVIF and (quantiser := av1_quantiser(data)) is not None:
@@ -105,7 +107,7 @@ def read_quality(image: Image.Image, data: bytes, form: Format) -> StoredQuality
     if form is HEIF and (quantiser := hevc_quantiser(data)) is not None:
         return StoredQuality(JPEG, _interpolate(_JPEG_BY_HEVC_QUANTISER, quantiser))
     bits = 8 * len(data) / max(1, image.width * image.height)
-    return StoredQuality(JPEG, _interpolate(_JPEG_BY_BITS, bits * _BITS_RATIO))
+    return StoredQuality(JPEG, _interpolate(_JPEG_BY_BITS, bits * (1 if form is TIFF else _BITS_RATIO)))
 
 
 @lru_cache(maxsize=64)
