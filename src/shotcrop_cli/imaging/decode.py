@@ -360,7 +360,7 @@ def _to_photo(image: Image.Image, form: Format, data: bytes, cicp: bytes) -> Pho
         warnings.append(f"{bits} bits per channel were reduced to 8")
     if metadata.xmp and not is_readable(metadata.xmp):
         metadata = replace(metadata, xmp=b"")
-        warnings.append("the XMP is damaged and was left out")
+        warnings.append("the XMP is damaged or larger than 4 MiB and was left out")
     tables = () if tiff is None else tiff.tables
     colour = find_colour(image, data, form, cicp, metadata.exif)
     if colour.narrow_range:

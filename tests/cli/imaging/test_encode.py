@@ -2,6 +2,7 @@ import functools
 import io
 import os
 import stat
+import struct
 from dataclasses import replace
 from pathlib import Path
 from typing import IO
@@ -15,7 +16,7 @@ from PIL import ExifTags, Image, JpegImagePlugin
 from camera_files import dng
 from colour_profiles import PROFILES
 from conftest import SWAPPED_PROFILE, jpeg_bytes, open_image, picture, rich_exif, write_photo
-from metadata_samples import KEPT, data_set, packet
+from metadata_samples import KEPT, data_set, packet, resources
 from shotcrop_cli.errors import PhotoError
 from shotcrop_cli.imaging.decode import Photo, decode, read_source
 from shotcrop_cli.imaging.encode import encode_crop
@@ -542,6 +543,23 @@ def test_the_density_of_a_jpeg_is_kept_as_it_is(tmp_path: Path, density: tuple[i
     (tmp_path / "a.jpg").write_bytes(content)
     crop = _cut(decode(read_source(tmp_path / "a.jpg")))
     assert (crop.info["jfif_density"], crop.info["jfif_unit"]) == (density, unit)
+
+
+def test_a_resolution_that_only_photoshop_stored_is_kept(tmp_path: Path) -> None:
+    plain = jpeg_bytes(picture())
+    printed = resources((0x03ED, struct.pack(">IHHIHH", 240 << 16, 1, 1, 240 << 16, 1, 1)))
+    marker = b"\xff\xed" + struct.pack(">H", 2 + len(printed)) + printed
+    (tmp_path / "a.jpg").write_bytes(plain[:20] + marker + plain[20:])
+    crop = _cut(decode(read_source(tmp_path / "a.jpg")))
+    assert (crop.info["jfif_density"], crop.info["jfif_unit"]) == ((240, 240), 1)
+
+
+def test_a_senseless_resolution_is_left_out(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x011A], exif[0x011B], exif[0x0128] = 4_000_000_000, 4_000_000_000, 2
+    path = write_photo(tmp_path / "a.jpg", exif=exif)
+    for form in _FORMATS:
+        assert _cut(decode(read_source(path)), form).size == (60, 40)
 
 
 def test_the_resolution_turns_with_the_photo(tmp_path: Path) -> None:

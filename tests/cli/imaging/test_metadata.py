@@ -306,6 +306,16 @@ def test_places_on_the_map_are_found_and_removed(position: int, policy: Metadata
     assert not kept.capture_info().has_gps
 
 
+def test_keywords_of_windows_that_are_coordinates_count_as_gps() -> None:
+    keywords = "Ana;geo:lat=47.37;geo:lon=8.54;geology\x00".encode("utf-16-le")
+    stored = Metadata(exif=_exif("<", {0x9C9E: (1, keywords)}))
+    assert stored.capture_info().has_gps
+    assert _entries(_inherited(stored, MetadataPolicy.ALL).exif)[0x9C9E] == (1, keywords)
+    kept = _inherited(stored)
+    assert _entries(kept.exif)[0x9C9E] == (1, "Ana;geology\x00".encode("utf-16-le"))
+    assert not kept.capture_info().has_gps
+
+
 def test_an_altitude_alone_is_no_position() -> None:
     exif = Image.Exif()
     exif[0x8825] = {0: b"\x02\x03\x00\x00", 5: b"\x00", 6: 100.0}

@@ -231,6 +231,14 @@ def test_edits_of_every_program_are_removed(program: str, places: bool) -> None:
     assert b"Ana" in kept
 
 
+@pytest.mark.parametrize(
+    "space",
+    ["http://ns.xiaomi.com/photos/1.0/camera/", "http://ns.google.com/photos/1.0/camera/", *dict(_EDITS.values())],
+)
+def test_what_is_known_not_to_be_true_of_crops_needs_no_note(space: str) -> None:
+    assert xmp.for_crop(_of_vendor(space, "<v:History>secret</v:History>"), 1, 1, keep_gps=False)[1] == ()
+
+
 def test_edits_written_as_attributes_are_removed() -> None:
     stored = _of_vendor("http://darktable.sf.net/", "").replace(b'rdf:about=""', b'rdf:about="" v:history_end="14"')
     assert b"history_end" in stored

@@ -18,6 +18,7 @@ _XMP_TIMES = (
 )
 _XMP_LENSES = (
     "{http://cipa.jp/exif/1.0/}LensModel",
+    "{http://cipa.jp/exif/2.32/}LensModel",
     f"{_EXIF_SPACE}LensModel",
     "{http://ns.adobe.com/exif/1.0/aux/}Lens",
 )
@@ -26,10 +27,12 @@ _IPTC_TIMES = ((55, 60), (62, 63))
 
 _TIME = re.compile(
     r"(\d{4})[-:/.]?(\d\d)[-:/.]?(\d\d)"
-    r"(?:[T ]+(\d\d):?(\d\d)(?::?(\d\d)(?:[.,](\d{1,9}))?)?\s*(Z|[-+]\d\d:?\d\d)?)?"
+    r"(?:[T ]+(\d\d):?(\d\d)(?::?(\d\d)(?:[.,](\d{1,9}))?)?\s*(Z|[-+]\d\d:?\d\d)?)?",
+    re.ASCII,
 )
 """A time as EXIF, XMP and IPTC write it. EXIF has colons in the date; programs use other signs as well."""
-_OFFSET = re.compile(r"(?:Z|[-+](?:0\d|1[0-4]):?[0-5]\d)")
+_OFFSET = re.compile(r"Z|[-+](?:0\d|1[0-4]):?[0-5]\d", re.ASCII)
+_FRACTION = re.compile(r"\d{1,9}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +97,7 @@ def iso_time(text: str, offset: str = "", fraction: str = "") -> str | None:
         return None
     if hour is None:
         return f"{year}-{month}-{day}"
-    fraction = inner_fraction or (fraction if re.fullmatch(r"\d{1,9}", fraction) else "")
+    fraction = inner_fraction or (fraction if _FRACTION.fullmatch(fraction) else "")
     offset = inner_offset or offset
     if _OFFSET.fullmatch(offset) is None:
         offset = ""

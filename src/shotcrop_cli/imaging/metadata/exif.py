@@ -27,6 +27,7 @@ from shotcrop_cli.imaging.metadata.directories import (
 )
 from shotcrop_cli.imaging.metadata.embedded_images import contains_image
 from shotcrop_cli.imaging.metadata.resolution import Resolution, Unit, valid_resolution
+from shotcrop_cli.imaging.metadata.xmp_names import has_coordinates
 
 _HEADER = b"Exif\x00\x00"
 _EXIF, _GPS, _INTEROP = 0x8769, 0x8825, 0xA005
@@ -79,6 +80,8 @@ _TEXTS = frozenset(
 _TEXT_KINDS = (ASCII, UTF_8, BYTE, UNDEFINED)
 _FIRST_PRIVATE = 0xC612
 """From this tag on, tags belong to DNG, which say how to develop a RAW, or are padding of other programs."""
+_XP_KEYWORDS = 0x9C9E
+"""Keywords of Windows in UTF-16, with semicolons between them."""
 _GPS_POSITION = (0x0002, 0x0004)
 """Latitude and longitude."""
 _NOT_IN_TIFF = frozenset({0x9101, _WIDTH, _HEIGHT})
@@ -116,7 +119,7 @@ class ExifBlock:
     def __init__(self, block: bytes, dropped: Container[int] = ()) -> None:
         reader = DirectoryReader(strip_header(block))
         self.order = reader.order
-        main, camera = _kept(reader.first(), dropped), Tree()
+        main, camera = _kept(reader.first(dropped), dropped), Tree()
         if _EXIF not in dropped:
             stored = reader.below(_EXIF)
             camera = Tree(_kept(stored, dropped), {_INTEROP: Tree(_kept(reader.below(_INTEROP, stored), dropped))})
@@ -148,7 +151,22 @@ class ExifBlock:
     @property
     def has_position(self) -> bool:
         """Whether it says where the photo was taken, or where a GeoTIFF is on the map."""
-        return any(tag in self.gps for tag in _GPS_POSITION) or any(tag in self.main for tag in _MAP_POSITION)
+        return (
+            any(tag in self.gps for tag in _GPS_POSITION)
+            or any(tag in self.main for tag in _MAP_POSITION)
+            or any(map(has_coordinates, self.keywords))
+        )
+
+    @property
+    def keywords(self) -> list[str]:
+        """The keywords of Windows."""
+        entry = self.main.get(_XP_KEYWORDS)
+        return [] if entry is None else entry.value.decode("utf-16-le", "replace").rstrip("\x00").split(";")
+
+    @keywords.setter
+    def keywords(self, keywords: list[str]) -> None:
+        text = "".join((";".join(keywords), "\x00"))
+        self.main[_XP_KEYWORDS] = Entry(BYTE, text.encode("utf-16-le", "replace"))
 
     def text(self, directory: Directory, tag: int) -> str:
         """Return a text without padding; empty if the tag is absent or not a text."""
@@ -216,6 +234,8 @@ def for_crop(block: bytes, width: int, height: int, *, keep_gps: bool, turned: b
     written = ExifBlock(block, dropped if keep_gps else dropped | _SERIAL_NUMBERS | {_GPS})
     if not written.tree:
         return b""
+    if not keep_gps and any(map(has_coordinates, written.keywords)):
+        written.keywords = [keyword for keyword in written.keywords if not has_coordinates(keyword)]
     written.main[_ORIENTATION] = Entry(SHORT, struct.pack(f"{written.order}H", 1))
     if turned and _X_RESOLUTION in written.main and _Y_RESOLUTION in written.main:
         horizontal, vertical = written.main[_X_RESOLUTION], written.main[_Y_RESOLUTION]

@@ -19,7 +19,8 @@ _PROFILE = "Raw profile type {}"
 """PNG keyword under which ImageMagick and ExifTool store a block: a line with a name, one with a length, then
 hexadecimal."""
 _ROUNDING = 0.01
-"""PNG and BMP count whole pixels per metre, so that 300 pixels per inch become 299.9994."""
+_RESOLUTION_RESOURCE = 0x03ED
+"""Number of the resolution among Photoshop's image resources; Pillow reads it as pixels per inch."""
 _XMP_NAME = b"http://ns.adobe.com/xap/1.0/\x00"
 
 
@@ -56,22 +57,26 @@ def read_pillow_metadata(image: Image.Image) -> Metadata:
 
 
 def _resolution(info: dict[str | tuple[int, int], Any], block: bytes) -> Resolution | None:
-    """Return the resolution that the format itself stores, otherwise that of EXIF."""
-    density, dpi = info.get("jfif_density"), info.get("dpi")
-    if density is None and dpi is not None:
-        x, y = (round(side) if abs(side - round(side)) < _ROUNDING else side for side in dpi)
-        if (stored := valid_resolution(x, y, Unit.INCH)) is not None:
-            return stored
+    """Return the resolution that the format itself stores, otherwise that of EXIF or Photoshop."""
+    resources, density = info.get("photoshop"), info.get("jfif_density")
+    printed = resources.get(_RESOLUTION_RESOURCE) if isinstance(resources, dict) else None
+    printed = printed if isinstance(printed, dict) else {}
+    x, y = density or (0, 0)
+    across, down = map(_without_rounding, (not density and info.get("dpi")) or (0, 0))
     unit = {unit.value: unit for unit in (Unit.INCH, Unit.CENTIMETRE)}.get(info.get("jfif_unit"))
-    if density is not None and (stored := valid_resolution(density[0], density[1], unit)) is not None:
-        return stored
-    if (stored := exif.ExifBlock(block).resolution()) is not None:
-        return stored
-    return (
-        valid_resolution(density[0], density[1], Unit.NONE)
-        if density is not None and density[0] != density[1]
-        else None
+    found = (
+        valid_resolution(x, y, unit),
+        valid_resolution(across, down, Unit.INCH),
+        exif.ExifBlock(block).resolution(),
+        valid_resolution(printed.get("XResolution", 0), printed.get("YResolution", 0), Unit.INCH),
+        valid_resolution(x, y, Unit.NONE) if x != y else None,
     )
+    return next(filter(None, found), None)
+
+
+def _without_rounding(side: float) -> float:
+    """Undo that PNG and BMP count whole pixels per metre, so that 300 pixels per inch become 299.9994."""
+    return round(side) if abs(side - round(side)) < _ROUNDING else side
 
 
 def _png_iptc(info: dict[str | tuple[int, int], object]) -> bytes:

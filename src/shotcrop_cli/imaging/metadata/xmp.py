@@ -85,7 +85,7 @@ def has_position(packet: bytes) -> bool:
     if root is None:
         return b"GPSLatitude" in packet
     return any(
-        xmp_names.is_position(name) or xmp_names.has_coordinates(value)
+        xmp_names.facts(name).is_position or xmp_names.has_coordinates(value)
         for element in root.iter()
         for name, value in ((element.tag, element.text or ""), *element.attrib.items())
     )
@@ -192,6 +192,8 @@ def from_jpeg(packet: bytes, payloads: Iterable[bytes]) -> tuple[bytes, tuple[st
             total = int.from_bytes(payload[start : start + 4], "big")
             parts[int.from_bytes(payload[start + 4 : start + 8], "big")] = payload[start + 8 :]
     extended = b"".join(parts[offset] for offset in sorted(parts))
+    if len(extended) > _MAX_PACKET_BYTES:
+        return packet, (f"a part of the XMP is larger than {_MAX_PACKET_BYTES >> 20} MiB and was left out",)
     root, more = _parse(packet), _parse(extended) if len(extended) == total else None
     if root is None or more is None:
         return packet, ("a part of the XMP is damaged or missing and was left out",)
@@ -269,22 +271,21 @@ def _wrapped(root: etree._Element) -> bytes:
 
 
 def _is_dropped(name: str, value: str, *, keep_gps: bool) -> bool:
-    if xmp_names.is_about_the_file(name) or xmp_names.is_tracking(value) or contains_image(value):
+    facts = xmp_names.facts(name)
+    if facts.is_about_the_file or xmp_names.is_tracking(value) or contains_image(value):
         return True
-    return not keep_gps and (
-        xmp_names.is_place(name) or xmp_names.is_serial_number(name) or xmp_names.has_coordinates(value)
-    )
+    return not keep_gps and (facts.is_place or facts.is_serial_number or xmp_names.has_coordinates(value))
 
 
 def _remove_unknown(root: etree._Element) -> set[str]:
     """Remove what is of namespaces that shotcrop does not know, and return them."""
     unknown: set[str] = set()
     for element in list(root.iter()):
-        names = [name for name in element.attrib if not xmp_names.is_known(name)]
+        names = [name for name in element.attrib if not xmp_names.facts(name).is_known]
         for name in names:
             del element.attrib[name]
         parent = element.getparent()
-        if parent is not None and not xmp_names.is_known(element.tag):
+        if parent is not None and not xmp_names.facts(element.tag).is_known:
             parent.remove(element)
             names.append(element.tag)
         unknown |= set(map(xmp_names.namespace, names))

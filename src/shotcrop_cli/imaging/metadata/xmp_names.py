@@ -6,51 +6,53 @@ A name is a namespace and a local name, as lxml writes it: `{namespace}name`.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
+from functools import lru_cache
 
 _ABOUT_PICTURES = re.compile(
-    r"http://(www\.w3\.org/(1999/02/22-rdf-syntax-ns#|2000/01/rdf-schema#|XML/1998/namespace)"
-    r"|purl\.org/dc/(elements/1\.1|terms)/"
-    r"|ns\.adobe\.com/(xap/1\.0/(|rights/|bj/|t/pg/|g/|PLUS/|sType/(Job|Dimensions|Font|ResourceRef)#)"
-    r"|xmp/(1\.0/DynamicMedia/|Identifier/qual/1\.0/)|tiff/1\.0/|exif/1\.0/(aux/)?|photoshop/1\.0/|lightroom/1\.0/"
-    r"|pdfx?/1\.3/|album/1\.0/|iX/1\.0/)"
-    r"|cipa\.jp/exif/1\.0/"
-    r"|iptc\.org/std/"
-    r"|(ns\.useplus\.org|prismstandard\.org|xmp\.gettyimages\.com|ns\.camerabits\.com|rs\.tdwg\.org)/"
+    r"https?://(purl\.org/dc/(elements/1\.1|terms)/"
+    r"|ns\.adobe\.com/(xap/1\.0/(?!g/img/|mm/|stype/(resourceevent|version|manifestitem)#)"
+    r"|xmp/(1\.0/dynamicmedia/|identifier/qual/1\.0/)|tiff/1\.0/|exif/1\.0/|photoshop/1\.0/(?!camera-profile)"
+    r"|lightroom/1\.0/|pdfx?/1\.3/|album/1\.0/)"
+    r"|(cipa\.jp/exif|iptc\.org/std|ns\.useplus\.org|prismstandard\.org|xmp\.gettyimages\.com|rs\.tdwg\.org)/"
     r"|(creativecommons\.org/ns#|web\.resource\.org/cc/|xmlns\.com/foaf/|www\.vraweb\.org/vracore/)"
     r"|www\.metadataworkinggroup\.com/schemas/(keywords|collections)/"
     r"|ns\.microsoft\.com/(photo/1\.0|expressionmedia/)"
-    r"|ns\.(iview-multimedia|extensis|idimager|fastpictureviewer)\.com/"
+    r"|ns\.(camerabits|iview-multimedia|extensis|idimager|fastpictureviewer)\.com/"
     r"|ns\.acdsee\.com/iptc/1\.0/"
     r"|www\.digikam\.org/ns/1\.0/)"
-    r"|adobe:ns:meta/|urn:shotcrop:|$"
+    r"|urn:shotcrop:"
 )
 """Namespaces of captions, keywords, names, rights, and how a photo was taken. Of all others shotcrop does not know."""
+_SYNTAX = re.compile(r"https?://www\.w3\.org/(1999/02/22-rdf-syntax-ns#|2000/01/rdf-schema#|xml/)|adobe:ns:meta/|$")
+"""Namespaces whose names only give a packet its structure. Attributes such as `about` may have none."""
 
 _ABOUT_THE_FILE = re.compile(
-    r"http://ns\.google\.com/|http://ns\.leiainc\.com/"  # depth maps, embedded originals, panoramas, motion photos
-    r"|http://ns\.adobe\.com/(hdr-[^/]*|camera-raw-[^/]*|lightroom-settings[^/]*|creatorAtom|xmp/note)/"
-    r"|http://ns\.adobe\.com/(xap/1\.0/(g/img/|mm/|sType/(ResourceEvent|Version|ManifestItem)#)|xmp/sType/Area#)"
-    r"|http://ns\.adobe\.com/photoshop/1\.0/camera-profile"
-    r"|http://ns\.apple\.com/"  # gain maps, faces, edits
-    r"|http://ns\.microsoft\.com/photo/1\.[12]"  # regions of people
-    r"|http://www\.metadataworkinggroup\.com/schemas/regions/"
-    r"|http://ns\.acdsee\.com/(?!iptc/1\.0/)"  # regions, edits
-    r"|.*(darktable|rawtherapee|pixls\.|capture-?one|phaseone|\bdxo\b|photolab|opticspro|luminar|skylum|macphun|\bon1\b"
-    r"|alienskin|exposure\.software|bibble|aftershot|ns\.nikon\.com|silkypix|isl\.co\.jp|gimp\.org|pixelmator|photomator"
-    r"|serif\.com|affinity|zoner|cyberlink|lightzone|ufraw|rawstudio|topazlabs|niksoftware|phocus|hasselblad|rawpower"
-    r"|lightcrafts|snapseed|polarr|vsco)",
-    re.IGNORECASE,
+    r"https?://ns\.(google|leiainc)\.com/"  # depth maps, embedded originals, panoramas, motion photos
+    r"|https?://ns\.adobe\.com/(hdr-[^/]*|camera-raw-[^/]*|lightroom-settings[^/]*|creatoratom|xmp/note|xmp/stype)/"
+    r"|https?://ns\.adobe\.com/(xap/1\.0/(g/img/|mm/|stype/(resourceevent|version|manifestitem)#))"
+    r"|https?://ns\.adobe\.com/photoshop/1\.0/camera-profile"
+    r"|https?://ns\.apple\.com/"  # gain maps, faces, edits
+    r"|https?://ns\.microsoft\.com/photo/1\.[12]"  # regions of people
+    r"|https?://www\.metadataworkinggroup\.com/schemas/regions/"
+    r"|https?://ns\.acdsee\.com/(?!iptc/1\.0/)"  # regions, edits
+    r"|https?://ns\.(xiaomi|samsung|oppo|oplus|oneplus|vivo|huawei|honor|realme|meizu)\.com/"  # phones' own images
 )
-"""Namespaces of regions in the whole photo, other images in the file, edits, and the history of the file."""
+_EDITORS = re.compile(
+    r"darktable|rawtherapee|pixls\.|capture-?one|phaseone|\bdxo\b|photolab|opticspro|luminar|skylum|macphun|\bon1\b"
+    r"|alienskin|exposure\.software|bibble|aftershot|nikon|silkypix|isl\.co\.jp|gimp|pixelmator|photomator|serif\.com"
+    r"|affinity|zoner|cyberlink|lightzone|ufraw|rawstudio|topaz|niksoftware|phocus|hasselblad|rawpower|lightcrafts"
+    r"|snapseed|polarr|vsco"
+)
+"""Namespaces of regions in the whole photo, other images in the file, and edits of raw developers and other editors."""
 
 _FILE_NAMES = re.compile(
     r"(image|face|person|people)?_?regions?_?(info|list|struct)?"
-    r"|faces?_?(info|list|rects?|rectangles?|regions?|areas?|data|count|tags?|names?)*"
+    r"|faces?_?((info|list|rect|rectangle|region|area|data|count|tag|name)s?)?"
     r"|(raw)?(crop|trim)_?(top|left|bottom|right|x|y|w|h|width|height|angle|rect|rectangle|box|area|unit).*"
     r"|.*history.*|(raw)?(develop|development|adjustments?|processing|edit)_?(settings?|params|parameters|data|list|stack)"
     r"|(original|dig|digital)?_?(image|document|instance|asset|photo|file|content|media)?_?(unique)?_?(id|guid|uid|uuid)"
-    r"|thumbnails?|previews?|.*digest|makernote",
-    re.IGNORECASE,
+    r"|thumbnails?|previews?|.*digest|makernote"
 )
 """Local names, in any namespace, of regions, crops of other programs, edits, unique ids, other images, check sums."""
 _MORE_FILE_NAMES = frozenset(
@@ -66,23 +68,21 @@ _MORE_FILE_NAMES = frozenset(
     | {"{http://www.digikam.org/ns/1.0/}LensCorrectionSettings"}
 )
 
-_SERIAL_NUMBER = re.compile(r".*serial_?(number|no\b)", re.IGNORECASE)
-_ABOUT_PLACES = re.compile(r".*(drone|pix4d|parrot|autel|skydio|opengis|georss|geo/wgs84_pos|/gps\b)", re.IGNORECASE)
+_SERIAL_NUMBER = re.compile(r"serial_?(number|no\b)")
+_ABOUT_PLACES = re.compile(r"drone|pix4d|parrot|autel|skydio|opengis|georss|geo/wgs84_pos|/gps\b")
 """Namespaces of coordinates, and of drones, which write little else."""
 _COORDINATES = re.compile(
-    r".*(gps|latitude|longt?itude|altitude|geotag|geohash|geolocation|coordinates?|footprintwkt|georeference|geodetic).*"
-    r"|(lat|lon|lng|long|alt)",
-    re.IGNORECASE,
+    r"gps|latitude|longt?itude|altitude|geotag|geohash|geolocation|coordinates?|footprintwkt|georeference|geodetic"
+    r"|^(lat|lon|lng|long|alt)$"
 )
 """Local names of coordinates. Names of cities and countries are editorial and stay. DJI spells it "longtitude"."""
-_POSITION = re.compile(r".*(latitude|longt?itude|coordinates?|geohash|footprintwkt).*|lat|lon|lng|long", re.IGNORECASE)
-_COORDINATE_VALUE = re.compile(r"\s*geo:(-?\d|(lat|lon|long|lng|alt)\s*=)", re.IGNORECASE)
+_POSITION = re.compile(r"latitude|longt?itude|coordinates?|geohash|footprintwkt|^(lat|lon|lng|long)$")
+_COORDINATE_VALUE = re.compile(r"\s*geo:(-?[0-9]|(lat|lon|long|lng|alt)\s*=)", re.IGNORECASE)
 """`geo:` URIs (RFC 5870), and keywords such as `geo:lat=47.37`."""
-
 _TRACKING_VALUE = re.compile(r"\s*FBMD[0-9a-fA-F]{6}")
 """What Facebook and Instagram write among the instructions, to recognise the file."""
-_SYNTAX = ("http://www.w3.org/", "adobe:ns:meta/")
-"""Namespaces whose names only give a packet its structure."""
+
+_CACHED_NAMES = 2048
 
 _CORNERS = (frozenset({"x", "y"}), frozenset({"left", "top"}), frozenset({"x1", "y1"}), frozenset({"x0", "y0"}))
 _EXTENTS = frozenset(
@@ -90,35 +90,60 @@ _EXTENTS = frozenset(
 )
 
 
-def is_known(name: str) -> bool:
-    """Return whether shotcrop knows what the namespace of a name is about."""
-    return _ABOUT_PICTURES.match(namespace(name)) is not None or is_about_the_file(name) or is_place(name)
+@dataclass(frozen=True, slots=True)
+class NameFacts:
+    """What the name of a property says about it.
+
+    Args:
+        is_known: Whether shotcrop knows what its namespace is about.
+        is_about_the_file: Whether it describes or identifies only the whole photo or its file.
+        is_place: Whether it holds coordinates, or is of the device that measured them.
+        is_position: Whether it holds a latitude, a longitude or both.
+        is_serial_number: Whether it is the serial number of a device.
+    """
+
+    is_known: bool = True
+    is_about_the_file: bool = False
+    is_place: bool = False
+    is_position: bool = False
+    is_serial_number: bool = False
 
 
-def is_about_the_file(name: str) -> bool:
-    """Return whether a property describes or identifies only the whole photo or its file."""
-    return (
-        name in _MORE_FILE_NAMES
-        or _ABOUT_THE_FILE.match(namespace(name)) is not None
-        or (_FILE_NAMES.fullmatch(local(name)) is not None and not _is_syntax(name))
+_SYNTAX_FACTS = NameFacts()
+
+
+@lru_cache(maxsize=_CACHED_NAMES)
+def facts(name: str) -> NameFacts:
+    """Return what a name says."""
+    space, _, key = name.lower().rpartition("}")
+    of_space = _namespace_facts(space)
+    if of_space is None:
+        return _SYNTAX_FACTS
+    is_place = _COORDINATES.search(key) is not None
+    return NameFacts(
+        of_space.is_known,
+        of_space.is_about_the_file or name in _MORE_FILE_NAMES or _FILE_NAMES.fullmatch(key) is not None,
+        of_space.is_place or is_place,
+        is_place and _POSITION.search(key) is not None,
+        _SERIAL_NUMBER.search(key) is not None,
     )
 
 
-def is_serial_number(name: str) -> bool:
-    """Return whether a property is the serial number of a device."""
-    return _SERIAL_NUMBER.match(local(name)) is not None
+@lru_cache(maxsize=_CACHED_NAMES)
+def _namespace_facts(space: str) -> NameFacts | None:
+    """Return what a namespace says; None if its names only give a packet its structure.
 
-
-def is_place(name: str) -> bool:
-    """Return whether a property holds coordinates, or is of the device that measured them."""
-    return _ABOUT_PLACES.match(namespace(name)) is not None or (
-        _COORDINATES.fullmatch(local(name)) is not None and not _is_syntax(name)
-    )
-
-
-def is_position(name: str) -> bool:
-    """Return whether a property holds a latitude, a longitude or both."""
-    return _POSITION.fullmatch(local(name)) is not None
+    Args:
+        space: The namespace in lower case, after an opening brace; empty for none.
+    """
+    space = space[1:]
+    if _SYNTAX.match(space):
+        return None
+    is_place = _ABOUT_PLACES.search(space) is not None
+    is_file = _ABOUT_THE_FILE.match(space) is not None
+    is_picture = not is_file and _ABOUT_PICTURES.match(space) is not None
+    is_file = is_file or (not is_picture and _EDITORS.search(space) is not None)
+    return NameFacts(is_picture or is_file or is_place, is_file, is_place)
 
 
 def has_coordinates(value: str) -> bool:
@@ -140,10 +165,6 @@ def is_region(names: list[str]) -> bool:
 def local(name: str) -> str:
     """Return a name without its namespace."""
     return name.rpartition("}")[2]
-
-
-def _is_syntax(name: str) -> bool:
-    return namespace(name).startswith(_SYNTAX)
 
 
 def namespace(name: str) -> str:
