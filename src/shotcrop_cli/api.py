@@ -17,7 +17,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from shotcrop_cli.errors import ShotcropError
+from shotcrop_cli.errors import EmptyError, ShotcropError
 from shotcrop_cli.library.discover import discover
 from shotcrop_cli.library.output_folder import add_roots, open_output, read_roots
 from shotcrop_cli.library.output_state import OutputState
@@ -101,6 +101,7 @@ class _Run:
         self._dry_run, self._min_score, self._allowed = options.dry_run, min_score, options.allowed
         self._results = Results(strict=options.strict, keep_all=options.keep_results)
         self._start = time.monotonic()
+        self._left = 0
         self._stopping = False
 
     def add(self, photo: PhotoResult) -> None:
@@ -115,7 +116,14 @@ class _Run:
         low = recorded_low_scores(target.sidecar, self._min_score)
         if task.no_subject and self._strict:
             self.add(PhotoResult(target.source.path, PhotoStatus.NO_SUBJECT, target.sidecar))
-        elif low or task.retouched or task.rejected or self._keep_results or self.reporter.wants_unchanged:
+        elif (
+            low
+            or task.no_subject
+            or task.retouched
+            or task.rejected
+            or self._keep_results
+            or self.reporter.wants_unchanged
+        ):
             reason = "without people" if task.no_subject else REJECTED if task.reason == REJECTED else ""
             self.add(
                 PhotoResult(
@@ -127,6 +135,7 @@ class _Run:
                     low,
                     kept=task.retouched,
                     rejected=task.rejected,
+                    has_no_people=task.no_subject,
                 )
             )
         else:
@@ -141,7 +150,8 @@ class _Run:
         self.add(PhotoResult(task.target.source.path, PhotoStatus.FAILED, reason=task.reason))
 
     def result(self, provider: str = "") -> RunResult:
-        return self._results.finish(time.monotonic() - self._start, provider, dry_run=self._dry_run)
+        seconds = time.monotonic() - self._start
+        return self._results.finish(seconds, provider, left=self._left, dry_run=self._dry_run)
 
 
 class _CropRun(_Run):
@@ -157,6 +167,8 @@ class _CropRun(_Run):
         planned = plan(found.sources, output, options.template, options.settings.format, _read_format)
         targets, refused = planned.targets, (*found.unreadable, *planned.refused)
         if not targets and not refused:
+            if options.fail_if_empty:
+                raise EmptyError("no photos found", hint="check that the disk with the photos is mounted")
             self.reporter.warn("no photos found")
         composer, model_sha256 = _find_model(options.model, self.reporter)
         wanted = Wanted(model_sha256, options.settings, options.shots)
@@ -223,7 +235,10 @@ class _CropRun(_Run):
                 for ignored in skipped:
                     self.add(PhotoResult(ignored.path, PhotoStatus.SKIPPED, reason=ignored.reason))
                 self._add_refused(refused)
-                if due := self._due_tasks(targets, state):
+                due = self._due_tasks(targets, state)
+                if due and self._is_time_over():
+                    self._left = len(due)
+                elif due:
                     self._carry_out(due, state, composer)
         finally:  # an interrupted run reports how far it got, too
             result = self.result(composer.identity.provider if composer.loaded else "")
@@ -301,8 +316,15 @@ class _CropRun(_Run):
             model.remember_batch_size(batch_size.size // len(model.devices))
 
     def _still_due(self, tasks: Iterable[Task], state: OutputState) -> Iterator[Task]:
-        """Yield tasks, but respect sidecars that somebody edited while the tasks waited for their turn."""
-        for waiting in tasks:
+        """Yield tasks until the time is over.
+
+        This respects sidecars that somebody edited while the tasks waited for their turn.
+        """
+        remaining = iter(tasks)
+        for waiting in remaining:
+            if self._is_time_over():
+                self._left += 1 + sum(1 for _ in remaining)
+                return
             task = state.resume(waiting)
             if task.is_due:
                 yield task
@@ -310,6 +332,10 @@ class _CropRun(_Run):
                 self.add_refused(task)
             else:
                 self.add_unchanged(task)
+
+    def _is_time_over(self) -> bool:
+        max_time = self._options.max_time
+        return max_time is not None and time.monotonic() - self._start >= max_time
 
 
 class _ApplyRun(_Run):

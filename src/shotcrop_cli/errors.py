@@ -22,6 +22,10 @@ class ExitCode(IntEnum):
     """The output folder is not writable or the disk is full."""
     LOCKED = 6
     """Another run holds the lock of this output folder."""
+    EMPTY = 7
+    """No photos were found, and `--fail-if-empty` makes that an error."""
+    UNFINISHED = 8
+    """`--max-time` ended the run, and photos are left for the next one."""
     BUG = 70
     """A bug in shotcrop (EX_SOFTWARE of sysexits.h)."""
     INTERRUPTED = 130
@@ -85,6 +89,12 @@ class LockedError(ShotcropError):
     """Another run works on the same output folder."""
 
     exit_code = ExitCode.LOCKED
+
+
+class EmptyError(ShotcropError):
+    """There are no photos to crop."""
+
+    exit_code = ExitCode.EMPTY
 
 
 class PhotoError(ShotcropError):

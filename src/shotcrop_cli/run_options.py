@@ -55,6 +55,8 @@ class CropOptions:
         limit: Number of photos to crop at most; failed ones do not count. None for all.
         reproducible: Whether equal runs write equal files: no times in sidecars, and batches of one photo.
         wait: Seconds to wait for another run on the same output; infinity to wait as long as it takes.
+        max_time: Seconds after which the run begins no more photos; None for no limit.
+        fail_if_empty: Whether it is an error if there are no photos, for example because a disk is not mounted.
         include_crops: Whether to crop photos that are themselves crops by shotcrop, such as copies of other outputs.
         strict: Whether a photo without people counts as failed.
         fail_fast: Whether to stop at the first failed photo.
@@ -76,6 +78,8 @@ class CropOptions:
     limit: int | None = None
     reproducible: bool = False
     wait: float = 0.0
+    max_time: float | None = None
+    fail_if_empty: bool = False
     include_crops: bool = False
     strict: bool = False
     fail_fast: bool = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,7 @@ selection_options = option_group(
         metavar="FILE|-",
         help="Use only the photos listed in FILE, one per line, or on stdin. PATH is then the folder they are in.",
     ),
+    option("--fail-if-empty", is_flag=True, help="Exit with code 7 if there are no photos."),
     option("--limit", type=click.IntRange(min=1), metavar="N", help="Crop at most N photos. Failures do not count."),
 )
 
@@ -151,6 +153,12 @@ review_options = option_group(
         metavar="FILE",
         help="Write the paths of these photos to FILE, as --files-from reads it.",
     ),
+    option(
+        "--no-people-list",
+        type=click.Path(dir_okay=False, path_type=Path),
+        metavar="FILE",
+        help="Write the paths of photos without people to FILE, as --files-from reads it.",
+    ),
 )
 
 report_options = option_group(
@@ -168,6 +176,25 @@ report_options = option_group(
 )
 
 message_options = option_group("Messages", verbosity_options, log_options)
+
+
+def _time(value: str) -> float:
+    """Read a duration such as `6h`, `1h30m` or a number of seconds."""
+    parts = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m(?:in)?)?(?:(\d+)s?)?", value.strip().replace(" ", ""), re.ASCII)
+    seconds = (
+        0 if parts is None else sum(int(n or 0) * unit for n, unit in zip(parts.groups(), (3600, 60, 1), strict=True))
+    )
+    if seconds < 1:
+        raise click.BadParameter(f"{value!r} is not a time such as 6h, 90m or 1h30m.")
+    return float(seconds)
+
+
+max_time_option = option(
+    "--max-time",
+    type=_time,
+    metavar="TIME",
+    help="Begin no more photos after this time, such as 6h or 90m, and exit with code 8 if any are left.",
+)
 
 
 def _seconds(value: str) -> float:
@@ -265,6 +292,7 @@ def to_report_options(values: Values) -> ReportOptions:
         as_json=values["as_json"],
         failed_list=values["failed_list"],
         review_list=review_list,
+        no_people_list=values.get("no_people_list"),
         null=values["null"],
         reviews=min_score is not None,
         output=values.get("output"),

@@ -22,6 +22,8 @@ _IN_WORDS = {
     PhotoStatus.FAILED: "failed",
 }
 """The statuses of the summary, as people read them."""
+_NAMED_WITHOUT_PEOPLE = 20
+"""How many photos without people a run names on stderr (our choice)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,7 @@ class ReportOptions:
         as_json: Whether to print results as JSON Lines.
         failed_list: File for the paths of failed photos; None for none.
         review_list: File for the paths of photos to review; None for none.
+        no_people_list: File for the paths of photos without people; None for none.
         null: Whether names in lists end with NUL instead of a newline.
         reviews: Whether the summary says how many photos need a review.
         output: The output folder, to say where the crops are; None if there are several.
@@ -40,6 +43,7 @@ class ReportOptions:
     as_json: bool = False
     failed_list: Path | None = None
     review_list: Path | None = None
+    no_people_list: Path | None = None
     null: bool = False
     reviews: bool = False
     output: Path | None = None
@@ -57,6 +61,7 @@ class ConsoleReporter(Reporter):
         self._options, self._console = options, console
         self._failed: PhotoList | None = None
         self._review: PhotoList | None = None
+        self._no_people: PhotoList | None = None
         self._crops = 0
         self._mislabelled: list[PhotoResult] = []
         self._own_crops = 0
@@ -73,6 +78,8 @@ class ConsoleReporter(Reporter):
             self._failed = PhotoList(options.failed_list, "--failed-list", null=options.null)
         if options.review_list is not None:
             self._review = PhotoList(options.review_list, "--review-list", null=options.null)
+        if options.no_people_list is not None:
+            self._no_people = PhotoList(options.no_people_list, "--no-people-list", null=options.null)
 
     def info(self, text: str) -> None:
         """Print a message."""
@@ -130,15 +137,18 @@ class ConsoleReporter(Reporter):
         if self._own_crops:
             are = "photo is a crop" if self._own_crops == 1 else "photos are crops"
             self._console.info(f"{self._own_crops} {are} by shotcrop and skipped; to crop them, add --include-crops")
-        say = self._console.always if run.failed else self._console.info
+        say = self._console.always if run.failed or run.left else self._console.info
         say(summary(run, reviews=self._options.reviews))
         for photo in run.failed:
             self._console.always(f"failed: {photo.source}: {photo.reason or 'no people found'}")
         for photo in run.to_review:
             self._console.info(f"review: {photo.source}: {_scores(photo)}")
+        for line in _without_people(run, self._options.no_people_list):
+            self._console.info(line)
         for path in _kept(run):
             self._console.info(f"kept: {path}: somebody changed it")
-        for photo_list, photos in ((self._failed, run.failed), (self._review, run.to_review)):
+        lists = (self._failed, run.failed), (self._review, run.to_review), (self._no_people, run.without_people)
+        for photo_list, photos in lists:
             if photo_list is not None:
                 photo_list.write(photo.source for photo in photos)
         if not run.dry_run:
@@ -165,7 +175,17 @@ def summary(run: RunResult, *, reviews: bool = False) -> str:
     counts = ", ".join(f"{run.counts.get(status, 0)} {words}" for status, words in _IN_WORDS.items())
     rate = f" ({run.photos_per_second:.1f} photos/s)" if run.photos_per_second else ""
     review = f", {len(run.to_review)} to review" if reviews else ""
-    return f"{counts} in {duration(run.seconds)}{rate}{review}{_hand_work(run)}"
+    left = f", {run.left} left when the time was over" if run.left else ""
+    return f"{counts} in {duration(run.seconds)}{rate}{review}{_hand_work(run)}{left}"
+
+
+def _without_people(run: RunResult, no_people_list: Path | None) -> Iterator[str]:
+    """Yield lines that name the photos in which this run found no people, unless a list or the failures name them."""
+    found = [photo for photo in run.without_people if photo.status is PhotoStatus.NO_SUBJECT]
+    if no_people_list is None and not set(found) & set(run.failed):
+        yield from (f"without people: {photo.source}" for photo in found[:_NAMED_WITHOUT_PEOPLE])
+        if (more := len(found) - _NAMED_WITHOUT_PEOPLE) > 0:
+            yield f"without people: {more} more; to list all, add --no-people-list FILE"
 
 
 def _kept(run: RunResult) -> list[Path]:
@@ -184,6 +204,10 @@ def _next_steps(run: RunResult, options: ReportOptions, crops: int) -> Iterator[
         if path is not None and photos:
             what = "failed" if photos is run.failed else "to review"
             yield f"{_counted(len(photos), 'photo')} {what}: see {path}"
+    if options.no_people_list is not None and run.without_people:
+        yield f"{_counted(len(run.without_people), 'photo')} without people: see {options.no_people_list}"
+    if run.left:
+        yield f"To crop the {_counted(run.left, 'photo')} that --max-time left, run the same command again."
     if run.kept:
         yield "To replace edited crops, add --overwrite-edited. The old files stay as NAME.bak."
     if run.rejected:

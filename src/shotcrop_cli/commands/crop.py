@@ -48,6 +48,7 @@ from shotcrop_cli.shots import SHOT_TYPES
         help="Read finished photos and compare their content, not only their size and times.",
     ),
     crop_options.wait_option,
+    crop_options.max_time_option,
     crop_options.reproducible_option,
 )
 @crop_options.selection_options
@@ -87,6 +88,8 @@ def crop_command(ctx: click.Context, /, **values: Any) -> None:
         limit=values["limit"],
         reproducible=values["reproducible"],
         wait=values["wait"],
+        max_time=values["max_time"],
+        fail_if_empty=values["fail_if_empty"],
         include_crops=values["include_crops"],
         strict=values["strict"],
         fail_fast=values["fail_fast"],

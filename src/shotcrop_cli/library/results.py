@@ -59,6 +59,7 @@ class PhotoResult:
         crops: Paths of its crops, widest shot first.
         reason: Why it failed, with the fix, or why it was skipped, planned or left without crops; otherwise empty.
         low_scores: Its crops that a person should review, whatever the status.
+        has_no_people: Whether it is unchanged, and an earlier run found no people in it.
         is_own_crop: Whether it was skipped because it is itself a crop by shotcrop.
         content: Format of the photo if its extension is that of another format; otherwise empty.
         kept: Files that it would have replaced, but somebody changed them.
@@ -76,6 +77,7 @@ class PhotoResult:
     kept: tuple[Path, ...] = ()
     backups: tuple[Path, ...] = ()
     rejected: tuple[ShotType, ...] = ()
+    has_no_people: bool = False
     is_own_crop: bool = False
 
 
@@ -89,6 +91,8 @@ class RunResult:
         to_review: The photos with a crop whose score is too low.
         kept: The photos with files that the run would have replaced, but somebody changed them.
         rejected: Number of shots that it left out, because a person rejected them or deleted their crops.
+        without_people: The photos in which the model found no people, in this run or, if unchanged, in an earlier one.
+        left: Number of photos that were due when the time for the run was over.
         photos: Every photo, if the options ask to keep all results; otherwise empty.
         seconds: Duration of the run.
         provider: Where the model ran; empty if no photo needed it.
@@ -100,6 +104,8 @@ class RunResult:
     to_review: tuple[PhotoResult, ...] = ()
     kept: tuple[PhotoResult, ...] = ()
     rejected: int = 0
+    without_people: tuple[PhotoResult, ...] = ()
+    left: int = 0
     photos: tuple[PhotoResult, ...] = ()
     seconds: float = 0.0
     provider: str = ""
@@ -108,6 +114,8 @@ class RunResult:
     @property
     def exit_code(self) -> ExitCode:
         """What the command returns to the shell."""
+        if self.left:
+            return ExitCode.UNFINISHED
         return ExitCode.SOME_FAILED if self.failed else ExitCode.OK
 
     @property
@@ -131,6 +139,7 @@ class Results:
         self._to_review: list[PhotoResult] = []
         self._kept: list[PhotoResult] = []
         self._rejected = 0
+        self._without_people: list[PhotoResult] = []
         self._photos: list[PhotoResult] = []
         self._keep_all = keep_all
         self._failures = (PhotoStatus.FAILED, PhotoStatus.NO_SUBJECT) if strict else (PhotoStatus.FAILED,)
@@ -146,11 +155,13 @@ class Results:
         if photo.kept:
             self._kept.append(photo)
         self._rejected += len(photo.rejected)
+        if photo.status is PhotoStatus.NO_SUBJECT or photo.has_no_people:
+            self._without_people.append(photo)
         if self._keep_all:
             self._photos.append(photo)
         return is_failure
 
-    def finish(self, seconds: float, provider: str = "", *, dry_run: bool = False) -> RunResult:
+    def finish(self, seconds: float, provider: str = "", *, left: int = 0, dry_run: bool = False) -> RunResult:
         """Return the result of the run; see `RunResult`."""
         return RunResult(
             counts=dict(self.counts),
@@ -158,6 +169,8 @@ class Results:
             to_review=tuple(self._to_review),
             kept=tuple(self._kept),
             rejected=self._rejected,
+            without_people=tuple(self._without_people),
+            left=left,
             photos=tuple(self._photos),
             seconds=seconds,
             provider=provider,

@@ -3,6 +3,7 @@
 import sys
 import tempfile
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from conftest import FakeComposer, write_photo
+from shotcrop_cli import api
 from shotcrop_cli.errors import ExitCode
 from shotcrop_cli.library.output_folder import output_lock
 from shotcrop_cli.main import cli
@@ -52,6 +54,16 @@ def _another_run_is_at_work(folder: Path, _monkeypatch: pytest.MonkeyPatch) -> l
     return []
 
 
+def _there_are_no_photos(_folder: Path, _monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    return ["--include", "*.png", "--fail-if-empty"]
+
+
+def _the_time_is_over(_folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    clock = count(0.0, 1.0)
+    monkeypatch.setattr(api, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    return ["--max-time", "1s"]
+
+
 def _the_program_is_wrong(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     def broken(_bundle: object, _device: str, **_options: object) -> FakeComposer:
         raise ZeroDivisionError
@@ -71,6 +83,8 @@ PROVOKED: dict[ExitCode, Callable[[Path, pytest.MonkeyPatch], list[str]]] = {
     ExitCode.DEVICE: _the_device_is_missing,
     ExitCode.OUTPUT: _the_output_is_a_file,
     ExitCode.LOCKED: _another_run_is_at_work,
+    ExitCode.EMPTY: _there_are_no_photos,
+    ExitCode.UNFINISHED: _the_time_is_over,
     ExitCode.BUG: _the_program_is_wrong,
 }
 
@@ -85,7 +99,7 @@ def test_each_exit_code_is_what_the_table_says(code: ExitCode, tmp_path: Path, m
         while _HELD:
             _HELD.pop().__exit__(None, None, None)  # type: ignore[attr-defined]
     assert result.exit_code == code, result.output
-    assert code in (ExitCode.OK, ExitCode.SOME_FAILED) or "rror: " in result.stderr
+    assert code in (ExitCode.OK, ExitCode.SOME_FAILED, ExitCode.UNFINISHED) or "rror: " in result.stderr
 
 
 def test_no_exit_code_is_left_out() -> None:
