@@ -6,7 +6,6 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from shotcrop_cli.errors import OutputError, ShotcropError
 from shotcrop_cli.model.bundle import DETECTOR_FILES, MANIFEST, Bundle, file_sha256, read_bundle
@@ -14,8 +13,8 @@ from shotcrop_cli.model.nano.manifest import COMPOSER, DETECTOR
 from shotcrop_export.nano.graphs import export_composer, export_detector
 from shotcrop_export.nano.verify import Difference, verify
 from shotcrop_export.record import OPSET, put_in_place, versions, write_record
+from shotcrop_train.composer.composer_run import figures_of
 from shotcrop_train.composer.nano_checkpoint import find_checkpoint, load_members, networks_of, read_manifest
-from shotcrop_train.runs.run_log import LOG, read_log
 from shotcrop_train.train_detector import load_detector
 
 
@@ -56,17 +55,9 @@ def export_nano(run: Path, target: Path, photos: Sequence[Path], name: str = "")
             "versions": versions(),
             "opset": OPSET,
             "networks": len(networks),
-            "figures": figures_of(checkpoint.parent / LOG),
+            "figures": figures_of(checkpoint.parent),
             "torch_onnx_difference": difference.to_dict(),
         }
         write_record(folder, record)
         put_in_place(folder, target)
     return read_bundle(target), difference
-
-
-def figures_of(log: Path) -> dict[str, Any]:
-    """Return the last figures that a stage measured on photos that its networks had not learned from."""
-    lines = [
-        line for line in read_log(log) if "network" not in line and ("held_iou" in line or "presence_kept" in line)
-    ]
-    return {name: value for name, value in lines[-1].items() if name not in ("time", "step")} if lines else {}

@@ -7,8 +7,9 @@ trained starts again from its own seed, so the result is the same.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -27,7 +28,7 @@ from shotcrop_train.nano.detector_network import TAGS
 from shotcrop_train.nano.folds import Fold
 from shotcrop_train.runs.curves import Panel, draw_curves
 from shotcrop_train.runs.final_model import FINAL
-from shotcrop_train.runs.run_log import LOG
+from shotcrop_train.runs.run_log import LOG, read_log
 from shotcrop_train.train_detector import CURVES, append_log
 
 NAME = "shotcrop-nano"
@@ -65,6 +66,8 @@ class ComposerRun:
         """Return what is seen in the wanted photos of some datasets."""
         photos = [photo for folder in folders for photo in read_photos(folder) if wanted(photo)]
         seen = see(self.watchers, photos, self.recipe.scenes, self.output.parent / SCENES)
+        if self.recipe.scenes.teachers:
+            seen = [replace(one, own=(one.teacher,)) for one in seen]
         return seen if self.recipe.composer.pixels else [one.without_features() for one in seen]
 
     def experts(self) -> list[SeenPhoto]:
@@ -169,6 +172,16 @@ def examples_of(photo: SeenPhoto, plan: Examples, rng: np.random.Generator) -> l
     assert triple is not None
     examples = make_examples(photo.own, triple, plan.own, rng, plan.own_strength, accepted)
     return examples + make_examples([photo.teacher], triple, plan.teacher, rng, plan.teacher_strength, accepted)
+
+
+def figures_of(run: Path) -> dict[str, Any]:
+    """Return the figures of a finished stage on photos that its networks had not learned from; empty for none."""
+    lines = [
+        line
+        for line in read_log(run / LOG)
+        if "network" not in line and ("held_iou" in line or "presence_kept" in line)
+    ]
+    return {name: value for name, value in lines[-1].items() if name not in ("time", "step")} if lines else {}
 
 
 def usual_triple(photos: Sequence[SeenPhoto]) -> Floats:

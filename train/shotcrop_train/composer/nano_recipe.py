@@ -49,11 +49,14 @@ class SceneRecipe:
     Args:
         side: Side in pixels of the detector's square input.
         looks: 1 for the photo, 2 to let the detector also look at the mirror image: it makes other mistakes there.
+        teachers: Show it the teachers' detections in place of the detector's. This is for comparisons: there are no
+            teachers at run time.
         decoding: Thresholds of the detections.
     """
 
     side: int = 288
     looks: int = 2
+    teachers: bool = False
     decoding: DecodingLimits = field(default_factory=DecodingLimits)
 
     def __post_init__(self) -> None:

@@ -127,7 +127,15 @@ def _look(network: DetectorNetwork, photo: LabelledPhoto, teacher: Scene, recipe
 def _key(watcher: Watcher, photo: LabelledPhoto, teacher: Scene, recipe: SceneRecipe) -> str:
     """Return a name for the scenes of a photo: it changes with everything that they depend on."""
     path = photo.path.resolve()
-    facts = [str(path), path.stat().st_mtime_ns, photo.aspect, watcher.sha256, asdict(recipe)]
+    facts = [
+        str(path),
+        path.stat().st_mtime_ns,
+        photo.aspect,
+        watcher.sha256,
+        recipe.side,
+        recipe.looks,
+        asdict(recipe.decoding),
+    ]
     digest = hashlib.sha256(json.dumps(facts).encode())
     digest.update(teacher.head.tobytes() + teacher.body.tobytes())
     return digest.hexdigest()[:32]
