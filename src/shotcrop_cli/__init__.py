@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from shotcrop_cli.framing import Aspect, Framing
     from shotcrop_cli.imaging.formats import CropFormat
     from shotcrop_cli.imaging.metadata.policy import MetadataPolicy
+    from shotcrop_cli.library.hand_work import Allowed
     from shotcrop_cli.library.name_template import NameTemplate
     from shotcrop_cli.library.results import LowScore, PhotoResult, PhotoStatus, Reporter, RunResult
     from shotcrop_cli.library.selection import Selection
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Allowed",
     "AnswerError",
     "ApplyOptions",
     "Aspect",
@@ -79,6 +81,7 @@ _MODULES = {
     **dict.fromkeys(("Aspect", "Framing"), "framing"),
     "CropFormat": "imaging.formats",
     "MetadataPolicy": "imaging.metadata.policy",
+    "Allowed": "library.hand_work",
     "NameTemplate": "library.name_template",
     **dict.fromkeys(("LowScore", "PhotoResult", "PhotoStatus", "Reporter", "RunResult"), "library.results"),
     "CropSettings": "crop_settings",

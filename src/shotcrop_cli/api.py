@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 from shotcrop_cli.errors import EmptyError, ShotcropError
 from shotcrop_cli.library.discover import discover
+from shotcrop_cli.library.follow import find_renamed, follow
+from shotcrop_cli.library.orphans import Orphan, find_orphans
 from shotcrop_cli.library.output_folder import add_roots, open_output, read_roots
 from shotcrop_cli.library.output_state import OutputState
 from shotcrop_cli.library.own_crops import OWN_CROP_REASON, looks_like_own_crop
@@ -103,8 +105,11 @@ class _Run:
         self._start = time.monotonic()
         self._left = 0
         self._stopping = False
+        self._former: dict[Path, Orphan] = {}
 
     def add(self, photo: PhotoResult) -> None:
+        if (orphan := self._former.get(photo.source)) is not None:
+            photo = replace(photo, former=orphan.photo)
         is_failure = self._results.add(photo)
         self.reporter.photo(photo)
         if is_failure and self._fail_fast and not self._stopping:
@@ -116,14 +121,7 @@ class _Run:
         low = recorded_low_scores(target.sidecar, self._min_score)
         if task.no_subject and self._strict:
             self.add(PhotoResult(target.source.path, PhotoStatus.NO_SUBJECT, target.sidecar))
-        elif (
-            low
-            or task.no_subject
-            or task.retouched
-            or task.rejected
-            or self._keep_results
-            or self.reporter.wants_unchanged
-        ):
+        elif low or self._is_notable(task) or self._keep_results or self.reporter.wants_unchanged:
             reason = "without people" if task.no_subject else REJECTED if task.reason == REJECTED else ""
             self.add(
                 PhotoResult(
@@ -140,6 +138,11 @@ class _Run:
             )
         else:
             self._results.counts[PhotoStatus.UNCHANGED] += 1  # costs next to nothing for 100,000 photos
+
+    def _is_notable(self, task: Task) -> bool:
+        """Say whether the summary mentions an unchanged photo."""
+        is_former = bool(self._former) and task.target.source.path in self._former
+        return bool(task.no_subject or task.retouched or task.rejected or is_former)
 
     def add_planned(self, task: Task) -> None:
         target = task.target
@@ -159,6 +162,7 @@ class _CropRun(_Run):
         super().__init__(options, reporter, options.min_score)
         self._options = options
         self._output = Path(options.output)
+        self._orphans: list[Orphan] = []
 
     def run(self) -> RunResult:
         options, output = self._options, self._output
@@ -185,16 +189,38 @@ class _CropRun(_Run):
         gc.freeze()  # the targets of a large library are not garbage, and searching them for some takes long
         try:
             if options.dry_run:
+                self._follow_renamed(targets, found.roots, state)
                 return self._plan_only(targets, refused, state)
             with open_output(output, options.wait, lambda: _tell_waiting(output, self.reporter)):
                 add_roots(output, found.roots)
                 self.reporter.start()
+                self._follow_renamed(targets, found.roots, state)
                 return self._crop(targets, found.skipped, refused, state, composer)
         finally:
             gc.unfreeze()
 
+    def _follow_renamed(self, targets: Sequence[Target], roots: Sequence[Path], state: OutputState) -> None:
+        """Let the crops of renamed and moved photos follow them, and remember those whose photo is gone."""
+        claimed = {f"{target.folder}/{target.sidecar_name}" for target in targets}
+        orphans = tuple(find_orphans(self._output, roots, claimed, listed=state.list_folder))
+        renamed = find_renamed(orphans, filter(state.is_new, targets)) if orphans else ()
+        for one in tuple(renamed):
+            if self._dry_run or follow(one, self._output):
+                self._former[one.target.source.path] = one.orphan
+        if self._former and not self._dry_run:
+            state.forget_listings()
+        followed = {orphan.sidecar for orphan in self._former.values()}
+        self._orphans = [orphan for orphan in orphans if orphan.sidecar not in followed]
+
+    def _add_orphans(self) -> None:
+        for orphan in self._orphans:
+            crops = tuple(orphan.crops.values())
+            reason = f"it is gone, but {len(crops)} of its crops are still there"
+            self.add(PhotoResult(orphan.photo, PhotoStatus.ORPHAN, orphan.sidecar, crops, reason))
+
     def _plan_only(self, targets: Sequence[Target], refused: Sequence[Ignored], state: OutputState) -> RunResult:
         with suppress(_FirstFailure):
+            self._add_orphans()
             self._add_refused(refused)
             self._plan_tasks(targets, state)
         result = self.result()
@@ -204,7 +230,9 @@ class _CropRun(_Run):
     def _plan_tasks(self, targets: Sequence[Target], state: OutputState) -> None:
         planned = 0
         for task in map(state.decide, targets):
-            if task.action is Action.REFUSE:
+            if (orphan := self._former.get(task.target.source.path)) is not None:
+                self.add_planned(replace(task, reason=f"renamed from {orphan.photo}, its crops would follow"))
+            elif task.action is Action.REFUSE:
                 self.add_refused(task)
             elif not task.is_due and (task.retouched or task.rejected):
                 self.add_unchanged(task)
@@ -234,6 +262,7 @@ class _CropRun(_Run):
             with suppress(_FirstFailure):
                 for ignored in skipped:
                     self.add(PhotoResult(ignored.path, PhotoStatus.SKIPPED, reason=ignored.reason))
+                self._add_orphans()
                 self._add_refused(refused)
                 due = self._due_tasks(targets, state)
                 if due and self._is_time_over():

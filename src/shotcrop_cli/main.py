@@ -50,6 +50,12 @@ COMMANDS: dict[str, LazyCommand] = {
     ),
     "apply": LazyCommand(_EVERYDAY, "apply", "apply_command", "Write crops again after you edited their sidecars."),
     "sheet": LazyCommand(_EVERYDAY, "sheet", "sheet_command", "Draw contact sheets of photos and their crops."),
+    "prune": LazyCommand(
+        _EVERYDAY,
+        "prune",
+        "prune_command",
+        "List the crops of photos that are gone, and delete them if you ask for it.",
+    ),
     "doctor": LazyCommand(_SETUP, "doctor", "doctor_command", "Check this machine and name a fix for each problem."),
     "warmup": LazyCommand(
         _SETUP, "warmup", "warmup_command", "Prepare a GPU: build its engines and find its batch size."

@@ -24,6 +24,8 @@ _IN_WORDS = {
 """The statuses of the summary, as people read them."""
 _NAMED_WITHOUT_PEOPLE = 20
 """How many photos without people a run names on stderr (our choice)."""
+_LISTED_ORPHANS = 20
+"""How many photos that are gone the summary lists (our choice)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +147,8 @@ class ConsoleReporter(Reporter):
             self._console.info(f"review: {photo.source}: {_scores(photo)}")
         for line in _without_people(run, self._options.no_people_list):
             self._console.info(line)
+        for photo in run.orphans[:_LISTED_ORPHANS]:
+            self._console.info(f"gone: {photo.source}: {photo.reason}")
         for path in _kept(run):
             self._console.info(f"kept: {path}: somebody changed it")
         lists = (self._failed, run.failed), (self._review, run.to_review), (self._no_people, run.without_people)
@@ -195,7 +199,9 @@ def _kept(run: RunResult) -> list[Path]:
 def _hand_work(run: RunResult) -> str:
     kept = len(_kept(run))
     rejected = f", {_counted(run.rejected, 'rejected crop')} left out" if run.rejected else ""
-    return (f", {_counted(kept, 'edited file')} kept" if kept else "") + rejected
+    followed = f", {_counted(run.followed, 'renamed photo')} recognised" if run.followed else ""
+    orphans = f", {_counted(len(run.orphans), 'photo')} gone" if run.orphans else ""
+    return (f", {_counted(kept, 'edited file')} kept" if kept else "") + rejected + followed + orphans
 
 
 def _next_steps(run: RunResult, options: ReportOptions, crops: int) -> Iterator[str]:
@@ -210,6 +216,9 @@ def _next_steps(run: RunResult, options: ReportOptions, crops: int) -> Iterator[
         yield f"To crop the {_counted(run.left, 'photo')} that --max-time left, run the same command again."
     if run.kept:
         yield "To replace edited crops, add --overwrite-edited. The old files stay as NAME.bak."
+    if run.orphans:
+        root = "OUT" if options.output is None else shlex.quote(str(options.output))
+        yield f"To see and delete all crops of photos that are gone: shotcrop prune {root}"
     if run.rejected:
         yield "To bring back crops that you rejected or deleted, run `shotcrop crop` with --restore-rejected."
     if run.dry_run:
@@ -251,6 +260,7 @@ def _json_line(photo: PhotoResult) -> str:
             "kept": [str(path) for path in photo.kept],
             "backups": [str(path) for path in photo.backups],
             "rejected": [str(shot) for shot in photo.rejected],
+            "former": None if photo.former is None else str(photo.former),
         },
         ensure_ascii=False,
     )

@@ -6,6 +6,7 @@ Everything that writes crops asks here: `crop`, `apply` and `prune`. docs/hand-w
 from __future__ import annotations
 
 import hashlib
+import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -128,6 +129,15 @@ def companions(crop: Path) -> tuple[Path, Path]:
     return crop.with_name(crop.name + XMP_SUFFIX), crop.with_suffix(XMP_SUFFIX)
 
 
+def backups(path: Path) -> Iterator[tuple[Path, str]]:
+    """Yield the backups of a file that exist, and what each name has in addition."""
+    number, ending = 1, BACKUP_SUFFIX
+    while os.path.lexists(f"{path}{ending}"):
+        yield Path(f"{path}{ending}"), ending
+        number += 1
+        ending = f"{BACKUP_SUFFIX}.{number}"
+
+
 def edits(folder: Path, record: Sidecar) -> Iterator[tuple[Path, str]]:
     """Yield what people did to a finished photo: a file, and what is edited in it.
 
@@ -141,16 +151,18 @@ def edits(folder: Path, record: Sidecar) -> Iterator[tuple[Path, str]]:
             continue
         crop = folder / shot.file
         if is_retouched(crop, shot, times):
-            yield crop, "retouched"
+            yield crop, "somebody changed it"
         if shot.edited:
             yield crop, "its box or caption was edited"
+        yield from ((backup, "a backup of edited work") for backup, _ in backups(crop))
         for xmp in companions(crop):
+            yield from ((backup, "a backup of edited work") for backup, _ in backups(xmp))
             try:
                 content = xmp.read_bytes()
             except OSError:
                 continue
             if not is_own_xmp(content, shot):
-                yield xmp, "changed by another program"
+                yield xmp, "somebody changed it"
 
 
 def recorded_times(record: Sidecar | None) -> tuple[int, ...]:

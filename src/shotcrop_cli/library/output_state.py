@@ -99,6 +99,18 @@ class OutputState:
             self._update(task, record, content)
         return task
 
+    def list_folder(self, folder: str, names: frozenset[str]) -> None:
+        """Take the names in a folder of the output, which then need not be listed again."""
+        self._listings[folder] = names
+
+    def forget_listings(self) -> None:
+        """List all folders again, because files were moved."""
+        self._listings.clear()
+
+    def is_new(self, target: Target) -> bool:
+        """Say whether a photo has no sidecar."""
+        return target.sidecar_name not in self._names(str(target.folder))
+
     def suspend(self, task: Task) -> Task:
         """Return a task to keep until its turn comes, without its sidecar: 100,000 of these would take 450 MB."""
         return replace(task, record=None)

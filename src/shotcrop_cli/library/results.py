@@ -27,6 +27,8 @@ class PhotoStatus(str, Enum):
     """It looks like a photo but is not, or another file of the same photo is cropped instead."""
     PLANNED = "planned"
     """A dry run would crop it."""
+    ORPHAN = "orphan"
+    """The photo is gone, but its crops are still there."""
 
     def __str__(self) -> str:
         return self.value
@@ -65,6 +67,7 @@ class PhotoResult:
         kept: Files that it would have replaced, but somebody changed them.
         backups: New names of such files that it replaced on request.
         rejected: Shots that it leaves out, because a person rejected them or deleted their crops.
+        former: Where the photo was before it was renamed or moved, if its crops followed it in this run.
     """
 
     source: Path
@@ -79,6 +82,7 @@ class PhotoResult:
     rejected: tuple[ShotType, ...] = ()
     has_no_people: bool = False
     is_own_crop: bool = False
+    former: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +97,8 @@ class RunResult:
         rejected: Number of shots that it left out, because a person rejected them or deleted their crops.
         without_people: The photos in which the model found no people, in this run or, if unchanged, in an earlier one.
         left: Number of photos that were due when the time for the run was over.
+        followed: Number of renamed or moved photos whose crops followed them.
+        orphans: The photos that are gone and whose crops are still there.
         photos: Every photo, if the options ask to keep all results; otherwise empty.
         seconds: Duration of the run.
         provider: Where the model ran; empty if no photo needed it.
@@ -106,6 +112,8 @@ class RunResult:
     rejected: int = 0
     without_people: tuple[PhotoResult, ...] = ()
     left: int = 0
+    followed: int = 0
+    orphans: tuple[PhotoResult, ...] = ()
     photos: tuple[PhotoResult, ...] = ()
     seconds: float = 0.0
     provider: str = ""
@@ -138,8 +146,9 @@ class Results:
         self._failed: list[PhotoResult] = []
         self._to_review: list[PhotoResult] = []
         self._kept: list[PhotoResult] = []
-        self._rejected = 0
         self._without_people: list[PhotoResult] = []
+        self._rejected = self._followed = 0
+        self._orphans: list[PhotoResult] = []
         self._photos: list[PhotoResult] = []
         self._keep_all = keep_all
         self._failures = (PhotoStatus.FAILED, PhotoStatus.NO_SUBJECT) if strict else (PhotoStatus.FAILED,)
@@ -157,6 +166,9 @@ class Results:
         self._rejected += len(photo.rejected)
         if photo.status is PhotoStatus.NO_SUBJECT or photo.has_no_people:
             self._without_people.append(photo)
+        self._followed += photo.former is not None
+        if photo.status is PhotoStatus.ORPHAN:
+            self._orphans.append(photo)
         if self._keep_all:
             self._photos.append(photo)
         return is_failure
@@ -171,6 +183,8 @@ class Results:
             rejected=self._rejected,
             without_people=tuple(self._without_people),
             left=left,
+            followed=self._followed,
+            orphans=tuple(self._orphans),
             photos=tuple(self._photos),
             seconds=seconds,
             provider=provider,

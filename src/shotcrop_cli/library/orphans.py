@@ -1,0 +1,127 @@
+"""Find finished crops whose photo is gone."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePath
+
+from shotcrop_cli import sidecar as sidecars
+from shotcrop_cli.errors import ShotcropError
+from shotcrop_cli.imaging.formats import format_of_name
+from shotcrop_cli.library.atomic_write import is_temporary
+from shotcrop_cli.library.hand_work import backups, companions, edits
+from shotcrop_cli.library.name_template import can_name
+from shotcrop_cli.library.plan import SIDECAR_SUFFIX
+from shotcrop_cli.shots import ShotType
+from shotcrop_cli.sidecar import Sidecar
+
+Listing = Callable[[str, frozenset[str]], None]
+"""Takes the path of a folder and the names in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Orphan:
+    """A sidecar whose photo is gone.
+
+    Args:
+        sidecar: Its path.
+        record: Its content. It names only files below the output folder.
+        is_doubtful: Whether the folder of the photo is empty or missing, so that its disk may not be mounted.
+    """
+
+    sidecar: Path
+    record: Sidecar
+    is_doubtful: bool = False
+
+    @property
+    def photo(self) -> Path:
+        """Where the photo was."""
+        return Path(self.record.source.path)
+
+    @property
+    def crops(self) -> dict[ShotType, Path]:
+        """The crops that exist."""
+        named = {shot.shot: self.sidecar.parent / shot.file for shot in self.record.shots if shot.file is not None}
+        return {shot: path for shot, path in named.items() if path.is_file()}
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Everything that belongs to the photo, the sidecar last."""
+        found = [*self.crops.values(), *self.xmp_files]
+        found += [backup for path in (*found, self.sidecar) for backup, _ in backups(path)]
+        return (*dict.fromkeys(found), self.sidecar)
+
+    @property
+    def edits(self) -> tuple[tuple[Path, str], ...]:
+        """What people did to it: a file, and what is edited in it."""
+        return tuple(edits(self.sidecar.parent, self.record))
+
+    @property
+    def xmp_files(self) -> tuple[Path, ...]:
+        """The XMP files of its crops, also of those that are gone."""
+        named = (self.sidecar.parent / shot.file for shot in self.record.shots if shot.file is not None)
+        return tuple(path for crop in named for path in companions(crop) if path.is_file())
+
+
+def find_orphans(
+    root: Path,
+    photo_roots: Sequence[Path],
+    claimed: Collection[str] = (),
+    *,
+    recorded_roots: Sequence[Path] = (),
+    listed: Listing = lambda _folder, _names: None,
+) -> Iterator[Orphan]:
+    """Yield the sidecars of an output folder whose photo is neither where it was nor at its place in a photo folder.
+
+    Args:
+        root: The output folder.
+        photo_roots: Folders of photos. Sidecars of photos from elsewhere are left alone.
+        recorded_roots: Where photos were before, such as a library that was moved. Sidecars of photos from there count.
+        claimed: Paths of sidecars whose photo is known to exist.
+        listed: Told the names in each folder of the output.
+    """
+    real = root.resolve()
+    for path, folders, names in os.walk(root):
+        folders.sort()
+        folder, relative = str(Path(path)), Path(path).relative_to(root)
+        listed(folder, frozenset((*folders, *names)))
+        for name in sorted(names):
+            if not name.endswith(SIDECAR_SUFFIX) or is_temporary(name) or f"{folder}/{name}" in claimed:
+                continue
+            photo = name.removesuffix(SIDECAR_SUFFIX)
+            if format_of_name(photo) is None:
+                continue
+            if any(os.path.lexists(f"{photo_root}/{relative}/{photo}") for photo_root in photo_roots):
+                continue
+            if (orphan := _orphan(Path(folder, name), real, photo_roots, recorded_roots)) is not None:
+                yield orphan
+
+
+def _orphan(path: Path, root: Path, photo_roots: Sequence[Path], recorded_roots: Sequence[Path]) -> Orphan | None:
+    try:
+        record = sidecars.read(path)
+    except (ShotcropError, OSError):
+        return None  # a run over its photo would say so
+    photo = PurePath(record.source.path)
+    photo_root = next((folder for folder in (*photo_roots, *recorded_roots) if photo.is_relative_to(folder)), None)
+    if photo_root is None or os.path.lexists(photo):
+        return None
+    shots = (
+        shot if shot.file is None or can_name(path.parent, shot.file, root) else replace(shot, file=None)
+        for shot in record.shots
+    )
+    record = replace(record, shots=tuple(shots))
+    return Orphan(path, record, _may_be_unmounted(Path(photo).parent, photo_root))
+
+
+def _may_be_unmounted(folder: Path, photo_root: Path) -> bool:
+    """Say whether a folder of photos looks like the mount point of a disk that is not mounted."""
+    while folder != photo_root and not folder.is_dir():
+        folder = folder.parent
+    try:
+        with os.scandir(folder) as entries:
+            return next(entries, None) is None
+    except OSError:
+        return True
