@@ -314,6 +314,7 @@ class _CropRun(_Run):
             self._output,
             reproducible=options.reproducible,
             min_score=options.min_score,
+            max_pixels=options.max_pixels,
             include_crops=options.include_crops,
             allowed=options.allowed,
         )
@@ -409,7 +410,12 @@ class _ApplyRun(_Run):
             run(
                 tasks(),
                 LazyComposer(_no_model),
-                RunContext(root, reproducible=self._options.reproducible, allowed=self._options.allowed),
+                RunContext(
+                    root,
+                    reproducible=self._options.reproducible,
+                    max_pixels=self._options.max_pixels,
+                    allowed=self._options.allowed,
+                ),
                 workers=self._options.workers or usable_processors(),
                 batch_size=_APPLY_IN_FLIGHT,
                 report=self.add,

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeAlias
@@ -18,11 +19,11 @@ from shotcrop_cli.framing import Aspect, Framing, frame_shot
 from shotcrop_cli.geometry import to_pixels
 from shotcrop_cli.imaging.decode import Photo, decode, read_source
 from shotcrop_cli.imaging.encode import encode_crop
-from shotcrop_cli.imaging.formats import SAME_QUALITY, CropFormat, Quality, format_of
+from shotcrop_cli.imaging.formats import DEFAULT_MAX_PIXELS, SAME_QUALITY, CropFormat, Quality, format_of
 from shotcrop_cli.imaging.hdr import to_standard_range
 from shotcrop_cli.imaging.in_memory import photo_of_array, photo_of_bytes, photo_of_image
 from shotcrop_cli.imaging.metadata.policy import MetadataPolicy
-from shotcrop_cli.imaging.pixels import to_8_bit
+from shotcrop_cli.imaging.pixels import cropped, to_8_bit
 from shotcrop_cli.imaging.thumbnail import thumbnail
 from shotcrop_cli.model.load import find_model
 from shotcrop_cli.model.multi_device import load_on_devices
@@ -97,7 +98,7 @@ class Crop:
 
         Pixels of HDR photos are converted to standard range.
         """
-        image = self._photo.pixels.crop(self.box.corners)
+        image = cropped(self._photo.pixels, self.box.corners)
         image.info = {key: value for key, value in self._photo.pixels.info.items() if key == "transparency"}
         icc_profile = self._photo.icc_profile
         if self._photo.hdr is not None:
@@ -203,6 +204,7 @@ class Cropper:
         device: `auto`, `cpu`, `cuda`, `cuda:N`, several GPUs with commas between, or `cuda:all`.
         offline: Whether never to ask the hub for a model.
         providers: ONNX Runtime execution providers in order of preference, empty to choose by device.
+        max_pixels: Pixels that a file may have; does not concern images and arrays.
 
     Raises:
         ModelError: The model cannot be found, read or trusted.
@@ -216,10 +218,12 @@ class Cropper:
         device: str = "auto",
         offline: bool = False,
         providers: Iterable[str] = (),
+        max_pixels: int = DEFAULT_MAX_PIXELS,
     ) -> None:
         bundle = find_model(None if model is None else os.fspath(model), offline=offline)
         self._composer = load_on_devices(bundle, device, tuple(providers))
         self._lock = threading.Lock()
+        self._max_pixels = max_pixels
 
     @property
     def model(self) -> ModelIdentity:
@@ -245,7 +249,7 @@ class Cropper:
             TypeError: The photo is none of the types above.
         """
         framing = _framing(aspect, pad, min_size)
-        return _result(*self._answers([_load(photo)])[0], framing)
+        return _result(*self._answers([_load(photo, self._max_pixels)])[0], framing)
 
     def crop_many(
         self,
@@ -288,7 +292,7 @@ class Cropper:
     def _crop_batch(
         self, batch: list[PhotoInput], framing: Framing, decoders: ThreadPoolExecutor
     ) -> Iterator[CropResult | PhotoError | AnswerError]:
-        loaded = list(decoders.map(_load_or_error, batch))
+        loaded = list(decoders.map(partial(_load_or_error, max_pixels=self._max_pixels), batch))
         answers = iter(self._answers([one for one in loaded if isinstance(one, Photo)]))
         for one in loaded:
             if isinstance(one, PhotoError):
@@ -310,12 +314,12 @@ class Cropper:
             return list(zip(photos, self._composer.compose(thumbnails, aspects), strict=True))
 
 
-def _load(photo: PhotoInput) -> Photo:
+def _load(photo: PhotoInput, max_pixels: int) -> Photo:
     """Decode any kind of input to upright pixels."""
     if isinstance(photo, (str, os.PathLike)):
-        return decode(read_source(Path(photo)))
+        return decode(read_source(Path(photo)), max_pixels)
     if isinstance(photo, (bytes, bytearray, memoryview)):
-        return photo_of_bytes(bytes(photo))
+        return photo_of_bytes(bytes(photo), max_pixels=max_pixels)
     if isinstance(photo, Image.Image):
         return photo_of_image(photo)
     if hasattr(photo, "__array__"):
@@ -328,13 +332,13 @@ def _load(photo: PhotoInput) -> Photo:
             raise PhotoError(f"{name}: cannot be read: {error}", hint="pass an open file") from error
         if not isinstance(data, bytes):
             raise TypeError(f"the file gives {type(data).__name__}, not bytes: open it in binary mode")
-        return photo_of_bytes(data, name)
+        return photo_of_bytes(data, name, max_pixels)
     raise TypeError(f"a photo is a path, bytes, binary file, Pillow image or numpy array, not {type(photo).__name__}")
 
 
-def _load_or_error(photo: PhotoInput) -> Photo | PhotoError:
+def _load_or_error(photo: PhotoInput, max_pixels: int) -> Photo | PhotoError:
     try:
-        return _load(photo)
+        return _load(photo, max_pixels)
     except PhotoError as error:
         return error
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from shotcrop_cli.crop_settings import CropSettings
+from shotcrop_cli.imaging.formats import DEFAULT_MAX_PIXELS
 from shotcrop_cli.library.hand_work import KEEP_ALL, Allowed
 from shotcrop_cli.library.name_template import NameTemplate
 from shotcrop_cli.library.selection import Selection
@@ -59,6 +60,7 @@ class CropOptions:
         fail_if_empty: Whether it is an error if there are no photos, for example because a disk is not mounted.
         include_crops: Whether to crop photos that are themselves crops by shotcrop, such as copies of other outputs.
         strict: Whether a photo without people counts as failed.
+        max_pixels: Pixels that a photo may have.
         fail_fast: Whether to stop at the first failed photo.
         min_score: Crops with a lower score need a review, 0 to 1; None if none does.
         keep_results: Whether the `RunResult` lists every photo. It always lists those that failed or need a review.
@@ -82,6 +84,7 @@ class CropOptions:
     fail_if_empty: bool = False
     include_crops: bool = False
     strict: bool = False
+    max_pixels: int = DEFAULT_MAX_PIXELS
     fail_fast: bool = False
     min_score: float | None = None
     keep_results: bool = True
@@ -108,6 +111,7 @@ class ApplyOptions:
         reproducible: Whether sidecars leave out when they were made and how long it took.
         wait: Seconds to wait for another run on the same output; infinity to wait as long as it takes.
         strict: Whether a photo without people counts as failed.
+        max_pixels: Pixels that a photo may have.
         fail_fast: Whether to stop at the first failed photo.
         keep_results: Whether the `RunResult` lists every photo. It always lists those that failed.
     """
@@ -120,5 +124,6 @@ class ApplyOptions:
     reproducible: bool = False
     wait: float = 0.0
     strict: bool = False
+    max_pixels: int = DEFAULT_MAX_PIXELS
     fail_fast: bool = False
     keep_results: bool = True

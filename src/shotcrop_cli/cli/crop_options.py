@@ -20,11 +20,11 @@ from shotcrop_cli.cli.options import (
     model_options,
     verbosity_options,
 )
-from shotcrop_cli.cli.param_types import AspectsType, PadType, QualityType, ShotsType
+from shotcrop_cli.cli.param_types import AspectsType, PadType, PixelsType, QualityType, ShotsType
 from shotcrop_cli.cli.reporter import ReportOptions
 from shotcrop_cli.crop_settings import CropSettings
 from shotcrop_cli.framing import Framing
-from shotcrop_cli.imaging.formats import SAME_QUALITY, CropFormat
+from shotcrop_cli.imaging.formats import DEFAULT_MAX_PIXELS, SAME_QUALITY, CropFormat
 from shotcrop_cli.imaging.metadata.policy import MetadataPolicy
 from shotcrop_cli.library.hand_work import Allowed
 from shotcrop_cli.library.name_template import DEFAULT_TEMPLATE, FIELDS
@@ -137,7 +137,18 @@ jobs_option = option(
     help="Number of reader threads, and of writer threads. Default: one per processor.",
 )
 
-model_group = option_group("Model and speed", model_options, devices_option, batch_size_option, jobs_option)
+max_pixels_option = option(
+    "--max-pixels",
+    type=PixelsType(),
+    default=f"{DEFAULT_MAX_PIXELS // 10**6}MP",
+    show_default=True,
+    metavar="N|NMP",
+    help="Refuse photos with more pixels, which take too much memory.",
+)
+
+model_group = option_group(
+    "Model and speed", model_options, devices_option, batch_size_option, jobs_option, max_pixels_option
+)
 
 review_options = option_group(
     "Photos to review",

@@ -124,6 +124,23 @@ class PadType(click.ParamType):  # type: ignore[type-arg]
         return share
 
 
+class PixelsType(click.ParamType):  # type: ignore[type-arg]
+    """A number of pixels such as `200000000`, or of megapixels such as `200MP`."""
+
+    name = "pixels"
+
+    def convert(self, value: str | int, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Read a number of pixels.
+
+        Raises:
+            click.BadParameter: It is not a positive number of pixels or megapixels.
+        """
+        number = re.fullmatch(r"(\d+)\s*(MP)?", str(value).strip(), re.ASCII | re.IGNORECASE)
+        if number is None or int(number[1]) == 0:
+            self.fail(f"{value!r} is not a number of pixels such as 200000000 or 200MP.", param, ctx)
+        return int(number[1]) * (10**6 if number[2] else 1)
+
+
 class QualityType(click.ParamType):  # type: ignore[type-arg]
     """A quality from 1 to 100, or `same`."""
 

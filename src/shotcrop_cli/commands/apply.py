@@ -31,6 +31,7 @@ from shotcrop_cli.run_options import ApplyOptions
     crop_options.wait_option,
     crop_options.reproducible_option,
     crop_options.jobs_option,
+    crop_options.max_pixels_option,
 )
 @crop_options.report_options
 @crop_options.message_options
@@ -53,6 +54,7 @@ def apply_command(ctx: click.Context, /, **values: Any) -> None:
         reproducible=values["reproducible"],
         wait=values["wait"],
         strict=values["strict"],
+        max_pixels=values["max_pixels"],
         fail_fast=values["fail_fast"],
         keep_results=False,
     )

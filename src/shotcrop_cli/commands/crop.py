@@ -92,6 +92,7 @@ def crop_command(ctx: click.Context, /, **values: Any) -> None:
         fail_if_empty=values["fail_if_empty"],
         include_crops=values["include_crops"],
         strict=values["strict"],
+        max_pixels=values["max_pixels"],
         fail_fast=values["fail_fast"],
         min_score=values["min_score"],
         keep_results=False,

@@ -9,14 +9,16 @@ import hashlib
 import os
 import re
 import stat
+import struct
 import threading
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, JpegImagePlugin, TiffImagePlugin
+from PIL import Image, JpegImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
 from shotcrop_cli import install_hint
 from shotcrop_cli.errors import PhotoError
@@ -26,6 +28,7 @@ from shotcrop_cli.imaging.content_format import format_of_content, real_format
 from shotcrop_cli.imaging.declared_colour import find_colour
 from shotcrop_cli.imaging.formats import (
     BMP,
+    DEFAULT_MAX_PIXELS,
     FORMATS,
     GIF,
     HEIF,
@@ -59,7 +62,11 @@ _READ_MARGIN_BYTES = 16 << 20
 """Decoding may read eight times the length of the file plus these bytes (our choice)."""
 _LARGE_PHOTO_PIXELS = 60_000_000
 """Larger photos are decoded one at a time (our choice); the sensors of most cameras have fewer pixels."""
-_large_photo_lock = threading.Lock()
+_LARGE_RAW_BYTES = 80_000_000
+"""RAW files with more bytes may have a preview with as many pixels (our choice)."""
+_large_photo_lock = threading.RLock()
+_PREFIX_BYTES = 16
+"""First bytes of a file by which Pillow's formats recognise it."""
 
 _TO_UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -113,6 +120,7 @@ class Photo:
         quality: The quality it was saved with; None if it was stored without loss.
         tiff: How a TIFF stores its pixels; None for other formats.
         warnings: What was lost in reading, one sentence each.
+        full_size: Width and height of a photo whose pixels were dropped, so that `pixels` is only a placeholder.
     """
 
     pixels: Image.Image
@@ -127,16 +135,21 @@ class Photo:
     quality: StoredQuality | None = None
     tiff: TiffCoding | None = None
     warnings: tuple[str, ...] = ()
+    full_size: tuple[int, int] | None = None
 
     @property
     def width(self) -> int:
         """Width in pixels of the upright photo."""
-        return self.pixels.width
+        return (self.full_size or self.pixels.size)[0]
 
     @property
     def height(self) -> int:
         """Height in pixels of the upright photo."""
-        return self.pixels.height
+        return (self.full_size or self.pixels.size)[1]
+
+    def without_pixels(self) -> Photo:
+        """Return the photo without its pixels, to free their memory."""
+        return replace(self, pixels=Image.new(self.pixels.mode, (1, 1)), full_size=(self.width, self.height))
 
 
 def read_source(path: Path) -> SourceBytes:
@@ -172,8 +185,12 @@ def _open_nonblocking(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
-def decode(source: SourceBytes) -> Photo:
+def decode(source: SourceBytes, max_pixels: int = DEFAULT_MAX_PIXELS) -> Photo:
     """Decode the first frame of a photo and turn it upright. The content decides the format, not the extension.
+
+    Args:
+        source: The photo file.
+        max_pixels: Pixels that the photo may have.
 
     Raises:
         PhotoError: The content is damaged or too large, or what reads its format is not installed.
@@ -182,28 +199,28 @@ def decode(source: SourceBytes) -> Photo:
     form = real_format(source.path.name, content)
     if form is RAW:
         try:
-            photo = _decode_raw(source)
+            photo = _decode_raw(source, max_pixels)
         except PhotoError as error:
             if content is not TIFF:
                 raise
-            photo = _decode_plain_tiff(source, error)
+            photo = _decode_plain_tiff(source, max_pixels, error)
     else:
         register(source.path, form)
-        photo = _decode_image(source.path, source.data)
+        photo = _decode_image(source.path, source.data, max_pixels)
     if named is None or photo.format is named:
         return photo
     warning = f"the file is {photo.format.name} in spite of its extension {source.path.suffix}"
     return replace(photo, warnings=(warning, *photo.warnings))
 
 
-def _decode_plain_tiff(source: SourceBytes, error: PhotoError) -> Photo:
+def _decode_plain_tiff(source: SourceBytes, max_pixels: int, error: PhotoError) -> Photo:
     """Decode a TIFF with the extension of a RAW file.
 
     Raises:
         PhotoError: `error`, because the file is no readable TIFF, either.
     """
     try:
-        return _decode_image(source.path, source.data)
+        return _decode_image(source.path, source.data, max_pixels)
     except PhotoError:
         raise error from None
 
@@ -230,10 +247,10 @@ def register(path: Path, form: Format | None) -> None:
             ) from error
 
 
-def _decode_raw(source: SourceBytes) -> Photo:
+def _decode_raw(source: SourceBytes, max_pixels: int) -> Photo:
     """Return the embedded preview of a RAW file, with the metadata of the RAW itself where it can be read."""
     preview = extract_preview(source.path, source.data)
-    photo = _decode_image(source.path, preview.content)
+    photo = _decode_image(source.path, preview.content, max_pixels)
     own = read_tiff_metadata(source.data)
     pixels, orientation = photo.pixels, photo.orientation
     if not exif.orientation(photo.metadata.exif) and preview.orientation in _TO_UPRIGHT:
@@ -257,38 +274,59 @@ def _decode_raw(source: SourceBytes) -> Photo:
     )
 
 
-def open_image(name: str | Path, data: bytes, hint: str = "check that it opens in a viewer") -> Image.Image:
+def open_image(
+    name: str | Path, data: bytes, hint: str = "check that it opens in a viewer", max_pixels: int | None = None
+) -> Image.Image:
     """Read the header of a photo.
 
     Args:
         name: What error messages call it.
         data: The content of the file.
         hint: How to fix a file that is not an image.
+        max_pixels: Pixels that it may have; None for any number. Pillow's own limit belongs to the whole process.
 
     Raises:
         PhotoError: The content has too many pixels, or it is not an image in a format that shotcrop reads.
     """
-    Image.init()
     try:
-        return Image.open(
-            LimitedReader(data, _READ_MARGIN_BYTES + 8 * len(data)),
-            formats=[name for name in _PILLOW_FORMATS if name in Image.OPEN],
-        )
-    except Image.DecompressionBombError as error:
-        limit = 2 * (Image.MAX_IMAGE_PIXELS or 0) // 10**6
-        raise PhotoError(f"{name}: the image has more than {limit} megapixels", hint="scale it down first") from error
+        image = _open_header(data)
+    except Image.DecompressionBombError as error:  # Pillow checks the size of WebP and of tiles itself
+        raise PhotoError(f"{name}: {error}", hint="scale it down first") from error
     except Exception as error:  # hostile bytes may raise anything in a parser
         raise PhotoError(f"{name}: cannot be read as an image", hint=hint) from error
+    if max_pixels is not None and image.width * image.height > max_pixels:
+        raise PhotoError(
+            f"{name}: the image has {_megapixels(image.width * image.height)}, more than {_megapixels(max_pixels)}",
+            hint="raise --max-pixels, or scale it down first",
+        )
+    return image
 
 
-def _decode_image(path: Path, data: bytes) -> Photo:
+def _open_header(data: bytes) -> Image.Image:
+    """Do what `Image.open` does, but without its limit of pixels."""
+    Image.init()
+    for name in _PILLOW_FORMATS:
+        factory, accept = Image.OPEN.get(name, (None, None))
+        accepted = factory is not None and (accept is None or accept(data[:_PREFIX_BYTES]))
+        if factory is None or not accepted or isinstance(accepted, str):  # a text says why not
+            continue
+        with suppress(SyntaxError, IndexError, TypeError, struct.error):  # what `Image.open` takes for "another format"
+            return factory(LimitedReader(data, _READ_MARGIN_BYTES + 8 * len(data)), "")
+    raise UnidentifiedImageError("no known format")
+
+
+def _megapixels(pixels: int) -> str:
+    return f"{pixels / 10**6:.4g} megapixels"
+
+
+def _decode_image(path: Path, data: bytes, max_pixels: int) -> Photo:
     chunks = read_chunks(data)
-    image = open_image(path, chunks.content)
+    image = open_image(path, chunks.content, max_pixels=max_pixels)
     image.info.update(chunks.info)
     form = format_called(image.format or "")
     assert form is not None  # `open_image` opens no others
     try:
-        with _memory_guard(image):
+        with _guard(image.width * image.height > _LARGE_PHOTO_PIXELS):
             photo = _to_photo(image, form, data, chunks.code_points)
     except MemoryError as error:
         raise PhotoError(
@@ -303,9 +341,29 @@ def _decode_image(path: Path, data: bytes) -> Photo:
     return photo
 
 
-def _memory_guard(image: Image.Image) -> AbstractContextManager[object]:
-    """Decode large images one at a time, so that several files with huge sizes cannot fill the memory."""
-    return _large_photo_lock if image.width * image.height > _LARGE_PHOTO_PIXELS else nullcontext()
+def _is_large(source: SourceBytes) -> bool:
+    """Return whether a photo is so large that it should be in memory alone."""
+    form = real_format(source.path.name, format_of_content(source.data))
+    if form is RAW:
+        return source.size_bytes > _LARGE_RAW_BYTES
+    try:
+        register(source.path, form)
+        image = open_image(source.path, read_chunks(source.data).content)
+    except PhotoError:  # `decode` reports it
+        return False
+    return image.width * image.height > _LARGE_PHOTO_PIXELS
+
+
+@contextmanager
+def guard_memory(source: SourceBytes) -> Iterator[bool]:
+    """Yield whether a photo is large; while it is in the context, no other large photo is in memory."""
+    large = _is_large(source)
+    with _guard(large):
+        yield large
+
+
+def _guard(large: bool) -> AbstractContextManager[object]:
+    return _large_photo_lock if large else nullcontext()
 
 
 def _load(image: Image.Image, data: bytes) -> tuple[Image.Image, list[str]]:

@@ -31,7 +31,16 @@ from shotcrop_cli.imaging.formats import (
 from shotcrop_cli.imaging.hdr import to_standard_range
 from shotcrop_cli.imaging.metadata import exif, jpeg
 from shotcrop_cli.imaging.metadata.policy import Metadata, MetadataPolicy
-from shotcrop_cli.imaging.pixels import DEEP_MODES, onto_white, resized, to_8_bit, to_16_bit, white_level, with_alpha
+from shotcrop_cli.imaging.pixels import (
+    DEEP_MODES,
+    cropped,
+    onto_white,
+    resized,
+    to_8_bit,
+    to_16_bit,
+    white_level,
+    with_alpha,
+)
 from shotcrop_cli.imaging.tiff import TiffCoding, with_jpeg, write_options
 from shotcrop_cli.shots import PixelBox
 
@@ -100,7 +109,7 @@ def encode_crop(
             f"this installation of Pillow cannot write {crop_format.name}",
             hint=f"{install_hint.reinstall('pillow')}, or choose another --format",
         )
-    crop = photo.pixels.crop(box.corners)
+    crop = cropped(photo.pixels, box.corners)
     # Pillow's writers read `info`, which describes the whole photo: keep only the transparent colour.
     crop.info = {key: value for key, value in photo.pixels.info.items() if key == "transparency"}
     try:

@@ -73,6 +73,11 @@ DEFAULT_QUALITY = 95
 no higher one."""
 
 
+DEFAULT_MAX_PIXELS = 500_000_000
+"""Pixels that a photo may have. Phones have up to 200 MP, medium format 400 MP with several shots. More would take
+gigabytes of memory, and a small file may claim any number (a decompression bomb)."""
+
+
 class CropFormat(str, Enum):
     """The format that the user wants for crops."""
 

@@ -14,19 +14,20 @@ from shotcrop_cli.errors import InputError, PhotoError
 from shotcrop_cli.imaging.content_format import format_of_content
 from shotcrop_cli.imaging.declared_colour import find_colour
 from shotcrop_cli.imaging.decode import Photo, SourceBytes, decode, open_image, register
-from shotcrop_cli.imaging.formats import FORMATS, PNG, format_called
+from shotcrop_cli.imaging.formats import DEFAULT_MAX_PIXELS, FORMATS, PNG, format_called
 from shotcrop_cli.imaging.hdr import hdr_colour
 from shotcrop_cli.imaging.pixels import to_8_bit
 
 _ORIENTATION_TAG = 0x0112
 
 
-def photo_of_bytes(data: bytes, name: str = "photo") -> Photo:
+def photo_of_bytes(data: bytes, name: str = "photo", max_pixels: int = DEFAULT_MAX_PIXELS) -> Photo:
     """Decode an encoded photo whose format is known from its content alone.
 
     Args:
         data: The content of a photo file, of any format that `shotcrop crop` reads except RAW.
         name: What error messages call it.
+        max_pixels: Pixels that the photo may have.
 
     Raises:
         PhotoError: The content is damaged, too large or not a photo.
@@ -37,7 +38,7 @@ def photo_of_bytes(data: bytes, name: str = "photo") -> Photo:
         stored = image.format
     suffix = next((suffix for suffix, form in FORMATS.items() if stored in form.pillow_names), "")
     path = (Path(name) if Path(name).name else Path("photo")).with_suffix(suffix)
-    return decode(SourceBytes(path, data, len(data), 0, hashlib.sha256(data).hexdigest()))
+    return decode(SourceBytes(path, data, len(data), 0, hashlib.sha256(data).hexdigest()), max_pixels)
 
 
 def photo_of_image(image: Image.Image) -> Photo:

@@ -6,16 +6,13 @@ The program jpegtran of libjpeg-turbo does the work. None of its Python bindings
 from __future__ import annotations
 
 import errno
-import io
 import shutil
 import signal
 import subprocess
 
-from PIL import Image
-
 from shotcrop_cli.errors import PhotoError
 from shotcrop_cli.imaging import jpeg
-from shotcrop_cli.imaging.decode import Photo
+from shotcrop_cli.imaging.decode import Photo, open_image
 from shotcrop_cli.imaging.encode import EncodedCrop, jpeg_markers
 from shotcrop_cli.imaging.formats import JPEG, CropFormat, output_format
 from shotcrop_cli.imaging.metadata import resolution
@@ -142,8 +139,8 @@ def crop_lossless(photo: Photo, stored: bytes, box: PixelBox, policy: MetadataPo
 
 def _size(content: bytes) -> tuple[int, int]:
     try:
-        return Image.open(io.BytesIO(content), formats=(JPEG.name,)).size
-    except OSError:
+        return open_image("", content).size
+    except PhotoError:
         return 0, 0
 
 

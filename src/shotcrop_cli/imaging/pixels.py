@@ -19,6 +19,25 @@ def memory_bytes(pixels: Image.Image) -> int:
     return pixels.width * pixels.height * _BYTES_PER_PIXEL.get(pixels.mode, 4)
 
 
+def cropped(pixels: Image.Image, corners: tuple[int, int, int, int]) -> Image.Image:
+    """Return a part of the pixels, however large it is: `Image.crop` refuses more pixels than Pillow's limit.
+
+    Args:
+        pixels: Pixels of any mode.
+        corners: Left, upper, right and lower edge, inside the pixels.
+    """
+    left, upper, right, lower = corners
+    size = right - left, lower - upper
+    if Image.MAX_IMAGE_PIXELS is None or size[0] * size[1] <= Image.MAX_IMAGE_PIXELS:
+        return pixels.crop(corners)
+    part = Image.new(pixels.mode, size)
+    part.paste(pixels, (-left, -upper))
+    if pixels.palette is not None:
+        part.putpalette(pixels.palette)
+    part.info = dict(pixels.info)
+    return part
+
+
 def white_level(pixels: Image.Image) -> float:
     """Return the value that means white.
 

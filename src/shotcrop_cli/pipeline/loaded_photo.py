@@ -9,6 +9,7 @@ from PIL import Image
 
 from shotcrop_cli.errors import OutputError
 from shotcrop_cli.imaging.decode import Photo, SourceBytes
+from shotcrop_cli.imaging.formats import DEFAULT_MAX_PIXELS
 from shotcrop_cli.imaging.pixels import memory_bytes
 from shotcrop_cli.library.hand_work import KEEP_ALL, Allowed
 from shotcrop_cli.library.plan import Task
@@ -58,6 +59,7 @@ class RunContext:
         root: The output folder.
         reproducible: Whether sidecars leave out when they were made and how long it took.
         min_score: Crops with a lower score need a review; None if none does.
+        max_pixels: Pixels that a photo may have.
         allowed: What may be done to finished work.
         include_crops: Whether to crop what is itself a crop by shotcrop.
     """
@@ -65,6 +67,7 @@ class RunContext:
     root: Path
     reproducible: bool = False
     min_score: float | None = None
+    max_pixels: int = DEFAULT_MAX_PIXELS
     allowed: Allowed = KEEP_ALL
     include_crops: bool = False
     _root_id: tuple[int, int] = field(init=False)

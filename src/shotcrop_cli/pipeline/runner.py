@@ -146,7 +146,10 @@ class _Pipeline:
             task, self._waiting = self._waiting, next(self._tasks, None)
             size = self._composer.thumbnail_size if task.needs_model else None
             include_crops = self._context.include_crops
-            self._decoding.append(self._decoders.submit(load, task, size, include_crops=include_crops))
+            max_pixels = self._context.max_pixels
+            self._decoding.append(
+                self._decoders.submit(load, task, size, include_crops=include_crops, max_pixels=max_pixels)
+            )
 
     def _has_room(self) -> bool:
         held = self._batch_bytes + sum(self._writing.values()) + sum(map(self._bytes, self._decoding))

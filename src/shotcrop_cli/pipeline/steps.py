@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 from shotcrop_cli.errors import AnswerError, OutputError, PhotoError
 from shotcrop_cli.framing import frame_shot
 from shotcrop_cli.geometry import clamp, from_pixels, to_pixels
-from shotcrop_cli.imaging.decode import Photo, SourceBytes, decode, read_source
+from shotcrop_cli.imaging.decode import Photo, SourceBytes, decode, guard_memory, read_source
+from shotcrop_cli.imaging.formats import DEFAULT_MAX_PIXELS
 from shotcrop_cli.imaging.lossless import align_to_blocks
 from shotcrop_cli.imaging.thumbnail import thumbnail
 from shotcrop_cli.library.own_crops import OWN_CROP_REASON, is_own_crop
@@ -35,7 +37,11 @@ from shotcrop_cli.sidecar import (
 
 
 def load(
-    task: Task, thumbnail_size: tuple[int, int] | None, *, include_crops: bool = False
+    task: Task,
+    thumbnail_size: tuple[int, int] | None,
+    *,
+    include_crops: bool = False,
+    max_pixels: int = DEFAULT_MAX_PIXELS,
 ) -> LoadedPhoto | PhotoResult:
     """Read and decode a photo and make the thumbnail for the model, or say why that failed.
 
@@ -43,6 +49,7 @@ def load(
         task: What to do with the photo.
         thumbnail_size: Width and height in pixels that the model wants; None if it does not see the photo.
         include_crops: Whether to crop what is itself a crop by shotcrop.
+        max_pixels: Pixels that the photo may have.
     """
     start = time.perf_counter()
     try:
@@ -50,13 +57,16 @@ def load(
         if task.is_first and not include_crops and is_own_crop(source.path, source.data):
             return skipped_crop(task)
         _check_same_name(task, source)
-        photo = decode(source)
-        task = replace(task, target=task.target.for_format(photo.format, task.settings.format))
-        if not task.needs_model:
-            _check_boxes_fit(task, source, photo)
-        small = None if thumbnail_size is None else thumbnail(photo, thumbnail_size)
-        if not copies_blocks(photo, task.settings):
-            source = replace(source, data=b"")
+        with guard_memory(source) as large:
+            photo = decode(source, max_pixels)
+            task = replace(task, target=task.target.for_format(photo.format, task.settings.format))
+            if not task.needs_model:
+                _check_boxes_fit(task, source, photo)
+            small = None if thumbnail_size is None else thumbnail(photo, thumbnail_size)
+            if large:
+                photo = photo.without_pixels()  # `finish` decodes it again, so that only one is in memory
+            if large or not copies_blocks(photo, task.settings):
+                source = replace(source, data=b"")
     except Exception as error:  # one strange photo must not end a run of thousands
         return failed(task.target, error)
     return LoadedPhoto(task, source, photo, small, _ms_since(start))
@@ -74,9 +84,10 @@ def finish(loaded: LoadedPhoto, run: RunContext) -> PhotoResult:
     """
     try:
         start = time.perf_counter()
-        sidecar = _recorded_sidecar(loaded) if loaded.answer is None else _new_sidecar(loaded)
-        shots, notes = _frame_shots(sidecar, loaded.photo, loaded.task.shots)
-        return write_photo(loaded, sidecar, shots, notes, run, start)
+        with _with_pixels(loaded, run.max_pixels) as complete:
+            sidecar = _recorded_sidecar(complete) if complete.answer is None else _new_sidecar(complete)
+            shots, notes = _frame_shots(sidecar, complete.photo, complete.task.shots)
+            return write_photo(complete, sidecar, shots, notes, run, start)
     except OutputError:
         raise
     except Exception as error:  # as in `load`
@@ -86,6 +97,23 @@ def finish(loaded: LoadedPhoto, run: RunContext) -> PhotoResult:
 def skipped_crop(task: Task) -> PhotoResult:
     """Return the result of a photo that is itself a crop by shotcrop."""
     return PhotoResult(task.target.source.path, PhotoStatus.SKIPPED, reason=OWN_CROP_REASON, is_own_crop=True)
+
+
+@contextmanager
+def _with_pixels(loaded: LoadedPhoto, max_pixels: int) -> Iterator[LoadedPhoto]:
+    """Yield the photo with its pixels, and decode it again if `load` dropped them.
+
+    Raises:
+        PhotoError: The photo changed in the meantime.
+    """
+    if loaded.photo.full_size is None:
+        yield loaded
+        return
+    source = read_source(loaded.source.path)
+    if source.sha256 != loaded.source.sha256:
+        raise PhotoError(f"{source.path}: the photo changed during the run", hint="run again when it is complete")
+    with guard_memory(source):
+        yield replace(loaded, source=source, photo=decode(source, max_pixels))
 
 
 def failed(target: Target, error: Exception) -> PhotoResult:

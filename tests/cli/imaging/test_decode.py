@@ -185,7 +185,7 @@ def _bomb(path: Path) -> None:
         (lambda path: path.write_bytes(b""), "the file is empty"),
         (lambda path: path.write_bytes(b"<html>not found</html>"), "cannot be read as an image"),
         (_truncated, "damaged or incomplete"),
-        (_bomb, "more than 178 megapixels"),
+        (_bomb, "has 4290 megapixels, more than 500 megapixels"),
         (lambda path: None, "cannot be read: No such file"),
         (lambda path: path.mkdir(), "cannot be read: Is a directory"),
     ],
