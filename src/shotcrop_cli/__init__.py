@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from shotcrop_cli.errors import (
         AnswerError,
         DeviceError,
+        EmptyError,
         InputError,
         LockedError,
         ModelError,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from shotcrop_cli.library.name_template import NameTemplate
     from shotcrop_cli.library.results import LowScore, PhotoResult, PhotoStatus, Reporter, RunResult
     from shotcrop_cli.library.selection import Selection
+    from shotcrop_cli.library.shard import Shard
     from shotcrop_cli.run_options import ApplyOptions, CropOptions, ModelOptions
     from shotcrop_cli.shots import PixelBox, Reasoning, ShotType
 
@@ -48,6 +50,7 @@ __all__ = [
     "CropSettings",
     "Cropper",
     "DeviceError",
+    "EmptyError",
     "Framing",
     "InputError",
     "LockedError",
@@ -67,6 +70,7 @@ __all__ = [
     "Reporter",
     "RunResult",
     "Selection",
+    "Shard",
     "ShotType",
     "ShotcropError",
     "__version__",
@@ -87,6 +91,7 @@ _MODULES = {
     "CropSettings": "crop_settings",
     **dict.fromkeys(("Aspect", "Framing"), "framing"),
     "Selection": "library.selection",
+    "Shard": "library.shard",
     **dict.fromkeys(("PixelBox", "Reasoning", "ShotType"), "shots"),
     **dict.fromkeys([name for name in __all__ if name.endswith("Error")], "errors"),
 }

@@ -21,7 +21,7 @@ from shotcrop_cli.errors import EmptyError, ShotcropError
 from shotcrop_cli.library.discover import discover
 from shotcrop_cli.library.follow import find_renamed, follow
 from shotcrop_cli.library.orphans import Orphan, find_orphans
-from shotcrop_cli.library.output_folder import add_roots, open_output, read_roots
+from shotcrop_cli.library.output_folder import add_roots, list_of_all_runs, open_output, read_roots
 from shotcrop_cli.library.output_state import OutputState
 from shotcrop_cli.library.own_crops import OWN_CROP_REASON, looks_like_own_crop
 from shotcrop_cli.library.placement import kept_crops
@@ -168,9 +168,12 @@ class _CropRun(_Run):
         options, output = self._options, self._output
         refuse_remote(options.output)
         found = discover(options.selection, output)
-        planned = plan(found.sources, output, options.template, options.settings.format, _read_format)
-        targets, refused = planned.targets, (*found.unreadable, *planned.refused)
-        if not targets and not refused:
+        whole = plan(found.sources, output, options.template, options.settings.format, _read_format)
+        planned = whole.part(options.shard)
+        targets = planned.targets
+        # What cannot be read may be of any shard, so every run reports it.
+        refused = (*found.unreadable, *(Ignored(other.source.path, other.reason) for other in planned.refused))
+        if not found.sources and not found.unreadable:
             if options.fail_if_empty:
                 raise EmptyError("no photos found", hint="check that the disk with the photos is mounted")
             self.reporter.warn("no photos found")
@@ -189,19 +192,29 @@ class _CropRun(_Run):
         gc.freeze()  # the targets of a large library are not garbage, and searching them for some takes long
         try:
             if options.dry_run:
-                self._follow_renamed(targets, found.roots, state)
+                self._follow_renamed(whole.targets, targets, found.roots, state)
                 return self._plan_only(targets, refused, state)
-            with open_output(output, options.wait, lambda: _tell_waiting(output, self.reporter)):
-                add_roots(output, found.roots)
+            with open_output(output, options.wait, lambda: _tell_waiting(output, self.reporter), options.shard):
+                with list_of_all_runs(output, options.shard):
+                    add_roots(output, found.roots)
                 self.reporter.start()
-                self._follow_renamed(targets, found.roots, state)
+                self._follow_renamed(whole.targets, targets, found.roots, state)
                 return self._crop(targets, found.skipped, refused, state, composer)
         finally:
             gc.unfreeze()
 
-    def _follow_renamed(self, targets: Sequence[Target], roots: Sequence[Path], state: OutputState) -> None:
-        """Let the crops of renamed and moved photos follow them, and remember those whose photo is gone."""
-        claimed = {f"{target.folder}/{target.sidecar_name}" for target in targets}
+    def _follow_renamed(
+        self, library: Sequence[Target], targets: Sequence[Target], roots: Sequence[Path], state: OutputState
+    ) -> None:
+        """Let the crops of renamed and moved photos follow them, and remember those whose photo is gone.
+
+        Args:
+            library: All photos, those of other shards included.
+            targets: The photos of this run.
+            roots: Folders of the photos.
+            state: The output.
+        """
+        claimed = {f"{target.folder}/{target.sidecar_name}" for target in library}
         orphans = tuple(find_orphans(self._output, roots, claimed, listed=state.list_folder))
         renamed = find_renamed(orphans, filter(state.is_new, targets)) if orphans else ()
         for one in tuple(renamed):
@@ -210,7 +223,12 @@ class _CropRun(_Run):
         if self._former and not self._dry_run:
             state.forget_listings()
         followed = {orphan.sidecar for orphan in self._former.values()}
-        self._orphans = [orphan for orphan in orphans if orphan.sidecar not in followed]
+        self._orphans = [one for one in orphans if one.sidecar not in followed and self._owns_orphan(one)]
+
+    def _owns_orphan(self, orphan: Orphan) -> bool:
+        """Say whether this run reports an orphan, and not that of another shard."""
+        shard = self._options.shard
+        return shard is None or shard.owns(orphan.sidecar.relative_to(self._output).with_suffix(""))
 
     def _add_orphans(self) -> None:
         for orphan in self._orphans:
@@ -287,7 +305,8 @@ class _CropRun(_Run):
             due.append(state.suspend(task))
             if self._options.limit is None or len(due) <= self._options.limit:
                 self.reporter.detail(f"{target.source.path}: to do, {task.reason}")
-        state.save()
+        with list_of_all_runs(self._output, self._options.shard):
+            state.save(merge=self._options.shard is not None)
         return due
 
     def _carry_out(self, due: Sequence[Task], state: OutputState, composer: LazyComposer[MultiDeviceComposer]) -> None:

@@ -13,6 +13,7 @@ from shotcrop_cli.imaging.formats import DEFAULT_MAX_PIXELS
 from shotcrop_cli.library.hand_work import KEEP_ALL, Allowed
 from shotcrop_cli.library.name_template import NameTemplate
 from shotcrop_cli.library.selection import Selection
+from shotcrop_cli.library.shard import Shard
 from shotcrop_cli.shots import SHOT_TYPES, ShotType
 
 StrPath: TypeAlias = "str | os.PathLike[str]"
@@ -56,6 +57,7 @@ class CropOptions:
         limit: Number of photos to crop at most; failed ones do not count. None for all.
         reproducible: Whether equal runs write equal files: no times in sidecars, and batches of one photo.
         wait: Seconds to wait for another run on the same output; infinity to wait as long as it takes.
+        shard: The part of the library to crop, while other machines crop the rest into the same output; None for all.
         max_time: Seconds after which the run begins no more photos; None for no limit.
         fail_if_empty: Whether it is an error if there are no photos, for example because a disk is not mounted.
         include_crops: Whether to crop photos that are themselves crops by shotcrop, such as copies of other outputs.
@@ -80,6 +82,7 @@ class CropOptions:
     limit: int | None = None
     reproducible: bool = False
     wait: float = 0.0
+    shard: Shard | None = None
     max_time: float | None = None
     fail_if_empty: bool = False
     include_crops: bool = False

@@ -29,10 +29,19 @@ from shotcrop_cli.imaging.metadata.policy import MetadataPolicy
 from shotcrop_cli.library.hand_work import Allowed
 from shotcrop_cli.library.name_template import DEFAULT_TEMPLATE, FIELDS
 from shotcrop_cli.library.selection import Selection, read_list
+from shotcrop_cli.library.shard import Shard
 from shotcrop_cli.shots import SHOT_TYPES
 
 Values = Mapping[str, Any]
 """What a command gets, by the names of its options."""
+
+
+def _shard(value: str) -> Shard:
+    """Read a shard such as `1/4`."""
+    try:
+        return Shard.parse(value)
+    except ValueError as error:
+        raise click.BadParameter(f"{error}.") from error
 
 
 selection_options = option_group(
@@ -53,6 +62,12 @@ selection_options = option_group(
         type=click.Path(dir_okay=False, allow_dash=True),
         metavar="FILE|-",
         help="Use only the photos listed in FILE, one per line, or on stdin. PATH is then the folder they are in.",
+    ),
+    option(
+        "--shard",
+        type=_shard,
+        metavar="I/N",
+        help="Crop only part I of N, while other machines crop the other parts into the same output.",
     ),
     option("--fail-if-empty", is_flag=True, help="Exit with code 7 if there are no photos."),
     option("--limit", type=click.IntRange(min=1), metavar="N", help="Crop at most N photos. Failures do not count."),

@@ -88,6 +88,7 @@ def crop_command(ctx: click.Context, /, **values: Any) -> None:
         limit=values["limit"],
         reproducible=values["reproducible"],
         wait=values["wait"],
+        shard=values["shard"],
         max_time=values["max_time"],
         fail_if_empty=values["fail_if_empty"],
         include_crops=values["include_crops"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from string import Formatter
@@ -179,3 +180,10 @@ def can_name(folder: Path, name: str, root: Path) -> bool:
         return parent.is_dir() or not os.path.lexists(parent)
     except OSError:  # too long
         return False
+
+
+def folded(relative: str) -> str:
+    """Return a path without what some file systems ignore: case and Unicode composition."""
+    if relative.isascii():
+        return relative.lower()
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", relative).casefold())

@@ -14,6 +14,8 @@ from filelock import FileLock, Timeout
 from shotcrop_cli.errors import LockedError, OutputError
 from shotcrop_cli.library.atomic_write import NewFile, is_temporary, put_in_place
 from shotcrop_cli.library.results import duration
+from shotcrop_cli.library.shard import Shard
+from shotcrop_cli.library.shard_lock import list_lock, shard_lock, shard_locks
 
 LOCK_NAME = ".shotcrop.lock"
 """File in the root of every output folder. A search for photos recognises output folders by it."""
@@ -22,25 +24,60 @@ ROOTS_NAME = ".shotcrop.sources"
 
 _RUNNING_NAME = ".shotcrop.running"
 """File that exists only while a run changes the folder. A killed run leaves it."""
+_KILLED_NAME = f"{_RUNNING_NAME}.killed"
+"""File that says that a run with `--shard` was killed and may have left temporary files."""
 _POLL_SECONDS = 0.2
 """Seconds between two tries of a run that waits for the lock."""
 
 
 @contextmanager
-def open_output(root: Path, wait: float, on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
+def open_output(
+    root: Path, wait: float, on_wait: Callable[[], None] = lambda: None, shard: Shard | None = None
+) -> Iterator[None]:
     """Hold the lock of an output folder, and first remove what a killed run left there.
 
     Args:
         root: The output folder; made if it does not exist.
         wait: Seconds to wait for another run to end; infinity to wait as long as it takes.
         on_wait: Called once if the run has to wait.
+        shard: The part of the library that this run crops while others crop the rest; None for all of it.
 
     Raises:
         OutputError: The folder cannot be made or written to.
         LockedError: Another run holds the lock.
     """
-    with output_lock(root, wait, on_wait), running_marker(root):
+    if shard is None:
+        with output_lock(root, wait, on_wait), running_marker(root):
+            yield
+        return
+    path = _make(root)
+    try:
+        with shard_lock(path, shard, wait, on_wait), _shard_marker(root, shard):
+            yield
+    finally:
+        _clean_up_after_shards(root)
+
+
+@contextmanager
+def list_of_all_runs(root: Path, shard: Shard | None) -> Iterator[None]:
+    """Let only one run at a time change a list in the output folder, which it has to read again before.
+
+    Args:
+        root: The output folder, locked for the shard.
+        shard: The part of the library that this run crops; None for all of it, when no other run is at work.
+
+    Raises:
+        OutputError: The folder cannot be written to.
+        LockedError: Another run does not end to change a list.
+    """
+    if shard is None:
         yield
+        return
+    try:
+        with list_lock(root / LOCK_NAME):
+            yield
+    except OSError as error:
+        raise _cannot_lock(root / LOCK_NAME, error) from error
 
 
 @contextmanager
@@ -59,15 +96,7 @@ def output_lock(root: Path, wait: float = 0.0, on_wait: Callable[[], None] = lam
         OutputError: The folder cannot be made or written to.
         LockedError: Another run holds the lock.
     """
-    path = root / LOCK_NAME
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        path.touch()
-    except OSError as error:
-        raise OutputError(
-            f"{root}: the output folder cannot be written: {error.strerror}",
-            hint="choose another --output, or give yourself permission to write there",
-        ) from error
+    path = _make(root)
     lock = FileLock(path)
     try:
         try:
@@ -84,13 +113,33 @@ def output_lock(root: Path, wait: float = 0.0, on_wait: Callable[[], None] = lam
             hint="run again when the other run has ended, or wait for it with --wait",
         ) from None
     except OSError as error:
-        raise OutputError(
-            f"{path}: cannot be locked: {error.strerror}", hint="choose an --output on a local disk"
-        ) from error
+        raise _cannot_lock(path, error) from error
     try:
         yield
     finally:
         lock.release()
+
+
+def _make(root: Path) -> Path:
+    """Make the output folder, and return the file for its lock.
+
+    Raises:
+        OutputError: The folder cannot be made or written to.
+    """
+    path = root / LOCK_NAME
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    except OSError as error:
+        raise OutputError(
+            f"{root}: the output folder cannot be written: {error.strerror}",
+            hint="choose another --output, or give yourself permission to write there",
+        ) from error
+    return path
+
+
+def _cannot_lock(path: Path, error: OSError) -> OutputError:
+    return OutputError(f"{path}: cannot be locked: {error.strerror}", hint="choose an --output on a local disk")
 
 
 @contextmanager
@@ -107,9 +156,11 @@ def running_marker(root: Path) -> Iterator[None]:
     """
     marker = root / _RUNNING_NAME
     try:
-        if marker.exists():
+        if markers := _markers(root):
             remove_temporaries(root)
         marker.touch()
+        for left in {*markers, *shard_locks(root / LOCK_NAME)} - {marker}:
+            left.unlink(missing_ok=True)
     except OSError as error:
         raise OutputError(
             f"{error.filename or root}: cannot remove what a killed run left: {error.strerror}",
@@ -120,6 +171,44 @@ def running_marker(root: Path) -> Iterator[None]:
     finally:
         with suppress(OSError):  # the next run then searches once more than needed
             marker.unlink(missing_ok=True)
+
+
+def _markers(root: Path) -> list[Path]:
+    """Return the markers of runs that are at work or were killed."""
+    return [root / name for name in os.listdir(root) if name.startswith(_RUNNING_NAME)]  # noqa: PTH208
+
+
+@contextmanager
+def _shard_marker(root: Path, shard: Shard) -> Iterator[None]:
+    """Mark the output folder while a run with `--shard` changes its files.
+
+    Temporaries of a killed run may stay until no other run is at work: see `_clean_up_after_shards`.
+
+    Raises:
+        OutputError: The folder cannot be written to.
+    """
+    marker = root / f"{_RUNNING_NAME}.{shard.number}-of-{shard.count}"
+    try:
+        if marker.exists():
+            (root / _KILLED_NAME).touch()
+        marker.touch()
+    except OSError as error:
+        raise OutputError(
+            f"{root}: the output folder cannot be written: {error.strerror}", hint="fix its permissions"
+        ) from error
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            marker.unlink(missing_ok=True)
+
+
+def _clean_up_after_shards(root: Path) -> None:
+    """Remove what killed runs left, if no run is at work any more. The next run tries again if that fails."""
+    if not (root / _KILLED_NAME).exists():
+        return
+    with suppress(OutputError, LockedError), output_lock(root), running_marker(root):
+        pass
 
 
 def remove_temporaries(root: Path) -> None:

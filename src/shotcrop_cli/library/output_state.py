@@ -127,14 +127,17 @@ class OutputState:
             return task
         return replace(task, record=self._parse(task.target, self._read(task.target))[0])
 
-    def save(self) -> None:
+    def save(self, *, merge: bool = False) -> None:
         """Remember for the next run which photos are up to date.
+
+        Args:
+            merge: Whether to keep what other runs remember. They must not do so meanwhile.
 
         Raises:
             OutputError: The output cannot be written.
         """
         if self._index is not None and not self._read_only:
-            self._index.save()
+            self._index.save(merge=merge)
 
     def _decide_fast(self, target: Target, stamp: Stamp) -> Task | None:
         """Recognise an up-to-date photo without parsing its whole sidecar; None if that does not settle it."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -12,8 +11,9 @@ from shotcrop_cli.crop_settings import CropSettings
 from shotcrop_cli.errors import ShotcropError, with_fix
 from shotcrop_cli.imaging.formats import FORMATS, JPEG, CropFormat, Format, format_of_name, output_format
 from shotcrop_cli.library.hand_work import KEEP_ALL, XMP_SUFFIX, Allowed
-from shotcrop_cli.library.name_template import Names, NameTemplate, TemplateNames
-from shotcrop_cli.library.source import Ignored, Source
+from shotcrop_cli.library.name_template import Names, NameTemplate, TemplateNames, folded
+from shotcrop_cli.library.shard import Shard
+from shotcrop_cli.library.source import Source
 from shotcrop_cli.shots import SHOT_TYPES, ShotType
 from shotcrop_cli.sidecar import (
     FIX_SIDECAR,
@@ -168,16 +168,33 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
+class Refused:
+    """A photo that cannot be cropped because of its name, and why, with the fix."""
+
+    source: Source
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """Where the files of all photos go.
 
     Args:
         targets: The photos that can be cropped.
-        refused: Photos that cannot, because of their names, each with the reason and the fix.
+        refused: Those that cannot.
     """
 
     targets: tuple[Target, ...]
-    refused: tuple[Ignored, ...] = ()
+    refused: tuple[Refused, ...] = ()
+
+    def part(self, shard: Shard | None) -> Plan:
+        """Return what belongs to a shard; everything for None."""
+        if shard is None:
+            return self
+        return Plan(
+            tuple(target for target in self.targets if shard.owns(target.source.relative)),
+            tuple(refused for refused in self.refused if shard.owns(refused.source.relative)),
+        )
 
 
 def plan(
@@ -203,12 +220,12 @@ def plan(
     folders = {folder: output / folder.relative for folder in {source.folder for source in sources}}
     names = {form: TemplateNames(template, output_format(form, crop_format).suffix) for form in set(FORMATS.values())}
     targets = [Target(source, folders[source.folder], names[format_of_name(source.name) or JPEG]) for source in sources]
-    refused: list[Ignored] = []
+    refused: list[Refused] = []
     if not template.is_default:
         targets, refused = _drop_unnameable(targets)
         _name_by_content(targets, template, crop_format, content_format)
     reasons = _collisions(targets, {folder.relative for folder in folders}, output, template)
-    refused += [Ignored(targets[at].source.path, reason) for at, reason in sorted(reasons.items())]
+    refused += [Refused(targets[at].source, reason) for at, reason in sorted(reasons.items())]
     kept = tuple(target for at, target in enumerate(targets) if at not in reasons) if reasons else tuple(targets)
     return Plan(kept, tuple(refused))
 
@@ -380,14 +397,14 @@ def _stale(target: Target, shot: ShotRecord, settings: CropSettings, record: Sid
     return ""
 
 
-def _drop_unnameable(targets: Sequence[Target]) -> tuple[list[Target], list[Ignored]]:
+def _drop_unnameable(targets: Sequence[Target]) -> tuple[list[Target], list[Refused]]:
     """Split off photos whose names would lead out of the output folder."""
     kept, refused = [], []
     for target in targets:
         try:
             _ = target.crop_names
         except ShotcropError as error:
-            refused.append(Ignored(target.source.path, str(error)))
+            refused.append(Refused(target.source, str(error)))
         else:
             kept.append(target)
     return kept, refused
@@ -407,7 +424,7 @@ def _name_by_content(
         return
     alike: dict[tuple[PurePath, str], list[int]] = {}
     for at, target in enumerate(targets):
-        key = target.source.folder.relative, _folded(target.names.with_suffix("").of(target.source.name)[0])
+        key = target.source.folder.relative, folded(target.names.with_suffix("").of(target.source.name)[0])
         alike.setdefault(key, []).append(at)
     for group in alike.values():
         for at in group if len(group) > 1 else ():
@@ -418,14 +435,14 @@ def _collisions(
     targets: Sequence[Target], parents: Collection[PurePath], output: Path, template: NameTemplate
 ) -> dict[int, str]:
     """Return by number which targets would write files of others, and why that cannot be, with the fix."""
-    starts = {parent: f"{_folded(str(parent))}/" for parent in parents}
+    starts = {parent: f"{folded(str(parent))}/" for parent in parents}
     taken: dict[str, int] = {}
     sharing: dict[int, dict[int, None]] = {}  # the first target with a name, and all others
     for at, target in enumerate(targets):
         start = starts[target.source.folder.relative]
         # With the default template all names start with the photo's name, so it is enough to compare that.
         for name in (target.source.name,) if template.is_default else _files(target):
-            first = taken.setdefault(start + _folded(name), at)
+            first = taken.setdefault(start + folded(name), at)
             if first != at:
                 sharing.setdefault(first, {first: None})[at] = None
     reasons: dict[int, str] = {}
@@ -433,12 +450,12 @@ def _collisions(
         for at in group:
             others = [str(targets[other].source.path) for other in group if other != at]
             reasons.setdefault(at, _would_share(others, output))
-    used = {_folded(str(folder)) for parent in parents for folder in (parent, *parent.parents)}
+    used = {folded(str(folder)) for parent in parents for folder in (parent, *parent.parents)}
     # Folders are seldom named like a crop or a sidecar. Only if one is, every file has to be compared.
     if not template.is_default or any(PurePath(folder).suffix in _OUTPUT_SUFFIXES for folder in used):
         for at, target in enumerate(targets):
             for name in _files(target):
-                if _folded(str(target.source.folder.relative / name)) in used:
+                if folded(str(target.source.folder.relative / name)) in used:
                     reasons.setdefault(at, _would_replace(target.folder / name))
     return reasons
 
@@ -466,9 +483,3 @@ def _would_replace(path: Path) -> str:
 
 def _files(target: Target) -> tuple[str, ...]:
     return *target.crop_names, target.sidecar_name
-
-
-def _folded(relative: str) -> str:
-    if relative.isascii():
-        return relative.lower()
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", relative).casefold())

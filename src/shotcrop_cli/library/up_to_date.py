@@ -49,7 +49,7 @@ class Index:
         self._entries: dict[str, list[object]]
         self._folders: dict[str, int]
         self._entries, self._folders = self._read()
-        self._grew = False
+        self._changed: set[str] = set()
 
     def find(self, path: str, stamp: Stamp, folder: str) -> bool | None:
         """Look up a sidecar.
@@ -97,15 +97,20 @@ class Index:
         entry = [*stamps, self._folders.setdefault(folder, len(self._folders)), no_subject]
         if self._entries.get(path) != entry:
             self._entries[path] = entry
-            self._grew = True
+            self._changed.add(path)
 
-    def save(self) -> None:
+    def save(self, *, merge: bool = False) -> None:
         """Write the index for the next run, if anything was added.
+
+        Args:
+            merge: Whether to keep what other runs have added since this one began. They must not write meanwhile.
 
         Raises:
             OutputError: The output cannot be written.
         """
-        if self._grew:
+        if self._changed:
+            if merge:
+                self._merge()
             document = {
                 "format": _FORMAT,
                 "made_for": self._made_for,
@@ -114,7 +119,16 @@ class Index:
             }
             content = json.dumps(document, separators=(",", ":"))
             put_in_place([NewFile(self._root / INDEX_NAME, content.encode("ascii"))], root=self._root)
-            self._grew = False
+            self._changed.clear()
+
+    def _merge(self) -> None:
+        """Take the index as it is now, with the entries that this run changed."""
+        names = [*self._folders]
+        entries, folders = self._read()
+        for path in self._changed:
+            entry = self._entries[path]
+            entries[path] = [*entry[:6], folders.setdefault(names[entry[6]], len(folders)), *entry[7:]]  # type: ignore[call-overload]
+        self._entries, self._folders = entries, folders
 
     def _read(self) -> tuple[dict[str, list[object]], dict[str, int]]:
         try:

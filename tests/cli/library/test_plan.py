@@ -36,7 +36,7 @@ def _named(*arguments: Any, **options: Any) -> tuple[Target, ...]:
 def _refused(planned: Plan) -> dict[str, list[str]]:
     """Return the photos that were refused, each with those that its reason names."""
     return {
-        str(ignored.path): [name.rstrip(",.") for name in re.findall(r"/photos/\S+", ignored.reason)]
+        str(ignored.source.path): [name.rstrip(",.") for name in re.findall(r"/photos/\S+", ignored.reason)]
         for ignored in planned.refused
     }
 
@@ -140,13 +140,13 @@ def test_a_photo_whose_output_is_called_like_a_folder_is_refused_alone(folder: s
     planned = plan([_source("a.jpg"), _source(f"{folder}/b.jpg")], _OUT)
     assert [target.source.name for target in planned.targets] == ["b.jpg"]
     (refused,) = planned.refused
-    assert refused.path == Path("/photos/a.jpg")
+    assert refused.source.path == Path("/photos/a.jpg")
     assert "that is a folder of other crops" in refused.reason
 
 
 def test_a_folder_is_called_like_an_output_of_a_later_photo() -> None:
     planned = plan([_source("a.jpg"), _source("b.png"), _source("b.png.medium.png/c.jpg")], _OUT)
-    assert [ignored.path.name for ignored in planned.refused] == ["b.png"]
+    assert [refused.source.name for refused in planned.refused] == ["b.png"]
 
 
 def test_photos_that_only_seem_to_differ_by_their_extension_are_refused() -> None:

@@ -34,6 +34,18 @@ def test_the_next_run_finds_the_entries(tmp_path: Path) -> None:
     assert index.find("c.jpg.json", STAMP, FOLDER) is None
 
 
+def test_runs_that_work_at_the_same_time_add_to_one_index(tmp_path: Path) -> None:
+    _saved(tmp_path)
+    one, other = Index(tmp_path, WANTED, "{name}"), Index(tmp_path, WANTED, "{name}")
+    for index, name, folder in ((one, "c", "/one"), (other, "d", "/other")):
+        index.add(f"{name}.jpg.json", STAMP, folder, no_subject=True)
+        index.save(merge=True)
+    both = Index(tmp_path, WANTED, "{name}")
+    for name, folder in (("b", FOLDER), ("c", "/one"), ("d", "/other")):
+        assert both.find(f"{name}.jpg.json", STAMP, folder) is True
+    assert both.find("c.jpg.json", STAMP, "/other") is None
+
+
 def test_a_copy_in_another_folder_is_unknown(tmp_path: Path) -> None:
     index = _saved(tmp_path)
     assert index.find("b.jpg.json", STAMP, "/backup") is None
