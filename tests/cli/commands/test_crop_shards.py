@@ -82,3 +82,16 @@ def test_what_is_no_shard_is_wrong_usage(photos: Path, output: Path, text: str) 
     result = CliRunner().invoke(cli, ["crop", str(photos), "-o", str(output), "--shard", text])
     assert result.exit_code == ExitCode.USAGE
     assert "shard" in result.stderr
+
+
+def test_renamed_and_deleted_photos_of_all_shards_are_noticed_once(library: Path, output: Path) -> None:
+    _run(library, output)
+    for number in range(0, 24, 2):
+        folder = library / f"{number % 3}"
+        (folder / f"IMG_{number:02}.jpg").rename(folder / f"renamed {number}.jpg")
+    (library / "1" / "IMG_01.jpg").unlink()
+    for _ in range(2):  # a shard cannot know whether another one will let the crops follow
+        parts = [_run(library, output, f"{number}/3") for number in (1, 2, 3)]
+    assert sum(part.counts.get(PhotoStatus.ORPHAN, 0) for part in parts) == 1
+    assert sum(part.counts.get(PhotoStatus.UNCHANGED, 0) for part in parts) == 24
+    assert sum(part.counts.get(PhotoStatus.DONE, 0) for part in parts) == 0
