@@ -493,6 +493,31 @@ def test_the_longest_legal_packet_stays_in_one_marker() -> None:
     assert crop.info["xmp"] == kept.xmp
 
 
+def test_only_the_longest_exif_entries_are_left_out_of_a_jpeg() -> None:
+    stored = Image.Exif()
+    stored[0x0110], stored[0x010E] = "Canon EOS R5", "far too long " * 6000
+    stored[0x8769] = {0x9003: "2024:05:06 07:08:09", 0x9286: b"ASCII\0\0\0" + b"too long " * 7000}
+    photo = Photo(picture(), JPEG, metadata=Metadata(stored.tobytes()))
+    crop = encode_crop(photo, _BOX, quality=95, policy=MetadataPolicy.SAFE)
+    exif = Image.open(io.BytesIO(crop.content)).getexif()
+    assert (exif[0x0110], exif.get(0x010E)) == ("Canon EOS R5", None)
+    assert exif.get_ifd(0x8769)[0x9003] == "2024:05:06 07:08:09"
+    assert len(exif.get_ifd(0x8769)[0x9286]) == 63_008
+    assert crop.warnings == ("EXIF entries of 78,001 bytes were left out: a JPEG holds 65,533",)
+
+
+def test_every_comment_of_a_jpeg_is_kept(tmp_path: Path) -> None:
+    plain = jpeg_bytes(picture())
+    markers = b"".join(
+        b"\xff\xfe" + struct.pack(">H", 2 + len(text)) + text for text in (b"first", b"second", b"first")
+    )
+    (tmp_path / "a.jpg").write_bytes(plain[:20] + markers + plain[20:])
+    photo = decode(read_source(tmp_path / "a.jpg"))
+    crop = encode_crop(photo, _BOX, quality=95, policy=MetadataPolicy.SAFE)
+    found = [data for name, data in Image.open(io.BytesIO(crop.content)).applist if name == "COM"]
+    assert found == [b"first", b"second"]
+
+
 def test_what_a_jpeg_cannot_hold_is_told() -> None:
     large = Metadata(
         comments=(Comment("Comment", "far too long " * 6000), Comment("Title", "far too")),

@@ -304,6 +304,8 @@ def test_places_on_the_map_are_found_and_removed(position: int, policy: Metadata
     kept = _inherited(stored, policy)
     assert set(_entries(kept.exif)) == {0x0131, 0x0112}
     assert not kept.capture_info().has_gps
+    told = ("the place on the map was left out: a GeoTIFF gives it for the whole photo",)
+    assert kept.notes == (told if policy is MetadataPolicy.ALL else ())
 
 
 def test_keywords_of_windows_that_are_coordinates_count_as_gps() -> None:

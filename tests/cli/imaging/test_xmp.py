@@ -340,6 +340,10 @@ def test_serial_numbers_are_removed_unless_all_is_kept(name: str) -> None:
         "<v:decimalLatitude xmlns:v='http://rs.tdwg.org/dwc/index.htm'>47.37</v:decimalLatitude>",
         "<dc:subject><rdf:Bag><rdf:li>geo:lat=47.37</rdf:li></rdf:Bag></dc:subject>",
         "<dc:coverage>geo:47.37,8.54</dc:coverage>",
+        "<dc:coverage>47.3769, 8.5417</dc:coverage>",
+        "<dc:coverage>47° 22' 5.2\" N, 8° 32' 10\" E</dc:coverage>",
+        "<dc:coverage>+47.3769+008.5417/</dc:coverage>",
+        "<dc:coverage>name=Zurich; north=47.37; east=8.54</dc:coverage>",
         "<v:Latitude xmlns:v='http://www.dji.com/drone-dji/1.0/'>47.37</v:Latitude>",
     ],
 )
@@ -354,8 +358,12 @@ def test_coordinates_of_every_kind_are_found_and_removed(place: str) -> None:
 
 
 def test_words_that_only_look_like_coordinates_are_kept() -> None:
-    body = "<dc:subject><rdf:Bag><rdf:li>geology</rdf:li><rdf:li>geo: a magazine</rdf:li></rdf:Bag></dc:subject>"
-    kept = _edited(packet(body))
-    assert b"geology" in kept
-    assert b"magazine" in kept
+    words = (
+        *("geology", "geo: a magazine", "north of the river", "47.3769, 8.5417 is where we met", "12, 13", "100-2000"),
+        *("+49 170 1234567", "2024-05-01", "1.5, 2.5"),
+    )
+    body = "".join(f"<rdf:li>{word}</rdf:li>" for word in words)
+    kept = _edited(packet(f"<dc:subject><rdf:Bag>{body}</rdf:Bag></dc:subject>"))
     assert not xmp.has_position(kept)
+    for word in words:
+        assert word.encode() in kept

@@ -187,6 +187,12 @@ class Tree:
         """Return whether there is any entry."""
         return bool(self.entries) or any(self.children.values())
 
+    def directories(self) -> Iterator[Directory]:
+        """Yield the directory and the others."""
+        yield self.entries
+        for child in self.children.values():
+            yield from child.directories()
+
     def swapped(self) -> Tree:
         """Return the directories in the other byte order."""
         return Tree(

@@ -153,9 +153,14 @@ class ExifBlock:
         """Whether it says where the photo was taken, or where a GeoTIFF is on the map."""
         return (
             any(tag in self.gps for tag in _GPS_POSITION)
-            or any(tag in self.main for tag in _MAP_POSITION)
+            or self.is_on_a_map
             or any(map(has_coordinates, self.keywords))
         )
+
+    @property
+    def is_on_a_map(self) -> bool:
+        """Whether it is a GeoTIFF that says where on the map its pixels are."""
+        return any(tag in self.main for tag in _MAP_POSITION)
 
     @property
     def keywords(self) -> list[str]:
@@ -205,6 +210,11 @@ def _kept(directory: Directory, dropped: Container[int]) -> Directory:
 def strip_header(block: bytes) -> bytes:
     """Return a block without its `Exif` header, which some programs write twice."""
     return block.removeprefix(_HEADER).removeprefix(_HEADER)
+
+
+def is_on_a_map(block: bytes) -> bool:
+    """Return whether a block is of a GeoTIFF that says where on the map its pixels are."""
+    return bool(block) and ExifBlock(block).is_on_a_map
 
 
 def orientation(block: bytes) -> int | None:
@@ -293,14 +303,28 @@ def with_resolution(block: bytes, resolution: Resolution) -> bytes:
     return written.to_bytes()
 
 
-def for_jpeg(block: bytes) -> bytes:
-    """Return a block with the tags that EXIF requires in a JPEG, with values that say nothing if they are unknown."""
+def for_jpeg(block: bytes, limit: int) -> tuple[bytes, int]:
+    """Return a block for a JPEG, and how many bytes of its longest entries were left out to make it fit.
+
+    It has the tags that EXIF requires in a JPEG, with values that say nothing if they are unknown.
+
+    Args:
+        block: The block.
+        limit: Most bytes that the new block may have, with its header.
+    """
     written = ExifBlock(block)
     if not written.tree:
-        return b""
+        return b"", 0
     _add_resolution(written, _UNKNOWN_RESOLUTION)
     written.main.setdefault(_YCBCR_POSITIONING, Entry(SHORT, struct.pack(f"{written.order}H", _CENTRED)))
-    return written.to_bytes()
+    left_out = 0
+    while len(content := written.to_bytes()) > limit:
+        directory, tag = max(
+            ((directory, tag) for directory in written.tree.directories() for tag in directory),
+            key=lambda place: len(place[0][place[1]].value),
+        )
+        left_out += len(directory.pop(tag).value)
+    return content, left_out
 
 
 def _add_resolution(block: ExifBlock, resolution: Resolution) -> None:

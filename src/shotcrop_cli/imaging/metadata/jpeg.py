@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from shotcrop_cli.imaging.metadata import iptc, resolution, xmp
-from shotcrop_cli.imaging.metadata.exif import for_jpeg, strip_header
+from shotcrop_cli.imaging.metadata.exif import for_jpeg
 from shotcrop_cli.imaging.metadata.policy import COMMENT, Metadata
 
-_EXIF_HEADER = b"Exif\x00\x00"
 _RESOURCES_HEADER = b"Photoshop 3.0\x00"
 _APP0, _APP1, _APP13, _COMMENT = 0xE0, 0xE1, 0xED, 0xFE
 _PAYLOAD_BYTES = 65_533
@@ -41,15 +40,20 @@ def _payloads(metadata: Metadata) -> tuple[list[tuple[int, bytes]], list[str]]:
             notes.append(f"{name} of {len(payload):,} bytes was left out: a JPEG holds {_PAYLOAD_BYTES:,}")
 
     if metadata.exif:
-        add("EXIF", _APP1, _EXIF_HEADER + strip_header(for_jpeg(metadata.exif)))
+        block, left_out = for_jpeg(metadata.exif, _PAYLOAD_BYTES)
+        parts.append((_APP1, block))
+        if left_out:
+            notes.append(f"EXIF entries of {left_out:,} bytes were left out: a JPEG holds {_PAYLOAD_BYTES:,}")
     if metadata.xmp:
         first, *others = xmp.jpeg_payloads(metadata.xmp)
+        fits = len(first) <= _PAYLOAD_BYTES
         add("XMP", _APP1, first)
-        parts += [(_APP1, payload) for payload in others if not notes]
+        parts += [(_APP1, payload) for payload in others if fits]
     if metadata.iptc:
         add("IPTC", _APP13, _RESOURCES_HEADER + iptc.as_resource(metadata.iptc))
-    if comment := "\n".join(comment.text for comment in metadata.comments if comment.keyword == COMMENT):
-        add("a comment", _COMMENT, comment.encode("utf-8", "replace"))
+    for comment in metadata.comments:
+        if comment.keyword == COMMENT:
+            add("a comment", _COMMENT, comment.text.encode("utf-8", "replace"))
     if named := [comment.keyword for comment in metadata.comments if comment.keyword != COMMENT]:
         notes.append(f"the texts {', '.join(named)} were left out: a JPEG has no place for them")
     return parts, notes

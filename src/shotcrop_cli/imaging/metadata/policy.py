@@ -90,7 +90,7 @@ class Metadata:
             iptc=iptc.for_crop(self.iptc, keep_gps=keep_gps),
             comments=tuple(comment for comment in self.comments if not contains_image(comment.text)),
             resolution=self.resolution and (self.resolution.turned if self._is_turned else self.resolution),
-            notes=(*self.notes, *notes, *self._too_long()),
+            notes=(*self.notes, *notes, *self._too_long(), *(self._without_map() if keep_gps else ())),
         )
 
     @property
@@ -110,6 +110,10 @@ class Metadata:
     @property
     def _is_turned(self) -> bool:
         return self.orientation in _SWAPPED_SIDES
+
+    def _without_map(self) -> tuple[str, ...]:
+        is_mapped = exif.is_on_a_map(self.exif)
+        return ("the place on the map was left out: a GeoTIFF gives it for the whole photo",) if is_mapped else ()
 
     def _too_long(self) -> tuple[str, ...]:
         return ("the IPTC is far too long and was left out",) if len(self.iptc) > iptc.MAX_BLOCK_BYTES else ()

@@ -50,7 +50,7 @@ def read_pillow_metadata(image: Image.Image) -> Metadata:
         exif=block,
         xmp=packet,
         iptc=resources.get(iptc.RESOURCE, b"") if isinstance(resources, dict) else _png_iptc(info),
-        comments=_comments(info),
+        comments=_comments(image),
         resolution=_resolution(info, block),
         notes=notes,
     )
@@ -94,12 +94,20 @@ def _profile(info: dict[str | tuple[int, int], object], name: str) -> bytes:
         return b""
 
 
-def _comments(info: dict[str | tuple[int, int], object]) -> tuple[Comment, ...]:
-    plain = info.get("comment")
-    if isinstance(plain, bytes):  # JPEG and GIF do not name the encoding
-        try:
-            return (Comment(COMMENT, plain.decode("utf-8")),)
-        except UnicodeDecodeError:
-            return (Comment(COMMENT, plain.decode("latin-1")),)
+def _comments(image: Image.Image) -> tuple[Comment, ...]:
+    info = image.info
+    plain = [data for name, data in getattr(image, "applist", ()) if name == "COM"]  # a JPEG may have several
+    if not plain and isinstance(info.get("comment"), bytes):
+        plain = [info["comment"]]
+    if plain:
+        return tuple(Comment(COMMENT, _decoded(text)) for text in dict.fromkeys(plain))
     found = ((keyword, info.get(keyword)) for keyword in _KEYWORDS)
     return tuple(Comment(keyword, str(text)) for keyword, text in found if isinstance(text, str))
+
+
+def _decoded(text: bytes) -> str:
+    """Decode a comment: JPEG and GIF do not name the encoding."""
+    try:
+        return text.decode("utf-8")
+    except UnicodeDecodeError:
+        return text.decode("latin-1")

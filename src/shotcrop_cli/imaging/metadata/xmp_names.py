@@ -76,10 +76,19 @@ _COORDINATES = re.compile(
     r"|^(lat|lon|lng|long|alt)$"
 )
 """Local names of coordinates. Names of cities and countries are editorial and stay. DJI spells it "longtitude"."""
-_POSITION = re.compile(r"latitude|longt?itude|coordinates?|geohash|footprintwkt|^(lat|lon|lng|long)$")
-_COORDINATE_VALUE = re.compile(r"\s*geo:(-?[0-9]|(lat|lon|long|lng|alt)\s*=)", re.IGNORECASE)
-"""`geo:` URIs (RFC 5870), and keywords such as `geo:lat=47.37`."""
-_TRACKING_VALUE = re.compile(r"\s*FBMD[0-9a-fA-F]{6}")
+_POSITION = re.compile(r"latitude|gpsposition|longt?itude|coordinates?|geohash|footprintwkt|^(lat|lon|lng|long)$")
+_DEGREES = r"[-+]?[0-9]{1,3}(\.[0-9]{3,9}|°( ?[0-9.]{1,9} ?['′]( ?[0-9.]{1,9} ?(\"|″|''))?)?) ?[NSEWO]?"
+_COORDINATE_VALUE = re.compile(
+    r"geo:(-?[0-9]|(lat|lon|long|lng|alt) ?=)"  # RFC 5870, and keywords such as geo:lat=47.37
+    rf"|{_DEGREES} ?[,;/ ] ?{_DEGREES}$"
+    r"|[-+][0-9]{2,6}(\.[0-9]+)?[-+][0-9]{3,7}(\.[0-9]+)?([-+][0-9.]+)?(CRS[A-Z0-9_]+)?/?$"  # ISO 6709
+    r"|(name ?=[^;]*; ?)?(north|east)(limit)? ?=",  # DCMI point and box
+    re.IGNORECASE,
+)
+"""Values that are nothing but coordinates. Sentences that contain some are editorial and stay."""
+_LONGEST_COORDINATE, _SEARCHED = 200, 1000
+"""Longer values are texts, unless most of them is space (our choice)."""
+_TRACKING_VALUE = re.compile(r"FBMD[0-9a-fA-F]{6}")
 """What Facebook and Instagram write among the instructions, to recognise the file."""
 
 _CACHED_NAMES = 2048
@@ -148,7 +157,8 @@ def _namespace_facts(space: str) -> NameFacts | None:
 
 def has_coordinates(value: str) -> bool:
     """Return whether a value is a coordinate, such as those that photo sites write as keywords."""
-    return _COORDINATE_VALUE.match(value) is not None
+    value = " ".join(value[:_SEARCHED].split())
+    return len(value) <= _LONGEST_COORDINATE and _COORDINATE_VALUE.match(value) is not None
 
 
 def is_tracking(value: str) -> bool:
