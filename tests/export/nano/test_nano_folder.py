@@ -63,7 +63,7 @@ def test_people_stay_when_boxes_are_edited_by_hand_and_shots_are_cropped_again(m
     document["shots"][1] |= {"box": by_hand, "edited": True}
     sidecar.write_text(json.dumps(document), "utf-8")
     assert CliRunner().invoke(cli, ["apply", str(sidecar)]).exit_code == ExitCode.OK
-    run("crop", tmp_path / "photos", *options, "--quality", 80, "--aspect", "close_up=1:1")
+    run("crop", tmp_path / "photos", *options, "--quality", 80, "--aspect", "close_up=1:1", "--replace")
     document = json.loads(sidecar.read_text("utf-8"))
     jsonschema.validate(document, json.loads(SCHEMA_PATH.read_text("utf-8")))
     assert document["shots"][1]["box"] == by_hand and document["shots"][1]["edited"] is True
@@ -86,7 +86,7 @@ def test_a_sidecar_of_an_earlier_version_is_valid_and_keeps_its_edits(model: Pat
     edited = document["shots"][1]["box"]
     run("crop", tmp_path / "photos", *options, "--quality", 80)
     assert read(sidecar).shots[1].edited and json.loads(sidecar.read_text("utf-8"))["shots"][1]["box"] == edited
-    run("crop", tmp_path / "photos", *options, "--overwrite")
+    run("crop", tmp_path / "photos", *options, "--overwrite", "--overwrite-edited")
     assert len(read(sidecar).people) == 1
 
 
