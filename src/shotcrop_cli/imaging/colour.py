@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from PIL import Image, ImageCms
 
-from shotcrop_cli.imaging.pixels import DEEP_MODES
+from shotcrop_cli.imaging.pixels import DEEP_MODES, in_usual_mode
 
 _SPACES = {
     **dict.fromkeys(("1", "L", "LA", *DEEP_MODES), b"GRAY"),
@@ -34,6 +34,7 @@ def to_srgb(image: Image.Image, icc_profile: bytes) -> Image.Image:
         image: An image with 8 bits per channel.
         icc_profile: Its profile. If it is missing or unusable, the pixels are treated as sRGB, plain gray or CMYK.
     """
+    image = in_usual_mode(image)
     if image.mode in ("LA", "RGBA"):
         opaque = to_srgb(image.convert("L" if image.mode == "LA" else "RGB"), icc_profile)
         opaque.putalpha(image.getchannel("A"))

@@ -24,6 +24,7 @@ from shotcrop_cli import install_hint
 from shotcrop_cli.errors import PhotoError
 from shotcrop_cli.imaging import jpeg
 from shotcrop_cli.imaging.codestream import Codestream, read_codestream
+from shotcrop_cli.imaging.companions import companion_warnings
 from shotcrop_cli.imaging.content_format import format_of_content, real_format
 from shotcrop_cli.imaging.declared_colour import find_colour
 from shotcrop_cli.imaging.formats import (
@@ -45,7 +46,7 @@ from shotcrop_cli.imaging.metadata import exif
 from shotcrop_cli.imaging.metadata.policy import NO_METADATA, Metadata
 from shotcrop_cli.imaging.metadata.readers import read_pillow_metadata, read_tiff_metadata
 from shotcrop_cli.imaging.metadata.xmp import is_readable
-from shotcrop_cli.imaging.pixels import DEEP_MODES, to_8_bit, to_full_range
+from shotcrop_cli.imaging.pixels import DEEP_MODES, in_usual_mode, to_8_bit, to_full_range
 from shotcrop_cli.imaging.png import read_chunks
 from shotcrop_cli.imaging.quality import StoredQuality, read_quality
 from shotcrop_cli.imaging.raw import extract_preview
@@ -407,10 +408,10 @@ def _to_photo(image: Image.Image, form: Format, data: bytes, cicp: bytes) -> Pho
     orientation = int(image.info.get("original_orientation") or metadata.orientation)
     if form is JPEG_XL and not getattr(image, "jpeg", False):
         orientation = 1  # its decoder has turned the pixels, except those of a JPEG that was packed without loss
-    pixels = image
+    pixels = in_usual_mode(image)
     # Pillow turns TIFF on load, and pillow-heif HEIC; then `info` has the original orientation.
     if orientation in _TO_UPRIGHT and form is not TIFF and "original_orientation" not in image.info:
-        pixels = image.transpose(_TO_UPRIGHT[orientation])
+        pixels = pixels.transpose(_TO_UPRIGHT[orientation])
     tiff = read_coding(image, data) if form is TIFF else None
     stream = read_codestream(image, data, form) if tiff is None else Codestream(subsampling=tiff.subsampling)
     bits = 16 if is_16_bit else stream.bits
@@ -424,6 +425,7 @@ def _to_photo(image: Image.Image, form: Format, data: bytes, cicp: bytes) -> Pho
     if colour.narrow_range:
         pixels = to_full_range(pixels)
     warnings += [colour.warning] if colour.warning else []
+    warnings += companion_warnings(image, data, form, metadata.xmp)
     lossless = stream.lossless or (form in _LOSSLESS_FORMATS and not (tiff and tiff.is_lossy))
     return Photo(
         pixels=pixels,

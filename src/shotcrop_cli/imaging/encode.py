@@ -34,6 +34,7 @@ from shotcrop_cli.imaging.metadata.policy import Metadata, MetadataPolicy
 from shotcrop_cli.imaging.pixels import (
     DEEP_MODES,
     cropped,
+    in_usual_mode,
     onto_white,
     resized,
     to_8_bit,
@@ -109,7 +110,7 @@ def encode_crop(
             f"this installation of Pillow cannot write {crop_format.name}",
             hint=f"{install_hint.reinstall('pillow')}, or choose another --format",
         )
-    crop = cropped(photo.pixels, box.corners)
+    crop = in_usual_mode(cropped(photo.pixels, box.corners))
     # Pillow's writers read `info`, which describes the whole photo: keep only the transparent colour.
     crop.info = {key: value for key, value in photo.pixels.info.items() if key == "transparency"}
     try:
@@ -131,7 +132,7 @@ def jpeg_markers(photo: Photo, metadata: Metadata) -> tuple[bytes, tuple[str, ..
         photo: The photo, in a mode that JPEG can store.
         metadata: The metadata of the crop.
     """
-    blank, colour = _convert(Image.new(photo.pixels.mode, (1, 1)), JPEG, photo)
+    blank, colour = _convert(in_usual_mode(Image.new(photo.pixels.mode, (1, 1))), JPEG, photo)
     content, notes = _encode(blank, JPEG, photo, metadata, colour, 1)
     markers, place = b"", 2
     while content[place + 1] in (*_APPLICATION_MARKERS, _COMMENT_MARKER):

@@ -16,7 +16,7 @@ from shotcrop_cli.imaging.declared_colour import find_colour
 from shotcrop_cli.imaging.decode import Photo, SourceBytes, decode, open_image, register
 from shotcrop_cli.imaging.formats import DEFAULT_MAX_PIXELS, FORMATS, PNG, format_called
 from shotcrop_cli.imaging.hdr import hdr_colour
-from shotcrop_cli.imaging.pixels import to_8_bit
+from shotcrop_cli.imaging.pixels import in_usual_mode, to_8_bit
 
 _ORIENTATION_TAG = 0x0112
 
@@ -55,7 +55,7 @@ def photo_of_image(image: Image.Image) -> Photo:
         raise InputError(f"image: {image.width} x {image.height} pixels", hint="pass an image with at least one pixel")
     orientation = _orientation(image)
     try:  # Pillow reads the pixels of a file only now
-        pixels = image.copy() if orientation == 1 else ImageOps.exif_transpose(image)
+        pixels = in_usual_mode(image.copy() if orientation == 1 else ImageOps.exif_transpose(image))
     except Exception as error:  # as in `open_image`
         raise PhotoError(f"image: cannot be read: {error}", hint="pass an open, undamaged image") from error
     form, block = format_called(image.format or "") or PNG, image.info.get("exif")

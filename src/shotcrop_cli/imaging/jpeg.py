@@ -72,6 +72,18 @@ def has_all_scans(data: bytes) -> bool:
 
 def segments(data: bytes) -> Iterator[tuple[int, bytes]]:
     """Yield the marker and the content of every complete segment of the first image in a JPEG."""
+    return ((marker, data[start:end]) for marker, start, end in _places(data))
+
+
+def end_of_image(data: bytes) -> int:
+    """Return where the first image of a file ends; the end of the file if there is no end marker."""
+    coded = next((end for marker, _, end in _places(data) if marker == _SCAN), len(data))
+    end = data.find(END, coded)  # coded data does not contain the marker
+    return len(data) if end < 0 else end + len(END)
+
+
+def _places(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """Yield the marker of every complete segment, and where its content starts and ends."""
     place = 2
     while found := _MARKER_IN_SCAN.search(data, place):
         marker, place = data[found.end() - 1], found.end()
@@ -85,5 +97,5 @@ def segments(data: bytes) -> Iterator[tuple[int, bytes]]:
             return
         if len(data) < place + size:
             return
-        yield marker, data[place + 2 : place + size]
+        yield marker, place + 2, place + size
         place += max(2, size)

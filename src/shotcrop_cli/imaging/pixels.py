@@ -9,6 +9,8 @@ from PIL import Image
 
 DEEP_MODES = ("I;16", "I;16B", "I;16L", "I;16N", "I", "F")
 """Pillow modes with more than 8 bits per channel, all of them gray."""
+_USUAL_MODES = {"La": "LA", "RGBa": "RGBA", "RGBX": "RGB", "HSV": "RGB"}
+"""Modes with premultiplied transparency, with padding, or of another colour model, and what they become."""
 _WHITE_16 = 65535.0
 _BYTES_PER_PIXEL = {**dict.fromkeys(("1", "L", "P"), 1), **dict.fromkeys(("I;16", "I;16B", "I;16L", "I;16N"), 2)}
 """Bytes per pixel in Pillow's memory. All other modes, also RGB and gray with alpha, take four."""
@@ -49,6 +51,14 @@ def white_level(pixels: Image.Image) -> float:
     return _WHITE_16 if pixels.mode == "I" and highest <= _WHITE_16 else highest or 1.0
 
 
+def in_usual_mode(pixels: Image.Image) -> Image.Image:
+    """Return pixels of a rare mode, which Pillow converts to few others, in the usual one with the same values."""
+    if pixels.mode == "I;16N":  # the byte order of this machine
+        return Image.fromarray(np.asarray(pixels))
+    usual = _USUAL_MODES.get(pixels.mode)
+    return pixels if usual is None else pixels.convert(usual)
+
+
 def to_8_bit(pixels: Image.Image, white: float | None = None) -> Image.Image:
     """Return the pixels in an 8-bit mode that can be resized; deeper values are scaled.
 
@@ -56,6 +66,7 @@ def to_8_bit(pixels: Image.Image, white: float | None = None) -> Image.Image:
         pixels: Pixels of any mode.
         white: The value that means white in the whole photo; None takes it from these pixels.
     """
+    pixels = in_usual_mode(pixels)
     if pixels.mode in DEEP_MODES:
         stored = np.asarray(pixels)
         if stored.dtype.itemsize == 2:
@@ -95,11 +106,12 @@ def to_16_bit(pixels: Image.Image, white: float) -> Image.Image:
 
 def onto_white(pixels: Image.Image) -> Image.Image:
     """Return transparent pixels on a white background, as gray or RGB; others unchanged."""
+    pixels = in_usual_mode(pixels)
     if not pixels.has_transparency_data:
         return pixels
     background = Image.new("RGBA", pixels.size, "white")
     background.alpha_composite(pixels.convert("RGBA"))
-    return background.convert("L" if pixels.mode in ("L", "LA", "La") else "RGB")
+    return background.convert("L" if pixels.mode in ("L", "LA") else "RGB")
 
 
 def resized(pixels: Image.Image, size: tuple[int, int]) -> Image.Image:
