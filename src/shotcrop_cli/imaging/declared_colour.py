@@ -68,7 +68,7 @@ def find_colour(image: Image.Image, data: bytes, form: Format, cicp: bytes, exif
         return Colour()
     if form is PNG and ("gamma" in image.info or "chromaticity" in image.info):
         return _of_chromaticities(image)
-    return Colour(_made(_ADOBE_RGB, _ADOBE_RGB_CURVE, image.mode)) if _is_adobe_rgb(exif_block) else Colour()
+    return Colour(_made(_ADOBE_RGB, _ADOBE_RGB_CURVE, image.mode)) if is_adobe_rgb(exif_block) else Colour()
 
 
 def _of_pillow_heif(image: Image.Image) -> CodePoints | None:
@@ -112,7 +112,7 @@ def _made(primaries: Primaries, curve: Curve, mode: str) -> bytes:
     return rgb_profile(primaries, curve)
 
 
-def _is_adobe_rgb(block: bytes) -> bool:
+def is_adobe_rgb(block: bytes) -> bool:
     """Return whether EXIF says Adobe RGB, as cameras do it without a profile. Source: DCF 2.0, section 3.2.7."""
     block = exif.strip_header(block)
     if not block:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import IO
 
 from PIL import Image
@@ -14,6 +14,7 @@ from shotcrop_cli import install_hint
 from shotcrop_cli.errors import PhotoError
 from shotcrop_cli.imaging.code_points import CodePoints
 from shotcrop_cli.imaging.colour import profile_fits, to_srgb
+from shotcrop_cli.imaging.declared_colour import is_adobe_rgb
 from shotcrop_cli.imaging.decode import Photo
 from shotcrop_cli.imaging.formats import (
     AVIF,
@@ -117,6 +118,8 @@ def encode_crop(
         crop = resized(crop, _size(box, max_size))
         crop, colour = _convert(crop, crop_format, photo, srgb=srgb)
         metadata = photo.metadata.for_crop(policy, crop.width, crop.height)
+        if colour.is_srgb and is_adobe_rgb(metadata.exif):
+            metadata = replace(metadata, exif=exif.as_srgb(metadata.exif))
         content, notes = _encode(crop, crop_format, photo, metadata, colour, quality)
     except Exception as error:  # writers raise OSError, ValueError, KeyError and more for pixels they cannot store
         raise PhotoError(
@@ -163,6 +166,11 @@ class _CropColour:
     icc_profile: bytes = b""
     points: CodePoints | None = None
     warnings: tuple[str, ...] = ()
+
+    @property
+    def is_srgb(self) -> bool:
+        """Whether readers should take the pixels for sRGB."""
+        return not self.icc_profile and self.points is None
 
 
 def _convert(crop: Image.Image, form: Format, photo: Photo, *, srgb: bool = False) -> tuple[Image.Image, _CropColour]:

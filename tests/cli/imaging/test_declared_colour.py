@@ -12,7 +12,7 @@ import pillow_heif
 import pytest
 from PIL import Image, ImageCms
 
-from conftest import SWAPPED_PROFILE, write_photo
+from conftest import SWAPPED_PROFILE, open_image, write_photo
 from shotcrop_cli.imaging.decode import Photo, decode, read_source
 from shotcrop_cli.imaging.encode import encode_crop
 from shotcrop_cli.imaging.formats import CropFormat
@@ -320,3 +320,17 @@ def test_an_srgb_profile_by_another_name_changes_nothing_and_another_profile_nam
     photo = photo_of_image(_patches())
     seen = thumbnail(replace(photo, icc_profile=named), photo.pixels.size)
     assert np.abs(_centres(seen) - _centres(_patches())).max() > 0.2
+
+
+@pytest.mark.parametrize("form", _FORMATS)
+def test_exif_of_converted_crops_says_srgb(tmp_path: Path, form: CropFormat) -> None:
+    photo = _adobe_rgb(tmp_path / "a.jpg")
+    for srgb in (False, True):
+        crop = encode_crop(photo, _BOX, form=form, policy=MetadataPolicy.SAFE, srgb=srgb)
+        path = tmp_path / f"b.{Image.open(io.BytesIO(crop.content)).format.lower()}"
+        path.write_bytes(crop.content)
+        again = decode(read_source(path))
+        assert (again.icc_profile == b"") == srgb
+        exif = open_image(path).getexif()
+        assert exif.get_ifd(0x8769)[0xA001] == (1 if srgb else 0xFFFF)
+        assert exif.get_ifd(0xA005)[1].strip("\0") == ("R98" if srgb else "R03")

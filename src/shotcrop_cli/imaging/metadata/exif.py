@@ -33,6 +33,7 @@ _HEADER = b"Exif\x00\x00"
 _EXIF, _GPS, _INTEROP = 0x8769, 0x8825, 0xA005
 _POINTERS = (_EXIF, _GPS, _INTEROP)
 _ORIENTATION, _WIDTH, _HEIGHT = 0x0112, 0xA002, 0xA003
+_COLOUR_SPACE, _SRGB, _INTEROP_INDEX = 0xA001, 1, 0x0001
 _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 0x011A, 0x011B, 0x0128
 _XMP, _IPTC, _RESOURCES = 0x02BC, 0x83BB, 0x8649
 _NEVER_KEPT = frozenset(
@@ -300,6 +301,16 @@ def with_resolution(block: bytes, resolution: Resolution) -> bytes:
     """Return a block with a resolution, unless it has one."""
     written = ExifBlock(block)
     _add_resolution(written, resolution)
+    return written.to_bytes()
+
+
+def as_srgb(block: bytes) -> bytes:
+    """Return a block that says that the pixels are sRGB, for pixels that were converted."""
+    written = ExifBlock(block)
+    written.camera[_COLOUR_SPACE] = Entry(SHORT, struct.pack(f"{written.order}H", _SRGB))
+    interop = written.tree.children[_EXIF].children[_INTEROP].entries
+    if _INTEROP_INDEX in interop:
+        interop[_INTEROP_INDEX] = Entry(ASCII, b"R98\x00")
     return written.to_bytes()
 
 
