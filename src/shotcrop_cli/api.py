@@ -19,8 +19,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from shotcrop_cli.errors import EmptyError, ShotcropError
 from shotcrop_cli.library.discover import discover
-from shotcrop_cli.library.follow import find_renamed, follow
-from shotcrop_cli.library.orphans import Orphan, find_orphans
+from shotcrop_cli.library.orphans import Orphan
 from shotcrop_cli.library.output_folder import add_roots, list_of_all_runs, open_output, read_roots
 from shotcrop_cli.library.output_state import OutputState
 from shotcrop_cli.library.own_crops import OWN_CROP_REASON, looks_like_own_crop
@@ -30,6 +29,7 @@ from shotcrop_cli.library.recrop import is_pending, output_root, recrop_task, si
 from shotcrop_cli.library.remote import refuse_remote
 from shotcrop_cli.library.results import PhotoResult, PhotoStatus, Reporter, Results, RunResult, recorded_low_scores
 from shotcrop_cli.library.source import Ignored, Source
+from shotcrop_cli.library.tracking import PhotoTracker
 from shotcrop_cli.library.up_to_date import Index
 from shotcrop_cli.model.lazy import LazyComposer
 from shotcrop_cli.resources import usable_memory, usable_processors
@@ -162,7 +162,6 @@ class _CropRun(_Run):
         super().__init__(options, reporter, options.min_score)
         self._options = options
         self._output = Path(options.output)
-        self._orphans: list[Orphan] = []
 
     def run(self) -> RunResult:
         options, output = self._options, self._output
@@ -191,63 +190,43 @@ class _CropRun(_Run):
         )
         gc.freeze()  # the targets of a large library are not garbage, and searching them for some takes long
         try:
+            tracker = PhotoTracker(output, state, read_only=options.dry_run)
+            self._former = tracker.former
             if options.dry_run:
-                self._follow_renamed(whole.targets, targets, found.roots, state)
-                return self._plan_only(targets, refused, state)
+                tracker.search(whole.targets, targets, found.roots)
+                return self._plan_only(targets, refused, tracker)
             with open_output(output, options.wait, lambda: _tell_waiting(output, self.reporter), options.shard):
                 with list_of_all_runs(output, options.shard):
                     add_roots(output, found.roots)
                 self.reporter.start()
-                self._follow_renamed(whole.targets, targets, found.roots, state)
-                return self._crop(targets, found.skipped, refused, state, composer)
+                tracker.search(whole.targets, targets, found.roots)
+                return self._crop(targets, found.skipped, refused, tracker, state, composer)
         finally:
             gc.unfreeze()
-
-    def _follow_renamed(
-        self, library: Sequence[Target], targets: Sequence[Target], roots: Sequence[Path], state: OutputState
-    ) -> None:
-        """Let the crops of renamed and moved photos follow them, and remember those whose photo is gone.
-
-        Args:
-            library: All photos, those of other shards included.
-            targets: The photos of this run.
-            roots: Folders of the photos.
-            state: The output.
-        """
-        claimed = {f"{target.folder}/{target.sidecar_name}" for target in library}
-        orphans = tuple(find_orphans(self._output, roots, claimed, listed=state.list_folder))
-        renamed = find_renamed(orphans, filter(state.is_new, targets)) if orphans else ()
-        for one in tuple(renamed):
-            if self._dry_run or follow(one, self._output):
-                self._former[one.target.source.path] = one.orphan
-        if self._former and not self._dry_run:
-            state.forget_listings()
-        followed = {orphan.sidecar for orphan in self._former.values()}
-        self._orphans = [one for one in orphans if one.sidecar not in followed and self._owns_orphan(one)]
 
     def _owns_orphan(self, orphan: Orphan) -> bool:
         """Say whether this run reports an orphan, and not that of another shard."""
         shard = self._options.shard
         return shard is None or shard.owns(orphan.sidecar.relative_to(self._output).with_suffix(""))
 
-    def _add_orphans(self) -> None:
-        for orphan in self._orphans:
+    def _add_orphans(self, tracker: PhotoTracker) -> None:
+        for orphan in filter(self._owns_orphan, tracker.orphans):
             crops = tuple(orphan.crops.values())
             reason = f"it is gone, but {len(crops)} of its crops are still there"
             self.add(PhotoResult(orphan.photo, PhotoStatus.ORPHAN, orphan.sidecar, crops, reason))
 
-    def _plan_only(self, targets: Sequence[Target], refused: Sequence[Ignored], state: OutputState) -> RunResult:
+    def _plan_only(self, targets: Sequence[Target], refused: Sequence[Ignored], tracker: PhotoTracker) -> RunResult:
         with suppress(_FirstFailure):
-            self._add_orphans()
             self._add_refused(refused)
-            self._plan_tasks(targets, state)
+            self._plan_tasks(tracker.decide(targets))
+            self._add_orphans(tracker)
         result = self.result()
         self.reporter.finish(result)
         return result
 
-    def _plan_tasks(self, targets: Sequence[Target], state: OutputState) -> None:
+    def _plan_tasks(self, tasks: Iterable[Task]) -> None:
         planned = 0
-        for task in map(state.decide, targets):
+        for task in tasks:
             if (orphan := self._former.get(task.target.source.path)) is not None:
                 self.add_planned(replace(task, reason=f"renamed from {orphan.photo}, its crops would follow"))
             elif task.action is Action.REFUSE:
@@ -273,6 +252,7 @@ class _CropRun(_Run):
         targets: Sequence[Target],
         skipped: Iterable[Ignored],
         refused: Iterable[Ignored],
+        tracker: PhotoTracker,
         state: OutputState,
         composer: LazyComposer[MultiDeviceComposer],
     ) -> RunResult:
@@ -280,9 +260,9 @@ class _CropRun(_Run):
             with suppress(_FirstFailure):
                 for ignored in skipped:
                     self.add(PhotoResult(ignored.path, PhotoStatus.SKIPPED, reason=ignored.reason))
-                self._add_orphans()
                 self._add_refused(refused)
-                due = self._due_tasks(targets, state)
+                due = self._due_tasks(tracker.decide(targets), state)
+                self._add_orphans(tracker)
                 if due and self._is_time_over():
                     self._left = len(due)
                 elif due:
@@ -292,10 +272,9 @@ class _CropRun(_Run):
             self.reporter.finish(result)
         return result
 
-    def _due_tasks(self, targets: Sequence[Target], state: OutputState) -> list[Task]:
+    def _due_tasks(self, tasks: Iterable[Task], state: OutputState) -> list[Task]:
         due: list[Task] = []
-        for target in targets:
-            task = state.decide(target)
+        for task in tasks:
             if task.action is Action.REFUSE:
                 self.add_refused(task)
                 continue
@@ -304,7 +283,7 @@ class _CropRun(_Run):
                 continue
             due.append(state.suspend(task))
             if self._options.limit is None or len(due) <= self._options.limit:
-                self.reporter.detail(f"{target.source.path}: to do, {task.reason}")
+                self.reporter.detail(f"{task.target.source.path}: to do, {task.reason}")
         with list_of_all_runs(self._output, self._options.shard):
             state.save(merge=self._options.shard is not None)
         return due

@@ -14,7 +14,7 @@ from shotcrop_cli.library.hand_work import backups, companions, hash_file
 from shotcrop_cli.library.orphans import Orphan
 from shotcrop_cli.library.plan import Target
 from shotcrop_cli.shots import SHOT_TYPES
-from shotcrop_cli.sidecar import ShotRecord, iso_mtime
+from shotcrop_cli.sidecar import ShotRecord, Sidecar, iso_mtime
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ def find_renamed(orphans: Iterable[Orphan], new: Iterable[Target]) -> Iterator[R
 
     Args:
         orphans: Sidecars of photos that are gone.
-        new: Photos without a sidecar.
+        new: Photos without a sidecar of their own content.
     """
     by_size: dict[int, list[Orphan]] = {}
     for orphan in orphans:
@@ -50,7 +50,7 @@ def find_renamed(orphans: Iterable[Orphan], new: Iterable[Target]) -> Iterator[R
             sha256 = hash_file(target.source.path)
         except OSError:
             continue  # decoding will say why
-        same = [orphan for orphan in alike if orphan.record.source.sha256 == sha256]
+        same = [one for one in alike if one.record.source.sha256 == sha256 and one.sidecar != target.sidecar]
         if same:
             # Of several equal photos, one that kept its name or its folder is the likeliest.
             orphan = max(same, key=lambda one: _likeness(one, target))
@@ -106,6 +106,24 @@ def follow(renamed: Renamed, root: Path) -> bool:
         orphan.sidecar.unlink()
     remove_empty_folders({orphan.sidecar.parent, *(old.parent for old in moves)}, root)
     return True
+
+
+def vacate(target: Target, record: Sidecar | None) -> None:
+    """Remove the files of a photo whose name another photo took, and in which nobody did anything.
+
+    The sidecar goes first: if the process is killed, the next run finds a new photo.
+
+    Raises:
+        OutputError: A file cannot be removed.
+    """
+    crops = [target.folder / shot.file for shot in (record.shots if record else ()) if shot.file is not None]
+    try:
+        for path in (target.sidecar, *crops, *(xmp for crop in crops for xmp in companions(crop))):
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"{error.filename}: cannot be removed: {error.strerror}", hint="fix the permissions of the output folder"
+        ) from error
 
 
 def _follow_shot(shot: ShotRecord, renamed: Renamed) -> ShotRecord:

@@ -107,6 +107,14 @@ class OutputState:
         """List all folders again, because files were moved."""
         self._listings.clear()
 
+    def record(self, target: Target) -> Sidecar | None:
+        """Return the sidecar of a photo; None without a readable one.
+
+        Raises:
+            OutputError: It cannot be read.
+        """
+        return None if self.is_new(target) else self._parse(target, self._read(target))[0]
+
     def is_new(self, target: Target) -> bool:
         """Say whether a photo has no sidecar."""
         return target.sidecar_name not in self._names(str(target.folder))

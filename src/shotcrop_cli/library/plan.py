@@ -107,6 +107,7 @@ class Task:
         shots: The shots to crop; if there is nothing to do, the shots whose crops exist.
         record: The sidecar of an earlier run, if it was read, with the crops marked that somebody deleted.
         no_subject: Whether there is nothing to do because the model found no people.
+        photo_changed: Whether the photo may have another content than the recorded one.
         recorded_path: Path of the photo in the sidecar, if it differs from the path of this one. It may be another
             photo with the same name.
         stamp: Stamps of the photo and its sidecar when this was decided; None without a sidecar.
@@ -119,6 +120,7 @@ class Task:
     shots: tuple[ShotType, ...] = ()
     record: Sidecar | None = None
     no_subject: bool = False
+    photo_changed: bool = False
     recorded_path: Path | None = None
     stamp: tuple[tuple[int, int, int, int], tuple[int, int]] | None = None
 
@@ -280,20 +282,24 @@ def decide(
     same_stamp = same_time and not check_content
     is_same = recorded is None and overwrite  # then nothing depends on the content
     is_same = is_same or (same_size and (same_stamp or record.source.sha256 == digest()))
+    changed = not is_same or (overwrite and not (same_size and same_stamp))
     if is_same or recorded is None:  # otherwise it may be another photo, of which nobody has rejected anything
         rejected = {shot.shot for shot in record.shots if shot.rejected or record.rejected}
         shots = tuple(shot for shot in shots if shot not in rejected)
     if not shots:
-        return Task(target, settings, Action.SKIP, REJECTED, (), record)
+        return Task(target, settings, Action.SKIP, REJECTED, (), record, photo_changed=changed)
     if losses := _losses(target, record, present, settings, shots, allowed):
-        return Task(target, settings, Action.REFUSE, with_fix(losses, _FIX_LOSSES))
+        return Task(target, settings, Action.REFUSE, with_fix(losses, _FIX_LOSSES), (), record, photo_changed=changed)
     composed = Action.COMPOSE
     if record.edited and not (overwrite and allowed.overwrite_edited):
         composed = Action.CROP
     if overwrite:
-        return Task(target, settings, composed, "overwritten on request", shots, record, recorded_path=recorded)
+        reason = "overwritten on request"
+        return Task(target, settings, composed, reason, shots, record, photo_changed=changed, recorded_path=recorded)
     if not is_same:
-        return Task(target, settings, composed, PHOTO_CHANGED, shots, record, recorded_path=recorded)
+        return Task(
+            target, settings, composed, PHOTO_CHANGED, shots, record, photo_changed=True, recorded_path=recorded
+        )
     if record.model.sha256 != wanted.model_sha256 and not record.edited:
         return Task(target, settings, Action.COMPOSE, "the model changed", shots, record)
     if record.status is SidecarStatus.NO_SUBJECT:

@@ -187,6 +187,105 @@ def test_a_killed_run_moves_the_rest_later(
     assert not any(shot.rejected for shot in record.shots)
 
 
+class TestTakenNames:
+    """Photos that got the name of another photo."""
+
+    def _edit(self, sidecar: Path) -> None:
+        document = json.loads(sidecar.read_bytes())
+        document["shots"][1]["box"] = BOX
+        sidecar.write_text(json.dumps(document), "utf-8")
+
+    def _three(self, photos: Path, output: Path, edited: str = "") -> None:
+        for number in (1, 2):
+            write_photo(photos / f"{number}.jpg", picture(100 + 10 * number, 80))
+        write_photo(photos / "other.jpg", picture(90, 90))
+        _run("crop", photos, "-o", output)
+        for name in edited:
+            self._edit(output / f"{name}.jpg.json")
+        _run("apply", output)
+
+    def _widths(self, output: Path) -> dict[str, int]:
+        return {path.name.split(".")[0]: read(path).source.width for path in output.glob("*.json")}
+
+    def test_without_work_by_hand_every_photo_gets_its_own_crops(self, photos: Path, output: Path) -> None:
+        self._three(photos, output)
+        (photos / "2.jpg").rename(photos / "3.jpg")
+        (photos / "1.jpg").rename(photos / "2.jpg")
+        _run("crop", photos, "-o", output)
+        assert {**self._widths(output), "other": 0} == {"2": 110, "3": 120, "other": 0}
+
+    def test_edits_follow_a_photo_that_replaced_another(self, photos: Path, output: Path) -> None:
+        self._three(photos, output, edited="1")
+        (photos / "1.jpg").replace(photos / "2.jpg")
+        result = _run("crop", photos, "-o", output, "-n")
+        assert f"(renamed from {photos}/1.jpg, its crops would follow)" in result.stdout
+        assert "1 renamed photo recognised" in _run("crop", photos, "-o", output).stderr
+        assert read(output / "2.jpg.json").shots[1].box.width == BOX["width"]
+        assert self._widths(output) == {"2": 110, "other": 90}
+        assert "2 unchanged" in _run("crop", photos, "-o", output).stderr
+
+    def test_edits_on_both_sides_are_not_mixed(self, photos: Path, output: Path) -> None:
+        self._three(photos, output, edited="12")
+        (photos / "1.jpg").replace(photos / "2.jpg")
+        before = {path: path.read_bytes() for path in output.glob("[12].jpg*")}
+        result = _run("crop", photos, "-o", output, code=ExitCode.SOME_FAILED)
+        assert f"it has the content of {photos}/1.jpg, but its name belonged to a photo with edited" in result.stderr
+        assert {path: path.read_bytes() for path in output.glob("[12].jpg*")} == before
+        for path in output.glob("2.jpg*"):
+            path.unlink()
+        _run("crop", photos, "-o", output)
+        assert read(output / "2.jpg.json").shots[1].box.width == BOX["width"]
+
+    @pytest.mark.parametrize("options", [(), ("-n",), ("--overwrite",)])
+    def test_edits_are_not_used_for_another_photo_of_the_same_name(
+        self, photos: Path, output: Path, options: tuple[str, ...]
+    ) -> None:
+        self._three(photos, output, edited="1")
+        (photos / "1.jpg").rename(photos / "moved.jpg")
+        write_photo(photos / "1.jpg", picture(110, 80).rotate(180))
+        before = {path: path.read_bytes() for path in output.glob("1.jpg*")}
+        result = _run("crop", photos, "-o", output, *options, code=ExitCode.SOME_FAILED)
+        assert f"edited for another content, which {photos}/moved.jpg has now" in result.stderr
+        assert f"it has the content that {photos}/1.jpg had" in result.stderr
+        assert {path: path.read_bytes() for path in output.glob("1.jpg*")} == before
+        assert not list(output.glob("moved*"))
+        # The fix for another photo: rename it for one run.
+        (photos / "1.jpg").rename(photos / "new.jpg")
+        assert "1 renamed photo recognised" in _run("crop", photos, "-o", output).stderr
+        assert read(output / "moved.jpg.json").shots[1].box.width == BOX["width"]
+        (photos / "new.jpg").rename(photos / "1.jpg")
+        _run("crop", photos, "-o", output)
+        assert not read(output / "1.jpg.json").edited
+
+    def test_a_photo_that_was_edited_after_it_was_copied_keeps_its_edits(self, photos: Path, output: Path) -> None:
+        self._three(photos, output, edited="1")
+        shutil.copy2(photos / "1.jpg", photos / "copy.jpg")
+        write_photo(photos / "1.jpg", picture(110, 80).point(lambda value: value // 2))
+        result = _run("crop", photos, "-o", output, code=ExitCode.SOME_FAILED)
+        assert f"if it is still the same photo, run `shotcrop apply {output}/1.jpg.json`" in result.stderr
+        _run("apply", output / "1.jpg.json")
+        assert "1 done, 3 unchanged" in _run("crop", photos, "-o", output).stderr
+        assert read(output / "1.jpg.json").shots[1].box.width == BOX["width"]
+
+    def test_exchanged_names_of_edited_photos_can_be_sorted_out(self, photos: Path, output: Path) -> None:
+        self._three(photos, output, edited="12")
+        one, two, away = photos / "1.jpg", photos / "2.jpg", photos / "away.jpg"
+        one.rename(away)
+        two.rename(one)
+        away.rename(two)
+        assert "2 failed" in _run("crop", photos, "-o", output, code=ExitCode.SOME_FAILED).stderr
+        assert self._widths(output) == {"1": 110, "2": 120, "other": 90}
+        two.rename(away)  # for one run, which lets the crops of both photos go
+        _run("crop", photos, "-o", output, code=ExitCode.SOME_FAILED)
+        one.rename(photos / "away2.jpg")
+        _run("crop", photos, "-o", output)
+        away.rename(two)
+        (photos / "away2.jpg").rename(one)
+        _run("crop", photos, "-o", output)
+        assert self._widths(output) == {"1": 120, "2": 110, "other": 90}
+        assert all(read(output / f"{name}.jpg.json").shots[1].box.width == BOX["width"] for name in "12")
+
+
 class TestOrphans:
     """Crops of photos that are gone."""
 
