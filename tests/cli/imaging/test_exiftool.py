@@ -29,6 +29,7 @@ _POLICIES = list(MetadataPolicy)
 _LAYOUT = {
     *("BitsPerSample", "Compression", "ImageHeight", "ImageWidth", "PhotometricInterpretation", "PlanarConfiguration"),
     *("RowsPerStrip", "SamplesPerPixel", "StripByteCounts", "StripOffsets", "ExifByteOrder", "SampleFormat"),
+    "Predictor",
 }
 """EXIF tags that any TIFF has."""
 _UNKNOWN_RESOLUTION = {"XResolution": 1, "YResolution": 1, "ResolutionUnit": 1}
