@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
 _MEMORY_SHARE = 4
 """Decoded photos may take one part in this many of the memory. That is enough for the large batches of a GPU."""
+_NAMED_IGNORED = 3
+"""How many named paths a run says it ignores (our choice)."""
 _APPLY_IN_FLIGHT = 8
 """Photos that may wait to be written while `apply_sidecars` decodes others."""
 
@@ -172,6 +174,7 @@ class _CropRun(_Run):
         targets = planned.targets
         # What cannot be read may be of any shard, so every run reports it.
         refused = (*found.unreadable, *(Ignored(other.source.path, other.reason) for other in planned.refused))
+        self._warn_of_named([ignored for ignored in found.skipped if ignored.named])
         if not found.sources and not found.unreadable:
             if options.fail_if_empty:
                 raise EmptyError("no photos found", hint="check that the disk with the photos is mounted")
@@ -203,6 +206,13 @@ class _CropRun(_Run):
                 return self._crop(targets, found.skipped, refused, tracker, state, composer)
         finally:
             gc.unfreeze()
+
+    def _warn_of_named(self, ignored: Sequence[Ignored]) -> None:
+        """Say that paths which the user named are ignored, in few lines: a shell may have named thousands."""
+        for one in ignored[:_NAMED_IGNORED]:
+            self.reporter.warn(f"{one.path}: {one.reason}")
+        if (more := len(ignored) - _NAMED_IGNORED) > 0:
+            self.reporter.warn(f"{more} more of the files and folders you named are ignored, too; --verbose lists them")
 
     def _owns_orphan(self, orphan: Orphan) -> bool:
         """Say whether this run reports an orphan, and not that of another shard."""

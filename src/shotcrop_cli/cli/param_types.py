@@ -24,7 +24,10 @@ Aspects = tuple[tuple[ShotType, Aspect], ...]
 
 
 class LocalPath(click.Path):
-    """A path on this machine. A URL such as `s3://bucket/photos` is refused."""
+    """A path on this machine.
+
+    A URL such as `s3://bucket/photos` is refused, and an empty text, which would mean the current folder.
+    """
 
     @classmethod
     def like(cls, path: click.Path) -> LocalPath:
@@ -48,8 +51,10 @@ class LocalPath(click.Path):
 
         Raises:
             ShotcropError: It has a scheme.
-            click.BadParameter: It fails the checks of `click.Path`.
+            click.BadParameter: It is empty, or fails the checks of `click.Path`.
         """
+        if not os.fspath(value):
+            self.fail("The path is empty.", param, ctx)
         refuse_remote(value)
         return super().convert(value, param, ctx)
 

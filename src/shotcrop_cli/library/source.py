@@ -52,10 +52,17 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Ignored:
-    """A path that a search ignored, and why."""
+    """A path that a search ignored.
+
+    Args:
+        path: The path.
+        reason: Why.
+        named: Whether the user named this very path.
+    """
 
     path: Path
     reason: str
+    named: bool = False
 
 
 @dataclass(frozen=True, slots=True)

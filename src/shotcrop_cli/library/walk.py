@@ -95,7 +95,7 @@ class Walk:
             Whether it was taken.
         """
         if format_of_name(name) is None or is_ignored_file(name):
-            self.skipped.append(Ignored(folder.path / name, "not a photo by its name"))
+            self.skipped.append(Ignored(folder.path / name, "not a photo by its name", named=True))
             return False
         return (self._filter is None or self._filter.accepts_photo(relative)) and self._take(folder, name, real, status)
 
@@ -108,12 +108,12 @@ class Walk:
         """
         if is_photo_library(folder.name):
             reason = "a photo program's library; export its photos, or name the folder of its originals"
-            self.skipped.append(Ignored(folder, reason))
+            self.skipped.append(Ignored(folder, reason, named=named))
             return True
         if not is_ignored_folder(folder.name):
             return False
         if named:
-            self.skipped.append(Ignored(folder, "a folder of thumbnails, deleted files or similar"))
+            self.skipped.append(Ignored(folder, "a folder of thumbnails, deleted files or similar", named=True))
         return True
 
     def _descend(self, start: Place) -> None:

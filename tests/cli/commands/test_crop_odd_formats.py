@@ -151,3 +151,31 @@ def test_jpeg_xl_is_cropped_and_turned_once(photos: Path, output: Path) -> None:
         source = read(output / f"{name}.json").source
         assert (source.format, source.width, source.height) == ("JXL", 120, 80)
         assert names_in(output).count(f"{name}.medium.jpg") == 1
+
+
+def test_named_files_that_are_no_photos_are_said_in_few_lines(photos: Path, output: Path) -> None:
+    names = [write_photo(photos / "a.jpg")]
+    for number in range(9):
+        names.append(photos / f"{number}.txt")
+        names[-1].touch()
+    for options in ([], ["--dry-run"]):
+        stderr = _crop(*names, "-o", output, *options).stderr
+        assert [line for line in stderr.splitlines() if line.startswith("warning: ")] == [
+            *(f"warning: {photos}/{number}.txt: not a photo by its name" for number in range(3)),
+            "warning: 6 more of the files and folders you named are ignored, too; --verbose lists them",
+        ]
+    assert "warning" not in _crop(photos, "-o", output).stderr
+
+
+def test_edited_boxes_of_a_photo_with_a_wrong_extension_are_applied(photos: Path, output: Path) -> None:
+    write_photo(photos / "a.jpg", format="PNG")
+    _crop(photos, "-o", output)
+    sidecar = output / "a.jpg.json"
+    document = json.loads(sidecar.read_bytes())
+    document["shots"][1]["box"] = {"x": 1, "y": 2, "width": 33, "height": 44}
+    sidecar.write_text(json.dumps(document), "utf-8")
+    result = CliRunner().invoke(cli, ["apply", str(output)])
+    assert result.exit_code == ExitCode.OK, result.output
+    assert open_image(output / "a.jpg.medium.png").size == (33, 44)
+    assert "1 unchanged" in _crop(photos, "-o", output).stderr
+    assert open_image(output / "a.jpg.medium.png").size == (33, 44)
