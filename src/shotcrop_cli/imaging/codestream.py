@@ -63,3 +63,62 @@ def _is_lossless_webp(data: bytes) -> bool:
         # The frames of an animation hold the images, after 16 bytes with their position.
         place += 8 + 16 if name == b"ANMF" else 8 + size + size % 2
     return False
+
+
+def jpeg_xl_pixels(data: bytes) -> int:
+    """Return how many pixels the header of a JPEG XL promises; 0 if it cannot be read.
+
+    Its decoder makes all pixels before Pillow learns how many there are. Source: ISO/IEC 18181-1, SizeHeader.
+    """
+    bits = _Bits(_jpeg_xl_codestream(data)[2:])
+    try:
+        is_small = bits.take(1)
+        height = 8 * (bits.take(5) + 1) if is_small else bits.take_size()
+        ratio = bits.take(3)
+        if ratio:
+            across, down = _JPEG_XL_RATIOS[ratio - 1]
+            return height * (height * across // down)
+        return height * (8 * (bits.take(5) + 1) if is_small else bits.take_size())
+    except IndexError:
+        return 0
+
+
+_JPEG_XL_RATIOS = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
+
+
+def _jpeg_xl_codestream(data: bytes) -> bytes:
+    """Return the start of the codestream, which may be in the first of several boxes."""
+    if data.startswith(b"\xff\x0a"):
+        return data[:32]
+    place = 0
+    while place + 16 <= len(data):
+        size, name = int.from_bytes(data[place : place + 4], "big"), data[place + 4 : place + 8]
+        start = place + 8
+        if size == 1:
+            size, start = int.from_bytes(data[start : start + 8], "big"), start + 8
+        if name in (b"jxlc", b"jxlp"):
+            start += 4 if name == b"jxlp" else 0  # the number of the part
+            return data[start : start + 32]
+        if size < 8:
+            break
+        place += size
+    return b""
+
+
+class _Bits:
+    """Reads numbers from bytes, the lowest bit first."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data, self._place = data, 0
+
+    def take(self, count: int) -> int:
+        """Return a number of so many bits."""
+        value = 0
+        for place in range(self._place, self._place + count):
+            value |= (self._data[place >> 3] >> (place & 7) & 1) << (place - self._place)
+        self._place += count
+        return value
+
+    def take_size(self) -> int:
+        """Return a side in pixels, of 9 to 30 bits."""
+        return self.take((9, 13, 18, 30)[self.take(2)]) + 1

@@ -23,9 +23,9 @@ from PIL import Image, JpegImagePlugin, TiffImagePlugin, UnidentifiedImageError
 from shotcrop_cli import install_hint
 from shotcrop_cli.errors import PhotoError
 from shotcrop_cli.imaging import jpeg
-from shotcrop_cli.imaging.codestream import Codestream, read_codestream
+from shotcrop_cli.imaging.codestream import Codestream, jpeg_xl_pixels, read_codestream
 from shotcrop_cli.imaging.companions import companion_warnings
-from shotcrop_cli.imaging.content_format import format_of_content, real_format
+from shotcrop_cli.imaging.content_format import HEAD_BYTES, format_of_content, real_format
 from shotcrop_cli.imaging.declared_colour import find_colour
 from shotcrop_cli.imaging.formats import (
     BMP,
@@ -289,18 +289,24 @@ def open_image(
     Raises:
         PhotoError: The content has too many pixels, or it is not an image in a format that shotcrop reads.
     """
+    if format_of_content(data[:HEAD_BYTES]) is JPEG_XL:
+        _check_pixels(name, jpeg_xl_pixels(data), max_pixels)
     try:
         image = _open_header(data)
     except Image.DecompressionBombError as error:  # Pillow checks the size of WebP and of tiles itself
         raise PhotoError(f"{name}: {error}", hint="scale it down first") from error
     except Exception as error:  # hostile bytes may raise anything in a parser
         raise PhotoError(f"{name}: cannot be read as an image", hint=hint) from error
-    if max_pixels is not None and image.width * image.height > max_pixels:
+    _check_pixels(name, image.width * image.height, max_pixels)
+    return image
+
+
+def _check_pixels(name: str | Path, pixels: int, max_pixels: int | None) -> None:
+    if max_pixels is not None and pixels > max_pixels:
         raise PhotoError(
-            f"{name}: the image has {_megapixels(image.width * image.height)}, more than {_megapixels(max_pixels)}",
+            f"{name}: the image has {_megapixels(pixels)}, more than {_megapixels(max_pixels)}",
             hint="raise --max-pixels, or scale it down first",
         )
-    return image
 
 
 def _open_header(data: bytes) -> Image.Image:

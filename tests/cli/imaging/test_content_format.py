@@ -1,4 +1,5 @@
 import io
+import re
 import struct
 from pathlib import Path
 
@@ -96,3 +97,12 @@ def test_a_file_has_the_format_of_its_content_or_else_of_its_extension(tmp_path:
         (tmp_path / name).write_bytes(content)
         assert read_format(tmp_path / name) is form
     assert read_format(tmp_path / "missing.png") is formats.PNG
+
+
+def test_the_docs_list_every_extension() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "formats.md").read_text("utf-8")
+    rows = re.findall(r"^\| [\w ]+ \| ((?:`\.\w+` ?)+) \| (\w+) \|", page, re.MULTILINE)
+    documented = {suffix: form for suffixes, form in rows for suffix in re.findall(r"`(\.\w+)`", suffixes)}
+    assert {suffix: form.upper() for suffix, form in documented.items()} == {
+        suffix: formats.output_format(form).name for suffix, form in FORMATS.items()
+    }

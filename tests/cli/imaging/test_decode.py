@@ -17,8 +17,9 @@ from conftest import jpeg_bytes, open_image, picture, rich_exif, write_photo
 from metadata_samples import KEPT, packet, resources
 from shotcrop_cli.errors import PhotoError
 from shotcrop_cli.imaging import decode as decoding
-from shotcrop_cli.imaging.codestream import read_codestream
+from shotcrop_cli.imaging.codestream import jpeg_xl_pixels, read_codestream
 from shotcrop_cli.imaging.decode import Photo, decode, read_source
+from shotcrop_cli.imaging.decode import open_image as open_image_of
 from shotcrop_cli.imaging.formats import AVIF
 from shotcrop_cli.imaging.metadata.capture import CaptureInfo
 from shotcrop_cli.imaging.metadata.policy import Comment
@@ -411,3 +412,30 @@ def test_orientation_in_xmp_alone_turns_the_photo_as_pillow_does(tmp_path: Path,
     assert (photo.orientation, photo.width, photo.height) == (6, 80, 120)
     expected = ImageOps.exif_transpose(open_image(path))
     assert np.array_equal(np.asarray(photo.pixels), np.asarray(expected))
+
+
+@pytest.mark.parametrize(
+    ("header", "pixels"),
+    [
+        # 1 bit small; then 5 bits of height / 8, or 2 bits of length and the height; 3 bits of ratio; the width alike.
+        (0b1 | 9 << 1 | 1 << 6, 80 * 80),
+        (0b1 | 9 << 1 | 0 << 6 | 14 << 9, 80 * 120),
+        (0b0 | 0 << 1 | 79 << 3 | 4 << 12, 80 * 120),
+        (0b0 | 3 << 1 | 99_999 << 3 | 7 << 33, 100_000 * 200_000),
+        (0b0 | 1 << 1 | 4999 << 3 | 0 << 16 | 2 << 19 | 59_999 << 21, 5000 * 60_000),
+    ],
+)
+@pytest.mark.parametrize("box", [b"", b"jxlc", b"jxlp"])
+def test_a_jpeg_xl_with_too_many_pixels_is_refused_by_its_header(
+    tmp_path: Path, header: int, pixels: int, box: bytes
+) -> None:
+    data = b"\xff\x0a" + header.to_bytes(9, "little")
+    if box:
+        content = (b"\x80\x00\x00\x00" if box == b"jxlp" else b"") + data
+        start = b"\x00\x00\x00\x0cJXL \r\n\x87\n\x00\x00\x00\x14ftypjxl \x00\x00\x00\x00jxl "
+        data = start + struct.pack(">I", len(content) + 8) + box + content
+    assert jpeg_xl_pixels(data) == pixels
+    with pytest.raises(PhotoError, match="more than"):
+        open_image_of(tmp_path / "a.jxl", data, max_pixels=pixels - 1)
+    for end in range(len(data)):
+        assert jpeg_xl_pixels(data[:end]) in (0, pixels)
