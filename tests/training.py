@@ -1,4 +1,4 @@
-"""A dataset, a model and checkpoints small enough to train within seconds, made on the spot."""
+"""Datasets small enough to train on within seconds, made on the spot."""
 
 from __future__ import annotations
 
@@ -7,54 +7,11 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw
-from transformers import LlamaConfig
 
 from shotcrop_train.data.augmentation import Augmentation
-from shotcrop_train.nano import NanoConfig, NanoForConditionalGeneration, NanoImageProcessor, NanoProcessor
-from shotcrop_train.nano.processing import train_tokenizer
-from shotcrop_train.nano.torch_network import vocabulary_of
 
-NO_AUGMENTATION = Augmentation(flip=0.0, crop=0.0, colour=0.0, gray=0.0, location_noise=0.0)
+NO_AUGMENTATION = Augmentation(flip=0.0, crop=0.0, colour=0.0, gray=0.0)
 CAPTIONS = ["a man stands in a field", "a woman in a red coat walks left", "two children play with a ball"]
-
-
-def tiny_model(seed: int = 0) -> tuple[NanoForConditionalGeneration, NanoProcessor]:
-    """Return a compact model of the shipped kind with 64-pixel photos, six visual tokens and a two-layer decoder."""
-    import torch
-
-    torch.manual_seed(seed)
-    tokenizer = train_tokenizer(CAPTIONS * 3, 700)
-    places = vocabulary_of(tokenizer)
-    text = LlamaConfig(
-        vocab_size=len(places),
-        hidden_size=32,
-        intermediate_size=48,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=2,
-        max_position_embeddings=256,
-        tie_word_embeddings=True,
-    )
-    config = NanoConfig(
-        text_config=text,
-        image_size=64,
-        neck_width=16,
-        neck_blocks=1,
-        image_token_id=tokenizer.convert_tokens_to_ids("<image>"),
-        pad_token_id=tokenizer.pad_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-    )
-    model = NanoForConditionalGeneration(config)
-    model.initialise_locations(places.locations)
-    return model, NanoProcessor(NanoImageProcessor(config.image_size), tokenizer)
-
-
-def save_tiny_model(folder: Path, seed: int = 0) -> Path:
-    """Write a tiny model as a checkpoint."""
-    model, processor = tiny_model(seed)
-    model.save_pretrained(folder)
-    processor.save_pretrained(folder)
-    return folder
 
 
 def write_dataset(folder: Path, photos: int, kind: str, seed: int = 0) -> None:

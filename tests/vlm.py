@@ -28,7 +28,6 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 
 from shotcrop_cli.model.large.answer import CoordSpace
 from shotcrop_cli.model.large.prompts import instruction
-from shotcrop_train.nano.processing import flatten
 
 PAD, START, END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
 IMAGE, VIDEO, VISION_START, VISION_END = "<|image_pad|>", "<|video_pad|>", "<|vision_start|>", "<|vision_end|>"
@@ -91,6 +90,13 @@ class ImageOnlyQwenProcessor(ProcessorMixin):  # type: ignore[misc]
 
 AutoProcessor.register(Qwen3VLConfig, ImageOnlyQwenProcessor, exist_ok=True)
 AutoProcessor.register(Qwen2_5_VLConfig, ImageOnlyQwenProcessor, exist_ok=True)
+
+
+def flatten(images: Any) -> list[Image.Image]:
+    """Return the images of nested lists in order; trl passes one list per prompt."""
+    if isinstance(images, (list, tuple)):
+        return [image for item in images for image in flatten(item)]
+    return [] if images is None else [images]
 
 
 def _rows(ids: Any) -> list[list[int]]:

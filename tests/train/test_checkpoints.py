@@ -10,17 +10,13 @@ from PIL import Image
 
 import vlm
 from shotcrop_cli.errors import AnswerError, ExitCode, ModelError
-from shotcrop_cli.model.large.answer import CoordSpace, render
-from shotcrop_cli.model.nano import grammar
-from shotcrop_cli.shots import SHOT_TYPES, Box, Composition, NoSubject, Reasoning, Shot
-from shotcrop_train.base import Base
-from shotcrop_train.checkpoints import load_base, load_nano
-from shotcrop_train.data.contract import GrammarContract, TextContract
-from shotcrop_train.nano_base import NanoBase
+from shotcrop_cli.model.large.answer import LOCATION_BINS, LOCATION_TOKENS, CoordSpace, render
+from shotcrop_cli.shots import SHOT_TYPES, Box, Composition, Reasoning, Shot
+from shotcrop_train.checkpoints import load_base
+from shotcrop_train.data.contract import TextContract
 from shotcrop_train.recipe import ModelRecipe
 from shotcrop_train.text_base import TextBase, freeze_vision, load_text_base
 from shotcrop_train.torch_composer import TorchComposer
-from training import save_tiny_model
 
 KEEP_SIZE = ModelRecipe(max_pixels=0)
 SIZES = [(96, 72), (72, 96), (400, 300), (30, 31), (1000, 250)]
@@ -29,13 +25,10 @@ SIZES = [(96, 72), (72, 96), (400, 300), (30, 31), (1000, 250)]
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     root = tmp_path_factory.mktemp("bases")
-    return {family: vlm.save_tiny_vlm(root / family, family) for family in vlm.FAMILIES} | {
-        "nano": save_tiny_model(root / "nano")
-    }
+    return {family: vlm.save_tiny_vlm(root / family, family) for family in vlm.FAMILIES}
 
 
-def text_contract(base: Base) -> TextContract:
-    assert isinstance(base.contract, TextContract)
+def text_contract(base: TextBase) -> TextContract:
     return base.contract
 
 
@@ -77,28 +70,17 @@ def test_a_checkpoint_is_asked_as_it_was_trained(folders: dict[str, Path], tmp_p
     assert text_contract(again).seen((640, 640)) == (64, 64)
 
 
-def test_the_compact_model_is_a_base_that_remembers_whether_it_thinks(folders: dict[str, Path], tmp_path: Path) -> None:
-    base = load_base(folders["nano"])
-    assert isinstance(base, NanoBase)
-    assert (base.contract, base.image_size, base.max_side) == (GrammarContract(True), 64, None)
-    trained = base.configured(ModelRecipe(think=False))
-    assert trained.contract == GrammarContract(False)
-    trained.model.save_pretrained(tmp_path)
-    trained.processor.save_pretrained(tmp_path)
-    assert load_base(tmp_path).contract == GrammarContract(False)
-
-
 def test_location_tokens_join_the_vocabulary_once_and_lie_on_a_line(folders: dict[str, Path]) -> None:
     before = load_base(folders["qwen3-vl"]).model.get_input_embeddings().weight
     base = load_base(folders["qwen3-vl"], ModelRecipe(location_tokens=True))
     base = base.configured(ModelRecipe(location_tokens=True))
     assert text_contract(base).space is CoordSpace.LOCATION
     tokenizer = base.processor.tokenizer
-    ids = tokenizer(grammar.location_tokens(Box(0, 0.5, 1, 1)))["input_ids"]
+    ids = tokenizer("".join(LOCATION_TOKENS[bin_] for bin_ in (0, 128, 255, 255)))["input_ids"]
     assert len(ids) == 4
     assert tokenizer.decode(ids, skip_special_tokens=True) == "<loc_0><loc_128><loc_255><loc_255>"
     weight = base.model.get_input_embeddings().weight.detach()
-    assert len(weight) == len(before) + grammar.LOCATION_BINS
+    assert len(weight) == len(before) + LOCATION_BINS
     assert torch.equal(weight[: len(before)], before)
     assert torch.equal(base.model.get_output_embeddings().weight, weight)
     steps = weight[len(before) :].diff(dim=0).norm(dim=1)
@@ -207,12 +189,6 @@ def test_a_lora_checkpoint_names_its_missing_base(folders: dict[str, Path], tmp_
         load_base(tmp_path, offline=True)
 
 
-def test_only_the_compact_model_is_loaded_as_such(folders: dict[str, Path]) -> None:
-    assert load_nano(folders["nano"])[0].config.image_size == 64
-    with pytest.raises(ModelError, match="no checkpoint of shotcrop-nano"):
-        load_nano(folders["qwen3-vl"])
-
-
 ANSWER = Composition(
     (
         Shot(SHOT_TYPES[0], Box(0.0, 0.0, 1.0, 1.0), "A field."),
@@ -257,24 +233,3 @@ def test_unreadable_answers_are_values_and_the_mode_is_kept(folders: dict[str, P
     assert base.model.training
     assert composer.thumbnail_size == (0, 0)
     assert composer.identity.id == str(folders["qwen3-vl"].resolve())
-
-
-@pytest.mark.parametrize("think", [True, False])
-def test_the_compact_model_composes_alike_in_any_batch(folders: dict[str, Path], think: bool) -> None:
-    base = load_base(folders["nano"]).configured(ModelRecipe(think=think))
-    base.model.config.no_subject_threshold = 2.0
-    photos, aspects = [vlm.photo(), vlm.photo(50, 90), Image.new("RGB", (64, 64))], [1.3, 0.6, None]
-    together = TorchComposer(base, batch_size=3).compose(photos, aspects)
-    one_by_one = TorchComposer(base, batch_size=1).compose(photos, aspects)
-    for a, b in zip(together, one_by_one, strict=True):
-        assert isinstance(a, Composition) and isinstance(b, Composition)
-        for left, right in zip(a.shots, b.shots, strict=True):
-            assert tuple(left.box) == pytest.approx(tuple(right.box), abs=1e-3)
-    assert TorchComposer(base).thumbnail_size == (64, 64)
-
-
-def test_the_compact_model_may_find_no_people(folders: dict[str, Path]) -> None:
-    base = load_base(folders["nano"])
-    base.model.config.no_subject_threshold = 0.0
-    (answer,) = TorchComposer(base).compose([vlm.photo()], [1.3])
-    assert isinstance(answer, NoSubject)

@@ -15,13 +15,15 @@ from conftest import open_image
 from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.evaluation.dataset import read_dataset, read_row
 from shotcrop_cli.shots import FULL_FRAME, SHOT_TYPES, Box, Composition, Grounding, Reasoning, Shot, ShotType
+from shotcrop_train.composer.nano_recipe import load_nano_recipe
 from shotcrop_train.data.samples import expert_samples
 from shotcrop_train.pseudo.decision import Rule
 from shotcrop_train.pseudo.labeller import Labeller
 from shotcrop_train.pseudo_label import PseudoLabelRecipe, label
-from shotcrop_train.recipe import load_recipe
+from shotcrop_train.recipe import ModelRecipe, load_recipe
 from shotcrop_train.scorers import Judged, Photo, ScorerRecipe
-from training import save_tiny_model, write_dataset
+from shotcrop_train.torch_composer import TorchComposer
+from training import write_dataset
 from vlm import save_tiny_vlm
 
 RECIPE = PseudoLabelRecipe(
@@ -264,9 +266,12 @@ def test_the_geometry_veto_is_off_by_default_and_strikes_cut_faces_when_on(
     assert [record.accepted for record in read_dataset(veto)] == [(True, False, False)] * 5
 
 
-def test_real_checkpoints_and_a_stand_in_label_photos(data: Path, tmp_path: Path) -> None:
-    checkpoint = save_tiny_model(tmp_path / "nano")
-    recipe = replace(RECIPE, criteria=("agreement",), chunk=8)
+def test_real_checkpoints_and_a_stand_in_label_photos(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(TorchComposer.__init__, "__defaults__", (16, 4))  # a random model never ends its answer
+    checkpoint = save_tiny_vlm(tmp_path / "vlm")
+    recipe = replace(RECIPE, criteria=("composition",), model=ModelRecipe(max_pixels=0), chunk=8)
     output = label(recipe, data, tmp_path / "out", [checkpoint, "rule-based"], offline=True)
     assert len(read_dataset(output)) == 5
     assert len(json.loads((output / "calibration.json").read_text("utf-8"))) == 3
@@ -307,12 +312,12 @@ def test_a_recipe_that_cannot_run_is_refused(values: dict[str, Any]) -> None:
 
 
 def test_the_large_recipe_is_the_papers_and_the_compact_one_says_that_it_stands_in() -> None:
-    large, nano = (load_recipe(f"{name}-pseudo", PseudoLabelRecipe) for name in ("qwen3-vl", "nano"))
+    large, nano = load_recipe("qwen3-vl-pseudo", PseudoLabelRecipe), load_nano_recipe("nano").pseudo_label
     assert large.criteria == ("mllm", "clip", "aesthetic")
     assert large.rule == Rule()
     assert not {"mllm", "clip", "aesthetic"} & set(nano.criteria)
-    text = (Path(stage.__file__).with_name("recipes") / "nano-pseudo.toml").read_text("utf-8")
-    assert "stand-in" in text.partition("\ncriteria =")[0]
+    text = (Path(stage.__file__).with_name("recipes") / "nano.toml").read_text("utf-8")
+    assert "stand-ins" in text.partition("\ncriteria =")[0]
 
 
 def test_a_broken_line_is_named_before_anything_is_labelled_behind_it(

@@ -23,6 +23,7 @@ from shotcrop_train.recipe import DataRecipe, ModelRecipe, Optimisation, Schedul
 from shotcrop_train.text_base import load_text_base
 from shotcrop_train.weighted_trainer import WeightedTrainer
 from training import NO_AUGMENTATION, write_dataset
+from training_page import documented
 
 RECIPE = SftRecipe(
     data=DataRecipe(experts=("experts",), empty=("empty",), shares={"expert": 0.8, "empty": 0.2}),
@@ -94,6 +95,7 @@ def test_evaluation_writes_the_methods_metrics_and_keeps_the_best_model(
     names = {name.removeprefix("held_") for name in line if name.startswith("held_")}
     measured = {measure.name for measure in MEASURES}
     assert {"iou", "acc@0.5", "acc@0.85", "complete", "triple_hit", "no_subject_recall"} <= names & measured
+    assert {*documented("figure", stage=1)} <= {name for line in log_of(tmp_path / "run") for name in line}
     best = load_base(tmp_path / "run" / "best").model.state_dict()
     assert all(torch.equal(best[name], value) for name, value in weights(final).items())
     assert (tmp_path / "run" / "curves.png").read_bytes().startswith(b"\x89PNG")
@@ -191,7 +193,7 @@ def measure(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Measure:
         return cut(rows(replace(sample, shots=shots)))
 
     def rows(one: Sample) -> Mapping[str, torch.Tensor]:
-        mixture = Mixture({"one": [one]}, {"one": 1.0}, 1, None, NO_AUGMENTATION, 0, base.contract)
+        mixture = Mixture({"one": [one]}, {"one": 1.0}, 1, NO_AUGMENTATION, 0, base.contract)
         return TextCollator(base.processor)([mixture.draw(0)])
 
     def cut(batch: Mapping[str, torch.Tensor]) -> Mapping[str, torch.Tensor]:
@@ -202,7 +204,7 @@ def measure(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Measure:
         return {name: value[:, :end] if value.shape[:1] == (1,) and name != "image_grid_thw" else value
                 for name, value in batch.items()}  # fmt: skip
 
-    training_set = Mixture({"one": [sample]}, {"one": 1.0}, 1, None, NO_AUGMENTATION, 0, base.contract).dataset()
+    training_set = Mixture({"one": [sample]}, {"one": 1.0}, 1, NO_AUGMENTATION, 0, base.contract).dataset()
     folder = tmp_path_factory.mktemp("measure")
     trainer = WeightedTrainer(
         model=base.model,

@@ -5,24 +5,21 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 
 from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.shots import SHOT_TYPES
 from shotcrop_train import sft
-from shotcrop_train.checkpoints import load_nano
-from shotcrop_train.data.contract import GrammarContract, TextContract
-from shotcrop_train.data.mixture import Mixture
-from shotcrop_train.nano.collator import NanoCollator
+from shotcrop_train.composer.nano_recipe import load_nano_recipe
+from shotcrop_train.data.contract import TextContract
 from shotcrop_train.recipe import DataRecipe, ModelRecipe, Optimisation, Schedule, load_recipe
 from shotcrop_train.runs.run_log import read_log
 from shotcrop_train.ssft import SsftRecipe, photos_per_expert, pseudo_samples, train
-from training import NO_AUGMENTATION, save_tiny_model, tiny_model, write_dataset
+from training import write_dataset
 from vlm import save_tiny_vlm
 
 RECIPE = SsftRecipe(
     data=DataRecipe(experts=("experts",), empty=("empty",), shares={"expert": 0.9, "empty": 0.1}),
-    optimisation=Optimisation(steps=4, batch_size=4, learning_rate=2e-3, warmup_steps=1, freeze_stages=7),
+    optimisation=Optimisation(steps=4, batch_size=4, learning_rate=2e-3, warmup_steps=1),
     schedule=Schedule(log_every=1, evaluate_every=4, save_every=2),
 )
 
@@ -62,37 +59,12 @@ def test_as_many_accepted_shots_are_drawn_as_experts_shots(pseudo: Path) -> None
     assert photos_per_expert(samples) * per_photo == pytest.approx(3.0)
 
 
-def test_rejected_shots_carry_no_loss_and_accepted_ones_do(pseudo: Path) -> None:
-    _, half = pseudo_samples(pseudo)[:2]
-    _, processor = tiny_model()
-    mixture = Mixture({"pseudo": [half]}, {"pseudo": 1.0}, 1, 64, NO_AUGMENTATION, 0, GrammarContract())
-    batch = NanoCollator(processor)([mixture.draw(0)])
-    heard = (batch["labels"][0] != -100) & (batch["token_weights"][0] > 0.0)
-    text = processor.tokenizer.decode(batch["input_ids"][0][heard])
-    whole = processor.tokenizer.decode(batch["input_ids"][0])
-    wide, medium, close = (shot.captions[0] for shot in half.shots)
-    assert all(caption in whole for caption in (wide, medium, close))
-    assert medium in text
-    assert wide not in text
-    assert close not in text
-
-
 def test_rejected_shots_are_masked_for_models_that_answer_in_words(pseudo: Path) -> None:
     from shotcrop_cli.model.large.answer import CoordSpace
 
     _, half = pseudo_samples(pseudo)[:2]
     target = TextContract(CoordSpace.PERMILLE, True, lambda size: size).write(half, ["a", "b", "c"], (96, 72))
     assert [weight for _, _, weight in target.spans] == [0.0, 1.0, 0.0]
-
-
-def test_training_mixes_both_kinds_and_ends_in_a_model(data: Path, pseudo: Path, tmp_path: Path) -> None:
-    start = save_tiny_model(tmp_path / "start")
-    final = train(RECIPE, data, pseudo, tmp_path / "run", start, offline=True)
-    before, after = load_nano(start)[0].state_dict(), load_nano(final)[0].state_dict()
-    assert any(not torch.equal(before[name], after[name]) for name in before)
-    run = json.loads((tmp_path / "run" / "run.json").read_text("utf-8"))
-    assert run["stage"] == "ssft"
-    assert str(pseudo) in run["datasets"]
 
 
 @pytest.mark.parametrize("family", ["qwen3-vl", "qwen2.5-vl"])
@@ -107,14 +79,21 @@ def test_a_large_model_learns_from_both_kinds(
     losses = [line["loss"] for line in read_log(tmp_path / "run" / "log.jsonl") if "loss" in line]
     assert losses[-1] < losses[0]
     assert (final / "model.safetensors").is_file()
+    run = json.loads((tmp_path / "run" / "run.json").read_text("utf-8"))
+    assert run["stage"] == "ssft"
+    assert str(pseudo) in run["datasets"]
 
 
-def test_a_run_with_other_pseudo_labels_in_the_same_folder_is_refused(data: Path, pseudo: Path, tmp_path: Path) -> None:
-    start = save_tiny_model(tmp_path / "start")
-    train(replace(RECIPE, optimisation=replace(RECIPE.optimisation, steps=1)), data, pseudo, tmp_path / "run", start)
+def test_a_run_with_other_pseudo_labels_in_the_same_folder_is_refused(
+    data: Path, pseudo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sft, "validate", lambda *_: {})
+    start = save_tiny_vlm(tmp_path / "start")
+    recipe = replace(RECIPE, model=ModelRecipe(max_pixels=0), optimisation=replace(RECIPE.optimisation, steps=1))
+    train(recipe, data, pseudo, tmp_path / "run", start)
     other = write_pseudo(tmp_path / "other", [(True, False, False)])
     with pytest.raises(ShotcropError, match="differs in"):
-        train(replace(RECIPE, optimisation=replace(RECIPE.optimisation, steps=1)), data, other, tmp_path / "run", start)
+        train(recipe, data, other, tmp_path / "run", start)
 
 
 def test_labels_that_are_not_complete_are_refused(pseudo: Path) -> None:
@@ -136,6 +115,5 @@ def test_a_recipe_without_a_ratio_or_experts_is_refused(values: dict[str, object
         replace(RECIPE, **values)
 
 
-@pytest.mark.parametrize("name", ["nano-ssft", "qwen3-vl-ssft"])
-def test_shipped_recipes_mix_one_accepted_shot_to_one_of_an_expert(name: str) -> None:
-    assert load_recipe(name, SsftRecipe).ratio == 1.0
+def test_shipped_recipes_mix_one_accepted_shot_to_one_of_an_expert() -> None:
+    assert load_recipe("qwen3-vl-ssft", SsftRecipe).ratio == load_nano_recipe("nano").ssft.ratio == 1.0

@@ -20,7 +20,6 @@ from trl.trainer.sft_trainer import DataCollatorForVisionLanguageModeling
 from trl.trainer.utils import FusedCausalLMOutput
 
 from shotcrop_train.grpo import GroupTrainer
-from shotcrop_train.nano.trainer import GroundedTrainer
 from shotcrop_train.weighted_trainer import WeightedTrainer
 
 if sys.version_info >= (3, 11):
@@ -31,20 +30,7 @@ else:
 ROOT = Path(__file__).parents[2]
 OVERRIDDEN: dict[type, dict[str, tuple[str, ...]]] = {
     GroupTrainer: {
-        "_get_per_token_logps_and_entropies": (
-            "model",
-            "input_ids",
-            "attention_mask",
-            "logits_to_keep",
-            "batch_size",
-            "pixel_values",
-        ),
         "_generate_and_score_completions": ("inputs",),
-    },
-    GroundedTrainer: {
-        "compute_loss": ("model", "inputs", "return_outputs", "num_items_in_batch"),
-        "log": ("logs",),
-        "create_optimizer": (),
     },
     WeightedTrainer: {
         "compute_loss": ("model", "inputs", "return_outputs", "num_items_in_batch"),
@@ -52,7 +38,7 @@ OVERRIDDEN: dict[type, dict[str, tuple[str, ...]]] = {
     },
 }
 """The methods of trl's and transformers' trainers that ours override, with the parameters that the overrides name."""
-OWN = {"__init__", "_average"}
+OWN = {"__init__"}
 """Methods of our trainers that override nothing of trl's."""
 
 
@@ -85,11 +71,11 @@ def test_every_override_is_in_the_contract(trainer: type) -> None:
 
 def test_a_method_that_disappears_is_named() -> None:
     class Renamed:
-        def _generate_and_score_completions(self, rows: object) -> None: ...
+        def log(self, rows: object) -> None: ...
 
-    lost, changed = broken_overrides(GroupTrainer, Renamed, OVERRIDDEN[GroupTrainer])
-    assert lost.endswith("Renamed has no _get_per_token_logps_and_entropies, which GroupTrainer overrides")
-    assert changed.endswith("Renamed._generate_and_score_completions has no inputs, which GroupTrainer needs")
+    lost, changed = broken_overrides(WeightedTrainer, Renamed, OVERRIDDEN[WeightedTrainer])
+    assert lost.endswith("Renamed has no compute_loss, which WeightedTrainer overrides")
+    assert changed.endswith("Renamed.log has no logs, which WeightedTrainer needs")
 
 
 def test_grpo_still_calls_what_we_override() -> None:
@@ -100,7 +86,7 @@ def test_grpo_still_calls_what_we_override() -> None:
 
 def test_grpo_still_has_the_attributes_that_we_read() -> None:
     source = inspect.getsource(GRPOTrainer)
-    for name in ("_metrics", "num_generations", "temperature"):
+    for name in ("_metrics", "num_generations"):
         assert re.search(rf"self\.{name} = ", source), f"trl {trl.__version__}: GRPOTrainer no longer sets {name}"
     rollout = inspect.getsource(GRPOTrainer._generate_and_score_completions)
     for key in ("advantages", "completion_mask", "num_items_in_batch"):

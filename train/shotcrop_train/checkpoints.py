@@ -1,4 +1,4 @@
-"""Load any base: the compact model, a vision-language model of transformers, or a LoRA checkpoint of one."""
+"""Load a base: a vision-language model of transformers, or a LoRA checkpoint of one."""
 
 from __future__ import annotations
 
@@ -13,12 +13,8 @@ from safetensors import SafetensorError
 from transformers import AutoModelForImageTextToText, AutoProcessor, PreTrainedModel, ProcessorMixin
 
 from shotcrop_cli.errors import ModelError
-from shotcrop_train.base import Base
-from shotcrop_train.data.contract import GrammarContract
-from shotcrop_train.nano import NanoForConditionalGeneration, NanoProcessor
-from shotcrop_train.nano_base import NanoBase
 from shotcrop_train.recipe import ModelRecipe
-from shotcrop_train.text_base import fit_vocabulary, load_text_base
+from shotcrop_train.text_base import TextBase, fit_vocabulary, load_text_base
 
 ADAPTER = "adapter_config.json"
 
@@ -28,7 +24,7 @@ _HUB_FILES = ("*.json", "*.jinja", "*.txt", "*.model", "*.safetensors")
 
 def load_base(
     start: str | Path, recipe: ModelRecipe | None = None, *, offline: bool = False, trained: bool = False
-) -> Base:
+) -> TextBase:
     """Load a base.
 
     Args:
@@ -45,21 +41,7 @@ def load_base(
     model, processor = _load(start, _dtype(recipe, trained), offline)
     if not trained:
         model.to(PartialState().device if torch.cuda.is_available() else "cpu").eval()
-    if isinstance(model, NanoForConditionalGeneration):
-        return NanoBase(model.float(), processor, GrammarContract(model.config.think))
     return load_text_base(model, processor, recipe)
-
-
-def load_nano(checkpoint: str | Path) -> tuple[NanoForConditionalGeneration, NanoProcessor]:
-    """Load the compact model and its processor from a checkpoint folder.
-
-    Raises:
-        ModelError: The folder holds no compact model.
-    """
-    model, processor = _load(checkpoint, torch.float32, offline=True)
-    if not isinstance(model, NanoForConditionalGeneration) or not isinstance(processor, NanoProcessor):
-        raise ModelError(f"{checkpoint} is no checkpoint of shotcrop-nano", hint="name a folder of `train sft`")
-    return model, processor
 
 
 def _dtype(recipe: ModelRecipe, trained: bool) -> torch.dtype:

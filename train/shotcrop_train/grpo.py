@@ -1,18 +1,16 @@
-"""Stage 3, GRPO-S: group relative policy optimisation with a composite reward made for the task.
+"""Stage 3 of large models, GRPO-S: group relative policy optimisation with a composite reward made for the task.
 
 The algorithm: for each photo the policy samples a group of G answers at temperature 1, and `rewards` judges each. An
 answer's advantage is (r - mean) / (std + 1e-4) within its group. The weights follow the clipped policy gradient, with a
 KL penalty towards the model that the stage started from. It is trl's `GRPOTrainer` with our reward:
 
-    shotcrop train grpo --config nano-grpo-paper --data DATA -o runs/grpo --from runs/ssft/final
+    shotcrop train grpo --config qwen3-vl-grpo-paper --data DATA -o runs/grpo --from runs/ssft/final
     accelerate launch --num_processes 8 -m shotcrop_cli train grpo --config qwen3-vl-grpo-paper ...
 
 * Groups without variance are dropped, as in DAPO. Their advantage is 0 anyway; dropped, they also have no KL term and
   no part in the loss's mean. `groups_without_variance` in the log is their share.
 * Truncated answers are masked, as in DAPO. They count in their group's mean with a reward of 0, but have no gradient.
 * Hard cases of stage 2 have no expert's box, so only terms that need none reward them (our own choice).
-* The compact model samples within its grammar, and the loss reads the same masked probabilities (`nano.sampling`).
-  Without a mask, more than half of its answers leave the grammar at temperature 1.
 
 Each row depends on the seed and its number alone, so an interrupted run that continues sees the same rows.
 """
@@ -25,14 +23,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 from transformers import set_seed
 from transformers.trainer_utils import get_last_checkpoint
 from trl import GRPOConfig, GRPOTrainer
 
 from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.evaluation.dataset import read_dataset
-from shotcrop_train.base import AnswerMask
 from shotcrop_train.checkpoints import load_base
 from shotcrop_train.data.samples import split
 from shotcrop_train.recipe import ModelRecipe, Schedule
@@ -124,51 +120,7 @@ class GrpoRecipe:
 
 
 class GroupTrainer(GRPOTrainer):
-    """trl's GRPO trainer without the groups whose answers all earn the same.
-
-    Args:
-        mask: Mask that the answers were sampled within; None for models that sample freely.
-    """
-
-    def __init__(self, *args: Any, mask: AnswerMask | None = None, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.mask = mask
-
-    def _get_per_token_logps_and_entropies(
-        self,
-        model: torch.nn.Module,
-        input_ids: Tensor,
-        attention_mask: Tensor,
-        logits_to_keep: int,
-        batch_size: int | None = None,
-        pixel_values: Tensor | None = None,
-        **kwargs: Any,
-    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        """Return log-probabilities and entropies (N, S) of the policy, within the mask if it sampled within one."""
-        if self.mask is None:
-            result: tuple[Tensor, Tensor | None, Tensor | None] = super()._get_per_token_logps_and_entropies(
-                model, input_ids, attention_mask, logits_to_keep, batch_size, pixel_values=pixel_values, **kwargs
-            )
-            return result
-        chosen, entropies = [], []
-        size = batch_size or len(input_ids)
-        for first in range(0, len(input_ids), size):
-            part = slice(first, first + size)
-            ids, answers = input_ids[part], input_ids[part, -logits_to_keep:]
-            with self.accelerator.autocast():
-                output = model(
-                    input_ids=ids,
-                    attention_mask=attention_mask[part],
-                    pixel_values=pixel_values[part] if pixel_values is not None else None,
-                    logits_to_keep=logits_to_keep + 1,
-                    use_cache=False,
-                )
-            logits = self.mask.along(answers, output.logits[:, :-1].float() / self.temperature)
-            scores = logits.log_softmax(-1)
-            chosen.append(scores.gather(2, answers[..., None])[..., 0])
-            with torch.no_grad():
-                entropies.append(torch.special.entr(scores.exp()).sum(-1))
-        return torch.cat(chosen), torch.cat(entropies), None
+    """trl's GRPO trainer without the groups whose answers all earn the same."""
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         """Sample and reward answers, then mask the groups without variance."""
@@ -219,7 +171,7 @@ def train(
     records = [record for folder in folders for record in read_dataset(folder) if record.composition is not None]
     experts, held_back = split(records)
     base = load_base(start, recipe.model, offline=offline, trained=True)
-    mask = base.prepare_stage_3(recipe.model)
+    base.prepare_stage_3(recipe.model)
     pool = PhotoPool(experts, read_hard_cases(hard) if hard else [], base, recipe.data.hard_share, plan.seed)
     settings = _settings(recipe, output)
 
@@ -233,7 +185,6 @@ def train(
         train_dataset=pool.dataset(plan.steps * plan.photos * settings.world_size),
         processing_class=base.processor,
         peft_config=base.lora(recipe.model),
-        mask=mask,
         callbacks=[RunLog(output, evaluate if held_back else None, recipe.schedule.evaluate_every)],
     )
     add_head_bias(trainer.model)

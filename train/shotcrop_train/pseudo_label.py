@@ -8,8 +8,8 @@ The algorithm, for each photo and each of its three shots:
 
 The criteria of step 2 are in the paper's abstract. Steps 1 and 3 are second-hand, from a transcription of its text.
 
-    shotcrop train pseudo-label --config nano-pseudo --data DATA -o runs/pseudo \
-        --proposer runs/cot/final --proposer runs/sft/final --proposer rule-based
+    shotcrop train pseudo-label --config qwen3-vl-pseudo --data DATA -o runs/labels \
+        --proposer runs/sft/final --proposer models/qwen3-vl-4b --proposer rule-based
 
 Three choices are our own: rules may propose; the scores of CLIP, aesthetics and the stand-ins are mapped between
 percentiles of the experts' crops of the same shot; stand-ins may replace the three criteria.

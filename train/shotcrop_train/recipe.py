@@ -11,7 +11,6 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from shotcrop_cli.errors import ShotcropError
 from shotcrop_train.data.augmentation import Augmentation
-from shotcrop_train.nano.loss import LossWeights
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -25,7 +24,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class ModelRecipe:
-    """How a base is loaded and trained. The compact model uses `think` alone.
+    """How a base is loaded and trained.
 
     Args:
         lora_rank: Rank of the low-rank updates; related work uses 32 to 64. 0 trains the weights themselves.
@@ -93,9 +92,7 @@ class Optimisation:
     Args:
         steps: Optimiser steps of the whole run.
         batch_size: Photos per step and device.
-        learning_rate: Peak of the cosine schedule, for decoder and neck.
-        tower_learning_rate: The same for the vision tower.
-        freeze_stages: Stages of the tower, counted from its stem, that are not trained.
+        learning_rate: Peak of the cosine schedule.
         warmup_steps: Steps until the peak.
         weight_decay: Decoupled weight decay.
         max_grad_norm: Gradients longer than this are scaled down to it.
@@ -105,8 +102,6 @@ class Optimisation:
     steps: int = 1000
     batch_size: int = 16
     learning_rate: float = 7e-4
-    tower_learning_rate: float = 2e-4
-    freeze_stages: int = 2
     warmup_steps: int = 100
     weight_decay: float = 0.02
     max_grad_norm: float = 1.0
@@ -124,16 +119,13 @@ class Schedule:
 
 @dataclass(frozen=True)
 class SftRecipe:
-    """A supervised run of the compact model or of any other base."""
+    """A supervised run of a large model."""
 
     data: DataRecipe = field(default_factory=DataRecipe)
     model: ModelRecipe = field(default_factory=ModelRecipe)
     optimisation: Optimisation = field(default_factory=Optimisation)
     augmentation: Augmentation = field(default_factory=Augmentation)
-    loss: LossWeights = field(default_factory=LossWeights)
     schedule: Schedule = field(default_factory=Schedule)
-    vocabulary: int = 4096
-    """Size of the vocabulary when the run starts without a checkpoint."""
 
 
 def load_recipe(name: str, kind: type[T]) -> T:

@@ -1,24 +1,15 @@
-"""Stage 1, supervised fine-tuning with a chain of thought, for the compact model and for any larger base.
+"""Stage 1 of large models, supervised fine-tuning with a chain of thought. For the compact model see `composer`.
 
 The algorithm: draw rows from a mixture of expert triples, detections with rule-based proposals, and photos without
-people; augment them; train the model on the next token of the whole answer, chain of thought first. The compact model
-goes through this stage twice, starting from ImageNet's weights; a larger base once:
+people; augment them; train the model on the next token of the whole answer, chain of thought first:
 
-    shotcrop train sft --config nano-grounding --data DATA -o runs/grounding
-    shotcrop train sft --config nano-cot --data DATA -o runs/cot --from runs/grounding/final
     shotcrop train sft --config qwen3-vl-sft --data DATA -o runs/qwen --from Qwen/Qwen3-VL-4B-Instruct
 
 With eight GPUs, accelerate launches the same command:
 
     accelerate launch --num_processes 8 -m shotcrop_cli train sft --config qwen3-vl-sft ...
 
-Stage 1 of the paper fine-tunes a large vision-language model on text targets (from its abstract). This stage differs
-from that; the first three points concern the compact model alone:
-* The chain of thought is the main person's box, head, facing and scale, not prose. Detections supervise it on
-  thousands of photos.
-* Location tokens learn from soft targets and from the boxes they stand for (`nano.loss`).
-* A first run learns grounding and captions without any expert, since the decoder starts untrained.
-* A larger base may use location tokens too, in place of numbers. By default it keeps the numbers it knows.
+A base may write boxes as location tokens in place of numbers. By default it keeps the numbers it knows.
 
 A run can be interrupted at any time: start it again with the same folder, and it continues from its last checkpoint.
 """
@@ -36,32 +27,29 @@ from trl import SFTConfig
 
 from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.evaluation.dataset import Record, read_dataset
-from shotcrop_train.base import Base
 from shotcrop_train.checkpoints import load_base
 from shotcrop_train.data.mixture import Mixture
 from shotcrop_train.data.samples import Sample, empty_samples, expert_samples, held_back, proposal_samples, split
-from shotcrop_train.nano_base import new_nano
 from shotcrop_train.recipe import DataRecipe, SftRecipe
 from shotcrop_train.runs import provenance
 from shotcrop_train.runs.curves import draw_curves
 from shotcrop_train.runs.final_model import save_final
 from shotcrop_train.runs.run_log import LOG, RunLog
 from shotcrop_train.runs.validation import validate
+from shotcrop_train.text_base import TextBase
 from shotcrop_train.torch_composer import TorchComposer
 
 CURVES = "curves.png"
-EXPERT_CAPTION_REPEATS = 4
-"""How often an expert caption counts when the vocabulary is learned, since there are far more captions of whole photos.
-Our own choice."""
+VALIDATION_BATCH = 8
+"""Photos per batch while training is validated."""
 
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """The content of a recipe's datasets: samples by group, held-back records for validation, and captions."""
+    """The content of a recipe's datasets: samples by group, and held-back records for validation."""
 
     groups: dict[str, list[Sample]]
     held_back: list[Record]
-    captions: list[str]
 
 
 def read_training_set(data: Path, recipe: DataRecipe) -> TrainingSet:
@@ -71,16 +59,12 @@ def read_training_set(data: Path, recipe: DataRecipe) -> TrainingSet:
     proposals = [
         record for record in _records(data, recipe.proposals) if record.composition is None or not held_back(record)
     ]
-    captions = [text for record in experts + proposals for text in record.captions]
-    for record in experts:
-        if record.composition is not None:
-            captions += [shot.caption for shot in record.composition.shots] * EXPERT_CAPTION_REPEATS
     groups = {
         "expert": expert_samples(experts),
         "proposal": proposal_samples(proposals, recipe.shot_weight),
         "empty": empty_samples(empty),
     }
-    return TrainingSet(groups, held_experts + held_empty, captions)
+    return TrainingSet(groups, held_experts + held_empty)
 
 
 def dataset_folders(data: Path, recipe: DataRecipe) -> list[Path]:
@@ -101,32 +85,29 @@ def train(
         recipe: The run's recipe.
         data: Folder that holds the recipe's datasets.
         output: Run folder; `fit` says what it will hold.
-        start: Base to start from, a checkpoint folder or a hub id; None starts a new compact model from ImageNet's
-            tower.
+        start: Base to start from, a checkpoint folder or a hub id.
         offline: Use only models on this machine.
 
     Raises:
         Complete: The folder holds this run, and it is finished.
-        ShotcropError: A dataset or the base cannot be read, or the recipe does not fit the base.
+        ShotcropError: There is no start, or a dataset or the base cannot be read.
     """
     provenance.record(output, stage="sft", recipe=recipe, datasets=dataset_folders(data, recipe.data), start=start)
     set_seed(recipe.optimisation.seed)
     training = read_training_set(data, recipe.data)
-    return fit(load_start(recipe, training, start, offline=offline), training, recipe, output)
+    return fit(load_start(recipe, start, offline=offline), training, recipe, output)
 
 
-def load_start(
-    recipe: SftRecipe, training: TrainingSet, start: str | Path | None = None, *, offline: bool = False
-) -> Base:
+def load_start(recipe: SftRecipe, start: str | Path | None, *, offline: bool = False) -> TextBase:
     """Load the base that a supervised run starts from and configure it by the recipe; see `train`."""
-    if start is not None:
-        base = load_base(start, recipe.model, offline=offline, trained=True)
-    else:
-        base = new_nano(training.captions, recipe.vocabulary)
-    return base.configured(recipe.model)
+    if start is None:
+        raise ShotcropError(
+            "a large model starts from a trained one", hint="name a checkpoint folder, or ORG/NAME on the hub"
+        )
+    return load_base(start, recipe.model, offline=offline, trained=True).configured(recipe.model)
 
 
-def fit(base: Base, training: TrainingSet, recipe: SftRecipe, output: Path) -> Path:
+def fit(base: TextBase, training: TrainingSet, recipe: SftRecipe, output: Path) -> Path:
     """Train a base on a training set. If the run folder holds a checkpoint, continue from the last one.
 
     Args:
@@ -140,25 +121,22 @@ def fit(base: Base, training: TrainingSet, recipe: SftRecipe, output: Path) -> P
         The folder of the trained model.
 
     Raises:
-        ShotcropError: The recipe does not fit the base.
+        ShotcropError: A batch cannot be split as the recipe says.
     """
     plan = recipe.optimisation
-    base.check(recipe.model)
     settings = _settings(recipe, output)
     mixture = Mixture(
         training.groups,
         recipe.data.shares,
         length=plan.steps * plan.batch_size * settings.world_size,
-        size=base.image_size,
         augmentation=recipe.augmentation,
         seed=plan.seed,
         contract=base.contract,
-        cache=base.image_size is not None,
         max_side=base.max_side,
     )
 
     def evaluate(model: torch.nn.Module) -> Mapping[str, float]:
-        return validate(TorchComposer(replace(base, model=model), base.validation_batch), training.held_back)
+        return validate(TorchComposer(replace(base, model=model), VALIDATION_BATCH), training.held_back)
 
     log = RunLog(output, evaluate if training.held_back else None, recipe.schedule.evaluate_every)
     common = {"args": settings, "train_dataset": mixture.dataset(), "callbacks": [log]}

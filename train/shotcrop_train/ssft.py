@@ -1,11 +1,11 @@
-"""Stage 2, second half: semi-supervised fine-tuning on experts' shots and accepted pseudo labels.
+"""Stage 2 of large models, second half: semi-supervised fine-tuning on experts' shots and accepted pseudo labels.
 
 The algorithm is that of stage 1 on a mixture with one more group: photos with at least one accepted shot. Only their
 accepted shots have a loss. The others are part of the answer, which needs all three, but are masked. Pseudo-labelled
 photos are drawn so often that the model learns one accepted shot for each expert's shot. Both are second-hand, from a
 transcription of the paper's text.
 
-    shotcrop train ssft --config nano-ssft --data DATA --pseudo runs/pseudo -o runs/ssft --from runs/cot/final
+    shotcrop train ssft --config qwen3-vl-ssft --data DATA --pseudo runs/labels -o runs/ssft --from runs/sft/final
 
 Two choices are our own:
 * Groups of stage 1 to which the recipe gives a share, such as photos without people, stay in the mixture.
@@ -79,7 +79,7 @@ def train(
     training = read_training_set(data, recipe.data)
     shares = {**recipe.data.shares, PSEUDO: recipe.data.shares[EXPERT] * recipe.ratio * photos_per_expert(samples)}
     recipe = replace(recipe, data=replace(recipe.data, shares=shares))
-    base = load_start(recipe, training, start, offline=offline)
+    base = load_start(recipe, start, offline=offline)
     return fit(base, replace(training, groups={**training.groups, PSEUDO: samples}), recipe, output)
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import torch
 from peft import LoraConfig
@@ -20,7 +21,6 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_res
 from shotcrop_cli.errors import ModelError
 from shotcrop_cli.model.large.answer import LOCATION_TOKENS, CoordSpace
 from shotcrop_cli.shots import Answer
-from shotcrop_train.base import Base
 from shotcrop_train.data.contract import TextContract
 from shotcrop_train.recipe import ModelRecipe, SftRecipe
 
@@ -41,16 +41,19 @@ WIDEST_ASPECT = 2.0
 """Photos up to this width / height keep every pixel that the base sees; longer ones are shrunk further (our choice)."""
 
 
-class TextBase(Base):
-    """A vision-language model."""
+@dataclass(frozen=True)
+class TextBase:
+    """A vision-language model.
 
+    Args:
+        model: The network, of transformers.
+        processor: Its processor.
+        contract: How it is asked and how it answers.
+    """
+
+    model: PreTrainedModel
+    processor: ProcessorMixin
     contract: TextContract
-    validation_batch: ClassVar[int] = 8
-
-    @property
-    def image_size(self) -> None:
-        """None: photos keep their shape."""
-        return None
 
     @property
     def max_side(self) -> int | None:
@@ -59,7 +62,7 @@ class TextBase(Base):
         return None if pixels is None else math.ceil(math.sqrt(WIDEST_ASPECT * pixels))
 
     def configured(self, recipe: ModelRecipe) -> TextBase:
-        """Return the same model, asked as a recipe says; see `Base`.
+        """Return the same model, asked as a recipe says.
 
         The processor takes the recipe's limits of pixels. Location tokens join the vocabulary where the recipe asks
         for them.
@@ -77,7 +80,7 @@ class TextBase(Base):
         return TextBase(self.model, self.processor, _contract(self.processor, space, think=recipe.think))
 
     def lora(self, recipe: ModelRecipe) -> LoraConfig | None:
-        """Return the LoRA of a recipe; see `Base`. It trains the rows of location tokens, no other embeddings."""
+        """Return the LoRA of a recipe. It trains the rows of location tokens, no other embeddings."""
         if recipe.lora_rank == 0:
             return None
         names = "|".join(map(re.escape, recipe.lora_targets))
@@ -96,11 +99,8 @@ class TextBase(Base):
             task_type="CAUSAL_LM",
         )
 
-    def check(self, recipe: ModelRecipe) -> None:
-        """Accept every recipe; see `Base`."""
-
     def sft_trainer(self, recipe: SftRecipe, common: Mapping[str, Any]) -> SFTTrainer:
-        """Return trl's trainer with a weight for each token; see `Base`."""
+        """Return trl's trainer with a weight for each token."""
         from shotcrop_train.data.text_collator import TextCollator
         from shotcrop_train.weighted_trainer import WeightedTrainer
 
@@ -115,13 +115,13 @@ class TextBase(Base):
         )
 
     def prepare_stage_3(self, recipe: ModelRecipe) -> None:
-        """Freeze the vision tower in full training, if the recipe says so; see `Base`."""
+        """Freeze the vision tower in full training, if the recipe says so."""
         if recipe.freeze_vision and recipe.lora_rank == 0:
             freeze_vision(self.model)
 
     @torch.inference_mode()
     def answer(self, images: Sequence[Image.Image], aspects: Sequence[float | None], max_tokens: int) -> list[Answer]:
-        """Answer photos in words; see `Base`."""
+        """Answer photos in words."""
         processor = self.processor
         prompts = [
             processor.apply_chat_template(

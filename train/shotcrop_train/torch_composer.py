@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from PIL import Image
 
 from shotcrop_cli.shots import Answer, ModelIdentity
-from shotcrop_train.base import Base
+from shotcrop_train.text_base import TextBase
 
 ANSWER_TOKENS = 512
 """No answer by the contract is longer: three sentences, three captions and three boxes take about 300 tokens."""
@@ -22,7 +22,7 @@ class TorchComposer:
         answer_tokens: Longest answer in words, in tokens.
     """
 
-    def __init__(self, base: Base, batch_size: int = 16, answer_tokens: int = ANSWER_TOKENS) -> None:
+    def __init__(self, base: TextBase, batch_size: int = 16, answer_tokens: int = ANSWER_TOKENS) -> None:
         self.base, self.batch_size, self.answer_tokens = base, batch_size, answer_tokens
 
     @property
@@ -32,9 +32,8 @@ class TorchComposer:
 
     @property
     def thumbnail_size(self) -> tuple[int, int]:
-        """The base's square; (0, 0), any size, where photos keep their shape."""
-        side = self.base.image_size or 0
-        return side, side
+        """(0, 0), any size: photos keep their shape."""
+        return 0, 0
 
     def compose(self, thumbnails: Sequence[Image.Image], aspects: Sequence[float | None]) -> list[Answer]:
         """Answer photos; see `shotcrop_cli.shots.Composer`. An aspect is None when it is unknown."""

@@ -12,7 +12,6 @@ from shotcrop_cli.errors import ModelError
 from shotcrop_cli.model.large.answer import CoordSpace
 from shotcrop_cli.model.large.manifest import Family
 from shotcrop_train.checkpoints import load_base
-from shotcrop_train.data.contract import TextContract
 from shotcrop_train.recipe import ModelRecipe
 
 _BICUBIC = 3
@@ -61,7 +60,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     """
     base = load_base(folder, ModelRecipe(dtype="float32"))
     kind = base.model.config.model_type
-    if kind not in set(Family) or not isinstance(base.contract, TextContract):
+    if kind not in set(Family):
         raise ModelError(
             f"{folder} has the model type {kind}, which cannot be exported",
             hint=f"export one of these: {', '.join(Family)}",

@@ -33,16 +33,12 @@ def marked_photo() -> Image.Image:
     return image
 
 
-@pytest.mark.parametrize("size", [256, None])
 @pytest.mark.parametrize("seed", range(20))
-def test_boxes_move_with_the_picture(seed: int, size: int | None) -> None:
+def test_boxes_move_with_the_picture(seed: int) -> None:
     settings = Augmentation(flip=0.5, crop=1.0, colour=0.0, gray=0.0)
-    sample, image = augment(SAMPLE, marked_photo(), size, settings, np.random.default_rng(seed))
-    if size is None:
-        assert image.width <= 300 and image.height <= 200
-        assert sample.aspect == pytest.approx(image.width / image.height, rel=0.02)
-    else:
-        assert image.size == (256, 256)
+    sample, image = augment(SAMPLE, marked_photo(), settings, np.random.default_rng(seed))
+    assert image.width <= 300 and image.height <= 200
+    assert sample.aspect == pytest.approx(image.width / image.height, rel=0.02)
     box = sample.shots[2].box
     assert box is not None
     red = np.asarray(image)[:, :, 0] > 127
@@ -107,29 +103,14 @@ def test_a_crop_that_is_not_accepted_leaves_the_photo_whole() -> None:
 
     shapes = set()
     for seed in range(20):
-        sample, image = augment(SAMPLE, marked_photo(), None, settings, np.random.default_rng(seed), complete)
+        sample, image = augment(SAMPLE, marked_photo(), settings, np.random.default_rng(seed), complete)
         assert complete(sample)
         assert (sample == SAMPLE) == (image.size == (300, 200))
         shapes.add(image.size)
     assert (300, 200) in shapes and len(shapes) > 1
 
 
-def test_no_augmentation_only_squashes() -> None:
-    sample, image = augment(SAMPLE, marked_photo(), 64, NO_AUGMENTATION, np.random.default_rng(0))
+def test_no_augmentation_changes_nothing() -> None:
+    sample, image = augment(SAMPLE, marked_photo(), NO_AUGMENTATION, np.random.default_rng(0))
     assert sample == SAMPLE
-    assert image.size == (64, 64)
-
-
-def test_dropped_captions_leave_boxes_and_all_other_chances_as_they_were() -> None:
-    settings = replace(NO_AUGMENTATION, flip=0.5, caption_dropout=0.5)
-    dropped = 0
-    for seed in range(40):
-        sample, _ = augment(SAMPLE, marked_photo(), 64, settings, np.random.default_rng(seed))
-        whole, _ = augment(
-            SAMPLE, marked_photo(), 64, replace(settings, caption_dropout=0.0), np.random.default_rng(seed)
-        )
-        assert [shot.box for shot in sample.shots] == [shot.box for shot in whole.shots]
-        captions = [shot.captions for shot in sample.shots]
-        assert captions in ([()] * 3, [shot.captions for shot in whole.shots])
-        dropped += captions == [()] * 3
-    assert 10 < dropped < 30
+    assert image.tobytes() == marked_photo().tobytes()

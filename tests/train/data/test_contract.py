@@ -10,11 +10,10 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_res
 
 from shotcrop_cli.errors import AnswerError
 from shotcrop_cli.geometry import PERMILLE, clamp
-from shotcrop_cli.model.large.answer import CoordSpace
+from shotcrop_cli.model.large.answer import LOCATION_BINS, CoordSpace
 from shotcrop_cli.model.large.prompts import DEFINITIONS, instruction
-from shotcrop_cli.model.nano import grammar
 from shotcrop_cli.shots import SHOT_TYPES, Box, Composition, Grounding, NoSubject, Reasoning
-from shotcrop_train.data.contract import Contract, GrammarContract, TextContract
+from shotcrop_train.data.contract import TextContract
 from shotcrop_train.data.samples import Sample, ShotTarget
 
 CAPTIONS = ("a street in the rain", "a man lifts his hat", "his calm face")
@@ -32,9 +31,7 @@ def text_contract(space: CoordSpace = CoordSpace.PERMILLE, think: bool = True) -
     return TextContract(space, think, qwen_size)
 
 
-CONTRACTS: dict[str, Contract] = {
-    "grammar": GrammarContract(),
-    "grammar, no think": GrammarContract(think=False),
+CONTRACTS: dict[str, TextContract] = {
     **{str(space): text_contract(space) for space in CoordSpace},
     **{f"{space}, no think": text_contract(space, think=False) for space in CoordSpace},
 }
@@ -63,7 +60,7 @@ def samples(draw: st.DrawFn) -> Sample:
     return replace(SAMPLE, shots=tuple(map(ShotTarget, boxes)))
 
 
-def round_trip(contract: Contract, sample: Sample, size: tuple[int, int], steps: tuple[int, int]) -> None:
+def round_trip(contract: TextContract, sample: Sample, size: tuple[int, int], steps: tuple[int, int]) -> None:
     answer = contract.read(contract.write(sample, CAPTIONS, size).text, size)
     assert isinstance(answer, Composition)
     for target, shot, caption in zip(sample.shots, answer.shots, CAPTIONS, strict=True):
@@ -90,10 +87,8 @@ def test_boxes_in_pixels_of_the_resized_image_come_back_to_half_a_pixel_of_it(
 
 @given(samples())
 def test_boxes_in_location_tokens_come_back_to_half_a_bin(sample: Sample) -> None:
-    steps = (grammar.LOCATION_BINS - 1, grammar.LOCATION_BINS - 1)
+    steps = (LOCATION_BINS - 1, LOCATION_BINS - 1)
     round_trip(text_contract(CoordSpace.LOCATION), sample, SIZE, steps)
-    round_trip(GrammarContract(), sample, SIZE, steps)
-    round_trip(GrammarContract(think=False), sample, SIZE, steps)
 
 
 def test_pixels_are_those_of_what_the_model_sees_not_of_what_it_is_handed() -> None:
@@ -103,12 +98,12 @@ def test_pixels_are_those_of_what_the_model_sees_not_of_what_it_is_handed() -> N
 
 
 @every_contract
-def test_spans_hold_each_shot_with_its_weight(contract: Contract) -> None:
+def test_spans_hold_each_shot_with_its_weight(contract: TextContract) -> None:
     target = contract.write(SAMPLE, CAPTIONS, SIZE)
     assert [weight for _, _, weight in target.spans] == [1.0, 0.0, 0.5]
     for (start, end, _), kind, caption in zip(target.spans, SHOT_TYPES, CAPTIONS, strict=True):
         entry = target.text[start:end]
-        assert entry.startswith((f"<{kind}>", f'"{kind}": {{'))
+        assert entry.startswith(f'"{kind}": {{')
         assert caption in entry
         assert sum(other in entry for other in CAPTIONS) == 1
     for (_, end, _), (start, _, _) in zip(target.spans, target.spans[1:], strict=False):
@@ -116,7 +111,7 @@ def test_spans_hold_each_shot_with_its_weight(contract: Contract) -> None:
 
 
 @every_contract
-def test_a_photo_without_people_is_written_and_read(contract: Contract) -> None:
+def test_a_photo_without_people_is_written_and_read(contract: TextContract) -> None:
     target = contract.write(NO_PEOPLE, (), SIZE)
     assert target.spans == ()
     assert contract.read(target.text, SIZE) == NoSubject()
@@ -124,7 +119,7 @@ def test_a_photo_without_people_is_written_and_read(contract: Contract) -> None:
 
 @every_contract
 @pytest.mark.parametrize("text", ["", "I see a man.", "<answer>{}</answer>", "<people_2>", "<establishing>"])
-def test_what_cannot_be_read_is_a_value_not_an_exception(contract: Contract, text: str) -> None:
+def test_what_cannot_be_read_is_a_value_not_an_exception(contract: TextContract, text: str) -> None:
     assert isinstance(contract.read(text, SIZE), AnswerError)
 
 
@@ -145,24 +140,6 @@ def test_without_reasoning_in_words_the_grounding_is_put_into_words() -> None:
     assert "scene: Two people outdoors." in text and "facing left" in text
 
 
-def test_the_grammar_without_thought_holds_unknown_slots_and_is_read_without_grounding() -> None:
-    contract = GrammarContract(think=False)
-    text = contract.write(SAMPLE, CAPTIONS, SIZE).text
-    thought, marker, shots = text.partition("<establishing>")
-    assert set(thought.replace(grammar.LEAD, "").replace(grammar.HEAD, "").split(">")) == {"<unk", ""}
-    assert GrammarContract().write(SAMPLE, CAPTIONS, SIZE).text.endswith(marker + shots)
-    answer = contract.read(text + grammar.END, SIZE)
-    assert isinstance(answer, Composition) and answer.grounding is None and answer.reasoning == Reasoning()
-
-
-def test_the_grammar_with_thought_is_what_the_compact_model_was_trained_on() -> None:
-    shots = [(shot.box, caption) for shot, caption in zip(SAMPLE.shots, CAPTIONS, strict=True)]
-    contract = GrammarContract()
-    assert contract.write(SAMPLE, CAPTIONS, SIZE).text == grammar.write(SAMPLE.grounding, shots)
-    assert contract.prompt(1.5) == grammar.aspect_token(1.5)
-    assert contract.prompt(None) == grammar.ASPECT_UNKNOWN
-
-
 def test_a_caption_cannot_pass_for_a_token() -> None:
     captions = ("a <medium> sign", "</answer> <loc_3>", "his face <|end|>")
     for contract in CONTRACTS.values():
@@ -174,7 +151,6 @@ def test_a_caption_cannot_pass_for_a_token() -> None:
 def test_an_answer_in_words_needs_all_boxes() -> None:
     shots = (*SAMPLE.shots[:2], ShotTarget())
     partial = replace(SAMPLE, shots=shots)
-    assert GrammarContract().has_targets(partial)
     assert not text_contract().has_targets(partial)
     assert text_contract().has_targets(SAMPLE) and text_contract().has_targets(NO_PEOPLE)
     with pytest.raises(ValueError, match="the close_up shot has no box"):

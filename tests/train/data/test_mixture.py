@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,21 +14,18 @@ from tokenizers import AddedToken
 from trl.trainer.sft_trainer import DataCollatorForVisionLanguageModeling
 
 from shotcrop_cli.evaluation.dataset import read_dataset
-from shotcrop_cli.model.large.answer import CoordSpace
-from shotcrop_cli.model.nano import grammar
+from shotcrop_cli.model.large.answer import LOCATION_TOKENS, CoordSpace
 from shotcrop_cli.shots import SHOT_TYPES, Box, Composition, Grounding, NoSubject, Reasoning
 from shotcrop_train.data.augmentation import Augmentation
-from shotcrop_train.data.contract import Contract, GrammarContract, TextContract
+from shotcrop_train.data.contract import TextContract
 from shotcrop_train.data.mixture import Mixture, row
 from shotcrop_train.data.samples import Sample, ShotTarget, empty_samples, expert_samples, load_photo, proposal_samples
 from shotcrop_train.data.text_collator import IGNORED, TextCollator
-from shotcrop_train.nano.collator import NanoCollator
-from training import CAPTIONS, NO_AUGMENTATION, tiny_model, write_dataset
+from training import CAPTIONS, NO_AUGMENTATION, write_dataset
 from vlm import FAMILIES, tiny_vlm
 
 SHARES = {"expert": 0.6, "proposal": 0.2, "empty": 0.2}
 PROCESSORS = {family: tiny_vlm(family)[1] for family in FAMILIES}
-NANO = tiny_model()[1]
 NO_PEOPLE = Sample(Path("empty.jpg"), 1.5, Grounding(people=0), ())
 TEXT = TextContract(CoordSpace.PERMILLE, True, lambda size: size)
 
@@ -54,7 +50,7 @@ def sample(*weights: float, captions: tuple[str, ...] = tuple(CAPTIONS), reasoni
     )
 
 
-def rows(contract: Contract, *samples: Sample) -> list[dict[str, Any]]:
+def rows(contract: TextContract, *samples: Sample) -> list[dict[str, Any]]:
     """Write samples beside photos of different shapes."""
     made = []
     for index, one in enumerate(samples):
@@ -64,14 +60,14 @@ def rows(contract: Contract, *samples: Sample) -> list[dict[str, Any]]:
 
 
 def test_a_row_is_what_trl_wants_with_spans_and_its_number(tmp_path: Path) -> None:
-    mixture = Mixture(groups(tmp_path), SHARES, 12, 64, NO_AUGMENTATION, 3, GrammarContract())
+    mixture = Mixture(groups(tmp_path), SHARES, 12, NO_AUGMENTATION, 3, TEXT)
     dataset = mixture.dataset()
     assert len(dataset) == 12
     for index in range(12):
         one = dataset[index]
-        assert set(one) == {"image", "prompt", "completion", "spans", "captions", "draw"}
+        assert set(one) == {"image", "prompt", "completion", "spans", "draw"}
         assert [message["role"] for message in one["prompt"] + one["completion"]] == ["user", "assistant"]
-        assert one["image"].size == (64, 64) and one["draw"] == index
+        assert one["image"].size == (96, 72) and one["draw"] == index
         assert len(one["spans"]) in (0, 3)
         assert one["completion"] == mixture.draw(index)["completion"]
 
@@ -79,7 +75,7 @@ def test_a_row_is_what_trl_wants_with_spans_and_its_number(tmp_path: Path) -> No
 def test_weights_reach_the_spans(tmp_path: Path) -> None:
     made = groups(tmp_path)
     for name, weight in (("expert", 1.0), ("proposal", 0.25)):
-        mixture = Mixture(made, {name: 1.0}, 1, 64, NO_AUGMENTATION, 0, GrammarContract())
+        mixture = Mixture(made, {name: 1.0}, 1, NO_AUGMENTATION, 0, TEXT)
         assert [found for _, _, found in mixture.draw(0)["spans"]] == [weight] * 3
 
 
@@ -95,7 +91,7 @@ def test_a_rejected_shot_weighs_nothing_and_keeps_its_place(tmp_path: Path) -> N
 def test_large_models_see_photos_in_their_own_shape_up_to_a_longest_side(tmp_path: Path) -> None:
     made = groups(tmp_path)
     for max_side, size in ((None, (96, 72)), (200, (96, 72)), (48, (48, 36))):
-        mixture = Mixture(made, SHARES, 4, None, NO_AUGMENTATION, 0, TEXT, max_side=max_side)
+        mixture = Mixture(made, SHARES, 4, NO_AUGMENTATION, 0, TEXT, max_side=max_side)
         assert {mixture.draw(index)["image"].size for index in range(4)} == {size}
 
 
@@ -110,17 +106,15 @@ def test_a_photo_is_loaded_upright(tmp_path: Path) -> None:
 def test_answers_in_words_are_drawn_from_complete_samples_alone(tmp_path: Path) -> None:
     made = groups(tmp_path)
     partial = [replace(one, shots=(*one.shots[:2], ShotTarget())) for one in made["expert"]]
-    mixture = Mixture(
-        {**made, "expert": [*partial, made["expert"][0]]}, {"expert": 1.0}, 8, None, NO_AUGMENTATION, 0, TEXT
-    )
+    mixture = Mixture({**made, "expert": [*partial, made["expert"][0]]}, {"expert": 1.0}, 8, NO_AUGMENTATION, 0, TEXT)
     assert len(mixture.groups[0]) == 1
     with pytest.raises(ValueError, match=r"group .expert. has a share .* but no samples"):
-        Mixture({"expert": partial}, {"expert": 1.0}, 8, None, NO_AUGMENTATION, 0, TEXT)
+        Mixture({"expert": partial}, {"expert": 1.0}, 8, NO_AUGMENTATION, 0, TEXT)
 
 
 def test_augmented_answers_in_words_stay_readable(tmp_path: Path) -> None:
     varied = Augmentation(crop=1.0, smallest_crop=0.3)
-    mixture = Mixture(groups(tmp_path), SHARES, 40, None, varied, 0, TEXT)
+    mixture = Mixture(groups(tmp_path), SHARES, 40, varied, 0, TEXT)
     sizes = set()
     for index in range(40):
         one = mixture.draw(index)
@@ -128,96 +122,6 @@ def test_augmented_answers_in_words_stay_readable(tmp_path: Path) -> None:
         answer = TEXT.read(one["completion"][0]["content"], one["image"].size)
         assert isinstance(answer, (Composition, NoSubject))
     assert len(sizes) > 5
-
-
-def test_photos_are_kept_in_memory_only_on_request(tmp_path: Path) -> None:
-    made = groups(tmp_path)
-    for cache in (True, False):
-        mixture = Mixture(made, {"expert": 1.0}, 2, None, NO_AUGMENTATION, 0, TEXT, cache=cache)
-        first = mixture.draw(0)["image"]
-        for one in made["expert"]:
-            one.path.rename(one.path.with_suffix(".away"))
-        if cache:
-            assert mixture.draw(0)["image"] == first
-        else:
-            with pytest.raises(FileNotFoundError):
-                mixture.draw(0)
-        for one in made["expert"]:
-            one.path.with_suffix(".away").rename(one.path)
-
-
-def shots_of(collator: NanoCollator, ids: torch.Tensor) -> list[list[int]]:
-    """Return the places of each shot's tokens in an answer of the compact model."""
-    markers = [int((ids == collator.vocabulary.id(token)).nonzero()[0, 0]) for token in grammar.SHOT_TOKENS]
-    # The first end token closes the prompt.
-    end = int((ids == collator.vocabulary.id(grammar.END)).nonzero()[-1, 0])
-    borders = [*markers, end]
-    return [list(range(low, high)) for low, high in pairwise(borders)]
-
-
-def test_the_compact_model_learns_nothing_from_a_rejected_shot_and_all_from_the_rest() -> None:
-    collator = NanoCollator(NANO)
-    whole, masked = (collator(rows(GrammarContract(), sample(*weights))) for weights in ((1, 1, 1), (1, 0, 1)))
-    assert torch.equal(whole["input_ids"], masked["input_ids"])
-    medium = shots_of(collator, masked["input_ids"][0])[1]
-    assert len(medium) > 5
-    assert (masked["labels"][0, medium] == IGNORED).all() and (masked["token_weights"][0, medium] == 0).all()
-    others = [place for place in range(masked["labels"].shape[1]) if place not in medium]
-    assert torch.equal(masked["labels"][0, others], whole["labels"][0, others])
-    assert torch.equal(masked["token_weights"][0, others], whole["token_weights"][0, others])
-
-
-def test_a_bag_holds_each_caption_of_the_whole_photo() -> None:
-    collator = NanoCollator(NANO)
-    one = sample(1, 1, 1)
-    wide, *others = one.shots
-    several = replace(one, shots=(replace(wide, captions=("a man", "a man", "a man runs")), *others))
-    bags = collator(rows(GrammarContract(), several, NO_PEOPLE))["bags"]
-    assert bags.shape == (2, collator.vocabulary.text_tokens)
-    assert bags[0].sum() == pytest.approx(1.0) and not bags[1].any()
-    told = {int(index): float(bags[0, index]) for index in bags[0].nonzero()[:, 0]}
-    assert set(told) == set(NANO.tokenizer("a man runs")["input_ids"])
-    man, first = (NANO.tokenizer(text)["input_ids"][-1] for text in ("a man", "a"))
-    assert told[man] == told[first] == max(told.values())
-
-
-@pytest.mark.parametrize("rejected", range(3))
-def test_the_compact_model_still_learns_to_end_an_answer(rejected: int) -> None:
-    collator = NanoCollator(NANO)
-    weights = [float(place != rejected) for place in range(3)]
-    batch = collator(
-        rows(
-            GrammarContract(),
-            sample(*weights),
-            sample(1, 1, 1),
-            NO_PEOPLE,
-        )
-    )
-    ends = batch["labels"] == collator.vocabulary.id(grammar.END)
-    assert ends.sum(1).tolist() == [1, 1, 1]
-    assert (batch["token_weights"][ends] == 1.0).all()
-
-
-def test_a_proposals_weight_is_that_of_its_boxes_alone() -> None:
-    collator = NanoCollator(NANO)
-    batch = collator(rows(GrammarContract(), sample(0.25, 0.25, 0.25)))
-    span = collator.vocabulary.locations
-    ids = batch["input_ids"][0]
-    for places in shots_of(collator, ids):
-        for place in places:
-            location = span.start <= int(ids[place]) < span.stop
-            assert float(batch["token_weights"][0, place]) == (0.25 if location else 1.0)
-
-
-def test_slots_without_thought_carry_no_loss() -> None:
-    collator = NanoCollator(NANO)
-    batch = collator(rows(GrammarContract(think=False), sample(1, 1, 1)))
-    first = shots_of(collator, batch["input_ids"][0])[0][0]
-    told = batch["labels"][0, :first]
-    assert set(told[told != IGNORED].tolist()) == {
-        collator.vocabulary.id(grammar.LEAD),
-        collator.vocabulary.id(grammar.HEAD),
-    }
 
 
 every_family = pytest.mark.parametrize("family", FAMILIES)
@@ -236,7 +140,7 @@ def test_with_all_weights_1_the_batch_is_trls_own(family: str) -> None:
     assert torch.equal(batch["token_weights"], (expected["labels"] != IGNORED).float())
     # Photos of two shapes have grids of two sizes.
     assert batch["image_grid_thw"].shape == (2, 3)
-    assert set(made[0]) == {"image", "prompt", "completion", "spans", "captions", "draw"}
+    assert set(made[0]) == {"image", "prompt", "completion", "spans", "draw"}
 
 
 def labelled_text(processor: Any, ids: torch.Tensor, labels: torch.Tensor) -> str:
@@ -299,7 +203,7 @@ def test_no_token_with_a_label_touches_a_rejected_entry(
 
 def test_added_location_tokens_are_learned_one_by_one() -> None:
     processor = tiny_vlm()[1]
-    processor.tokenizer.add_tokens([AddedToken(token, normalized=False) for token in grammar.LOCATION_TOKENS])
+    processor.tokenizer.add_tokens([AddedToken(token, normalized=False) for token in LOCATION_TOKENS])
     contract = TextContract(CoordSpace.LOCATION, False, lambda size: size)
     batch = TextCollator(processor)(rows(contract, sample(1, 0, 1)))
     learned = batch["labels"][0][batch["labels"][0] != IGNORED]

@@ -15,7 +15,9 @@ from shotcrop_train.pseudo.labeller import open_photo
 from shotcrop_train.pseudo.proposers import CheckpointProposer, RuleBasedProposer, load_proposers, merge
 from shotcrop_train.recipe import ModelRecipe
 from shotcrop_train.scorers import Photo
-from training import save_tiny_model, write_dataset
+from shotcrop_train.torch_composer import TorchComposer
+from training import write_dataset
+from vlm import save_tiny_vlm
 
 WIDE, NEAR, FAR = Box(0.0, 0.0, 0.8, 1.0), Box(0.0, 0.0, 0.81, 1.0), Box(0.5, 0.5, 1.0, 1.0)
 
@@ -79,9 +81,12 @@ def test_the_rules_propose_where_a_head_was_detected_and_write_no_captions(tmp_p
     assert nothing is None
 
 
-def test_checkpoints_and_the_rules_are_loaded_in_the_order_in_which_they_are_named(tmp_path: Path) -> None:
-    start = save_tiny_model(tmp_path / "nano")
-    team = load_proposers([start, "rule-based"], ModelRecipe(), 4, offline=True)
+def test_checkpoints_and_the_rules_are_loaded_in_the_order_in_which_they_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(TorchComposer.__init__, "__defaults__", (16, 4))  # a random model never ends its answer
+    start = save_tiny_vlm(tmp_path / "vlm")
+    team = load_proposers([start, "rule-based"], ModelRecipe(max_pixels=0), 4, offline=True)
     assert [proposer.name for proposer in team] == [str(start), "rule-based"]
     photos = [Photo(picture(), 1.5)] * 5
     assert len(team[0].propose(photos)) == 5

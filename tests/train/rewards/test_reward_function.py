@@ -16,7 +16,8 @@ from shotcrop_train.rewards.photo_pool import GrpoData, PhotoPool, read_hard_cas
 from shotcrop_train.rewards.reward_function import RewardFunction, RewardRecipe, prepare
 from shotcrop_train.rewards.terms import Terms
 from shotcrop_train.scorers import Judged
-from training import save_tiny_model, write_dataset
+from training import write_dataset
+from vlm import save_tiny_vlm
 
 STANDINS = RewardRecipe(preset="cinema", aesthetic="composition", captions="words")
 
@@ -43,7 +44,7 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> PhotoPool:
     rows[0] |= {"squashed": True, "width": 72, "height": 72}
     (folder / "pseudo" / "hard.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
     hard = read_hard_cases(folder / "pseudo" / "hard.jsonl")
-    return PhotoPool(read_dataset(folder / "experts"), hard, load_base(save_tiny_model(folder / "nano")), 0.25, 0)
+    return PhotoPool(read_dataset(folder / "experts"), hard, load_base(save_tiny_vlm(folder / "vlm")), 0.25, 0)
 
 
 def expert(pool: PhotoPool, case: int = 0) -> Composition:
@@ -111,7 +112,10 @@ def test_every_part_is_logged(pool: PhotoPool) -> None:
     logged: dict[str, float] = {}
     row = pool.draw(0)
     reward = reward_function(pool, replace(STANDINS, preset="paper"), composition=Likes("composition"))
-    talk = [[{"role": "assistant", "content": one}] for one in (written, "<people_0>", written, "nonsense")]
+    talk = [
+        [{"role": "assistant", "content": one}]
+        for one in (written, '<answer>{"no_subject": true}</answer>', written, "nonsense")
+    ]
     rewards = reward(talk, [row["image"]] * 4, [0, 0, 0, 0], logged.__setitem__)
     assert rewards[0] == rewards[2] > 0.5
     assert rewards[1] == rewards[3] == 0.0

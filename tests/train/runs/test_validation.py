@@ -11,7 +11,7 @@ from PIL import Image
 
 from shotcrop_cli.errors import AnswerError
 from shotcrop_cli.evaluation.dataset import read_dataset
-from shotcrop_cli.shots import SHOT_TYPES, Answer, Box, Composition, Grounding, NoSubject, Shot
+from shotcrop_cli.shots import Answer, NoSubject
 from shotcrop_train.runs.curves import Panel, draw_curves
 from shotcrop_train.runs.run_log import RunLog, read_log
 from shotcrop_train.runs.validation import answer, validate
@@ -21,10 +21,10 @@ from training import write_dataset
 class Scripted:
     """A composer that gives prepared answers and notes what it was shown."""
 
-    def __init__(self, answers: Sequence[Answer], image_size: int | None = 64, max_side: int | None = None) -> None:
+    def __init__(self, answers: Sequence[Answer], max_side: int | None = None) -> None:
         self.answers = iter(answers)
         self.batch_size = 2
-        self.base = SimpleNamespace(image_size=image_size, max_side=max_side)
+        self.base = SimpleNamespace(max_side=max_side)
         self.sizes: list[tuple[int, int]] = []
         self.batches: list[int] = []
 
@@ -49,7 +49,6 @@ def test_perfect_answers_score_perfectly(data: Path) -> None:
     assert figures["held_iou"] == figures["held_iou_close_up"] == figures["held_acc@0.85"] == 1.0
     assert figures["held_bde"] == 0.0
     assert (figures["held_no_subject_recall"], figures["held_no_subject_false_alarm"]) == (1.0, 0.0)
-    assert "held_iou_head" not in figures
 
 
 def test_unreadable_answers_count_as_misses(data: Path) -> None:
@@ -61,19 +60,12 @@ def test_unreadable_answers_count_as_misses(data: Path) -> None:
     assert figures["held_no_subject_false_alarm"] == 0.2
 
 
-def test_the_heads_of_models_that_ground_are_measured(data: Path) -> None:
-    records = read_dataset(data / "experts")[:1]
-    shots = tuple(Shot(kind, Box(0, 0, 1, 1)) for kind in SHOT_TYPES)
-    wrong = Composition(shots, grounding=Grounding(head=Box(0.9, 0.9, 1, 1)))
-    assert validate(Scripted([wrong]), records)["held_iou_head"] == 0.0  # type: ignore[arg-type]
-
-
 def test_photos_are_shown_in_the_shape_that_the_base_wants_and_never_all_at_once(data: Path) -> None:
     records = read_dataset(data / "experts")
     plain = Scripted([NoSubject()] * 5)
     answer(plain, records)  # type: ignore[arg-type]
     assert plain.batches == [2, 2, 1]
-    small = Scripted([NoSubject()] * 5, image_size=None, max_side=48)
+    small = Scripted([NoSubject()] * 5, max_side=48)
     answer(small, records)  # type: ignore[arg-type]
     assert set(small.sizes) == {(48, 36)}
 

@@ -85,7 +85,8 @@ def fit(
         if step % LOG_EVERY == 0:
             say(step, total / LOG_EVERY)
             total = 0.0
-    return network.eval()
+    network.eval()
+    return network
 
 
 def new_network(data: Examples, starts: Indices, shape: ComposerShape) -> ComposerNetwork:

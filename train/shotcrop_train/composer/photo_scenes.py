@@ -97,7 +97,7 @@ def _see(watcher: Watcher, photo: LabelledPhoto, recipe: SceneRecipe, cache: Pat
         own = tuple(_scene(kept, f"{number}.") for number in range(recipe.looks))
         features = {"person_features": kept["teacher"], "photo_features": own[0].photo_features}
         return SeenPhoto(photo, own, replace(teacher, **features), kept["tags"])
-    seen = _look(watcher.network, photo, teacher, recipe)
+    seen: SeenPhoto = _look(watcher.network, photo, teacher, recipe)
     content: dict[str, Any] = {"tags": seen.tags, "teacher": seen.teacher.person_features}
     for number, scene in enumerate(seen.own):
         content |= {f"{number}.{one.name}": np.asarray(getattr(scene, one.name)) for one in fields(scene)}

@@ -27,16 +27,11 @@ class Augmentation:
     """Shortest side of a crop as a share of the photo's."""
     colour: float = 0.5
     gray: float = 0.05
-    location_noise: float = 3.0
-    """Standard deviation, in bins, of the noise on location tokens that the model reads. Its targets have no noise."""
-    caption_dropout: float = 0.0
-    """Leave out all captions of a row, so that boxes do not depend on the captions decoded before them."""
 
 
 def augment(
     sample: Sample,
     image: Image.Image,
-    size: int | None,
     settings: Augmentation,
     rng: np.random.Generator,
     accepts: Callable[[Sample], bool] = lambda _: True,
@@ -45,8 +40,7 @@ def augment(
 
     Args:
         sample: The sample.
-        image: The whole photo, squashed or not.
-        size: Side in pixels of the square to return; None keeps scale and shape.
+        image: The whole photo. Scale and shape are kept.
         settings: How strongly to vary.
         rng: Random generator.
         accepts: Returns whether a cropped sample still has enough targets; if not, the photo stays whole.
@@ -67,12 +61,9 @@ def augment(
         frame.y1 * image.height,
     )
     shape = to_pixels(frame, *image.size)
-    target = (shape.width, shape.height) if size is None else (size, size)
-    image = image.resize(target, Image.Resampling.BILINEAR, box=region, reducing_gap=2.0)
+    image = image.resize((shape.width, shape.height), Image.Resampling.BILINEAR, box=region, reducing_gap=2.0)
     if rng.random() < settings.flip:
         sample, image = mirrored(sample), image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    if settings.caption_dropout > 0.0 and rng.random() < settings.caption_dropout:
-        sample = replace(sample, shots=tuple(replace(shot, captions=()) for shot in sample.shots))
     return sample, _recoloured(image, settings, rng)
 
 

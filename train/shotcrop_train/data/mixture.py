@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,8 +10,8 @@ from datasets import Dataset
 from PIL import Image
 
 from shotcrop_train.data.augmentation import Augmentation, augment
-from shotcrop_train.data.contract import Contract
-from shotcrop_train.data.samples import Sample, load_photo, load_pixels
+from shotcrop_train.data.contract import TextContract
+from shotcrop_train.data.samples import Sample, load_photo
 
 
 class Mixture:
@@ -24,12 +23,10 @@ class Mixture:
         groups: Samples by group name.
         shares: Probability of each group; groups without samples must have none.
         length: Number of rows.
-        size: Side in pixels of the square that photos are squashed to; None keeps their shape.
         augmentation: How strongly rows are varied.
         seed: Random seed.
         contract: How rows are written. Samples without the targets that it needs are left out.
-        cache: Keep every photo's pixels in memory once they are read.
-        max_side: Longer side in pixels of a photo that keeps its shape; None for no limit.
+        max_side: Longer side of a photo in pixels; None for no limit.
     """
 
     def __init__(
@@ -37,11 +34,9 @@ class Mixture:
         groups: Mapping[str, Sequence[Sample]],
         shares: Mapping[str, float],
         length: int,
-        size: int | None,
         augmentation: Augmentation,
         seed: int,
-        contract: Contract,
-        cache: bool = True,
+        contract: TextContract,
         max_side: int | None = None,
     ) -> None:
         names = [name for name in groups if shares.get(name, 0.0) > 0.0]
@@ -53,9 +48,8 @@ class Mixture:
                 raise ValueError(f"group '{name}' has a share of {shares[name]} but no samples to draw")
         weights = np.array([shares[name] for name in names])
         self.shares = weights / weights.sum()
-        self.length, self.size, self.augmentation, self.seed = length, size, augmentation, seed
+        self.length, self.augmentation, self.seed = length, augmentation, seed
         self.contract, self.max_side = contract, max_side
-        self.pixels: dict[Path, Image.Image] | None = {} if cache else None
 
     def dataset(self) -> Dataset:
         """Return the mixture as the `datasets.Dataset` that trl needs. Its rows are made when they are read."""
@@ -69,26 +63,17 @@ class Mixture:
     def draw(self, index: int) -> dict[str, Any]:
         """Return a row.
 
-        It holds `image`, `prompt` and `completion` in trl's form, the shots' `spans`, the `captions` of the widest
-        shot, and the `draw` itself.
+        It holds `image`, `prompt` and `completion` in trl's form, the shots' `spans`, and the `draw` itself.
         """
         rng = np.random.default_rng((self.seed, index))
         group = self.groups[rng.choice(len(self.groups), p=self.shares)]
         sample = group[rng.integers(len(group))]
-        photo = self._pixels(sample.path)
-        sample, image = augment(sample, photo, self.size, self.augmentation, rng, self.contract.has_targets)
+        photo = load_photo(sample.path, self.max_side)
+        sample, image = augment(sample, photo, self.augmentation, rng, self.contract.has_targets)
         return row(sample, image, self.contract, rng) | {"draw": index}
 
-    def _pixels(self, path: Path) -> Image.Image:
-        if self.pixels is not None and path in self.pixels:
-            return self.pixels[path]
-        image = load_pixels(path) if self.size is not None else load_photo(path, self.max_side)
-        if self.pixels is not None:
-            self.pixels[path] = image
-        return image
 
-
-def row(sample: Sample, image: Image.Image, contract: Contract, rng: np.random.Generator) -> dict[str, Any]:
+def row(sample: Sample, image: Image.Image, contract: TextContract, rng: np.random.Generator) -> dict[str, Any]:
     """Write a sample as a conversation of prompt and completion, with a random one of each shot's captions."""
     captions = [shot.captions[rng.integers(len(shot.captions))] if shot.captions else "" for shot in sample.shots]
     target = contract.write(sample, captions, image.size)
@@ -97,5 +82,4 @@ def row(sample: Sample, image: Image.Image, contract: Contract, rng: np.random.G
         "prompt": [{"role": "user", "content": contract.prompt(sample.aspect)}],
         "completion": [{"role": "assistant", "content": target.text}],
         "spans": target.spans,
-        "captions": sample.shots[0].captions if sample.shots else (),
     }

@@ -59,8 +59,6 @@ def lite_stages(variant: int) -> tuple[Stage, ...]:
     return tuple(stages)
 
 
-LITE2_STAGES = lite_stages(2)
-
 STEM_CHANNELS = 32
 FEATURE_STAGES = (2, 4, 6)
 """Stages whose outputs, at strides 8, 16 and 32, leave the tower."""
@@ -172,19 +170,7 @@ class EfficientNetLite(nn.Module):
         self.load_state_dict(fold_batch_norms(weights, lite_stages(self.variant)))
 
 
-class Lite2Tower(EfficientNetLite):
-    """EfficientNet-Lite2 without its classifier: 4.4 M parameters, 48, 120 and 352 channels."""
-
-    def __init__(self) -> None:
-        super().__init__(2)
-
-
-def pooled(features: list[Tensor]) -> Tensor:
-    """Return the mean over the photo of each channel of the tower's three strides (N, 520)."""
-    return torch.cat([one.mean((2, 3)) for one in features], dim=1)
-
-
-def fold_batch_norms(weights: Mapping[str, Tensor], stages: tuple[Stage, ...] = LITE2_STAGES) -> dict[str, Tensor]:
+def fold_batch_norms(weights: Mapping[str, Tensor], stages: tuple[Stage, ...]) -> dict[str, Tensor]:
     """Translate a published state dict to `EfficientNetLite`'s names with every batch norm folded in.
 
     A batch norm y = g (x - m) / sqrt(v + eps) + b after a bias-free convolution W is the convolution

@@ -14,12 +14,11 @@ from PIL import Image
 
 from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.evaluation.dataset import Record, read_row
-from shotcrop_cli.model.nano.preprocess import squash
-from shotcrop_train.base import Base
 from shotcrop_train.data.grounding import guess_aspect
-from shotcrop_train.data.samples import load_photo, load_pixels
+from shotcrop_train.data.samples import load_photo
 from shotcrop_train.rewards.terms import Evidence
 from shotcrop_train.scorers import Photo
+from shotcrop_train.text_base import TextBase
 
 RECENT = 256
 """Photos that stay in memory, since every row is read once for each answer of its group. Our own choice."""
@@ -50,13 +49,13 @@ class PhotoPool:
     Args:
         experts: Records with an expert's triple.
         hard: Records of hard cases. Their triples come from models and are ignored.
-        base: The base whose contract and image size the rows follow.
+        base: The base whose contract and limit of pixels the rows follow.
         hard_share: Share of the hard cases among the draws, if there are any.
         seed: Random seed.
     """
 
     def __init__(
-        self, experts: Sequence[Record], hard: Sequence[Record], base: Base, hard_share: float, seed: int
+        self, experts: Sequence[Record], hard: Sequence[Record], base: TextBase, hard_share: float, seed: int
     ) -> None:
         if not experts:
             raise ShotcropError(
@@ -65,11 +64,11 @@ class PhotoPool:
         self.records = [*experts, *hard]
         self.experts, self.hard_share = len(experts), hard_share if hard else 0.0
         self.contract, self.seed = base.contract, seed
-        size, max_side = base.image_size, base.max_side
+        max_side = base.max_side
 
         @lru_cache(maxsize=RECENT)
         def pixels(path: Path) -> Image.Image:
-            return load_photo(path, max_side) if size is None else squash(load_pixels(path), size)
+            return load_photo(path, max_side)
 
         self.pixels = pixels
 

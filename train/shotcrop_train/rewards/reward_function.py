@@ -13,7 +13,7 @@ from PIL import Image
 from shotcrop_cli.evaluation.dataset import Record
 from shotcrop_cli.shots import FULL_FRAME, SHOT_TYPES, Answer, Composition, Shot, ShotType
 from shotcrop_train.data.captions import word_fit
-from shotcrop_train.data.contract import Contract
+from shotcrop_train.data.contract import TextContract
 from shotcrop_train.pseudo.decision import Calibration, calibrate
 from shotcrop_train.pseudo.labeller import expert_figures
 from shotcrop_train.rewards import terms
@@ -75,7 +75,7 @@ class Pool(Protocol):
     """What is known of each photo; see `PhotoPool`."""
 
     @property
-    def contract(self) -> Contract | None:
+    def contract(self) -> TextContract | None:
         """How answers in words are read; None for a model that answers in numbers."""
         ...
 

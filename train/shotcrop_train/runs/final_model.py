@@ -5,15 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from shotcrop_train.base import Base
 from shotcrop_train.checkpoints import load_base
 from shotcrop_train.recipe import ModelRecipe
+from shotcrop_train.text_base import TextBase
 
 FINAL = "final"
 ADAPTER = "adapter"
 
 
-def save_final(trainer: Any, base: Base, recipe: ModelRecipe, output: Path) -> Path:
+def save_final(trainer: Any, base: TextBase, recipe: ModelRecipe, output: Path) -> Path:
     """Write the trained model so that any tool can load it and no folder depends on another.
 
     With LoRA the base is read from disk again, so the result does not depend on how training had distributed it over

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 from PIL import Image
 
 from shotcrop_cli.evaluation.dataset import Record
 from shotcrop_cli.evaluation.metrics import Case, evaluate, no_subject_rates
-from shotcrop_cli.geometry import iou
 from shotcrop_cli.shots import Answer, Composition, NoSubject
-from shotcrop_train.data.grounding import ground
-from shotcrop_train.data.samples import load_photo, load_pixels
+from shotcrop_train.data.samples import load_photo
 from shotcrop_train.torch_composer import TorchComposer
 
 PREFIX = "held_"
@@ -29,8 +26,6 @@ def answer(composer: TorchComposer, records: Sequence[Record]) -> list[Answer]:
 
 
 def _open(composer: TorchComposer, record: Record) -> Image.Image:
-    if composer.base.image_size is not None:
-        return load_pixels(record.path)
     return load_photo(record.path, composer.base.max_side)
 
 
@@ -38,10 +33,9 @@ def validate(composer: TorchComposer, records: Sequence[Record]) -> dict[str, fl
     """Measure a model on held-back photos.
 
     Returns:
-        The metrics of `evaluate` as `held_METRIC`, the mean over the shots, and `held_METRIC_SHOT`. Also
-        `held_iou_head`: how well a model that grounds its answers finds the main person's head.
+        The metrics of `evaluate` as `held_METRIC`, the mean over the shots, and `held_METRIC_SHOT`.
     """
-    cases, heads, empty, peopled = [], [], [], []
+    cases, empty, peopled = [], [], []
     for record, found in zip(records, answer(composer, records), strict=True):
         if record.composition is None:
             empty.append(isinstance(found, NoSubject))
@@ -49,11 +43,6 @@ def validate(composer: TorchComposer, records: Sequence[Record]) -> dict[str, fl
         peopled.append(isinstance(found, NoSubject))
         composition = found if isinstance(found, Composition) else None
         cases.append(Case(record.composition, composition, record.detections, record.aspect))
-        head = ground(record.detections, record.aspect, record.composition).head
-        if head is not None and composition and composition.grounding and composition.grounding.head:
-            heads.append(iou(head, composition.grounding.head))
     metrics = (*evaluate(cases).metrics, *no_subject_rates(empty, peopled).metrics)
     figures = {f"{PREFIX}{one.name}" + (f"_{one.shot}" if one.shot else ""): one.value for one in metrics}
-    if heads:
-        figures[f"{PREFIX}iou_head"] = float(np.mean(heads))
     return {name: round(value, 4) for name, value in figures.items()}

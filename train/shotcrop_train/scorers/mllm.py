@@ -14,7 +14,6 @@ from statistics import fmean
 import torch
 from PIL import Image
 
-from shotcrop_cli.errors import ExitCode, ShotcropError
 from shotcrop_cli.shots import Shot, ShotType
 from shotcrop_train.checkpoints import load_base
 from shotcrop_train.recipe import ModelRecipe
@@ -157,13 +156,7 @@ def load_mllm(settings: ScorerRecipe, *, offline: bool = False) -> MllmScorer:
     """Load the model that judges.
 
     Raises:
-        ShotcropError: The model is missing, or is a compact model, which answers no questions.
+        ShotcropError: The model is missing.
     """
     base = load_base(settings.mllm, ModelRecipe(max_pixels=settings.max_pixels), offline=offline)
-    if not isinstance(base, TextBase):
-        raise ShotcropError(
-            f"{settings.mllm} is a compact model and cannot judge crops",
-            hint="name an image-text-to-text model of transformers as `mllm` in the recipe",
-            exit_code=ExitCode.MODEL,
-        )
     return MllmScorer(base, settings.batch_size, settings.max_pixels)
