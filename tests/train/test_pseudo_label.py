@@ -23,7 +23,7 @@ from shotcrop_train.pseudo_label import PseudoLabelRecipe, label
 from shotcrop_train.recipe import ModelRecipe, load_recipe
 from shotcrop_train.scorers import Judged, Photo, ScorerRecipe
 from shotcrop_train.torch_composer import TorchComposer
-from training import write_dataset
+from training import vary_experts, write_dataset
 from vlm import save_tiny_vlm
 
 RECIPE = PseudoLabelRecipe(
@@ -270,6 +270,7 @@ def test_real_checkpoints_and_a_stand_in_label_photos(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(TorchComposer.__init__, "__defaults__", (16, 4))  # a random model never ends its answer
+    vary_experts(data / "experts")
     checkpoint = save_tiny_vlm(tmp_path / "vlm")
     recipe = replace(RECIPE, criteria=("composition",), model=ModelRecipe(max_pixels=0), chunk=8)
     output = label(recipe, data, tmp_path / "out", [checkpoint, "rule-based"], offline=True)
