@@ -245,7 +245,7 @@ class _Files:
         sha256 = hashlib.sha256(crop.content).hexdigest()
         self.backups += [(path, free_name(path, BACKUP_SUFFIX)) for path in there.edited]
         self.obsolete += [path for path in there.own if path != there.path]
-        old = next(iter((*there.own, *there.edited)), None)
+        old = next(iter(there.own), None)  # never a person's: a run that goes on after a kill must ask again
         self.replaced[str(shot.shot)] = None if old is None else Replaced(self._name(old), there.found[old].sha256)
         self.new.append(NewFile(there.path, crop.content, self.loaded.source.mtime_ns))
         self._add_xmp(shot, there.before, there.path, there.former)

@@ -487,6 +487,41 @@ class TestOtherSets:
         assert "1 unchanged" in _run("crop", photos / "a.jpg", "-o", output, "--xmp", *options).stderr
 
 
+def _killed_after(changes: int, output: Path, patch: pytest.MonkeyPatch) -> None:
+    """Let the process die after this many files of the output got or lost their name."""
+    count = 0
+
+    def killed(change: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapped(self: Path, *arguments: Any, **options: Any) -> Any:
+            nonlocal count
+            if self.parent == output and (arguments or "tmp" not in self.name):
+                count += 1
+                if count > changes:
+                    raise SystemExit(99)
+            return change(self, *arguments, **options)
+
+        return wrapped
+
+    for name in ("replace", "rename", "unlink"):
+        patch.setattr(Path, name, killed(getattr(Path, name)))
+
+
+@pytest.mark.parametrize("killed_at", range(12))
+@pytest.mark.parametrize("again", [(), ("--overwrite-edited",)])
+def test_a_run_killed_while_it_overwrites_edited_crops_leaves_each_as_it_was_or_as_backup(
+    photos: Path, output: Path, medium: Path, monkeypatch: pytest.MonkeyPatch, killed_at: int, again: tuple[str, ...]
+) -> None:
+    content = _retouch(medium)
+    with monkeypatch.context() as patch:
+        _killed_after(killed_at, output, patch)
+        command = ("crop", photos, "-o", output, "--xmp", "--quality", "90", "--overwrite-edited")
+        CliRunner().invoke(cli, list(map(str, command)))
+    _run("crop", photos, "-o", output, "--xmp", "--quality", "90", *again)
+    assert content in [path.read_bytes() for path in output.glob("a.jpg.medium.jpg*")]
+    assert not any(shot.rejected for shot in read(output / "a.jpg.json").shots)
+    assert medium.exists()
+
+
 @pytest.mark.parametrize("killed_at", range(14))
 @pytest.mark.parametrize("options", [("--quality", "90"), ("--name-template", "{stem}-{shot}.{ext}", "--replace")])
 def test_a_run_killed_at_any_change_loses_and_rejects_nothing(
@@ -502,22 +537,8 @@ def test_a_run_killed_at_any_change_loses_and_rejects_nothing(
     content = _retouch(retouched)
     Path(f"{medium}.xmp").write_text(RATED, "utf-8")
     _another_model(composer)
-    count = 0
-
-    def killed(change: Callable[..., Any]) -> Callable[..., Any]:
-        def wrapped(self: Path, *arguments: Any, **options: Any) -> Any:
-            nonlocal count
-            if self.parent == output and (arguments or "tmp" not in self.name):
-                count += 1
-                if count > killed_at:
-                    raise SystemExit(99)
-            return change(self, *arguments, **options)
-
-        return wrapped
-
     with monkeypatch.context() as patch:
-        for name in ("replace", "rename", "unlink"):
-            patch.setattr(Path, name, killed(getattr(Path, name)))
+        _killed_after(killed_at, output, patch)
         CliRunner().invoke(cli, list(map(str, ("crop", photos, "-o", output, "--xmp", *options))))
     _run("crop", photos, "-o", output, "--xmp", *options)
     record = read(output / "a.jpg.json")
