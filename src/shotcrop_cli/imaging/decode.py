@@ -22,7 +22,7 @@ from PIL import Image, JpegImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
 from shotcrop_cli import install_hint
 from shotcrop_cli.errors import PhotoError
-from shotcrop_cli.imaging import jpeg
+from shotcrop_cli.imaging import jpeg, jpeg_2000
 from shotcrop_cli.imaging.codestream import Codestream, jpeg_xl_pixels, read_codestream
 from shotcrop_cli.imaging.companions import companion_warnings
 from shotcrop_cli.imaging.content_format import HEAD_BYTES, format_of_content, real_format
@@ -330,6 +330,7 @@ def _decode_image(path: Path, data: bytes, max_pixels: int) -> Photo:
     chunks = read_chunks(data)
     image = open_image(path, chunks.content, max_pixels=max_pixels)
     image.info.update(chunks.info)
+    image.info.update(jpeg_2000.read_info(data))
     form = format_called(image.format or "")
     assert form is not None  # `open_image` opens no others
     try:
