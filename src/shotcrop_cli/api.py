@@ -21,10 +21,11 @@ from shotcrop_cli.errors import EmptyError, ShotcropError
 from shotcrop_cli.library.discover import discover
 from shotcrop_cli.library.orphans import Orphan
 from shotcrop_cli.library.output_folder import add_roots, list_of_all_runs, open_output, read_roots
+from shotcrop_cli.library.output_names import plan
 from shotcrop_cli.library.output_state import OutputState
 from shotcrop_cli.library.own_crops import OWN_CROP_REASON, looks_like_own_crop
 from shotcrop_cli.library.placement import kept_crops
-from shotcrop_cli.library.plan import REJECTED, Action, Target, Task, Wanted, plan
+from shotcrop_cli.library.plan import REJECTED, Action, Target, Task, Wanted
 from shotcrop_cli.library.recrop import is_pending, output_root, recrop_task, sidecars_in
 from shotcrop_cli.library.remote import refuse_remote
 from shotcrop_cli.library.results import PhotoResult, PhotoStatus, Reporter, Results, RunResult, recorded_low_scores

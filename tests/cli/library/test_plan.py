@@ -13,7 +13,8 @@ from shotcrop_cli.imaging.formats import JPEG, PNG, CropFormat, Format
 from shotcrop_cli.imaging.metadata.policy import MetadataPolicy
 from shotcrop_cli.library.hand_work import KEEP_ALL, Allowed
 from shotcrop_cli.library.name_template import NameTemplate
-from shotcrop_cli.library.plan import Action, Plan, Target, Task, Wanted, decide, plan, with_rejections
+from shotcrop_cli.library.output_names import Plan, plan
+from shotcrop_cli.library.plan import Action, Target, Task, Wanted, decide, with_rejections
 from shotcrop_cli.library.source import Folder, Source
 from shotcrop_cli.shots import SHOT_TYPES, ModelIdentity, PixelBox, ShotType
 from shotcrop_cli.sidecar import Sidecar, SidecarStatus, Written, iso_mtime

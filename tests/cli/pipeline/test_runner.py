@@ -24,8 +24,9 @@ from shotcrop_cli.crop_settings import CropSettings
 from shotcrop_cli.errors import AnswerError, OutputError
 from shotcrop_cli.geometry import to_pixels
 from shotcrop_cli.library.discover import discover
+from shotcrop_cli.library.output_names import plan
 from shotcrop_cli.library.output_state import OutputState
-from shotcrop_cli.library.plan import Task, Wanted, plan
+from shotcrop_cli.library.plan import Task, Wanted
 from shotcrop_cli.library.results import PhotoResult, PhotoStatus
 from shotcrop_cli.library.selection import Selection
 from shotcrop_cli.pipeline import runner, steps
