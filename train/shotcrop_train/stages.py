@@ -151,7 +151,9 @@ def _needed(start: str | None, what: str) -> Path:
 
 def _shortened(name: str, kind: type[T], steps: int | None) -> T:
     """Read a recipe of large models; a number of optimiser steps replaces its own."""
-    recipe: Any = load_recipe(name, kind)
+    recipe: T = load_recipe(name, kind)
     if steps is None:
         return recipe
-    return replace(recipe, optimisation=replace(recipe.optimisation, steps=steps))
+    plan: Any = recipe
+    shortened: T = replace(plan, optimisation=replace(plan.optimisation, steps=steps))
+    return shortened

@@ -147,12 +147,17 @@ def _exported(model: str | None, device: str) -> Composer:
 def _trained(checkpoint: Path, batch_size: int) -> Composer:
     try:
         from shotcrop_train.checkpoints import load_base
+        from shotcrop_train.composer.nano_checkpoint import find_checkpoint
+        from shotcrop_train.composer.torch_nano import load_checkpoint_composer
         from shotcrop_train.recipe import ModelRecipe
         from shotcrop_train.torch_composer import TorchComposer
     except ModuleNotFoundError as error:
         raise ShotcropError(
             f"checkpoints need the package '{error.name}'", hint=install_hint.add_extras("train")
         ) from error
+    compact = find_checkpoint(checkpoint)
+    if compact is not None:
+        return load_checkpoint_composer(compact)
     composer: Composer = TorchComposer(load_base(checkpoint, ModelRecipe(), offline=True), batch_size=batch_size)
     return composer
 

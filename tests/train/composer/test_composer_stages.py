@@ -43,6 +43,7 @@ from shotcrop_train.nano.detector_labels import read_photos
 from shotcrop_train.nano.detector_network import DetectorNetwork
 from shotcrop_train.nano.folds import Fold, fold_of
 from shotcrop_train.runs import provenance
+from shotcrop_train.runs.run_log import read_log
 from shotcrop_train.scorers import Judged, Photo
 from shotcrop_train.train_detector import save_detector
 from training import write_dataset
@@ -270,3 +271,22 @@ def test_a_detector_skips_its_fold(tmp_path: Path) -> None:
     assert train_detector.held_out_fold(final) == Fold(0, 4)
     assert 0 < len(seen) < 8
     assert not any(fold_of(path, 4) == 0 for path in seen)
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_detector(tmp_path: Path) -> None:
+    from shotcrop_train import train_detector
+
+    write_dataset(tmp_path / "data" / "experts", 8, "experts")
+    (tmp_path / "recipe.toml").write_text(RECIPE, "utf-8")
+    table = load_nano_recipe(str(tmp_path / "recipe.toml")).detector
+    plan = replace(table.optimisation, steps=2, processes=2, log_every=1)
+    table = replace(table, data=replace(table.data, photos=("experts",), empty=()), optimisation=plan)
+    final = train_detector.train(table, tmp_path / "data", tmp_path / "run")
+    alone = train_detector.train(
+        replace(table, optimisation=replace(plan, processes=1, batch_size=8)), tmp_path / "data", tmp_path / "alone"
+    )
+    assert [line["step"] for line in read_log(tmp_path / "run" / "log.jsonl")] == [1, 2]
+    assert train_detector.load_detector(final).width == train_detector.load_detector(alone).width == 8
+    first, other = (read_log(tmp_path / name / "log.jsonl")[0]["loss"] for name in ("run", "alone"))
+    assert first == pytest.approx(other, rel=0.5)  # the same photos: half of them in the first process

@@ -17,7 +17,8 @@ from shotcrop_cli.model.bundle import read_bundle
 from shotcrop_cli.model.load import load_composer
 from shotcrop_cli.model.nano.manifest import NanoManifest
 from shotcrop_cli.shots import Composition
-from shotcrop_train.composer.nano_checkpoint import load_members
+from shotcrop_train.composer.nano_checkpoint import find_checkpoint, load_members
+from shotcrop_train.composer.torch_nano import load_checkpoint_composer
 from shotcrop_train.runs.run_log import read_log
 
 NAMES = ("detector", "sft", "labels", "ssft", "grpo", "export")
@@ -50,6 +51,14 @@ def test_one_command_goes_from_data_to_a_verified_model_that_crops_and_repeats_n
     photos = [Image.open(one.path) for one in read_dataset(workshop / "data" / "experts")]
     answers = composer.compose(photos, [photo.width / photo.height for photo in photos])
     assert any(isinstance(answer, Composition) for answer in answers)
+    checkpoint = find_checkpoint(runs / "grpo")
+    assert checkpoint is not None
+    unexported = load_checkpoint_composer(checkpoint).compose(photos, [photo.width / photo.height for photo in photos])
+    for one, other in zip(answers, unexported, strict=True):
+        assert type(one) is type(other)
+        if isinstance(one, Composition) and isinstance(other, Composition):
+            for shot, same in zip(one.shots, other.shots, strict=True):
+                assert tuple(shot.box) == pytest.approx(tuple(same.box), abs=1e-3)
 
     lines = {name: read_log(runs / name / "log.jsonl") for name in NAMES[:-1]}
     assert all(any("held_iou" in line for line in lines[name]) for name in ("sft", "ssft", "grpo"))

@@ -62,7 +62,7 @@ class SceneProposer:
     def propose(self, photos: Sequence[Photo]) -> list[Composition | None]:
         """Return triples; see `pseudo.proposers.Proposer`."""
         scenes = [self.scenes[photo.path] for photo in photos if photo.path is not None]
-        answers = []
+        answers: list[Composition | None] = []
         for scene, proposal in zip(scenes, propose(self.networks, scenes), strict=True):
             if proposal is None:
                 answers.append(None)
