@@ -136,8 +136,8 @@ class Crop:
             )
         if metadata not in list(MetadataPolicy):
             raise InputError(f"metadata={metadata!r}", hint="use 'safe', 'all' or 'none'")
-        if quality != SAME_QUALITY and not 1 <= quality <= 100:
-            raise InputError(f"quality={quality}", hint="use 1 to 100, or 'same'")
+        if quality != SAME_QUALITY and not (isinstance(quality, int) and 1 <= quality <= 100):
+            raise InputError(f"quality={quality!r}", hint="use 1 to 100, or 'same'")
         written = encode_crop(
             self._photo,
             self.box,

@@ -155,6 +155,7 @@ def test_saving_keeps_metadata_by_the_policy(cropper: Cropper, tmp_path: Path) -
         (("crop.gif",), "crop.gif"),
         (("crop",), "crop"),
         (("crop.jpg", 0), "quality=0"),
+        (("crop.jpg", "best"), "quality='best'"),
         (("crop.jpg", 95, "some"), "metadata='some'"),
     ],
 )

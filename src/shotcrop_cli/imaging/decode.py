@@ -46,7 +46,7 @@ from shotcrop_cli.imaging.metadata import exif
 from shotcrop_cli.imaging.metadata.policy import NO_METADATA, Metadata
 from shotcrop_cli.imaging.metadata.readers import read_pillow_metadata, read_tiff_metadata
 from shotcrop_cli.imaging.metadata.xmp import is_readable
-from shotcrop_cli.imaging.pixels import DEEP_MODES, in_usual_mode, to_8_bit, to_full_range
+from shotcrop_cli.imaging.pixels import DEEP_MODES, from_12_bit, in_usual_mode, to_8_bit, to_full_range
 from shotcrop_cli.imaging.png import read_chunks
 from shotcrop_cli.imaging.quality import StoredQuality, read_quality
 from shotcrop_cli.imaging.raw import extract_preview
@@ -81,6 +81,7 @@ _TO_UPRIGHT = {
 """The transposition that turns stored pixels upright, by EXIF orientation. Source: TIFF 6.0, tag 274."""
 _SWAPPED_SIDES = (5, 6, 7, 8)
 _RAW_MODE_16_BIT = re.compile("(?<!BGR);16")
+_RAW_MODE_12_BIT = "I;12"
 """In Pillow's name of a stored pixel layout: 16 bits per channel, unless a whole BGR pixel has 16 bits."""
 _DCT_BLOCK = 8
 
@@ -407,7 +408,8 @@ def _incomplete_rows(image: Image.Image, other_end: bytes) -> int:
 
 
 def _to_photo(image: Image.Image, form: Format, data: bytes, cicp: bytes) -> Photo:
-    is_16_bit = _RAW_MODE_16_BIT.search(str(getattr(image, "tile", ""))) is not None
+    layout = str(getattr(image, "tile", ""))
+    is_16_bit = _RAW_MODE_16_BIT.search(layout) is not None
     warnings = _warn_about_more_images(image, form)
     image, incomplete = _load(image, data)
     warnings += incomplete
@@ -419,6 +421,8 @@ def _to_photo(image: Image.Image, form: Format, data: bytes, cicp: bytes) -> Pho
     # Pillow turns TIFF on load, and pillow-heif HEIC; then `info` has the original orientation.
     if orientation in _TO_UPRIGHT and form is not TIFF and "original_orientation" not in image.info:
         pixels = pixels.transpose(_TO_UPRIGHT[orientation])
+    if _RAW_MODE_12_BIT in layout:
+        pixels = from_12_bit(pixels)
     tiff = read_coding(image, data) if form is TIFF else None
     stream = read_codestream(image, data, form) if tiff is None else Codestream(subsampling=tiff.subsampling)
     bits = 16 if is_16_bit else stream.bits

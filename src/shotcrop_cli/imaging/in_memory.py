@@ -17,6 +17,7 @@ from shotcrop_cli.imaging.decode import Photo, SourceBytes, decode, open_image, 
 from shotcrop_cli.imaging.formats import DEFAULT_MAX_PIXELS, FORMATS, PNG, format_called
 from shotcrop_cli.imaging.hdr import hdr_colour
 from shotcrop_cli.imaging.pixels import in_usual_mode, to_8_bit
+from shotcrop_cli.imaging.png import read_chunks
 
 _ORIENTATION_TAG = 0x0112
 
@@ -34,7 +35,7 @@ def photo_of_bytes(data: bytes, name: str = "photo", max_pixels: int = DEFAULT_M
     """
     with suppress(PhotoError):  # `decode` reports it for a photo that needs it
         register(Path(name), format_of_content(data))
-    with open_image(name, data, hint="for a RAW photo, pass its path") as image:
+    with open_image(name, read_chunks(data).content, hint="for a RAW photo, pass its path") as image:
         stored = image.format
     suffix = next((suffix for suffix, form in FORMATS.items() if stored in form.pillow_names), "")
     path = (Path(name) if Path(name).name else Path("photo")).with_suffix(suffix)

@@ -59,6 +59,12 @@ def in_usual_mode(pixels: Image.Image) -> Image.Image:
     return pixels if usual is None else pixels.convert(usual)
 
 
+def from_12_bit(pixels: Image.Image) -> Image.Image:
+    """Return gray pixels whose values reach 4095 in mode `I;16`, with 65535 as white."""
+    stored = np.asarray(pixels).astype(np.uint16)
+    return Image.fromarray(stored << 4 | stored >> 8)
+
+
 def to_8_bit(pixels: Image.Image, white: float | None = None) -> Image.Image:
     """Return the pixels in an 8-bit mode that can be resized; deeper values are scaled.
 

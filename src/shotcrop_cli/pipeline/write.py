@@ -12,14 +12,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from PIL import Image
-
 from shotcrop_cli import __version__
 from shotcrop_cli.errors import PhotoError
+from shotcrop_cli.imaging.decode import open_image
 from shotcrop_cli.imaging.encode import EncodedCrop
 from shotcrop_cli.imaging.formats import format_of_name
 from shotcrop_cli.imaging.metadata.xmp import caption_packet
 from shotcrop_cli.imaging.metadata.xmp_caption import merge_caption
+from shotcrop_cli.imaging.png import read_chunks
 from shotcrop_cli.library.atomic_write import NewFile, free_name, put_in_place
 from shotcrop_cli.library.hand_work import (
     BACKUP_SUFFIX,
@@ -328,9 +328,8 @@ def _check_sidecar(task: Task) -> None:
 
 def _image_size(path: Path) -> FileSize | None:
     try:
-        with Image.open(path) as image:
-            return FileSize(*image.size)
-    except (OSError, ValueError, Image.DecompressionBombError):
+        return FileSize(*open_image(path, read_chunks(path.read_bytes()).content).size)
+    except (OSError, ValueError, PhotoError):
         return None
 
 

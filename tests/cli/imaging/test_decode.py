@@ -439,3 +439,13 @@ def test_a_jpeg_xl_with_too_many_pixels_is_refused_by_its_header(
         open_image_of(tmp_path / "a.jxl", data, max_pixels=pixels - 1)
     for end in range(len(data)):
         assert jpeg_xl_pixels(data[:end]) in (0, pixels)
+
+
+def test_12_bit_gray_is_scaled_to_16_bits(tmp_path: Path) -> None:
+    values = np.linspace(0, 4095, 64).astype(int)
+    packed = int("".join(f"{value:012b}" for value in values), 2).to_bytes(96, "big")
+    rows = [row for row in _rows(64, 1, 12, 1) if row[0] != 279] + [(279, 4, 1, struct.pack("<I", 96))]
+    (tmp_path / "a.tif").write_bytes(_tiff(rows, packed))
+    photo = _decode(tmp_path / "a.tif")
+    assert np.abs(np.asarray(photo.pixels)[0] - values * (65535 / 4095)).max() < 1
+    assert photo.warnings == ()

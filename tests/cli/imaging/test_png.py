@@ -9,6 +9,7 @@ import pytest
 from conftest import SWAPPED_PROFILE, picture, write_photo
 from metadata_samples import packet
 from shotcrop_cli.imaging.decode import Photo, decode, read_source
+from shotcrop_cli.imaging.in_memory import photo_of_bytes
 from shotcrop_cli.imaging.metadata.policy import Comment
 
 _MEBIBYTE = 1 << 20
@@ -55,6 +56,7 @@ def test_a_large_profile_is_read(tmp_path: Path) -> None:
     photo = _decode(tmp_path / "a.png", _chunk(b"iCCP", b"a\x00\x00" + zlib.compress(profile)))
     assert photo.icc_profile == profile
     assert photo.warnings == ()
+    assert photo_of_bytes((tmp_path / "a.png").read_bytes()).icc_profile == profile
 
 
 @pytest.mark.parametrize(
