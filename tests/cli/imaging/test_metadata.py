@@ -10,7 +10,7 @@ from PIL import ExifTags, Image
 
 from conftest import jpeg_bytes, picture, rich_exif
 from metadata_samples import CITY, KEPT, data_set, packet
-from shotcrop_cli.imaging.metadata import xmp
+from shotcrop_cli.imaging.metadata import exif, jpeg, xmp
 from shotcrop_cli.imaging.metadata.capture import CaptureInfo
 from shotcrop_cli.imaging.metadata.policy import NO_METADATA, Comment, Metadata, MetadataPolicy
 
@@ -419,6 +419,22 @@ def test_any_bytes_are_read_without_error(tail: bytes, head: bytes) -> None:
     assert 1 <= metadata.orientation <= 8
     assert metadata.capture_info() is not None
     assert len(_inherited(metadata).exif) <= 2 * len(metadata.exif) + 100
+
+
+@given(
+    st.binary(max_size=300),
+    st.sampled_from([b"II*\x00", b"MM\x00*", b"II+\x00", b"Exif\x00\x00II*\x00\x08\x00\x00\x00"]),
+)
+def test_any_block_can_be_stored_in_every_format(tail: bytes, head: bytes) -> None:
+    described = Metadata(exif=head + tail).for_crop(MetadataPolicy.ALL, 30, 20)
+    content, notes = jpeg.insert(jpeg_bytes(picture(8, 8)), described)
+    assert content.startswith(b"\xff\xd8")
+    assert notes == ()
+    for order in ("II", "MM"):
+        empty = order.encode() + struct.pack("<HIHI" if order == "II" else ">HIHI", 42, 8, 0, 0)
+        assert exif.insert_into_tiff(empty, described.exif, xmp=described.xmp).startswith(empty[:4])
+    assert isinstance(exif.without_orientation(described.exif), bytes)
+    assert isinstance(exif.add_iptc(described.exif, CITY), bytes)
 
 
 def _sharing(count: int, shared: bytes) -> Metadata:

@@ -315,6 +315,7 @@ def test_a_crop_has_no_ids_of_its_photo_but_says_what_it_is_derived_from(places:
         packet("", 'aux:ImageNumber="only this"'),
         packet("", 'photoshop:Instructions="FBMD01000a9d0only this"'),
         packet().replace(b'rdf:about=""', b'rdf:about="uuid:only this"'),
+        packet().replace(b'rdf:about=""', b'about="uuid:only this"'),
         _of_vendor("https://example.org/agency/", "<v:AssetID>only this</v:AssetID>"),
         _of_vendor("http://www.digikam.org/ns/1.0/", "<v:ImageUniqueID>only this</v:ImageUniqueID>"),
     ],

@@ -136,7 +136,7 @@ class DirectoryReader:
 
     def _rows(self, start: int) -> Iterator[tuple[int, int, int, int]]:
         """Yield tag, type, place and size of each value."""
-        if start < 8:
+        if not 8 <= start < len(self._data):
             return
         count = self._number(start, "Q" if self._is_big else "H")
         start += 8 if self._is_big else 2
@@ -165,6 +165,7 @@ class DirectoryReader:
         return Entry(LONG, struct.pack(f"{self.order}{len(numbers)}I", *numbers))
 
     def _number(self, place: int, letter: str) -> int:
+        """Return the number at a place inside the file; 0 if the file ends before it does."""
         try:
             return int(struct.unpack_from(self.order + letter, self._data, place)[0])
         except struct.error:
@@ -211,12 +212,13 @@ class Tree:
         stored = dict(rows or {})
         children = {tag: child for tag, child in self.children.items() if child}
         start = place + 2 + 12 * len({*stored, *self.entries, *children}) + 4
-        values = b""
+        values = bytearray()
         for tag, entry in self.entries.items():
             value = entry.value
             if len(value) > 4:
                 value = struct.pack(f"{order}I", start + len(values))
-                values += entry.value + b"\x00" * (len(entry.value) % 2)
+                values += entry.value
+                values += b"\x00" * (len(entry.value) % 2)
             stored[tag] = struct.pack(f"{order}HHI", tag, entry.kind, entry.count) + value.ljust(4, b"\x00")
         for tag, child in children.items():
             stored[tag] = struct.pack(f"{order}HHII", tag, LONG, 1, start + len(values))

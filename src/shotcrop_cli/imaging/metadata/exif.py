@@ -329,12 +329,16 @@ def for_jpeg(block: bytes, limit: int) -> tuple[bytes, int]:
     _add_resolution(written, _UNKNOWN_RESOLUTION)
     written.main.setdefault(_YCBCR_POSITIONING, Entry(SHORT, struct.pack(f"{written.order}H", _CENTRED)))
     left_out = 0
-    while len(content := written.to_bytes()) > limit:
-        directory, tag = max(
-            ((directory, tag) for directory in written.tree.directories() for tag in directory),
-            key=lambda place: len(place[0][place[1]].value),
-        )
-        left_out += len(directory.pop(tag).value)
+    while (excess := len(content := written.to_bytes()) - limit) > 0:
+        places = [
+            (len(entry.value), tag, stored) for stored in written.tree.directories() for tag, entry in stored.items()
+        ]
+        for size, tag, stored in sorted(places, key=lambda place: -place[0]):
+            del stored[tag]
+            left_out += size
+            excess -= size
+            if excess <= 0:
+                break
     return content, left_out
 
 

@@ -122,7 +122,7 @@ def for_crop(packet: bytes, width: int, height: int, *, keep_gps: bool) -> tuple
     source_ids = _source_ids(root)
     unknown = set() if keep_gps else _remove_unknown(root)
     new_values = {
-        _ABOUT: "",  # some programs put a unique id there
+        **dict.fromkeys((_ABOUT, "about"), ""),  # some programs put a unique id there
         _ORIENTATION: "1",
         **dict.fromkeys(_WIDTHS, str(width)),
         **dict.fromkeys(_HEIGHTS, str(height)),
