@@ -199,7 +199,7 @@ class _CropRun(_Run):
             if options.dry_run:
                 tracker.search(whole.targets, targets, found.roots)
                 return self._plan_only(targets, refused, tracker)
-            with open_output(output, options.wait, lambda: _tell_waiting(output, self.reporter), options.shard):
+            with open_output(output, self._wait(), lambda: _tell_waiting(output, self.reporter), options.shard):
                 with list_of_all_runs(output, options.shard):
                     add_roots(output, found.roots)
                 self.reporter.start()
@@ -371,6 +371,11 @@ class _CropRun(_Run):
                 self.add_refused(task)
             else:
                 self.add_unchanged(task)
+
+    def _wait(self) -> float:
+        """Return how long to wait for another run, which must not take longer than this run may."""
+        wait, max_time = self._options.wait, self._options.max_time
+        return wait if max_time is None else min(wait, max(0.0, max_time - (time.monotonic() - self._start)))
 
     def _is_time_over(self) -> bool:
         max_time = self._options.max_time
