@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from shotcrop_cli.errors import EmptyError, ShotcropError
 from shotcrop_cli.library.discover import discover
+from shotcrop_cli.library.hand_work import KEEP_ALL
 from shotcrop_cli.library.orphans import Orphan
 from shotcrop_cli.library.output_folder import add_roots, list_of_all_runs, open_output, read_roots
 from shotcrop_cli.library.output_names import plan
@@ -148,9 +149,14 @@ class _Run:
         return bool(task.no_subject or task.retouched or task.rejected or is_former)
 
     def add_planned(self, task: Task) -> None:
-        target = task.target
-        crops, kept = target.crops(task.shots), kept_crops(task, self._allowed)
-        self.add(PhotoResult(target.source.path, PhotoStatus.PLANNED, target.sidecar, crops, task.reason, kept=kept))
+        target, reason = task.target, task.reason
+        crops, edited = target.crops(task.shots), kept_crops(task, KEEP_ALL)
+        kept = kept_crops(task, self._allowed)
+        if replaced := [path.name for path in edited if path not in kept]:
+            reason += f"; keeps {', '.join(replaced)} as backup"
+        if deleted := [name for name in task.former_names if target.folder / name not in edited]:
+            reason += f"; deletes {', '.join(deleted)}"
+        self.add(PhotoResult(target.source.path, PhotoStatus.PLANNED, target.sidecar, crops, reason, kept=kept))
 
     def add_refused(self, task: Task) -> None:
         self.add(PhotoResult(task.target.source.path, PhotoStatus.FAILED, reason=task.reason))

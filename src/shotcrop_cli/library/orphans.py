@@ -7,6 +7,8 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 
+import msgspec
+
 from shotcrop_cli import sidecar as sidecars
 from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.imaging.formats import format_of_name
@@ -99,21 +101,43 @@ def find_orphans(
                 yield orphan
 
 
+class _Source(msgspec.Struct):
+    path: str
+
+
+class _Summary(msgspec.Struct):
+    source: _Source
+
+
+_SUMMARIES = msgspec.json.Decoder(_Summary)
+
+
 def _orphan(path: Path, root: Path, photo_roots: Sequence[Path], recorded_roots: Sequence[Path]) -> Orphan | None:
+    try:
+        # Most sidecars are of photos from elsewhere, so this reads one value before it reads all.
+        photo = PurePath(_SUMMARIES.decode(path.read_bytes()).source.path)
+    except (OSError, msgspec.MsgspecError, ValueError, RecursionError):
+        photo = None  # perhaps of a photo whose name is not UTF-8
+    if photo is not None and not _is_gone(photo, (*photo_roots, *recorded_roots)):
+        return None
     try:
         record = sidecars.read(path)
     except (ShotcropError, OSError):
         return None  # a run over its photo would say so
     photo = PurePath(record.source.path)
-    photo_root = next((folder for folder in (*photo_roots, *recorded_roots) if photo.is_relative_to(folder)), None)
-    if photo_root is None or os.path.lexists(photo):
+    if not _is_gone(photo, (*photo_roots, *recorded_roots)):
         return None
+    photo_root = next(folder for folder in (*photo_roots, *recorded_roots) if photo.is_relative_to(folder))
     shots = (
         shot if shot.file is None or can_name(path.parent, shot.file, root) else replace(shot, file=None)
         for shot in record.shots
     )
     record = replace(record, shots=tuple(shots))
     return Orphan(path, record, _may_be_unmounted(Path(photo).parent, photo_root))
+
+
+def _is_gone(photo: PurePath, photo_roots: Sequence[Path]) -> bool:
+    return any(photo.is_relative_to(folder) for folder in photo_roots) and not os.path.lexists(photo)
 
 
 def _may_be_unmounted(folder: Path, photo_root: Path) -> bool:

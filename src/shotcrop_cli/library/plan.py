@@ -135,6 +135,13 @@ class Task:
         return tuple(self.target.folder / shot.file for shot in shots if shot.retouched and shot.file is not None)
 
     @property
+    def former_names(self) -> tuple[str, ...]:
+        """The names of finished crops that get other names."""
+        due = (shot for shot in (self.record.shots if self.record else ()) if shot.shot in self.shots)
+        names = (shot.file for shot in due if shot.file != self.target.crop_name(shot.shot))
+        return tuple(name for name in names if name is not None)
+
+    @property
     def rejected(self) -> tuple[ShotType, ...]:
         """The shots that a person does not want, and that this task leaves out."""
         if self.record is None:

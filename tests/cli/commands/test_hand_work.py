@@ -263,6 +263,17 @@ class TestRetouchedCrops:
         assert "1 to do, 0 unchanged, 1 edited file kept; nothing was written" in result.stderr
         assert _content(output) == before
 
+    def test_a_dry_run_names_what_gets_a_backup_and_what_is_deleted(
+        self, photos: Path, output: Path, medium: Path
+    ) -> None:
+        _retouch(medium)
+        before = _content(output)
+        template = ("--name-template", "{stem}-{shot}.{ext}", "--replace")
+        result = _run("crop", photos, "-o", output, *template, "--overwrite-edited", "-n")
+        line = "".join(result.stdout.split("\n"))
+        assert "; keeps a.jpg.medium.jpg as backup; deletes a.jpg.establishing.jpg, a.jpg.close_up.jpg)" in line
+        assert _content(output) == before
+
     def test_a_file_in_the_place_of_a_new_crop_is_kept(self, photos: Path, output: Path) -> None:
         write_photo(photos / "a.jpg")
         own = write_photo(output / "a.jpg.medium.jpg", picture(7, 8))
