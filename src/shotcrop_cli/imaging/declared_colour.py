@@ -19,7 +19,7 @@ _ADOBE_RGB = Primaries((0.64, 0.33), (0.21, 0.71), (0.15, 0.06), name="Compatibl
 _ADOBE_RGB_CURVE = Curve(563 / 256, name="gamma 2.2")
 """Source: Adobe RGB (1998) Color Image Encoding, section 4.3."""
 _SRGB_GAMMA = 1 / 2.2
-"""The `gAMA` value that means sRGB. Source: PNG 3.0, section 11.3.2.5."""
+"""The `gAMA` value that means sRGB, together with its primaries. Source: PNG 3.0, section 11.3.2.5."""
 _GAMMA_TOLERANCE = 0.01
 _COLOUR_SPACE, _INTEROP_INDEX = 0xA001, 1
 _ADOBE, _UNCALIBRATED = 2, 0xFFFF
@@ -92,11 +92,12 @@ def _of_code_points(points: CodePoints, mode: str, profile: bytes) -> Colour:
 def _of_chromaticities(image: Image.Image) -> Colour:
     gamma, points = image.info.get("gamma"), image.info.get("chromaticity")
     primaries, curve = BT709, SRGB_CURVE
-    if isinstance(gamma, float) and gamma > 0 and abs(gamma - _SRGB_GAMMA) > _GAMMA_TOLERANCE:
-        curve = power_curve(1 / gamma)
     if isinstance(points, tuple) and len(points) == 8:
         white, red, green, blue = zip(points[::2], points[1::2], strict=True)
         primaries = Primaries(red, green, blue, white, "primaries of the PNG")
+    if isinstance(gamma, float) and gamma > 0:
+        is_srgb = primaries.is_close(BT709) and abs(gamma - _SRGB_GAMMA) < _GAMMA_TOLERANCE
+        curve = SRGB_CURVE if is_srgb else power_curve(1 / gamma)
     try:
         return Colour(_made(primaries, curve, image.mode))
     except (ValueError, OverflowError):

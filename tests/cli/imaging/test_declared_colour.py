@@ -146,6 +146,7 @@ def _light(gamma: float) -> Any:
 
 _DECLARED: dict[str, tuple[Any, Any, str]] = {
     "gAMA and cHRM": (lambda p: _with_chunks(p / "a.png", *_gama_chrm(1.0, *_P3_POINTS)), _light(1.0), "p3"),
+    "gAMA 2.2": (lambda p: _with_chunks(p / "a.png", *_gama_chrm(1 / 2.2, *_P3_POINTS)), _light(2.2), "p3"),
     "cHRM alone": (lambda p: _with_chunks(p / "a.png", _gama_chrm(1, *_P3_POINTS)[1]), _srgb_light, "p3"),
     "gAMA alone": (lambda p: _with_chunks(p / "a.png", _gama_chrm(1 / 1.8, *_P3_POINTS)[0]), _light(1.8), "srgb"),
     "cICP P3": (lambda p: _with_chunks(p / "a.png", (b"cICP", bytes((12, 13, 0, 1)))), _srgb_light, "p3"),
