@@ -368,6 +368,17 @@ def test_times_are_valid_iso_8601_or_none(stored: dict[str, str], expected: str 
         ('xmp:CreateDate="2024-05-01T10:00"', b"", "2024-05-01T10:00:00"),
         ('xmp:CreateDate="2022-01-01" exif:DateTimeOriginal="2024-05-01"', b"", "2024-05-01"),
         ('xmp:ModifyDate="2024-05-01T10:00:00"', b"", None),
+        (
+            'exif:DateTimeOriginal="2024-05-01T10:00:00" exifEX:OffsetTimeOriginal="+02:00" '
+            'exif:SubSecTimeOriginal="25"',
+            b"",
+            "2024-05-01T10:00:00.25+02:00",
+        ),
+        (
+            'xmp:CreateDate="2024-05-01T10:00:00.5Z" exif:OffsetTimeDigitized="+02:00" exif:SubSecTimeDigitized="25"',
+            b"",
+            "2024-05-01T10:00:00.5Z",
+        ),
         ('xmp:CreateDate="2024-05"', b"", None),
         ("", data_set(2, 55, b"20240501"), "2024-05-01"),
         ("", data_set(2, 55, b"20240501") + data_set(2, 60, b"101112+0200"), "2024-05-01T10:11:12+02:00"),

@@ -12,10 +12,14 @@ _MAKE, _MODEL, _LENS = 0x010F, 0x0110, 0xA434
 _EXIF_TIMES = ((0x9003, 0x9011, 0x9291), (0x9004, 0x9012, 0x9292))
 """Tags of time, UTC offset and fraction of a second: when the photo was taken, and when it was digitised."""
 _TIFF_SPACE, _EXIF_SPACE = "{http://ns.adobe.com/tiff/1.0/}", "{http://ns.adobe.com/exif/1.0/}"
+_XMP_EXIF_SPACES = (_EXIF_SPACE, "{http://cipa.jp/exif/1.0/}", "{http://cipa.jp/exif/2.32/}")
 _XMP_TIMES = (
-    *(f"{_EXIF_SPACE}DateTimeOriginal", "{http://ns.adobe.com/photoshop/1.0/}DateCreated"),
-    *(f"{_EXIF_SPACE}DateTimeDigitized", "{http://ns.adobe.com/xap/1.0/}CreateDate"),
+    (f"{_EXIF_SPACE}DateTimeOriginal", "Original"),
+    ("{http://ns.adobe.com/photoshop/1.0/}DateCreated", "Original"),
+    (f"{_EXIF_SPACE}DateTimeDigitized", "Digitized"),
+    ("{http://ns.adobe.com/xap/1.0/}CreateDate", "Digitized"),
 )
+"""Names of times, and how the names of their UTC offset and fraction end, which EXIF stores apart."""
 _XMP_LENSES = (
     "{http://cipa.jp/exif/1.0/}LensModel",
     "{http://cipa.jp/exif/2.32/}LensModel",
@@ -64,7 +68,7 @@ def read_capture_info(block: bytes, packet: bytes = b"", iptc_block: bytes = b""
     stored, texts, data_sets = exif.ExifBlock(block), xmp.values(packet), iptc.values(iptc_block)
     times = (
         *(_exif_time(stored, *tags) for tags in _EXIF_TIMES),
-        *(iso_time(texts.get(name, "")) for name in _XMP_TIMES),
+        *(_xmp_time(texts, name, ending) for name, ending in _XMP_TIMES),
         *(_iptc_time(data_sets.get(date, ""), data_sets.get(time, "")) for date, time in _IPTC_TIMES),
     )
     make = stored.text(stored.main, _MAKE) or texts.get(f"{_TIFF_SPACE}Make", "")
@@ -108,6 +112,14 @@ def iso_time(text: str, offset: str = "", fraction: str = "") -> str | None:
 
 def _exif_time(stored: exif.ExifBlock, time: int, offset: int, fraction: int) -> str | None:
     return iso_time(*(stored.text(stored.camera, tag) for tag in (time, offset, fraction)))
+
+
+def _xmp_time(texts: dict[str, str], name: str, ending: str) -> str | None:
+    offset, fraction = (
+        next((texts[key] for space in _XMP_EXIF_SPACES if (key := f"{space}{kind}{ending}") in texts), "")
+        for kind in ("OffsetTime", "SubSecTime")
+    )
+    return iso_time(texts.get(name, ""), offset, fraction)
 
 
 def _iptc_time(date: str, time: str) -> str | None:
