@@ -239,7 +239,7 @@ class NanoGrpo:
     photos: int = 32
     group: int = 8
     passes: int = 2
-    learning_rate: float = 1e-4
+    learning_rate: float = 3e-5
     hard_share: float = 0.1
     max_grad_norm: float = 1.0
     temperature: float = 1.0
