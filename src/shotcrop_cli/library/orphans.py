@@ -88,12 +88,11 @@ def find_orphans(
     for path, folders, names in os.walk(root):
         folders.sort()
         folder, relative = str(Path(path)), Path(path).relative_to(root)
-        listed(folder, frozenset((*folders, *names)))
-        for name in sorted(names):
-            if not name.endswith(SIDECAR_SUFFIX) or is_temporary(name) or f"{folder}/{name}" in claimed:
-                continue
+        listed(folder, frozenset(names + folders))
+        unclaimed = [name for name in names if name.endswith(SIDECAR_SUFFIX) and f"{folder}/{name}" not in claimed]
+        for name in sorted(unclaimed):
             photo = name.removesuffix(SIDECAR_SUFFIX)
-            if format_of_name(photo) is None:
+            if is_temporary(name) or format_of_name(photo) is None:
                 continue
             if any(os.path.lexists(f"{photo_root}/{relative}/{photo}") for photo_root in photo_roots):
                 continue
