@@ -26,6 +26,8 @@ from shotcrop_train.runs import provenance
 Figures = Mapping[str, float]
 COLUMNS = ("held_plain_iou", "held_iou", "held_iou_establishing", "held_iou_medium", "held_iou_close_up")
 HEADINGS = ("without refinement", "mean IoU", "establishing", "medium", "close-up")
+CUTS = {"medium": "mediums that cut a head", "close_up": "close-ups"}
+"""Shots whose cut heads are counted, without and with refinement, and the headings of these columns."""
 SEED_STEP = 100
 """Seeds of an ensemble are consecutive, so those of different runs are this far apart."""
 
@@ -127,10 +129,13 @@ def measure(shop: Workshop, seeds: int, variants: Sequence[str], triples: Sequen
 
 def table(rows: Mapping[str, Sequence[Figures]]) -> str:
     """Return a Markdown table: the mean over the seeds, and the lowest and highest mean IoU of a seed."""
-    lines = ["| variant | photos | " + " | ".join(HEADINGS) + " | seeds |"]
-    lines.append("|---|---:|" + "---:|" * len(HEADINGS) + "---|")
+    lines = ["| variant | photos | " + " | ".join((*HEADINGS, *CUTS.values())) + " | seeds |"]
+    lines.append("|---|---:|" + "---:|" * (len(HEADINGS) + len(CUTS)) + "---|")
     for title, seeds in rows.items():
         means = " | ".join(f"{fmean(one[column] for one in seeds):.4f}" for column in COLUMNS)
+        for shot in CUTS:
+            before, after = (fmean(one[f"held_{kind}_{shot}"] for one in seeds) for kind in ("plain_cuts", "cuts"))
+            means += f" | {before:.0f} to {after:.0f}"
         spread = [one["held_iou"] for one in seeds]
         photos = round(fmean(one["held_photos"] for one in seeds))
         lines.append(f"| {title} | {photos} | {means} | {len(seeds)}: {min(spread):.4f} to {max(spread):.4f} |")

@@ -24,7 +24,7 @@ from shotcrop_train.composer.composer_pseudo_label import SceneProposer
 from shotcrop_train.composer.composer_run import examples_of, fold_list
 from shotcrop_train.composer.composer_ssft import draws, has_accepted
 from shotcrop_train.composer.fault_scorer import FaultScorer
-from shotcrop_train.composer.held_out import HeldOut, measure
+from shotcrop_train.composer.held_out import HeldOut, cut_heads, measure
 from shotcrop_train.composer.nano_checkpoint import Member, load_members
 from shotcrop_train.composer.nano_recipe import (
     ComposerLoss,
@@ -164,10 +164,19 @@ def fitted() -> ComposerNetwork:
 def test_the_score_is_the_iou_that_comes_out() -> None:
     expected = np.linspace(0.3, 0.95, 300).reshape(100, 3)
     reached = 1 / (1 + np.exp(-(-2.0 + 4.0 * expected)))
-    curve = fit_score(HeldOut(reached, reached, expected))
+    none = np.zeros((100, 3))
+    curve = fit_score(HeldOut(reached, reached, expected, none, none))
     assert (curve.offset, curve.slope) == pytest.approx((-2.0, 4.0), abs=0.05)
     assert curve.score(0.8) == pytest.approx(1 / (1 + np.exp(-1.2)), abs=0.01)
-    assert fit_score(HeldOut(reached[:3], reached[:3], expected[:3])) == ScoreCurve()
+    assert fit_score(HeldOut(reached[:3], reached[:3], expected[:3], none[:3], none[:3])) == ScoreCurve()
+
+
+def test_cut_heads_are_counted() -> None:
+    scene = seen_photo("a.jpg", Figure(0.5, 0.2, 0.2)).teacher
+    whole, cut, outside = (0.3, 0.1, 0.7, 0.9), (0.3, 0.3, 0.7, 0.9), (0.0, 0.5, 0.2, 0.9)
+    assert cut_heads(scene, np.array([whole, cut, outside], np.float32)).tolist() == [0, 1, 0]
+    unsure = replace(scene, head_score=np.array([0.2], np.float32))
+    assert cut_heads(unsure, np.array([cut], np.float32)).tolist() == [0]
 
 
 def test_a_logistic_rule_is_found() -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from shotcrop_cli.model.nano.composer import SMALLEST_SIDE, Proposal, SetTransformer, widened
+from shotcrop_cli.model.nano.faults import HEAD_CUT
 from shotcrop_cli.model.nano.manifest import FaultCosts
 from shotcrop_cli.model.nano.refinement import refine
 from shotcrop_cli.model.nano.scene import Floats, Scene
@@ -18,7 +19,10 @@ from shotcrop_cli.shots import SHOT_TYPES
 from shotcrop_train.composer.nano_checkpoint import Member
 from shotcrop_train.composer.photo_scenes import SeenPhoto
 from shotcrop_train.nano.composer_network import ComposerEnsemble, ComposerNetwork
+from shotcrop_train.nano.detector_labels import cover
 
+CERTAIN_HEAD = 0.5
+"""Score from which a teacher's head counts."""
 AT_ONCE = 64
 """Scenes that an ensemble composes at once."""
 
@@ -82,26 +86,36 @@ class HeldOut:
         plain: IoU (n, 3) of the composers' boxes with the expert's.
         refined: IoU (n, 3) of the refined boxes.
         expected: IoU (n, 3) that the composers expect; NaN where nobody was detected.
+        plain_cuts: (n, 3), 1 where the composers' box cuts a head that the teachers saw.
+        refined_cuts: (n, 3), 1 where the refined box does.
     """
 
     plain: Floats
     refined: Floats
     expected: Floats
+    plain_cuts: Floats
+    refined_cuts: Floats
 
     def figures(self) -> dict[str, float]:
-        """Return the figures for the log: the mean IoU of the refined boxes, that of each shot, and the plain one."""
+        """Return the figures for the log.
+
+        They are the mean IoU of the refined boxes, that of each shot, the same without refinement, and the number of
+        medium shots and close-ups that cut somebody's head, with and without refinement.
+        """
         if len(self.plain) == 0:
             return {}
         shots = {f"held_iou_{kind.value}": self.refined[:, shot].mean() for shot, kind in enumerate(SHOT_TYPES)}
         values = {"held_photos": len(self.plain), "held_iou": self.refined.mean(), **shots}
-        return {
-            name: round(float(value), 4) for name, value in (values | {"held_plain_iou": self.plain.mean()}).items()
-        }
+        values |= {"held_plain_iou": self.plain.mean()}
+        for shot, kind in enumerate(SHOT_TYPES[1:], start=1):
+            values[f"held_cuts_{kind.value}"] = self.refined_cuts[:, shot].sum()
+            values[f"held_plain_cuts_{kind.value}"] = self.plain_cuts[:, shot].sum()
+        return {name: round(float(value), 4) for name, value in values.items()}
 
 
 def measure(members: Sequence[Member], photos: Sequence[SeenPhoto], fallback: Floats, costs: FaultCosts) -> HeldOut:
     """Measure each network on its fold of experts' photos. Photos without anybody get the fallback's boxes (3, 4)."""
-    rows: list[tuple[Floats, Floats, Floats]] = []
+    rows: list[tuple[Floats, ...]] = []
     for member in members:
         held = [one for one in photos if one.photo.triple is not None and member.unseen.holds(one.photo.path)]
         scenes = [one.own[0] for one in held]
@@ -109,12 +123,18 @@ def measure(members: Sequence[Member], photos: Sequence[SeenPhoto], fallback: Fl
             wanted = one.photo.triple
             assert wanted is not None
             if proposal is None:
-                worth = overlap(fallback, wanted)
-                rows.append((worth, worth, np.full(3, np.nan)))
-                continue
-            main, refined = proposal.main, refine_main(scene, proposal, costs)
-            rows.append((overlap(proposal.boxes[main], wanted), overlap(refined, wanted), proposal.expected_iou[main]))
-    columns = [np.array(column, np.float64).reshape(-1, 3) for column in zip(*rows, strict=True)] or [
-        np.zeros((0, 3))
-    ] * 3
-    return HeldOut(*columns)
+                plain, refined, expected = fallback, fallback, np.full(3, np.nan)
+            else:
+                plain, refined = proposal.boxes[proposal.main], refine_main(scene, proposal, costs)
+                expected = proposal.expected_iou[proposal.main]
+            cuts = cut_heads(one.teacher, plain), cut_heads(one.teacher, refined)
+            rows.append((overlap(plain, wanted), overlap(refined, wanted), expected, *cuts))
+    return HeldOut(*np.array(rows, np.float64).reshape(-1, 5, 3).transpose(1, 0, 2))
+
+
+def cut_heads(scene: Scene, boxes: Floats) -> Floats:
+    """Return for each of some boxes (n, 4) 1 if it cuts a certain head of a scene, else 0."""
+    sure = (scene.head_score > CERTAIN_HEAD) & ~scene.estimated
+    share = cover(scene.head[sure], boxes)
+    in_part = (share > HEAD_CUT[0]) & (share < HEAD_CUT[1])
+    return np.where(in_part.any(0), 1.0, 0.0)
