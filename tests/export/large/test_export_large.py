@@ -8,10 +8,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from click.testing import CliRunner
 
 from large import save_diverse_vlm, write_noise
-from shotcrop_cli.commands.export_onnx import export_onnx_command
 from shotcrop_cli.errors import ModelError, ShotcropError
 from shotcrop_cli.model.bundle import EXPORT_RECORD
 from shotcrop_cli.model.large.answer import CoordSpace
@@ -22,7 +20,6 @@ from shotcrop_export.large.checkpoint import load_checkpoint
 from shotcrop_export.large.export import LargeExportOptions, describe, export_large
 from shotcrop_train.checkpoints import load_base
 from shotcrop_train.recipe import ModelRecipe
-from training import save_tiny_model
 from vlm import save_tiny_vlm, tiny_vlm
 
 
@@ -44,19 +41,6 @@ def test_an_adapter_is_merged_into_its_base(tmp_path: Path) -> None:
         found = load_checkpoint(tmp_path / "adapter").model(input_ids=ids).logits
     assert torch.allclose(found, expected, atol=1e-5)
     assert not torch.allclose(found, without, atol=1e-2)
-
-
-def test_flags_of_one_kind_of_model_are_refused_for_the_other(tmp_path: Path) -> None:
-    compact, large = save_tiny_model(tmp_path / "compact"), save_tiny_vlm(tmp_path / "large", "qwen3-vl")
-    for checkpoint, flags, message in (
-        (compact, ["--precision", "fp16"], "--precision is only for large models"),
-        (compact, ["--no-think"], "--think is only for large models"),
-        (large, ["--captions", "free"], "--captions is only for the compact model"),
-    ):
-        arguments = [str(checkpoint), str(tmp_path / "out"), "--photos", str(tmp_path), *flags]
-        result = CliRunner().invoke(export_onnx_command, arguments)
-        assert isinstance(result.exception, ShotcropError)
-        assert message in str(result.exception)
 
 
 def test_a_checkpoint_with_unsupported_image_settings_is_refused(tmp_path: Path) -> None:

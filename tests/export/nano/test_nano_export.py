@@ -119,10 +119,17 @@ def test_other_folders_are_neither_exported_nor_replaced(run: Path, photos: Path
         export_nano(run, tmp_path / "model", [])
 
 
-def test_options_of_large_models_are_refused(run: Path, photos: Path, tmp_path: Path) -> None:
-    arguments = [str(run), str(tmp_path / "model"), "--photos", str(photos), "--precision", "fp16"]
+@pytest.mark.parametrize(
+    ("flags", "name"),
+    [(["--precision", "fp16"], "precision"), (["--no-think"], "think"), (["--decoder", "gqa"], "decoder")],
+)
+def test_options_of_large_models_are_refused(
+    run: Path, photos: Path, tmp_path: Path, flags: list[str], name: str
+) -> None:
+    arguments = [str(run), str(tmp_path / "model"), "--photos", str(photos), *flags]
     result = CliRunner().invoke(export_onnx_command, arguments)
-    assert result.exception is not None and "only for large models" in str(result.exception)
+    assert isinstance(result.exception, ShotcropError)
+    assert f"--{name} is only for large models" in str(result.exception)
 
 
 def test_a_damaged_or_incomplete_model_is_refused_and_the_file_named(exported: Path, tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ def test_variants_are_cross_validated_and_not_repeated(
         "+ GRPO-S, reward `paper`",
         "stage 1 with 15 triples",
     ]
-    assert [row[1] for row in rows[2:]] == ["24", "24", "15"]  # every photo is held out once
+    assert [row[1] for row in rows[2:]] == ["24", "24", "24"]  # every photo is held out once
     assert all(0 < float(cell) < 1 for row in rows[2:] for cell in row[2:7])
     assert len({row[3] for row in rows[2:]}) > 1
     monkeypatch.setattr(composer_sft, "fit", None)

@@ -237,7 +237,7 @@ def test_every_network_leaves_out_a_fold() -> None:
     assert not any(fold.holds(Path("a.jpg")) for fold in fold_list(none))
 
 
-def test_a_number_of_triples_limits_the_experts(workshop: Path, recipe: NanoRecipe, tmp_path: Path) -> None:
+def test_a_number_of_triples_limits_what_is_learned_from(workshop: Path, recipe: NanoRecipe, tmp_path: Path) -> None:
     run = composer_run.ComposerRun(recipe, workshop / "data", tmp_path / "run", workshop / "detector")
     few = composer_run.ComposerRun(
         replace(recipe, data=replace(recipe.data, triples=5)),
@@ -245,7 +245,9 @@ def test_a_number_of_triples_limits_the_experts(workshop: Path, recipe: NanoReci
         tmp_path / "run",
         workshop / "detector",
     )
-    assert (len(run.experts()), len(few.experts())) == (24, 5)
+    experts = few.experts()
+    assert len(experts) == len(run.experts()) == len(run.teaching(experts)) == 24
+    assert len(few.teaching(experts)) == 5 and few.teaching(experts) == few.teaching(experts)
 
 
 def test_recipes_of_both_families_are_told_apart(tmp_path: Path) -> None:

@@ -76,13 +76,14 @@ def train(recipe: NanoRecipe, data: Path, output: Path, start: Path, hard: Path 
     )
     run, members, plan = ComposerRun(recipe, data, output, start), load_members(start), recipe.grpo
     experts = run.experts()
+    teaching = run.teaching(experts)
     records = {record.path: record for name in recipe.data.experts for record in read_dataset(data / name)}
-    cases = [records[one.photo.path] for one in experts]
+    cases = [records[one.photo.path] for one in teaching]
     hard_cases = read_hard_cases(hard) if hard else []
     paths = {record.path: record for record in hard_cases}
     seen_hard = run.see([hard.parent], lambda photo: photo.path in paths) if hard else []
-    photos = [*experts, *seen_hard]
-    pool = KnownPhotos([*cases, *(paths[one.photo.path] for one in seen_hard)], len(experts))
+    photos = [*teaching, *seen_hard]
+    pool = KnownPhotos([*cases, *(paths[one.photo.path] for one in seen_hard)], len(teaching))
     reward = prepare(plan.reward, pool, plan.group, cases, offline=True)
 
     def judge(answers: Sequence[Answer], at: Sequence[int], log: Log | None) -> list[float]:
@@ -94,7 +95,7 @@ def train(recipe: NanoRecipe, data: Path, output: Path, start: Path, hard: Path 
         return [one.reward for one in terms]
 
     def fit_one(number: int, unseen: Fold, log: Log) -> ComposerNetwork:
-        drawn = Draws.of(photos, len(experts), unseen, plan.hard_share if seen_hard else 0.0)
+        drawn = Draws.of(photos, len(teaching), unseen, plan.hard_share if seen_hard else 0.0)
         return improve(members[number].network, drawn, judge, plan, recipe.composer.seed + number, log)
 
     return run.train(experts, [member.unseen for member in members], fit_one)

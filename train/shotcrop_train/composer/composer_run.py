@@ -7,7 +7,8 @@ trained starts again from its own seed, so the result is the same.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -57,10 +58,11 @@ class ComposerRun:
     output: Path
     detector: Path
     crossfit: tuple[Path, ...] = ()
-    watchers: list[Watcher] = field(default_factory=list)
 
-    def __post_init__(self) -> None:
-        self.watchers.extend(Watcher.load(folder) for folder in (self.detector, *self.crossfit))
+    @cached_property
+    def watchers(self) -> list[Watcher]:
+        """The detectors, ready to look at photos."""
+        return [Watcher.load(folder) for folder in (self.detector, *self.crossfit)]
 
     def see(self, folders: Sequence[Path], wanted: Wanted = lambda _: True) -> list[SeenPhoto]:
         """Return what is seen in the wanted photos of some datasets."""
@@ -71,19 +73,21 @@ class ComposerRun:
         return seen if self.recipe.composer.pixels else [one.without_features() for one in seen]
 
     def experts(self) -> list[SeenPhoto]:
-        """Return the photos with expert triples, as many as the recipe says.
+        """Return the photos with expert triples.
 
         Raises:
             ShotcropError: There are none, or nobody was detected in any.
         """
         seen = self.see(self.folders(self.recipe.data.experts), lambda photo: photo.triple is not None)
-        most = self.recipe.data.triples
-        if 0 < most < len(seen):
-            chosen = np.random.default_rng(0).permutation(len(seen))[:most]
-            seen = [seen[index] for index in sorted(chosen)]
         if not any(len(one.own[0]) for one in seen):
             raise ShotcropError("no people were detected in any expert photo", hint="train the detector for longer")
         return seen
+
+    def teaching(self, experts: Sequence[SeenPhoto]) -> list[SeenPhoto]:
+        """Return the experts' photos to learn from, as many as the recipe says; figures are measured on all."""
+        most = self.recipe.data.triples or len(experts)
+        chosen = np.random.default_rng(0).permutation(len(experts))[:most]
+        return [experts[index] for index in sorted(chosen)]
 
     def folders(self, names: Sequence[str]) -> list[Path]:
         """Return the folders of some datasets."""
@@ -128,13 +132,7 @@ class ComposerRun:
         """Calibrate the ensemble, log its figures, and write detector and manifest into the checkpoint."""
         recipe, members = self.recipe, load_members(final)
         held = measure(members, experts, fallback, recipe.refinement)
-        empty = self.see(self.folders(recipe.data.empty))
-        unseen = [self.watchers[0].unseen.holds(one.photo.path) for one in (*experts, *empty)]
-        if any(unseen[len(experts) :]) and any(unseen[: len(experts)]):  # else the rule is fitted on what is known
-            people = [one for one, new in zip(experts, unseen, strict=False) if new]
-            empty = [one for one, new in zip(empty, unseen[len(experts) :], strict=True) if new]
-        else:
-            people = list(experts)
+        people, empty = self._new_to_detector(experts, self.see(self.folders(recipe.data.empty)))
         presence, figures = calibration.fit_presence(people, empty, recipe.presence)
         self.log(0, {**held.figures(), **figures})
         options = members[0].network.options
@@ -155,6 +153,14 @@ class ComposerRun:
         )
         write_checkpoint(final, self.detector, manifest)
         draw_curves(self.output / LOG, self.output / CURVES, PANELS)
+
+    def _new_to_detector(
+        self, people: Sequence[SeenPhoto], empty: Sequence[SeenPhoto]
+    ) -> tuple[Sequence[SeenPhoto], Sequence[SeenPhoto]]:
+        """Return the photos of both kinds that the detector has not learned from; all if either kind has none."""
+        fold = self.watchers[0].unseen
+        new = [[one for one in photos if fold.holds(one.photo.path)] for photos in (people, empty)]
+        return (new[0], new[1]) if all(new) else (people, empty)
 
 
 PANELS = (Panel("loss and reward", ("loss", "reward")), Panel("IoU on photos not learned from", ("held_iou",)))

@@ -47,12 +47,12 @@ def train(recipe: NanoRecipe, data: Path, output: Path, detector: Path, crossfit
     )
     run = ComposerRun(recipe, data, output, detector, tuple(crossfit))
     experts, plan = run.experts(), recipe.sft
-    rng = np.random.default_rng(recipe.composer.seed)
-    groups = [examples_of(one, plan.examples, rng) for one in experts]
+    rng, teaching = np.random.default_rng(recipe.composer.seed), run.teaching(experts)
+    groups = [examples_of(one, plan.examples, rng) for one in teaching]
 
     def fit_one(number: int, unseen: Fold, log: Log) -> ComposerNetwork:
         chosen = [
-            group for one, group in zip(experts, groups, strict=True) if group and not unseen.holds(one.photo.path)
+            group for one, group in zip(teaching, groups, strict=True) if group and not unseen.holds(one.photo.path)
         ]
         seed = recipe.composer.seed + number
         return fit(

@@ -58,15 +58,15 @@ def train(recipe: NanoRecipe, data: Path, pseudo: Path, output: Path, start: Pat
     labelled = run.see([pseudo], has_accepted)
     if not labelled:
         raise ShotcropError(f"no shot of {pseudo} was accepted", hint="label more photos, or relax the recipe's rule")
-    rng = np.random.default_rng(recipe.composer.seed)
-    groups = [examples_of(one, plan.examples, rng) for one in (*experts, *labelled)]
+    rng, teaching = np.random.default_rng(recipe.composer.seed), run.teaching(experts)
+    groups = [examples_of(one, plan.examples, rng) for one in (*teaching, *labelled)]
 
     def fit_one(number: int, unseen: Fold, log: Log) -> ComposerNetwork:
         kept = [bool(group) for group in groups]
-        for index, one in enumerate(experts):
+        for index, one in enumerate(teaching):
             kept[index] &= not unseen.holds(one.photo.path)
         chosen = [group for group, keep in zip(groups, kept, strict=True) if keep]
-        often = draws(chosen, sum(kept[: len(experts)]), plan.ratio)
+        often = draws(chosen, sum(kept[: len(teaching)]), plan.ratio)
         return fit(
             chosen,
             recipe.composer,

@@ -29,7 +29,7 @@ class NanoData:
         experts: Datasets with expert triples.
         empty: Datasets of photos without people, for the rule that recognises them.
         unlabelled: Datasets that get pseudo labels.
-        triples: Number of expert triples to use, drawn at random; 0 for all.
+        triples: Number of expert triples to learn from, drawn at random; 0 for all. Figures are measured on all.
     """
 
     experts: tuple[str, ...] = ()
