@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 import torch
+from peft import get_peft_model
 from safetensors.torch import load_file
 
 from shotcrop_cli.errors import AnswerError, ShotcropError
 from shotcrop_cli.evaluation.dataset import read_dataset
 from shotcrop_cli.shots import SHOT_TYPES, Answer, Box, Composition, Reasoning, Shot
 from shotcrop_train import grpo
+from shotcrop_train.checkpoints import load_base
 from shotcrop_train.composer.nano_recipe import load_nano_recipe
 from shotcrop_train.data.contract import TextContract
 from shotcrop_train.data.samples import held_back
@@ -234,8 +236,41 @@ def test_low_rank_updates_move_the_chosen_linears_alone_and_end_in_a_whole_model
     assert (tmp_path / "run" / "adapter" / "adapter_config.json").is_file()
 
 
+def adapter_of(base: Path, folder: Path, recipe: ModelRecipe) -> tuple[Path, Path]:
+    """Write a LoRA of a base whose updates are not 0, and the merged model. Return both folders."""
+    start = load_base(base).configured(recipe)
+    model = get_peft_model(start.model, start.lora(recipe))
+    for name, parameter in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, std=0.5)
+    model.save_pretrained(folder / "adapter")
+    start.processor.save_pretrained(folder / "adapter")
+    merged = load_base(folder / "adapter")
+    merged.model.save_pretrained(folder / "merged")
+    merged.processor.save_pretrained(folder / "merged")
+    return folder / "adapter", folder / "merged"
+
+
+@pytest.mark.usefixtures("endless")
+@pytest.mark.filterwarnings("ignore:Could not find a config file")  # peft, of an adapter on an adapter
+@pytest.mark.parametrize("locations", [False, True])
+def test_the_reference_is_what_the_policy_starts_from(
+    data: Path, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, locations: bool
+) -> None:
+    plant(monkeypatch, lowercase)
+    lora = ModelRecipe(lora_rank=4, max_pixels=0, location_tokens=locations)
+    adapter, merged = adapter_of(base, tmp_path, lora)
+    monkeypatch.setattr(grpo, "draw_curves", lambda *_: None)
+    starts = [(adapter, 0)] if locations else [(base, 0), (base, 4), (merged, 0), (adapter, 0), (adapter, 4)]
+    for start, rank in starts:
+        run = tmp_path / f"{start.name}-{rank}"
+        recipe = replace(planned(steps=1, warmup_steps=0), model=ModelRecipe(max_pixels=0, lora_rank=rank))
+        train(recipe, data, run, start)
+        (line,) = [line for line in read_log(run / "log.jsonl") if "kl" in line]
+        assert line["kl"] == pytest.approx(0.0, abs=1e-9), run.name
+
+
 def test_held_back_photos_are_never_drawn(data: Path, base: Path) -> None:
-    from shotcrop_train.checkpoints import load_base
     from shotcrop_train.data.samples import split
     from shotcrop_train.rewards.photo_pool import PhotoPool
 
@@ -280,7 +315,6 @@ def test_a_plan_that_cannot_be_run_is_refused(change: dict[str, int], message: s
 
 
 def test_rows_follow_from_the_seed_alone(data: Path, base: Path) -> None:
-    from shotcrop_train.checkpoints import load_base
     from shotcrop_train.rewards.photo_pool import PhotoPool
 
     base, records = load_base(base), read_dataset(data / "experts")

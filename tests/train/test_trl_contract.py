@@ -84,6 +84,11 @@ def test_grpo_still_calls_what_we_override() -> None:
         assert f"self.{name}(" in source, f"trl {trl.__version__}: GRPOTrainer no longer calls {name}"
 
 
+def test_grpo_still_loads_its_reference_with_the_function_that_we_replace() -> None:
+    source = inspect.getsource(GRPOTrainer.__init__)
+    assert "self.ref_model = create_model_from_path(" in source, f"trl {trl.__version__} makes its reference elsewhere"
+
+
 def test_grpo_still_has_the_attributes_that_we_read() -> None:
     source = inspect.getsource(GRPOTrainer)
     for name in ("_metrics", "num_generations"):

@@ -59,7 +59,8 @@ def _load(start: str | Path, dtype: torch.dtype, offline: bool) -> tuple[PreTrai
         if (folder / ADAPTER).is_file():
             model, _ = _load(PeftConfig.from_pretrained(str(folder)).base_model_name_or_path, dtype, offline)
             fit_vocabulary(model, len(processor.tokenizer))
-            model = PeftModel.from_pretrained(model, folder).merge_and_unload()
+            # peft freezes the base, and full fine-tuning may start from here.
+            model = PeftModel.from_pretrained(model, folder).merge_and_unload().requires_grad_(True)
         else:
             model = AutoModelForImageTextToText.from_pretrained(
                 folder, dtype=dtype, local_files_only=True, use_safetensors=True

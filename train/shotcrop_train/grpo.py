@@ -17,7 +17,9 @@ Each row depends on the seed and its number alone, so an interrupted run that co
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,7 @@ import torch
 from transformers import set_seed
 from transformers.trainer_utils import get_last_checkpoint
 from trl import GRPOConfig, GRPOTrainer
+from trl.trainer import grpo_trainer
 
 from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.evaluation.dataset import read_dataset
@@ -120,7 +123,17 @@ class GrpoRecipe:
 
 
 class GroupTrainer(GRPOTrainer):
-    """trl's GRPO trainer without the groups whose answers all earn the same."""
+    """trl's GRPO trainer without the groups whose answers all earn the same.
+
+    In full fine-tuning, the reference of the KL penalty is a copy of the model as it is given. trl would load the model
+    that the configuration names. For a merged adapter that is the adapter's base, which is another model.
+    """
+
+    def __init__(self, *args: Any, model: Any, **kwargs: Any) -> None:
+        settings = kwargs["args"]
+        needed = settings.beta != 0.0 and kwargs.get("peft_config") is None
+        with _reference(deepcopy(model) if needed else None):
+            super().__init__(*args, model=model, **kwargs)
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         """Sample and reward answers, then mask the groups without variance."""
@@ -133,6 +146,20 @@ class GroupTrainer(GRPOTrainer):
         shares = self.accelerator.gather(flat.float())
         self._metrics["train"]["groups_without_variance"].append(shares.mean().item())
         return output
+
+
+@contextmanager
+def _reference(model: torch.nn.Module | None) -> Iterator[None]:
+    """Let trl take this model as its reference instead of loading one. None changes nothing."""
+    if model is None:
+        yield
+        return
+    load = grpo_trainer.create_model_from_path
+    grpo_trainer.create_model_from_path = lambda *_, **__: model.requires_grad_(False)
+    try:
+        yield
+    finally:
+        grpo_trainer.create_model_from_path = load
 
 
 def train(
