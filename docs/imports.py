@@ -31,7 +31,7 @@ LAYERS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("shotcrop_train", "network and data", ("nano", "data", "recipe")),
     ("shotcrop_cli", "command line", ("main", "commands")),
     ("shotcrop_cli", "runs and checks", ("api", "checkup", "pipeline", "cropper", "cli", "run_options")),
-    ("shotcrop_cli", "models and scores", ("evaluation", "report", "model", "captions")),
+    ("shotcrop_cli", "models and scores", ("evaluation", "report", "interchange", "model", "captions")),
     ("shotcrop_cli", "photo library", ("library", "sidecar", "crop_settings")),
     ("shotcrop_cli", "pixels", ("imaging", "framing", "resources")),
     ("shotcrop_cli", "nouns and geometry", ("body", "geometry", "shots", "install_hint", "errors")),

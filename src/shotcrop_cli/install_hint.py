@@ -26,10 +26,11 @@ EXTRAS = {
     "gpu": "onnxruntime-gpu",
     "raw": "rawpy",
     "jxl": "pillow-jxl-plugin",
+    "parquet": "pyarrow",
     "train": "trl",
     "export": "onnxscript",
 }
-"""The extras for users, each with a package that only this extra installs."""
+"""The extras for users, each with a package that only this extra installs. But `train` brings pyarrow, too."""
 _RUNTIMES = {"cpu", "gpu"}
 """Extras that exclude each other: both write the folder `onnxruntime`."""
 

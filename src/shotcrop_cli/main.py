@@ -50,6 +50,9 @@ COMMANDS: dict[str, LazyCommand] = {
     ),
     "apply": LazyCommand(_EVERYDAY, "apply", "apply_command", "Write crops again after you edited their sidecars."),
     "sheet": LazyCommand(_EVERYDAY, "sheet", "sheet_command", "Draw contact sheets of photos and their crops."),
+    "export": LazyCommand(
+        _EVERYDAY, "export", "export_command", "Write boxes, captions and scores for other programs."
+    ),
     "prune": LazyCommand(
         _EVERYDAY,
         "prune",

@@ -26,6 +26,7 @@ from shotcrop_cli.crop_settings import CropSettings
 from shotcrop_cli.framing import Framing
 from shotcrop_cli.imaging.formats import DEFAULT_MAX_PIXELS, SAME_QUALITY, CropFormat
 from shotcrop_cli.imaging.metadata.policy import MetadataPolicy
+from shotcrop_cli.interchange.manifest_table import SUFFIXES
 from shotcrop_cli.library.hand_work import Allowed
 from shotcrop_cli.library.name_template import DEFAULT_TEMPLATE, FIELDS
 from shotcrop_cli.library.selection import Selection, read_list
@@ -199,6 +200,16 @@ report_options = option_group(
         help="Write the paths of failed photos to FILE, as --files-from reads it.",
     ),
     option("-0", "--null", is_flag=True, help="End names in lists with NUL instead of a newline."),
+)
+
+manifest_option = option_group(
+    "Results",
+    option(
+        "--manifest",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help=f"At the end, write a table with a row for each crop in the output, to FILE with the suffix {SUFFIXES}.",
+    ),
 )
 
 message_options = option_group("Messages", verbosity_options, log_options)

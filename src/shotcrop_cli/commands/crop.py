@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,12 @@ import click
 
 from shotcrop_cli.api import crop_photos
 from shotcrop_cli.cli import crop_options
+from shotcrop_cli.cli.console import Console
 from shotcrop_cli.cli.help import Command, option, option_group
 from shotcrop_cli.cli.reporter import ConsoleReporter
+from shotcrop_cli.interchange.crop_rows import CropRow, rows_of
+from shotcrop_cli.interchange.manifest_table import check_manifest, write_manifest
+from shotcrop_cli.interchange.recorded_photo import RecordedPhoto, recorded_photos
 from shotcrop_cli.library.name_template import NameTemplate
 from shotcrop_cli.pipeline.malloc import keep_freed_memory
 from shotcrop_cli.run_options import CropOptions, ModelOptions
@@ -56,6 +61,7 @@ from shotcrop_cli.shots import SHOT_TYPES
 @crop_options.review_options
 @crop_options.model_group
 @crop_options.report_options
+@crop_options.manifest_option
 @crop_options.message_options
 @click.pass_context
 def crop_command(ctx: click.Context, /, **values: Any) -> None:
@@ -99,7 +105,25 @@ def crop_command(ctx: click.Context, /, **values: Any) -> None:
         keep_results=False,
     )
     report_options = crop_options.to_report_options(values)
+    if (manifest := values["manifest"]) is not None:
+        check_manifest(manifest)
     keep_freed_memory()  # before any threads start
     with crop_options.to_console(values) as console:
         result = crop_photos(options, ConsoleReporter(report_options, console))
+        if manifest is not None and not result.dry_run:
+            _write_manifest(manifest, values["output"], console)
     ctx.exit(result.exit_code)
+
+
+def _write_manifest(path: Path, output: Path, console: Console) -> None:
+    """Write the table of all crops in the output folder, those of earlier runs included."""
+
+    def rows() -> Iterator[CropRow]:
+        for photo in recorded_photos(output):
+            if isinstance(photo, RecordedPhoto):
+                yield from rows_of(photo)
+            else:
+                console.warn(f"not in {path}: {photo}")
+
+    number = write_manifest(path, rows())
+    console.info(f"{number} row{'' if number == 1 else 's'} in {path}")

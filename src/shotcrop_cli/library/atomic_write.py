@@ -6,11 +6,12 @@ import errno
 import os
 import secrets
 from collections import deque
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import chain, count
 from pathlib import Path
+from typing import BinaryIO
 
 from shotcrop_cli.errors import OutputError, PhotoError
 
@@ -69,7 +70,7 @@ def put_in_place(
             raise OutputError(f"{root}: the output folder is gone", hint="mount its disk and run again")
         for file in new:
             file.path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = file.path.parent / f"{_TEMPORARY_PREFIX}{secrets.token_hex(8)}{_TEMPORARY_SUFFIX}"
+            temporary = _temporary_in(file.path.parent)
             staged.append((temporary, file.path))
             _write(temporary, file)
         waiting = deque(staged)
@@ -100,6 +101,68 @@ def put_in_place(
         for temporary, _ in staged:
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[BinaryIO]:
+    """Yield a file to write to, which gets its name only when it is complete. Missing folders are made.
+
+    Pipes and devices are written at once. A link stays, and what it leads to is replaced.
+
+    Args:
+        path: Final path of the file.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    target = Path(os.path.realpath(path))
+    temporary = _temporary_in(target.parent)
+    try:
+        if target.exists() and not target.is_file():
+            with target.open("wb") as stream:
+                yield stream
+            return
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("xb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(target)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def check_can_write(path: Path) -> None:
+    """Check that `written_whole` can write a file, and change nothing.
+
+    Raises:
+        OutputError: It is a folder, or its folder cannot be written or made.
+    """
+    target = Path(os.path.realpath(path))
+    folder = next(parent for parent in target.parents if os.path.lexists(parent))
+    is_special = target.exists() and not target.is_file()
+    wrong = None
+    if target.is_dir():
+        wrong = errno.EISDIR
+    elif not folder.is_dir():
+        wrong = errno.ENOTDIR
+    elif not os.access(target if is_special else folder, os.W_OK):
+        wrong = errno.EACCES
+    if wrong is not None:
+        raise _cannot_write(path, OSError(wrong, os.strerror(wrong)))
+
+
+def _cannot_write(path: Path, error: OSError) -> OutputError:
+    return OutputError(
+        f"{path}: cannot be written: {error.strerror or error}", hint="name another file, free space or fix permissions"
+    )
+
+
+def _temporary_in(folder: Path) -> Path:
+    return folder / f"{_TEMPORARY_PREFIX}{secrets.token_hex(8)}{_TEMPORARY_SUFFIX}"
 
 
 def _rename(names: tuple[Path, Path]) -> None:

@@ -1,0 +1,79 @@
+"""`shotcrop export`: write the results in an output folder for other programs."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from shotcrop_cli.cli.console import Console
+from shotcrop_cli.cli.help import Command, option
+from shotcrop_cli.cli.streams import result
+from shotcrop_cli.errors import ExitCode, ShotcropError
+from shotcrop_cli.interchange.crop_rows import rows_of
+from shotcrop_cli.interchange.manifest_table import SUFFIXES, check_manifest, write_manifest
+from shotcrop_cli.interchange.recorded_photo import RecordedPhoto, recorded_photos
+
+
+@click.command(
+    "export",
+    cls=Command,
+    example=("list all crops in a spreadsheet", "shotcrop export ~/shots --manifest crops.csv"),
+)
+@click.argument("shots_dir", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@option(
+    "--manifest",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help=f"Write a table with a row for each crop, to FILE with the suffix {SUFFIXES}.",
+)
+@click.pass_context
+def export_command(ctx: click.Context, /, shots_dir: Path, manifest: Path | None) -> None:
+    """Write boxes, captions and scores for other programs.
+
+    SHOTS_DIR is the output folder of shotcrop crop. The results come from its sidecars. A sidecar that cannot be read
+    is named and left out, and the exit code is then 1.
+    """
+    if manifest is None:
+        raise click.UsageError("Name a file to write, such as --manifest crops.csv.")
+    check_manifest(manifest)
+    export = _Export(shots_dir, Console())
+    rows = write_manifest(manifest, (row for photo in export.photos() for row in rows_of(photo)))
+    export.tell(manifest, f"{rows} row{'' if rows == 1 else 's'}")
+    ctx.exit(ExitCode.SOME_FAILED if export.unreadable else ExitCode.OK)
+
+
+class _Export:
+    """Reads the photos of an output folder, and names each sidecar that cannot be read once."""
+
+    def __init__(self, root: Path, console: Console) -> None:
+        self._root, self._console = root, console
+        self._photos = 0
+        self.unreadable: set[str] = set()
+
+    def photos(self) -> Iterator[RecordedPhoto]:
+        """Yield the photos of the folder.
+
+        Raises:
+            ShotcropError: There are no sidecars.
+        """
+        self._photos = 0
+        for photo in recorded_photos(self._root):
+            if isinstance(photo, RecordedPhoto):
+                self._photos += 1
+                yield photo
+            elif (message := str(photo)) not in self.unreadable:
+                self.unreadable.add(message)
+                self._console.warn(message)
+        if not self._photos and not self.unreadable:
+            raise ShotcropError(
+                f"{self._root}: there is no sidecar in this folder",
+                hint=f"shotcrop crop PHOTOS -o {shlex.quote(str(self._root))}",
+            )
+
+    def tell(self, path: Path, content: str) -> None:
+        """Say what was written."""
+        result(str(path))
+        self._console.info(f"{content} of {self._photos} photo{'' if self._photos == 1 else 's'} in {path}")
