@@ -14,12 +14,14 @@ from pathlib import Path
 import pytest
 import trl
 from packaging.specifiers import SpecifierSet
+from transformers import Trainer
 from trl import GRPOTrainer, SFTTrainer
 from trl.data_utils import apply_chat_template, prepare_multimodal_messages
 from trl.trainer.sft_trainer import DataCollatorForVisionLanguageModeling
 from trl.trainer.utils import FusedCausalLMOutput
 
 from shotcrop_train.grpo import GroupTrainer
+from shotcrop_train.runs.checkpoint_folders import WholeCheckpoints
 from shotcrop_train.weighted_trainer import WeightedTrainer
 
 if sys.version_info >= (3, 11):
@@ -35,6 +37,10 @@ OVERRIDDEN: dict[type, dict[str, tuple[str, ...]]] = {
     WeightedTrainer: {
         "compute_loss": ("model", "inputs", "return_outputs", "num_items_in_batch"),
         "log": ("logs",),
+    },
+    WholeCheckpoints: {
+        "_get_output_dir": ("trial",),
+        "_save_checkpoint": ("model", "trial"),
     },
 }
 """The methods of trl's and transformers' trainers that ours override, with the parameters that the overrides name."""
@@ -60,7 +66,8 @@ def broken_overrides(trainer: type, base: type, methods: dict[str, tuple[str, ..
 
 @pytest.mark.parametrize("trainer", OVERRIDDEN, ids=lambda trainer: trainer.__name__)
 def test_trl_still_has_the_methods_that_we_override(trainer: type) -> None:
-    assert broken_overrides(trainer, trainer.__mro__[1], OVERRIDDEN[trainer]) == []
+    base = next(one for one in trainer.__mro__ if not one.__module__.startswith("shotcrop_train"))
+    assert broken_overrides(trainer, base, OVERRIDDEN[trainer]) == []
 
 
 @pytest.mark.parametrize("trainer", OVERRIDDEN, ids=lambda trainer: trainer.__name__)
@@ -82,6 +89,11 @@ def test_grpo_still_calls_what_we_override() -> None:
     source = inspect.getsource(GRPOTrainer)
     for name in OVERRIDDEN[GroupTrainer]:
         assert f"self.{name}(" in source, f"trl {trl.__version__}: GRPOTrainer no longer calls {name}"
+
+
+def test_transformers_still_asks_where_a_checkpoint_goes() -> None:
+    source = inspect.getsource(Trainer._save_checkpoint)
+    assert "self._get_output_dir(trial=trial)" in source, "Trainer._save_checkpoint no longer calls _get_output_dir"
 
 
 def test_grpo_still_loads_its_reference_with_the_function_that_we_replace() -> None:

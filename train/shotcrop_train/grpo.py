@@ -26,7 +26,6 @@ from typing import Any
 
 import torch
 from transformers import set_seed
-from transformers.trainer_utils import get_last_checkpoint
 from trl import GRPOConfig, GRPOTrainer
 from trl.trainer import grpo_trainer
 
@@ -38,6 +37,7 @@ from shotcrop_train.recipe import ModelRecipe, Schedule
 from shotcrop_train.rewards.photo_pool import GrpoData, PhotoPool, read_hard_cases
 from shotcrop_train.rewards.reward_function import RewardRecipe, prepare
 from shotcrop_train.runs import provenance
+from shotcrop_train.runs.checkpoint_folders import WholeCheckpoints, last_checkpoint
 from shotcrop_train.runs.curves import Panel, draw_curves
 from shotcrop_train.runs.final_model import save_final
 from shotcrop_train.runs.run_log import LOG, RunLog
@@ -122,7 +122,7 @@ class GrpoRecipe:
     schedule: Schedule = field(default_factory=Schedule)
 
 
-class GroupTrainer(GRPOTrainer):
+class GroupTrainer(WholeCheckpoints, GRPOTrainer):
     """trl's GRPO trainer without the groups whose answers all earn the same.
 
     In full fine-tuning, the reference of the KL penalty is a copy of the model as it is given. trl would load the model
@@ -215,7 +215,7 @@ def train(
         callbacks=[RunLog(output, evaluate if held_back else None, recipe.schedule.evaluate_every)],
     )
     add_head_bias(trainer.model)
-    trainer.train(resume_from_checkpoint=get_last_checkpoint(str(output)))
+    trainer.train(resume_from_checkpoint=last_checkpoint(output))
     final = save_final(trainer, base, recipe.model, output)
     if trainer.is_world_process_zero():
         draw_curves(output / LOG, output / CURVES, PANELS)

@@ -22,7 +22,6 @@ from pathlib import Path
 
 import torch
 from transformers import set_seed
-from transformers.trainer_utils import get_last_checkpoint
 from trl import SFTConfig
 
 from shotcrop_cli.errors import ShotcropError
@@ -32,6 +31,7 @@ from shotcrop_train.data.mixture import Mixture
 from shotcrop_train.data.samples import Sample, empty_samples, expert_samples, held_back, proposal_samples, split
 from shotcrop_train.recipe import DataRecipe, SftRecipe
 from shotcrop_train.runs import provenance
+from shotcrop_train.runs.checkpoint_folders import last_checkpoint
 from shotcrop_train.runs.curves import draw_curves
 from shotcrop_train.runs.final_model import save_final
 from shotcrop_train.runs.run_log import LOG, RunLog
@@ -141,7 +141,7 @@ def fit(base: TextBase, training: TrainingSet, recipe: SftRecipe, output: Path) 
     log = RunLog(output, evaluate if training.held_back else None, recipe.schedule.evaluate_every)
     common = {"args": settings, "train_dataset": mixture.dataset(), "callbacks": [log]}
     trainer = base.sft_trainer(recipe, common)
-    trainer.train(resume_from_checkpoint=get_last_checkpoint(str(output)))
+    trainer.train(resume_from_checkpoint=last_checkpoint(output))
     final = save_final(trainer, base, recipe.model, output)
     if trainer.is_world_process_zero():
         draw_curves(output / LOG, output / CURVES)

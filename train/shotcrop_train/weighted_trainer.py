@@ -7,8 +7,10 @@ from typing import Any
 import torch
 from trl import SFTTrainer
 
+from shotcrop_train.runs.checkpoint_folders import WholeCheckpoints
 
-class WeightedTrainer(SFTTrainer):
+
+class WeightedTrainer(WholeCheckpoints, SFTTrainer):
     """trl's SFT trainer with a weight for each token."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
