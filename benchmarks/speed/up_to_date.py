@@ -26,7 +26,7 @@ from shotcrop_cli.crop_settings import CropSettings
 from shotcrop_cli.library.output_folder import LOCK_NAME
 from shotcrop_cli.library.up_to_date import INDEX_NAME
 from shotcrop_cli.model.load import find_model
-from shotcrop_cli.shots import SHOT_TYPES, Box, ModelIdentity, PixelBox, Reasoning
+from shotcrop_cli.shots import SHOT_TYPES, Box, ModelIdentity, Person, PixelBox, Reasoning, Shot
 from shotcrop_cli.sidecar import FileSize, MainPerson, ShotRecord, Sidecar, SidecarStatus, SourceRecord, iso_mtime
 
 PER_FOLDER = 100
@@ -48,12 +48,14 @@ print(count)
 def record() -> Sidecar:
     """Return a sidecar of typical length, as the default model writes it."""
     bundle, box = find_model(None), Box(0.1, 0.2, 0.4, 0.6)
+    person = Person(box, box, box, 0.5, tuple(Shot(shot, box, score=0.8) for shot in SHOT_TYPES))
     return Sidecar(
         status=SidecarStatus.DONE,
         source=SourceRecord("", 1, "", "c" * 64, "JPEG", 6000, 4000, 1, "2026-05-02T19:21:09+02:00", "Canon EOS R5"),
         model=ModelIdentity(bundle.manifest.name, bundle.sha256, "CPUExecutionProvider"),
         settings=CropSettings(),
         main_person=MainPerson(box, box),
+        people=(person, person),
         reasoning=Reasoning("One person outdoors.", "The main person is in the centre.", "From wide to the face."),
         shots=tuple(
             ShotRecord(shot, PixelBox(600, 800, 1800, 1600), box, box, "", FileSize(1800, 1600), "A closer view", 0.8)

@@ -15,21 +15,11 @@ model's own boxes, on its training photos and on held-out photos:
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
-from dataclasses import replace
+from collections.abc import Sequence
 from enum import Enum
 
 from shotcrop_cli.geometry import visible_share
 from shotcrop_cli.shots import Box, Grounding, Reasoning
-
-OUTDOORS, INDOORS, CHILD, BIKE, SNOW, WATER, GRASS = "outdoors", "indoors", "child", "bike", "snow", "water", "grass"
-"""The tags that a model can predict; see `shotcrop_train.nano.lexicon`."""
-
-PLACES = {SNOW: "in the snow", WATER: "in or by the water", GRASS: "on grass"}
-"""Words for the place; the first predicted tag counts."""
-
-SURE_OF_COMPANY = 0.9
-"""Lowest probability for a claim about the number of people: one person, several people or a group."""
 
 HEAD_SHOWN = 0.9
 """A close-up that holds less than this share of the head is called a detail."""
@@ -70,25 +60,6 @@ class Company(Enum):
     SEVERAL = "people"
     GROUP = "a group of people"
 
-    @classmethod
-    def of(cls, probabilities: Sequence[float]) -> Company:
-        """Return the most specific claim that the model is sure of.
-
-        Args:
-            probabilities: Probability of each number of people, in the order of `grammar.PEOPLE`.
-        """
-        if sum(probabilities[3:]) >= SURE_OF_COMPANY:
-            return cls.GROUP
-        if sum(probabilities[2:]) >= SURE_OF_COMPANY:
-            return cls.SEVERAL
-        return cls.PERSON if sum(probabilities[1:2]) >= SURE_OF_COMPANY else cls.UNKNOWN
-
-
-def in_setting(grounding: Grounding, tags: Set[str]) -> Grounding:
-    """Take the setting from the predicted tags, if any: they are more reliable than the decoder."""
-    settings = [setting for word, setting in ((INDOORS, "indoor"), (OUTDOORS, "outdoor")) if word in tags]
-    return replace(grounding, setting=settings[0] if len(settings) == 1 else None)
-
 
 def verbalise(grounding: Grounding) -> Reasoning:
     """Put the facts of a grounding into words, and add nothing."""
@@ -119,37 +90,34 @@ def verbalise(grounding: Grounding) -> Reasoning:
 
 
 def captions(
-    grounding: Grounding, company: Company, tags: Set[str], boxes: Sequence[Box], scores: Sequence[float]
+    grounding: Grounding, company: Company, boxes: Sequence[Box], scores: Sequence[float]
 ) -> tuple[str, str, str]:
     """Caption the three shots with the facts of a grounding.
 
     Args:
         grounding: The facts; the setting is None where the model is unsure.
         company: The number of people.
-        tags: The predicted tags, of `PLACES`, `BIKE` and `CHILD`.
         boxes: The boxes of the shots, widest first.
-        scores: Agreement of the test-time views on each box, 0..1.
+        scores: The model's confidence in each box, 0..1.
     """
     wide, middle, tight = boxes
-    alone = "child" if CHILD in tags else "person"
     subject = {
         Company.UNKNOWN: Company.UNKNOWN.value,
-        Company.PERSON: f"the {alone}",
+        Company.PERSON: "the person",
         Company.SEVERAL: "one of the people",
         Company.GROUP: "one of the group",
     }
-    who = f"a {alone}" if company is Company.PERSON else company.value
     texts = (
-        _establishing(grounding, company, who, tags, wide),
+        _establishing(grounding, company, wide),
         _medium(grounding, subject[company], middle, scores[1] >= STEADY),
         _close(grounding, subject[company], tight, scores[2] >= STEADY),
     )
     return _capital(texts[0]), _capital(texts[1]), _capital(texts[2])
 
 
-def _establishing(grounding: Grounding, company: Company, who: str, tags: Set[str], box: Box) -> str:
-    place = next((words for word, words in PLACES.items() if word in tags), _place(grounding))
-    text = " ".join(part for part in (who, "with a bike" if BIKE in tags else "", place) if part)
+def _establishing(grounding: Grounding, company: Company, box: Box) -> str:
+    place = _place(grounding)
+    text = f"{company.value} {place}".strip()
     one = company in (Company.UNKNOWN, Company.PERSON)
     if one and grounding.main_person is not None and grounding.main_person.height < SMALL * box.height:
         return f"{text}, small in the frame"

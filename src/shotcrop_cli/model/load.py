@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from shotcrop_cli.model.bundle import Bundle, Manifest, read_bundle
+from shotcrop_cli.model.bundle import Bundle, read_bundle
 from shotcrop_cli.model.large.manifest import LargeManifest
 from shotcrop_cli.model.nano.manifest import NanoManifest
 from shotcrop_cli.model.notices import NO_NOTICES, Notices
@@ -49,12 +49,10 @@ def load_composer(
     """
     # Imported here, because a run without new photos only finds the model.
     from shotcrop_cli.model.large.composer import LargeComposer
-    from shotcrop_cli.model.nano.autoregressive_composer import AutoregressiveComposer
     from shotcrop_cli.model.nano.composer import NanoComposer
 
     wanted = with_providers(parse_device(device), providers)
-    composers: dict[type, type[AutoregressiveComposer] | type[NanoComposer] | type[LargeComposer]] = {
-        Manifest: AutoregressiveComposer,
+    composers: dict[type, type[NanoComposer] | type[LargeComposer]] = {
         NanoManifest: NanoComposer,
         LargeManifest: LargeComposer,
     }

@@ -1,22 +1,8 @@
-from collections.abc import Sequence
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shotcrop_cli.captions.rules import (
-    BIKE,
-    CHILD,
-    INDOORS,
-    OUTDOORS,
-    PLACES,
-    SNOW,
-    WATER,
-    Company,
-    captions,
-    in_setting,
-    verbalise,
-)
+from shotcrop_cli.captions.rules import Company, captions, verbalise
 from shotcrop_cli.geometry import clamp
 from shotcrop_cli.shots import FACINGS, FULL_FRAME, NATIVE_SCALES, SETTINGS, Box, Grounding
 
@@ -43,8 +29,8 @@ def to(edge: float) -> Box:
 
 
 def tell(seen: Grounding, company: Company, shots: tuple[Box, Box, Box]) -> tuple[str, str, str]:
-    """Return the captions of a model without a lexicon whose looks agree."""
-    return captions(seen, company, frozenset(), shots, STEADY)
+    """Return the captions of boxes that the model is sure of."""
+    return captions(seen, company, shots, STEADY)
 
 
 def told(lead: Box, medium: Box, close_up: Box, setting: str | None = "outdoor") -> tuple[str, str, str]:
@@ -80,9 +66,9 @@ def test_a_bent_figure_is_not_measured_by_heads() -> None:
     )
 
 
-def test_no_part_of_the_body_is_named_where_the_looks_disagree() -> None:
+def test_no_part_of_the_body_is_named_where_the_model_is_unsure() -> None:
     seen, shots = Grounding(STANDING, HEAD, setting="outdoor"), (FULL_FRAME, to(4.5), to(1.9))
-    texts = captions(seen, Company.PERSON, frozenset(), shots, (0.9, 0.7, 0.7))
+    texts = captions(seen, Company.PERSON, shots, (0.9, 0.7, 0.7))
     assert texts[1:] == ("A closer view of the person", "A close-up of the person")
 
 
@@ -94,21 +80,6 @@ def test_a_small_lead_is_said_to_be_small() -> None:
 
 def test_a_close_up_beside_the_head_is_a_detail() -> None:
     assert told(STANDING, to(4.5), Box(0.3, 0.5, 0.6, 0.9))[2] == "A detail of the person"
-
-
-@pytest.mark.parametrize(
-    ("probabilities", "company"),
-    [
-        ((0.0, 1.0, 0.0, 0.0, 0.0), Company.PERSON),
-        ((0.0, 0.3, 0.7, 0.0, 0.0), Company.UNKNOWN),
-        ((0.0, 0.88, 0.12, 0.0, 0.0), Company.UNKNOWN),
-        ((0.0, 0.05, 0.6, 0.25, 0.1), Company.SEVERAL),
-        ((0.0, 0.0, 0.1, 0.4, 0.5), Company.GROUP),
-        ((), Company.UNKNOWN),
-    ],
-)
-def test_company_is_what_is_sure(probabilities: Sequence[float], company: Company) -> None:
-    assert Company.of(probabilities) is company
 
 
 def test_several_people_have_one_lead() -> None:
@@ -138,39 +109,19 @@ def test_nothing_known_still_makes_three_captions() -> None:
     )
 
 
-def test_what_a_lexicon_tells_makes_subject_and_place() -> None:
-    shots, seen = (FULL_FRAME, to(4.5), to(1.9)), Grounding(STANDING, HEAD, setting="outdoor")
-    assert captions(seen, Company.PERSON, {CHILD, WATER, BIKE}, shots, STEADY) == (
-        "A child with a bike in or by the water, full length",
-        "The child from mid-thigh up",
-        "Head and shoulders of the child",
-    )
-    assert captions(seen, Company.GROUP, {CHILD, SNOW, WATER}, shots, STEADY)[0] == "A group of people in the snow"
-
-
-def test_a_lexicons_setting_stands_for_the_decoders() -> None:
-    seen = Grounding(setting="outdoor")
-    assert in_setting(seen, {INDOORS}).setting == "indoor"
-    assert in_setting(seen, {OUTDOORS}).setting == "outdoor"
-    assert in_setting(seen, {WATER}).setting is None
-    assert in_setting(seen, {INDOORS, OUTDOORS}).setting is None
-
-
 @given(
     groundings,
     st.sampled_from(Company),
-    st.frozensets(st.sampled_from([CHILD, BIKE, *PLACES])),
     st.tuples(boxes, boxes, boxes),
     st.tuples(*(st.floats(0.0, 1.0) for _ in range(3))),
 )
 def test_captions_are_distinct_and_plain_sentences(
     grounding: Grounding,
     company: Company,
-    told: frozenset[str],
     shots: tuple[Box, Box, Box],
     scores: tuple[float, ...],
 ) -> None:
-    texts = captions(grounding, company, told, shots, scores)
+    texts = captions(grounding, company, shots, scores)
     assert len(set(texts)) == 3
     for text in texts:
         assert text[0].isupper() and not text.endswith(".") and "  " not in text and len(text.split()) <= 18

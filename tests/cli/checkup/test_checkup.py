@@ -41,7 +41,7 @@ def only(monkeypatch: pytest.MonkeyPatch, *checks: object) -> None:
 
 def altered(folder: Path) -> Path:
     shutil.copytree(embedded_models()["shotcrop-nano"], folder)
-    with (folder / "tokenizer.json").open("ab") as file:
+    with (folder / "detector.onnx").open("ab") as file:
         file.write(b" ")
     return folder
 
@@ -183,7 +183,7 @@ def test_an_unused_gpu_is_noted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
 
 def test_an_altered_model_is_found_out(tmp_path: Path) -> None:
     finding = problems(Scope(model=str(altered(tmp_path / "model"))))["model"]
-    assert "tokenizer.json is altered or damaged" in finding.found
+    assert "detector.onnx is altered or damaged" in finding.found
     assert "shotcrop export-onnx" in finding.fix
     assert finding.exit_code is ExitCode.MODEL
 

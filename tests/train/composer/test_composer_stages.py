@@ -161,14 +161,16 @@ def fitted() -> ComposerNetwork:
     return fit(groups, ComposerShape(width=16, layers=1), Fitting(steps=1, batch_size=1), ComposerLoss(), 0)
 
 
-def test_the_score_is_the_iou_that_comes_out() -> None:
-    expected = np.linspace(0.3, 0.95, 300).reshape(100, 3)
-    reached = 1 / (1 + np.exp(-(-2.0 + 4.0 * expected)))
-    none = np.zeros((100, 3))
-    curve = fit_score(HeldOut(reached, reached, expected, none, none))
-    assert (curve.offset, curve.slope) == pytest.approx((-2.0, 4.0), abs=0.05)
-    assert curve.score(0.8) == pytest.approx(1 / (1 + np.exp(-1.2)), abs=0.01)
-    assert fit_score(HeldOut(reached[:3], reached[:3], expected[:3], none[:3], none[:3])) == ScoreCurve()
+def test_the_score_is_the_share_of_right_shots() -> None:
+    rng = np.random.default_rng(0)
+    expected, certainty = rng.uniform(0.3, 0.95, (4000, 3)), np.repeat(rng.uniform(0.2, 1, (4000, 1)), 3, 1)
+    right = 1 / (1 + np.exp(-(-3.0 + 4.0 * expected + 2.0 * certainty)))
+    reached, none = np.where(rng.random(right.shape) < right, 0.8, 0.1), np.zeros(right.shape)
+    curve = fit_score(HeldOut(reached, reached, expected, certainty, none, none))
+    assert (curve.offset, curve.slope, curve.choice) == pytest.approx((-3.0, 4.0, 2.0), abs=0.4)
+    assert curve.score(0.8, 0.5) == pytest.approx(1 / (1 + np.exp(-1.2)), abs=0.02)
+    few = [one[:3] for one in (reached, reached, expected, certainty, none, none)]
+    assert fit_score(HeldOut(*few)) == ScoreCurve()
 
 
 def test_cut_heads_are_counted() -> None:

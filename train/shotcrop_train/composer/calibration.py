@@ -1,7 +1,8 @@
 """Fit what the run time needs besides the networks, on photos that they have not learned from.
 
-The score of a shot is the IoU that it will probably have with an expert's crop: a logistic curve of the IoU that the
-composer expects, fitted to the IoU that came out. Whether a photo shows people is a logistic rule of three figures.
+The score of a shot is the probability that it reaches an IoU of 0.5 with an expert's crop: a logistic rule of the IoU
+that the composer expects and of the probability that the main subject is the right one. Whether a photo shows people is
+a logistic rule of three figures.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from shotcrop_train.composer.held_out import HeldOut
 from shotcrop_train.composer.nano_recipe import PresenceFitting
 from shotcrop_train.composer.photo_scenes import SeenPhoto
 
+RIGHT = 0.5
+"""IoU from which on a shot counts as right."""
 LEAST_SHOTS = 30
 """Fewest shots that give a curve."""
 STEPS, CONVERGED = 50, 1e-9
@@ -52,13 +55,14 @@ def fit_logistic(inputs: Floats, targets: Floats, weights: Floats, prior: float)
 
 
 def fit_score(held: HeldOut) -> ScoreCurve:
-    """Fit the curve from expected IoU to score; too few shots leave the expected IoU as it is."""
+    """Fit the rule of a shot's score; too few shots leave the expected IoU as it is."""
     known = ~np.isnan(held.expected)
-    expected, reached = held.expected[known], held.refined[known]
+    expected, reached = held.expected[known], held.refined[known] >= RIGHT
     if len(expected) < LEAST_SHOTS or np.ptp(expected) == 0:
         return ScoreCurve()
-    offset, slope = fit_logistic(expected[:, None], reached, np.ones(len(expected)), PRIOR)
-    return ScoreCurve(round(float(offset), 4), round(float(slope), 4))
+    inputs = np.stack([expected, held.certainty[known]], 1)
+    offset, slope, choice = fit_logistic(inputs, reached.astype(np.float64), np.ones(len(expected)), PRIOR)
+    return ScoreCurve(round(float(offset), 4), round(float(slope), 4), round(float(choice), 4))
 
 
 def presence_facts(photo: SeenPhoto) -> tuple[float, float, float]:

@@ -86,6 +86,8 @@ class HeldOut:
         plain: IoU (n, 3) of the composers' boxes with the expert's.
         refined: IoU (n, 3) of the refined boxes.
         expected: IoU (n, 3) that the composers expect; NaN where nobody was detected.
+        certainty: Probability (n, 3) that somebody of the main subject is part of the right one, the same for each
+            shot; NaN where nobody was detected.
         plain_cuts: (n, 3), 1 where the composers' box cuts a head that the teachers saw.
         refined_cuts: (n, 3), 1 where the refined box does.
     """
@@ -93,6 +95,7 @@ class HeldOut:
     plain: Floats
     refined: Floats
     expected: Floats
+    certainty: Floats
     plain_cuts: Floats
     refined_cuts: Floats
 
@@ -124,12 +127,13 @@ def measure(members: Sequence[Member], photos: Sequence[SeenPhoto], fallback: Fl
             assert wanted is not None
             if proposal is None:
                 plain, refined, expected = fallback, fallback, np.full(3, np.nan)
+                certainty = np.nan
             else:
                 plain, refined = proposal.boxes[proposal.main], refine_main(scene, proposal, costs)
-                expected = proposal.expected_iou[proposal.main]
+                expected, certainty = proposal.expected_iou[proposal.main], proposal.certainty
             cuts = cut_heads(one.teacher, plain), cut_heads(one.teacher, refined)
-            rows.append((overlap(plain, wanted), overlap(refined, wanted), expected, *cuts))
-    return HeldOut(*np.array(rows, np.float64).reshape(-1, 5, 3).transpose(1, 0, 2))
+            rows.append((overlap(plain, wanted), overlap(refined, wanted), expected, np.full(3, certainty), *cuts))
+    return HeldOut(*np.array(rows, np.float64).reshape(-1, 6, 3).transpose(1, 0, 2))
 
 
 def cut_heads(scene: Scene, boxes: Floats) -> Floats:

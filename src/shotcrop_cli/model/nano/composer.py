@@ -27,7 +27,7 @@ from shotcrop_cli.model.nano.candidates import (
 from shotcrop_cli.model.nano.detector import Detection, Detector
 from shotcrop_cli.model.nano.manifest import COMPOSER, PEOPLE_TAG, NanoManifest
 from shotcrop_cli.model.nano.preprocess import squash
-from shotcrop_cli.model.nano.reasoning import certain, company_of, ground, ground_scene, predicted_tags
+from shotcrop_cli.model.nano.reasoning import certain, company_of, ground, ground_scene
 from shotcrop_cli.model.nano.refinement import Subject, refine_all
 from shotcrop_cli.model.nano.scene import Floats, Indices, Scene, mirror_boxes
 from shotcrop_cli.model.notices import Notices
@@ -82,6 +82,13 @@ class Proposal:
         """Return the numbers of the candidates that `subjects` lists, each with its row of some values (k, ...)."""
         numbers = [*range(self.people), *([self.main] if self.main >= self.people else [])]
         return [(number, values[number]) for number in numbers]
+
+    @property
+    def certainty(self) -> float:
+        """The probability that somebody of the main subject is part of the right one."""
+        main = set(self.candidates.members[self.main])
+        shares = zip(self.candidates.members, self.probability.tolist(), strict=True)
+        return min(sum(share for members, share in shares if main.intersection(members)), 1.0)
 
     def person_probabilities(self) -> Floats:
         """Return for each person (n,) the probability of being the main subject, or part of it."""
@@ -226,10 +233,12 @@ class NanoComposer:
             return self._fallback(detection)
         scene, main = detection.scene, proposal.candidates.members[proposal.main]
         probabilities = proposal.person_probabilities()
-        triples = [self._shots(*one) for one in zip(refined.tolist(), proposal.subject_ious().tolist(), strict=True)]
+        boxes, ious = refined.tolist(), proposal.subject_ious().tolist()
+        triples = [self._shots(*one) for one in zip(boxes, ious, strict=True)]
         order = order_people(probabilities, main).tolist()
         people = tuple(_person(scene, person, float(probabilities[person]), triples[person]) for person in order)
-        shots = people[0].shots if len(main) == 1 else triples[-1]
+        chosen = main[0] if len(main) == 1 else -1
+        shots = self._shots(boxes[chosen], ious[chosen], proposal.certainty)
         grounding = ground(scene, people[0], detection.tags, self.manifest)
         company = company_of(scene, self.manifest.count)
         return self._in_words(detection, shots, grounding, company, people)
@@ -244,7 +253,7 @@ class NanoComposer:
     ) -> Composition:
         """Return an answer with captions and reasoning."""
         boxes, scores = [shot.box for shot in shots], [shot.score or 0.0 for shot in shots]
-        texts = captions(grounding, company, predicted_tags(detection.tags, self.manifest), boxes, scores)
+        texts = captions(grounding, company, boxes, scores)
         shots = tuple(replace(shot, caption=text) for shot, text in zip(shots, texts, strict=True))
         return Composition(shots, verbalise(certain(grounding, company)), grounding, people)
 
@@ -263,9 +272,11 @@ class NanoComposer:
         body = float(scene.body_score.max(initial=0))
         return self.manifest.presence.probability(head, body, float(detection.tags[self._people_tag]))
 
-    def _shots(self, boxes: Sequence[Sequence[float]], expected_ious: Sequence[float]) -> tuple[Shot, ...]:
-        """Return the shots of refined boxes."""
-        scores = map(self.manifest.score.score, expected_ious)
+    def _shots(
+        self, boxes: Sequence[Sequence[float]], expected_ious: Sequence[float], probability: float = 1.0
+    ) -> tuple[Shot, ...]:
+        """Return the shots of refined boxes; see `ScoreCurve.score` for the probability."""
+        scores = (self.manifest.score.score(one, probability) for one in expected_ious)
         shots = zip(SHOT_TYPES, boxes, scores, strict=True)
         return tuple(Shot(kind, clamp(*box), score=score) for kind, box, score in shots)
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from shotcrop_cli.body import native_scale
-from shotcrop_cli.captions.rules import INDOORS, OUTDOORS, Company
+from shotcrop_cli.captions.rules import Company
 from shotcrop_cli.model.nano.manifest import CountRule, NanoManifest
 from shotcrop_cli.model.nano.scene import Floats, Scene
 from shotcrop_cli.shots import FACINGS, MANY_PEOPLE, SETTINGS, Grounding, Person
@@ -62,13 +62,6 @@ def company_of(scene: Scene, rule: CountRule) -> Company:
     if sure == 2:
         return Company.SEVERAL
     return Company.PERSON if rule.alone and sure == possible == 1 else Company.UNKNOWN
-
-
-def predicted_tags(tags: Floats, manifest: NanoManifest) -> frozenset[str]:
-    """Return what the detector's tags say about the place, in the words of `captions.rules`."""
-    setting = _choose(tags, manifest.tags, SETTINGS, manifest.setting_threshold)
-    words = {"indoor": INDOORS, "outdoor": OUTDOORS}
-    return frozenset() if setting is None else frozenset({words[setting]})
 
 
 def _choose(tags: Floats, names: Sequence[str], choices: Sequence[str], threshold: float) -> str | None:

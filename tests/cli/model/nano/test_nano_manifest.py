@@ -93,6 +93,11 @@ def test_a_score_is_the_expected_iou_or_a_curve_of_it() -> None:
     assert curve.score(0.4) < 0.4 and curve.score(0.6) > 0.6
 
 
+def test_a_doubtful_main_subject_lowers_the_score() -> None:
+    curve = ScoreCurve(-6.0, 6.0, 3.0)
+    assert curve.score(0.8, 0.4) < curve.score(0.8, 0.9) < curve.score(0.8) == curve.score(0.8, 1.0)
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A model folder whose graphs are no graphs: only their hashes are looked at."""

@@ -7,9 +7,9 @@ import pytest
 
 from conftest import FIXED_BOXES
 from figures import Figure, manifest, scene_of
-from shotcrop_cli.captions.rules import INDOORS, OUTDOORS, Company
+from shotcrop_cli.captions.rules import Company
 from shotcrop_cli.model.nano.manifest import CountRule
-from shotcrop_cli.model.nano.reasoning import certain, company_of, count_people, ground, predicted_tags
+from shotcrop_cli.model.nano.reasoning import certain, company_of, count_people, ground, ground_scene
 from shotcrop_cli.model.nano.scene import Floats
 from shotcrop_cli.shots import Box, Grounding, Person, Shot
 
@@ -35,12 +35,12 @@ def test_what_is_unsure_is_left_out() -> None:
     unsure = tags(indoor=1.0, outdoor=0.9, left=0.5)
     grounding = ground(scene_of(Figure(0.5, 0.1, 0.12)), SOMEBODY, unsure, MANIFEST)
     assert grounding.setting is None and grounding.facing is None
-    assert predicted_tags(unsure, MANIFEST) == frozenset()
+    assert ground_scene(unsure, MANIFEST) == Grounding()
 
 
-def test_the_place_is_told_in_the_words_of_captions() -> None:
-    assert predicted_tags(tags(indoor=4.0), MANIFEST) == {INDOORS}
-    assert predicted_tags(tags(outdoor=4.0), MANIFEST) == {OUTDOORS}
+def test_without_located_people_only_the_setting_is_known() -> None:
+    assert ground_scene(tags(indoor=4.0, left=4.0), MANIFEST) == Grounding(setting="indoor")
+    assert ground_scene(tags(outdoor=4.0), MANIFEST) == Grounding(setting="outdoor")
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 6])
