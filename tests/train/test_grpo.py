@@ -281,6 +281,20 @@ def test_held_back_photos_are_never_drawn(data: Path, base: Path) -> None:
     assert drawn == {record.path for record in experts}
 
 
+def test_damaged_photos_are_not_drawn_but_named(data: Path, base: Path, tmp_path: Path) -> None:
+    from shotcrop_train.data.skipped_photos import SkippedPhotos
+    from shotcrop_train.rewards.photo_pool import PhotoPool
+
+    broken = tmp_path / "broken.jpg"
+    records = read_dataset(data / "experts")[:4]
+    broken.write_bytes(records[0].path.read_bytes()[:200])
+    skipped = SkippedPhotos(tmp_path)
+    pool = PhotoPool([replace(records[0], path=broken), *records[1:]], [], load_base(base), 0.1, 0, skipped)
+    assert {pool.draw(index)["case"] for index in range(40)} == {1, 2, 3}
+    assert skipped.paths == {broken}
+    assert str(broken) in (tmp_path / "skipped_photos.jsonl").read_text("utf-8")
+
+
 def test_stage_3_needs_a_start(data: Path, tmp_path: Path) -> None:
     with pytest.raises(ShotcropError, match="cannot start from a new one"):
         train(RECIPE, data, tmp_path, None)

@@ -16,7 +16,7 @@ from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.evaluation.dataset import read_dataset, read_row
 from shotcrop_cli.shots import FULL_FRAME, SHOT_TYPES, Box, Composition, Grounding, Reasoning, Shot, ShotType
 from shotcrop_train.composer.nano_recipe import load_nano_recipe
-from shotcrop_train.data.samples import expert_samples
+from shotcrop_train.data.samples import expert_samples, held_back
 from shotcrop_train.pseudo.decision import Rule
 from shotcrop_train.pseudo.labeller import Labeller
 from shotcrop_train.pseudo_label import PseudoLabelRecipe, label
@@ -210,6 +210,20 @@ def test_a_damaged_photo_costs_its_own_label_only(data: Path, tmp_path: Path) ->
     assert str(broken) in rows[1]["pseudo"]["failure"]
     assert [record.composition is not None for record in read_dataset(output)] == [True, False, True, True, True]
     assert json.loads((output / "summary.json").read_text("utf-8"))["photos"]["failed"] == 1
+
+
+def test_a_damaged_expert_photo_is_skipped_and_named_while_scorers_are_calibrated(
+    data: Path, tmp_path: Path, plant: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    plant([Fixed("a", LEFT)], [Planted("m", lambda judged: judged.shot.box.area, calibrated=True)])
+    vary_experts(data / "experts")
+    broken = next(record.path for record in read_dataset(data / "experts") if not held_back(record))
+    broken.write_bytes(broken.read_bytes()[:200])
+    output = label(replace(RECIPE, criteria=("m",)), data, tmp_path / "out", ["a"])
+    assert len(rows_of(output)) == 5
+    (listed,) = (json.loads(line) for line in (output / "skipped_photos.jsonl").read_text("utf-8").splitlines())
+    assert listed["photo"] == str(broken)
+    assert f"{broken}: skipped" in capsys.readouterr().err
 
 
 def test_a_photo_without_any_proposal_keeps_its_row(data: Path, tmp_path: Path, plant: Callable[..., None]) -> None:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,14 +13,16 @@ from transformers import AutoModelForImageTextToText
 from trl import SFTConfig
 
 import vlm
-from shotcrop_cli.errors import ShotcropError
+from shotcrop_cli.errors import AnswerError, ShotcropError
 from shotcrop_cli.evaluation.bootstrap import MEASURES
+from shotcrop_cli.evaluation.dataset import read_dataset
 from shotcrop_train import sft
 from shotcrop_train.checkpoints import load_base
 from shotcrop_train.data.mixture import Mixture
-from shotcrop_train.data.samples import Sample
+from shotcrop_train.data.samples import Sample, held_back
 from shotcrop_train.data.text_collator import TextCollator
 from shotcrop_train.recipe import DataRecipe, ModelRecipe, Optimisation, Schedule, SftRecipe, load_recipe
+from shotcrop_train.runs.validation import validate
 from shotcrop_train.text_base import load_text_base
 from shotcrop_train.weighted_trainer import WeightedTrainer
 from training import NO_AUGMENTATION, write_dataset
@@ -116,6 +119,48 @@ def test_an_interrupted_lora_run_continues_and_ends_exactly_like_one_without_int
     for name, value in whole.items():
         assert torch.equal(value, resumed[name]), name
     assert losses(tmp_path / "whole")[2:] == losses(tmp_path / "interrupted")[-2:]
+
+
+def test_damaged_photos_are_skipped_counted_and_named(
+    starts: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sft, "validate", lambda _, records, skipped: validate(Wordless(), records, skipped))
+    write_dataset(tmp_path / "data" / "experts", 24, "experts")
+    records = read_dataset(tmp_path / "data" / "experts")
+    training = [record.path for record in records if not held_back(record)]
+    held = [record.path for record in records if held_back(record)]
+    broken = [*training[: len(training) // 2], held[0]]
+    for path in broken:
+        path.write_bytes(path.read_bytes()[:200])
+    recipe = replace(LORA, data=DataRecipe(experts=("experts",), shares={"expert": 1.0}))
+    sft.train(recipe, tmp_path / "data", tmp_path / "run", starts["qwen3-vl"])
+    listed = (tmp_path / "run" / "skipped_photos.jsonl").read_text("utf-8").splitlines()
+    named = {json.loads(line)["photo"] for line in listed}
+    assert str(held[0]) in named and len(named) == len(listed) > 1
+    assert named <= set(map(str, broken))
+    said = capsys.readouterr().err
+    assert all(f"{path}: skipped" in said for path in named)
+    counts = [line["photos_skipped"] for line in log_of(tmp_path / "run") if "photos_skipped" in line]
+    assert counts[0] <= counts[-1] == len(named)
+
+
+class Wordless:
+    """A composer that answers nothing readable."""
+
+    batch_size = 4
+    base = SimpleNamespace(max_side=None)
+
+    def compose(self, images: list[Any], _: Any) -> list[AnswerError]:
+        return [AnswerError("no words")] * len(images)
+
+
+def test_a_dataset_of_damaged_photos_ends_the_run(starts: dict[str, Path], tmp_path: Path) -> None:
+    write_dataset(tmp_path / "data" / "experts", 4, "experts")
+    for path in (tmp_path / "data" / "experts").glob("*.jpg"):
+        path.write_bytes(b"no picture")
+    recipe = replace(LORA, data=DataRecipe(experts=("experts",), shares={"expert": 1.0}))
+    with pytest.raises(ShotcropError, match="cannot be opened"):
+        sft.train(recipe, tmp_path / "data", tmp_path / "run", starts["qwen3-vl"])
 
 
 def test_the_merged_model_needs_no_other_folder(

@@ -33,6 +33,7 @@ from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.evaluation.dataset import read_dataset
 from shotcrop_train.checkpoints import load_base
 from shotcrop_train.data.samples import split
+from shotcrop_train.data.skipped_photos import SkippedPhotos
 from shotcrop_train.recipe import ModelRecipe, Schedule
 from shotcrop_train.rewards.photo_pool import GrpoData, PhotoPool, read_hard_cases
 from shotcrop_train.rewards.reward_function import RewardRecipe, prepare
@@ -199,20 +200,22 @@ def train(
     experts, held_back = split(records)
     base = load_base(start, recipe.model, offline=offline, trained=True)
     base.prepare_stage_3(recipe.model)
-    pool = PhotoPool(experts, read_hard_cases(hard) if hard else [], base, recipe.data.hard_share, plan.seed)
+    skipped = SkippedPhotos(output)
+    cases = read_hard_cases(hard) if hard else []
+    pool = PhotoPool(experts, cases, base, recipe.data.hard_share, plan.seed, skipped)
     settings = _settings(recipe, output)
 
     def evaluate(model: torch.nn.Module) -> Mapping[str, float]:
-        return validate(TorchComposer(replace(base, model=model)), held_back)
+        return validate(TorchComposer(replace(base, model=model)), held_back, skipped)
 
     trainer = GroupTrainer(
         model=base.model,
-        reward_funcs=prepare(recipe.reward, pool, plan.group, experts, offline=offline),
+        reward_funcs=prepare(recipe.reward, pool, plan.group, experts, offline=offline, skipped=skipped),
         args=settings,
         train_dataset=pool.dataset(plan.steps * plan.photos * settings.world_size),
         processing_class=base.processor,
         peft_config=base.lora(recipe.model),
-        callbacks=[RunLog(output, evaluate if held_back else None, recipe.schedule.evaluate_every)],
+        callbacks=[RunLog(output, evaluate if held_back else None, recipe.schedule.evaluate_every, skipped=skipped)],
     )
     add_head_bias(trainer.model)
     trainer.train(resume_from_checkpoint=last_checkpoint(output))

@@ -37,6 +37,7 @@ from shotcrop_cli.evaluation.dataset import METADATA, Record, read_row
 from shotcrop_cli.geometry import to_permille
 from shotcrop_cli.shots import SHOT_TYPES, ShotType
 from shotcrop_train.data.samples import held_back
+from shotcrop_train.data.skipped_photos import SkippedPhotos
 from shotcrop_train.pseudo.decision import Accepted, Calibration, Hard, Rule, Span, calibrate
 from shotcrop_train.pseudo.labeller import Label, Labeller, Verdict, expert_figures, open_photo
 from shotcrop_train.pseudo.proposers import NEAR_DUPLICATE, Proposer, load_proposers
@@ -138,7 +139,8 @@ def write_labels(
     limit: int | None,
 ) -> Path:
     """Label photos with loaded proposers and scorers; see `label`."""
-    calibration = _calibration(recipe, data, output, team, scorers)
+    skipped = SkippedPhotos(output)
+    calibration = _calibration(recipe, data, output, team, scorers, skipped)
     labeller = Labeller(team, scorers, calibration, recipe.rule, recipe.near_duplicate)
     rows = chain.from_iterable(_unlabelled(data, name) for name in recipe.unlabelled)
     done = _whole_rows(output / METADATA)
@@ -146,7 +148,7 @@ def write_labels(
     # Show the bar on a terminal only; elsewhere the growing file shows the progress.
     with (output / METADATA).open("a", encoding="utf-8") as file, tqdm(initial=done, unit="photo", disable=None) as bar:
         while chunk := list(islice(remaining, recipe.chunk)):
-            for text in _rows(chunk, labeller, recipe, output):
+            for text in _rows(chunk, labeller, recipe, output, skipped):
                 file.write(text + "\n")
             file.flush()
             os.fsync(file.fileno())
@@ -164,7 +166,9 @@ class Row:
     content: Mapping[str, Any]
 
 
-def _rows(chunk: Sequence[Row], labeller: Labeller, recipe: PseudoLabelRecipe, output: Path) -> Iterator[str]:
+def _rows(
+    chunk: Sequence[Row], labeller: Labeller, recipe: PseudoLabelRecipe, output: Path, skipped: SkippedPhotos
+) -> Iterator[str]:
     """Label a chunk of photos, link them, and yield their rows as JSON."""
     photos: dict[int, Photo] = {}
     failures: dict[int, str] = {}
@@ -173,6 +177,7 @@ def _rows(chunk: Sequence[Row], labeller: Labeller, recipe: PseudoLabelRecipe, o
             photos[index] = open_photo(row.record, recipe.max_side)
         except PhotoError as error:
             failures[index] = error.message
+            skipped.add(row.record.path, error.__cause__ if isinstance(error.__cause__, Exception) else error)
     labels = dict(zip(photos, labeller.label(list(photos.values())), strict=True))
     for index, row in enumerate(chunk):
         content = dict(row.content) | {"file_name": _link(row, output)}
@@ -278,7 +283,12 @@ def _whole_rows(path: Path) -> int:
 
 
 def _calibration(
-    recipe: PseudoLabelRecipe, data: Path, output: Path, team: Sequence[Proposer], scorers: Sequence[Scorer]
+    recipe: PseudoLabelRecipe,
+    data: Path,
+    output: Path,
+    team: Sequence[Proposer],
+    scorers: Sequence[Scorer],
+    skipped: SkippedPhotos,
 ) -> Calibration:
     """Read the calibration that an earlier part of the run wrote, or compute it from the experts' crops."""
     path = output / CALIBRATION
@@ -296,7 +306,7 @@ def _calibration(
     # Only agreement needs the proposers' boxes for the experts' photos.
     rivals = team if any(scorer.name == "agreement" for scorer in judges) else ()
     while judges and (chunk := list(islice(triples, recipe.chunk))):
-        for scorer, shot, raw in expert_figures(chunk, recipe.max_side, rivals, judges):
+        for scorer, shot, raw in expert_figures(chunk, recipe.max_side, rivals, judges, skipped):
             raws[scorer, shot].append(raw)
     calibration = calibrate(raws)
     entries = [

@@ -29,6 +29,7 @@ from shotcrop_cli.evaluation.dataset import Record, read_dataset
 from shotcrop_train.checkpoints import load_base
 from shotcrop_train.data.mixture import Mixture
 from shotcrop_train.data.samples import Sample, empty_samples, expert_samples, held_back, proposal_samples, split
+from shotcrop_train.data.skipped_photos import SkippedPhotos
 from shotcrop_train.recipe import DataRecipe, SftRecipe
 from shotcrop_train.runs import provenance
 from shotcrop_train.runs.checkpoint_folders import last_checkpoint
@@ -115,7 +116,8 @@ def fit(base: TextBase, training: TrainingSet, recipe: SftRecipe, output: Path) 
         training: The training set. The recipe's shares say how often each group is drawn.
         recipe: The run's recipe.
         output: Run folder. It will hold checkpoints, `log.jsonl`, `curves.png`, the best model on the held-back tenth
-            in `best`, with LoRA the low-rank updates in `adapter`, and the whole trained model in `final`.
+            in `best`, with LoRA the low-rank updates in `adapter`, and the whole trained model in `final`. Photos that
+            cannot be opened are listed in `skipped_photos.jsonl`.
 
     Returns:
         The folder of the trained model.
@@ -125,6 +127,7 @@ def fit(base: TextBase, training: TrainingSet, recipe: SftRecipe, output: Path) 
     """
     plan = recipe.optimisation
     settings = _settings(recipe, output)
+    skipped = SkippedPhotos(output)
     mixture = Mixture(
         training.groups,
         recipe.data.shares,
@@ -133,12 +136,13 @@ def fit(base: TextBase, training: TrainingSet, recipe: SftRecipe, output: Path) 
         seed=plan.seed,
         contract=base.contract,
         max_side=base.max_side,
+        skipped=skipped,
     )
 
     def evaluate(model: torch.nn.Module) -> Mapping[str, float]:
-        return validate(TorchComposer(replace(base, model=model), VALIDATION_BATCH), training.held_back)
+        return validate(TorchComposer(replace(base, model=model), VALIDATION_BATCH), training.held_back, skipped)
 
-    log = RunLog(output, evaluate if training.held_back else None, recipe.schedule.evaluate_every)
+    log = RunLog(output, evaluate if training.held_back else None, recipe.schedule.evaluate_every, skipped=skipped)
     common = {"args": settings, "train_dataset": mixture.dataset(), "callbacks": [log]}
     trainer = base.sft_trainer(recipe, common)
     trainer.train(resume_from_checkpoint=last_checkpoint(output))

@@ -12,6 +12,7 @@ from PIL import Image
 from shotcrop_train.data.augmentation import Augmentation, augment
 from shotcrop_train.data.contract import TextContract
 from shotcrop_train.data.samples import Sample, load_photo
+from shotcrop_train.data.skipped_photos import ATTEMPTS, UNREADABLE, SkippedPhotos, none_left
 
 
 class Mixture:
@@ -27,6 +28,7 @@ class Mixture:
         seed: Random seed.
         contract: How rows are written. Samples without the targets that it needs are left out.
         max_side: Longer side of a photo in pixels; None for no limit.
+        skipped: Gets the photos that cannot be opened. Another row is drawn in the place of theirs.
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class Mixture:
         seed: int,
         contract: TextContract,
         max_side: int | None = None,
+        skipped: SkippedPhotos | None = None,
     ) -> None:
         names = [name for name in groups if shares.get(name, 0.0) > 0.0]
         if not names:
@@ -50,6 +53,7 @@ class Mixture:
         self.shares = weights / weights.sum()
         self.length, self.augmentation, self.seed = length, augmentation, seed
         self.contract, self.max_side = contract, max_side
+        self.skipped = SkippedPhotos() if skipped is None else skipped
 
     def dataset(self) -> Dataset:
         """Return the mixture as the `datasets.Dataset` that trl needs. Its rows are made when they are read."""
@@ -64,13 +68,22 @@ class Mixture:
         """Return a row.
 
         It holds `image`, `prompt` and `completion` in trl's form, the shots' `spans`, and the `draw` itself.
+
+        Raises:
+            ShotcropError: No photo that was drawn can be opened.
         """
-        rng = np.random.default_rng((self.seed, index))
-        group = self.groups[rng.choice(len(self.groups), p=self.shares)]
-        sample = group[rng.integers(len(group))]
-        photo = load_photo(sample.path, self.max_side)
-        sample, image = augment(sample, photo, self.augmentation, rng, self.contract.has_targets)
-        return row(sample, image, self.contract, rng) | {"draw": index}
+        for attempt in range(ATTEMPTS):
+            rng = np.random.default_rng((self.seed, index, attempt) if attempt else (self.seed, index))
+            group = self.groups[rng.choice(len(self.groups), p=self.shares)]
+            sample = group[rng.integers(len(group))]
+            try:
+                photo = load_photo(sample.path, self.max_side)
+            except UNREADABLE as error:
+                self.skipped.add(sample.path, error)
+                continue
+            sample, image = augment(sample, photo, self.augmentation, rng, self.contract.has_targets)
+            return row(sample, image, self.contract, rng) | {"draw": index}
+        raise none_left()
 
 
 def row(sample: Sample, image: Image.Image, contract: TextContract, rng: np.random.Generator) -> dict[str, Any]:

@@ -6,13 +6,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 
-from PIL import Image
-
 from shotcrop_cli.errors import PhotoError
 from shotcrop_cli.evaluation.dataset import Record
 from shotcrop_cli.shots import SHOT_TYPES, Composition, Grounding, Reasoning, ShotType
 from shotcrop_train.data.grounding import guess_aspect
 from shotcrop_train.data.samples import load_photo
+from shotcrop_train.data.skipped_photos import UNREADABLE, SkippedPhotos
 from shotcrop_train.pseudo.decision import Accepted, Calibration, Decision, Rule, Scores, best_of, decide
 from shotcrop_train.pseudo.proposers import Proposal, Proposer, merge
 from shotcrop_train.scorers import Judged, Photo, Scorer
@@ -119,7 +118,7 @@ def open_photo(record: Record, max_side: int) -> Photo:
     """
     try:
         image = load_photo(record.path, max_side)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except UNREADABLE as error:
         raise PhotoError(
             f"{record.path} cannot be opened: {error}", hint="repair the photo or delete its row"
         ) from error
@@ -128,7 +127,11 @@ def open_photo(record: Record, max_side: int) -> Photo:
 
 
 def expert_figures(
-    records: Sequence[Record], max_side: int, rivals: Sequence[Proposer], scorers: Sequence[Scorer]
+    records: Sequence[Record],
+    max_side: int,
+    rivals: Sequence[Proposer],
+    scorers: Sequence[Scorer],
+    skipped: SkippedPhotos | None = None,
 ) -> Iterator[tuple[str, ShotType, float]]:
     """Yield criterion, shot and raw figure for each score that the scorers give to the experts' crops in some photos.
 
@@ -137,15 +140,24 @@ def expert_figures(
         max_side: Photos are shrunk to this many pixels on their longer side.
         rivals: Proposers whose boxes are compared with the expert's; none where no scorer compares boxes.
         scorers: The scorers.
+        skipped: Gets the photos that cannot be opened. Their crops are not scored.
     """
-    photos = [open_photo(record, max_side) for record in records]
-    proposed = [proposer.propose(photos) for proposer in rivals]
+    skipped = SkippedPhotos() if skipped is None else skipped
+    sound, photos = [], []
+    for record in records:
+        try:
+            photos.append(open_photo(record, max_side))
+        except PhotoError as error:
+            skipped.add(record.path, error.__cause__ if isinstance(error.__cause__, Exception) else error)
+        else:
+            sound.append(record)
+    proposed = [proposer.propose(photos) for proposer in rivals] if photos else []
     judged = []
-    for index, (photo, record) in enumerate(zip(photos, records, strict=True)):
+    for index, (photo, record) in enumerate(zip(photos, sound, strict=True)):
         others = [triple for triples in proposed if (triple := triples[index]) is not None]
         for shot in record.composition.shots if record.composition is not None else ():
             judged.append(Judged(photo, shot, tuple(triple[shot.type].box for triple in others)))
-    for scorer in scorers:
+    for scorer in scorers if judged else ():
         for one, raw in zip(judged, scorer.score(judged), strict=True):
             if raw is not None:
                 yield scorer.name, one.shot.type, raw

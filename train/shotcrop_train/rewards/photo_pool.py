@@ -16,6 +16,7 @@ from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.evaluation.dataset import Record, read_row
 from shotcrop_train.data.grounding import guess_aspect
 from shotcrop_train.data.samples import load_photo
+from shotcrop_train.data.skipped_photos import ATTEMPTS, UNREADABLE, SkippedPhotos, none_left
 from shotcrop_train.rewards.terms import Evidence
 from shotcrop_train.scorers import Photo
 from shotcrop_train.text_base import TextBase
@@ -52,10 +53,17 @@ class PhotoPool:
         base: The base whose contract and limit of pixels the rows follow.
         hard_share: Share of the hard cases among the draws, if there are any.
         seed: Random seed.
+        skipped: Gets the photos that cannot be opened. Another photo is drawn in their place.
     """
 
     def __init__(
-        self, experts: Sequence[Record], hard: Sequence[Record], base: TextBase, hard_share: float, seed: int
+        self,
+        experts: Sequence[Record],
+        hard: Sequence[Record],
+        base: TextBase,
+        hard_share: float,
+        seed: int,
+        skipped: SkippedPhotos | None = None,
     ) -> None:
         if not experts:
             raise ShotcropError(
@@ -64,6 +72,7 @@ class PhotoPool:
         self.records = [*experts, *hard]
         self.experts, self.hard_share = len(experts), hard_share if hard else 0.0
         self.contract, self.seed = base.contract, seed
+        self.skipped = SkippedPhotos() if skipped is None else skipped
         max_side = base.max_side
 
         @lru_cache(maxsize=RECENT)
@@ -86,17 +95,27 @@ class PhotoPool:
         return Photo(self.pixels(record.path), aspect, record.detections)
 
     def draw(self, index: int) -> dict[str, Any]:
-        """Return a row in trl's form: `image`, `prompt`, and the number of the `case`."""
-        rng = np.random.default_rng((self.seed, index))
+        """Return a row in trl's form: `image`, `prompt`, and the number of the `case`.
+
+        Raises:
+            ShotcropError: No photo that was drawn can be opened.
+        """
+        for attempt in range(ATTEMPTS):
+            rng = np.random.default_rng((self.seed, index, attempt) if attempt else (self.seed, index))
+            case = self._case(rng)
+            record = self.records[case]
+            try:
+                image = self.pixels(record.path)
+            except UNREADABLE as error:
+                self.skipped.add(record.path, error)
+                continue
+            prompt = self.contract.prompt(None if record.squashed else record.aspect)
+            return {"image": image, "prompt": [{"role": "user", "content": prompt}], "case": case}
+        raise none_left()
+
+    def _case(self, rng: np.random.Generator) -> int:
         hard = rng.random() < self.hard_share
-        case = int(rng.integers(self.experts, len(self.records)) if hard else rng.integers(self.experts))
-        record = self.records[case]
-        prompt = self.contract.prompt(None if record.squashed else record.aspect)
-        return {
-            "image": self.pixels(record.path),
-            "prompt": [{"role": "user", "content": prompt}],
-            "case": case,
-        }
+        return int(rng.integers(self.experts, len(self.records)) if hard else rng.integers(self.experts))
 
     def dataset(self, length: int) -> Dataset:
         """Return `length` draws as the `datasets.Dataset` that trl needs. Rows are made when they are read."""

@@ -14,6 +14,7 @@ from shotcrop_cli.evaluation.dataset import Record
 from shotcrop_cli.shots import FULL_FRAME, SHOT_TYPES, Answer, Composition, Shot, ShotType
 from shotcrop_train.data.captions import word_fit
 from shotcrop_train.data.contract import TextContract
+from shotcrop_train.data.skipped_photos import SkippedPhotos
 from shotcrop_train.pseudo.decision import Calibration, calibrate
 from shotcrop_train.pseudo.labeller import expert_figures
 from shotcrop_train.rewards import terms
@@ -213,7 +214,13 @@ def _known(values: Sequence[float | None]) -> Triple:
 
 
 def prepare(
-    recipe: RewardRecipe, pool: Pool, group: int, experts: Sequence[Record], *, offline: bool
+    recipe: RewardRecipe,
+    pool: Pool,
+    group: int,
+    experts: Sequence[Record],
+    *,
+    offline: bool,
+    skipped: SkippedPhotos | None = None,
 ) -> RewardFunction:
     """Load the scorers that a recipe names and calibrate them on the experts' crops.
 
@@ -223,6 +230,7 @@ def prepare(
         group: Answers to each photo.
         experts: Records with an expert's triple.
         offline: Use only models on this machine.
+        skipped: Gets the photos that cannot be opened.
 
     Raises:
         ShotcropError: A scorer's weights are missing. No term is dropped for that.
@@ -234,6 +242,6 @@ def prepare(
     judges = [scorer for scorer in scorers.values() if scorer.calibrated]
     raws: dict[tuple[str, ShotType], list[float]] = {(one.name, shot): [] for one in judges for shot in SHOT_TYPES}
     for first in range(0, len(experts) if judges else 0, CHUNK):
-        for name, shot, raw in expert_figures(experts[first : first + CHUNK], SIDE, (), judges):
+        for name, shot, raw in expert_figures(experts[first : first + CHUNK], SIDE, (), judges, skipped):
             raws[name, shot].append(raw)
     return RewardFunction(recipe, pool, group, scorers, calibrate(raws))

@@ -13,6 +13,8 @@ from tensorboardX import SummaryWriter
 from torch.nn import Module
 from transformers import TrainerCallback
 
+from shotcrop_train.data.skipped_photos import SkippedPhotos
+
 LOG = "log.jsonl"
 BEST = "best"
 BOARD = "tensorboard"
@@ -28,6 +30,7 @@ class RunLog(TrainerCallback):
         evaluate: Measures the model; None for no evaluation.
         every: Steps between evaluations. There is one after the last step too.
         best: The measurement, the higher the better, that chooses the best model; None keeps none.
+        skipped: Photos that this process could not open; every line has their number.
     """
 
     def __init__(
@@ -36,7 +39,9 @@ class RunLog(TrainerCallback):
         evaluate: Callable[[Module], Mapping[str, float]] | None,
         every: int,
         best: str | None = "held_iou",
+        skipped: SkippedPhotos | None = None,
     ) -> None:
+        self.skipped = skipped
         self.folder, self.evaluate, self.every, self.best = folder, evaluate, every, best
         self.started, self.first_step = time.monotonic(), 0
         self.board: SummaryWriter | None = None
@@ -52,7 +57,8 @@ class RunLog(TrainerCallback):
         seconds = time.monotonic() - self.started
         batch = args.per_device_train_batch_size * args.gradient_accumulation_steps * args.world_size
         photos = (state.global_step - self.first_step) * batch
-        self._write(state, {"images_per_s": round(photos / max(seconds, 1e-9), 2), **(logs or {})})
+        skipped = {} if self.skipped is None else {"photos_skipped": len(self.skipped)}
+        self._write(state, {"images_per_s": round(photos / max(seconds, 1e-9), 2), **skipped, **(logs or {})})
 
     def on_step_end(
         self, args: Any, state: Any, control: Any, model: Any = None, processing_class: Any = None, **kwargs: Any
