@@ -13,7 +13,11 @@ from pathlib import Path
 from shotcrop_cli.cli.console import Console
 from shotcrop_cli.cli.photo_list import PhotoList
 from shotcrop_cli.cli.streams import result
+from shotcrop_cli.errors import ShotcropError
+from shotcrop_cli.geometry import from_pixels
+from shotcrop_cli.interchange.recorded_photo import read_record
 from shotcrop_cli.library.results import PhotoResult, PhotoStatus, Reporter, RunResult, duration
+from shotcrop_cli.sidecar import BOX_DIGITS, SCORE_DIGITS
 
 _IN_WORDS = {
     PhotoStatus.DONE: "done",
@@ -22,6 +26,8 @@ _IN_WORDS = {
     PhotoStatus.FAILED: "failed",
 }
 """The statuses of the summary, as people read them."""
+_FINISHED = (PhotoStatus.DONE, PhotoStatus.UNCHANGED, PhotoStatus.NO_SUBJECT)
+"""The statuses of photos whose sidecar is up to date."""
 _NAMED_WITHOUT_PEOPLE = 20
 """How many photos without people a run names on stderr (our choice)."""
 _LISTED_ORPHANS = 20
@@ -261,6 +267,33 @@ def _json_line(photo: PhotoResult) -> str:
             "backups": [str(path) for path in photo.backups],
             "rejected": [str(shot) for shot in photo.rejected],
             "former": None if photo.former is None else str(photo.former),
+            "shots": _shots(photo),
         },
         ensure_ascii=False,
     )
+
+
+def _shots(photo: PhotoResult) -> list[dict[str, object]]:
+    """Return what the sidecar of a finished photo says of its shots; none if it cannot be read."""
+    if photo.sidecar is None or photo.status not in _FINISHED:
+        return []
+    try:
+        record = read_record(photo.sidecar)
+    except (ShotcropError, FileNotFoundError):
+        return []
+    return [
+        {
+            "shot": str(shot.shot),
+            "box": {side: getattr(shot.box, side) for side in ("x", "y", "width", "height")},
+            "box_norm": [
+                round(side, BOX_DIGITS) for side in from_pixels(shot.box, record.source.width, record.source.height)
+            ],
+            "file": None if shot.file is None else str(photo.sidecar.parent / shot.file),
+            "size": None if shot.size is None else {"width": shot.size.width, "height": shot.size.height},
+            "caption": shot.caption,
+            "score": None if shot.score is None else round(shot.score, SCORE_DIGITS),
+            "edited": shot.edited,
+            "rejected": shot.rejected or record.rejected,
+        }
+        for shot in record.shots
+    ]

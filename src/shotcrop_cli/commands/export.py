@@ -12,6 +12,7 @@ from shotcrop_cli.cli.console import Console
 from shotcrop_cli.cli.help import Command, option
 from shotcrop_cli.cli.streams import result
 from shotcrop_cli.errors import ExitCode, ShotcropError
+from shotcrop_cli.interchange.annotations import LOCAL_FILES, check_annotations, write_coco, write_label_studio
 from shotcrop_cli.interchange.crop_rows import rows_of
 from shotcrop_cli.interchange.manifest_table import SUFFIXES, check_manifest, write_manifest
 from shotcrop_cli.interchange.recorded_photo import RecordedPhoto, recorded_photos
@@ -29,19 +30,52 @@ from shotcrop_cli.interchange.recorded_photo import RecordedPhoto, recorded_phot
     metavar="FILE",
     help=f"Write a table with a row for each crop, to FILE with the suffix {SUFFIXES}.",
 )
+@option("--coco", type=click.Path(path_type=Path), metavar="FILE", help="Write the boxes as a COCO file, .json.")
+@option(
+    "--label-studio",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write the boxes and captions as tasks for Label Studio, .json.",
+)
+@option(
+    "--image-url",
+    default=LOCAL_FILES,
+    show_default=True,
+    metavar="URL",
+    help="What Label Studio finds the photos under: the paths below your photo folder follow.",
+)
 @click.pass_context
-def export_command(ctx: click.Context, /, shots_dir: Path, manifest: Path | None) -> None:
+def export_command(
+    ctx: click.Context,
+    /,
+    shots_dir: Path,
+    manifest: Path | None,
+    coco: Path | None,
+    label_studio: Path | None,
+    image_url: str,
+) -> None:
     """Write boxes, captions and scores for other programs.
 
     SHOTS_DIR is the output folder of shotcrop crop. The results come from its sidecars. A sidecar that cannot be read
     is named and left out, and the exit code is then 1.
     """
-    if manifest is None:
+    if manifest is None and coco is None and label_studio is None:
         raise click.UsageError("Name a file to write, such as --manifest crops.csv.")
-    check_manifest(manifest)
+    if manifest is not None:
+        check_manifest(manifest)
+    for path in (coco, label_studio):
+        if path is not None:
+            check_annotations(path)
     export = _Export(shots_dir, Console())
-    rows = write_manifest(manifest, (row for photo in export.photos() for row in rows_of(photo)))
-    export.tell(manifest, f"{rows} row{'' if rows == 1 else 's'}")
+    if manifest is not None:
+        rows = write_manifest(manifest, (row for photo in export.photos() for row in rows_of(photo)))
+        export.tell(manifest, f"{rows} row{'' if rows == 1 else 's'}")
+    if coco is not None:
+        boxes = write_coco(coco, export.photos())
+        export.tell(coco, f"{boxes} box{'' if boxes == 1 else 'es'}")
+    if label_studio is not None:
+        boxes = write_label_studio(label_studio, export.photos(), image_url)
+        export.tell(label_studio, f"{boxes} box{'' if boxes == 1 else 'es'}")
     ctx.exit(ExitCode.SOME_FAILED if export.unreadable else ExitCode.OK)
 
 
