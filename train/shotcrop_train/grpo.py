@@ -196,7 +196,8 @@ def train(
     )
     plan = recipe.optimisation
     set_seed(plan.seed)
-    records = [record for folder in folders for record in read_dataset(folder) if record.composition is not None]
+    rows = [record for folder in folders for record in read_dataset(folder)]
+    records = [record for record in rows if record.composition is not None and any(record.accepted)]
     experts, held_back = split(records)
     base = load_base(start, recipe.model, offline=offline, trained=True)
     base.prepare_stage_3(recipe.model)

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,6 +33,14 @@ class Likes:
 
     def score(self, judged: Sequence[Judged]) -> list[float | None]:
         return [None if self.blind else 1.0 - one.shot.box.area for one in judged]
+
+
+@dataclass
+class FakeBase:
+    """A base of which the pool needs two facts."""
+
+    contract: Any
+    max_side: int | None = None
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +93,18 @@ def test_hard_cases_are_drawn_by_their_share_and_their_own_labels_are_not_believ
     assert set(drawn) == set(range(15))
     assert all(pool.evidence(case).truth is None for case in range(12, 15))
     assert pool.records[12].composition is not None
+
+
+def test_shots_that_were_not_accepted_are_no_truth(pool: PhotoPool) -> None:
+    record = replace(pool.records[0], accepted=(True, True, False))
+    half = PhotoPool([record], [], FakeBase(pool.contract), 0.0, 0)  # type: ignore[arg-type]
+    assert half.evidence(0).accepted == (True, True, False)
+    bogus = replace(expert(pool), shots=(*expert(pool).shots[:2], replace(expert(pool).shots[2], box=FULL_FRAME)))
+    recipe = RewardRecipe(aesthetic="composition")
+    likes = Likes("composition", blind=True)
+    for answer in (expert(pool), bogus):
+        (terms,) = reward_function(half, recipe, composition=likes).judge([answer], [0])
+        assert values(terms)["iou"] == 1.0
 
 
 def test_a_scorer_without_anything_to_say_of_a_photo_drops_its_term(pool: PhotoPool) -> None:

@@ -196,6 +196,29 @@ def test_length_earns_nothing(preset: Preset) -> None:
     assert asked(triple(tuple(shot.box for shot in TRUTH.shots), longer), preset) <= asked(TRUTH, preset)
 
 
+@PRESETS
+@pytest.mark.parametrize("shot", [0, 1, 2])
+def test_a_shot_that_was_not_accepted_carries_no_reward(preset: Preset, shot: int) -> None:
+    bogus = Box(0.75, 0.75, 0.875, 0.875)
+    boxes = [one.box for one in TRUTH.shots]
+    truth = triple((*boxes[:shot], bogus, *boxes[shot + 1 :]))
+    flags = (shot != 0, shot != 1, shot != 2)
+    believed, known = replace(KNOWN, truth=truth), replace(KNOWN, truth=truth, accepted=flags)
+    overlap = "iou" if preset is paper else "loc"
+    assert values(preset(TRUTH, believed, LIKED))[overlap] == pytest.approx(2 / 3, abs=0.05)
+    assert values(preset(TRUTH, known, LIKED))[overlap] == 1.0
+    moved = [*boxes[:shot], bogus, *boxes[shot + 1 :]]
+    without = {name: value for name, value in values(preset(TRUTH, known, LIKED)).items() if name != "set"}
+    assert {**values(preset(triple(tuple(moved)), known, LIKED)), **without} == values(
+        preset(triple(tuple(moved)), known, LIKED)
+    )
+    crops = CropScores(tuple(0.9 if flag else 0.1 for flag in flags), (0.5,) * 3, LIKED.fit)
+    assert values(paper(TRUTH, known, crops))["aesthetic"] == pytest.approx(0.9)
+    assert paper(TRUTH, known, crops).reward == pytest.approx(
+        0.6 + 0.2 * 0.9 + 0.2 * (values(paper(TRUTH, known, crops))["ratio"] or 0.0)
+    )
+
+
 def test_crops_without_the_main_person_earn_nothing_for_composition() -> None:
     corner = Box(0.0, 0.75, 0.125, 1.0)
     terms = values(cinema(triple((corner,) * 3), KNOWN, LIKED))

@@ -155,7 +155,8 @@ def expert_figures(
     judged = []
     for index, (photo, record) in enumerate(zip(photos, sound, strict=True)):
         others = [triple for triples in proposed if (triple := triples[index]) is not None]
-        for shot in record.composition.shots if record.composition is not None else ():
+        shots = record.composition.shots if record.composition is not None else ()
+        for shot in (one for one, accepted in zip(shots, record.accepted, strict=False) if accepted):
             judged.append(Judged(photo, shot, tuple(triple[shot.type].box for triple in others)))
     for scorer in scorers if judged else ():
         for one, raw in zip(judged, scorer.score(judged), strict=True):

@@ -86,7 +86,7 @@ class PhotoPool:
         record = self.records[case]
         truth = record.composition if case < self.experts else None
         aspect = None if record.squashed else record.aspect
-        return Evidence(truth, record.detections, aspect, self.contract.think)
+        return Evidence(truth, record.detections, aspect, self.contract.think, accepted=record.accepted)
 
     def photo(self, case: int) -> Photo:
         """Return a photo in the form that scorers take."""

@@ -8,19 +8,21 @@ There are two presets. `paper` is second-hand, from a transcription of the paper
 
     R = 1[format] (.50 loc + .10 aesthetic gain + .10 ratio + .10 scale + .06 head + .05 joint + .05 captions + .04 set)
 
-Three rules of our own hold for both.
+Four rules of our own hold for both.
 
 * An answer that breaks the contract earns 0: it is unreadable, has no triple, lacks the reasoning it was asked for, or
   repeats the contract's placeholders.
 * A term without evidence in the photo (no expert's box, no face, no body, no scorer) is dropped, and the other weights
   are renormalised. The photo alone decides this. If the answer did, it could choose what it is judged by.
+* A shot that is not accepted as truth carries no reward: terms are means over the other shots. Only `set`, which judges
+  the three crops together, sees it.
 * Every term, and so every reward, is within 0..1.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations, pairwise
 from statistics import fmean
@@ -85,6 +87,7 @@ class Evidence:
         aspect: Width / height of the upright photo, None when unknown.
         think: Whether the answer should hold a chain of thought.
         captions: Whether it should hold captions. The compact model gets its own by rule, from what was detected.
+        accepted: For each shot of the truth, whether it is good enough to reward.
     """
 
     truth: Composition | None
@@ -92,6 +95,14 @@ class Evidence:
     aspect: float | None
     think: bool = True
     captions: bool = True
+    accepted: tuple[bool, bool, bool] = (True, True, True)
+
+    @property
+    def rewarded(self) -> tuple[ShotType, ...]:
+        """The shots that carry a reward: all of a photo without truth."""
+        if self.truth is None:
+            return SHOT_TYPES
+        return tuple(kind for kind, accepted in zip(SHOT_TYPES, self.accepted, strict=True) if accepted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,9 +162,9 @@ def paper(
         return Terms()
     return Terms(
         (
-            Term("iou", weights.iou, _overlap(answer, evidence.truth)),
-            Term("aesthetic", weights.aesthetic, None if scores.crops is None else fmean(scores.crops)),
-            Term("ratio", weights.ratio, _ratio(answer, evidence.aspect, targets)),
+            Term("iou", weights.iou, _overlap(answer, evidence)),
+            Term("aesthetic", weights.aesthetic, _mean(scores.crops, evidence)),
+            Term("ratio", weights.ratio, _ratio(answer, evidence, targets)),
         )
     )
 
@@ -173,15 +184,13 @@ def cinema(
     face, person = _main_person(evidence)
     return Terms(
         (
-            Term("loc", weights.loc, _overlap(answer, evidence.truth)),
-            Term("aesthetic", weights.aesthetic, _gain(scores)),
-            Term("ratio", weights.ratio, _ratio(answer, evidence.aspect, targets)),
-            Term("scale", weights.scale, None if face is None else _scale(answer, face)),
-            Term("head", weights.head, None if face is None else _head(answer, face, _facing(evidence, face))),
-            Term("joint", weights.joint, _joint(answer, person, evidence.aspect)),
-            Term(
-                "captions", weights.captions, _margin(answer, scores.fit) if scores.fit and evidence.captions else None
-            ),
+            Term("loc", weights.loc, _overlap(answer, evidence)),
+            Term("aesthetic", weights.aesthetic, _gain(scores, evidence)),
+            Term("ratio", weights.ratio, _ratio(answer, evidence, targets)),
+            Term("scale", weights.scale, None if face is None else _scale(answer, face, evidence)),
+            Term("head", weights.head, None if face is None else _head(answer, face, evidence)),
+            Term("joint", weights.joint, _joint(answer, person, evidence)),
+            Term("captions", weights.captions, _margin(answer, scores.fit, evidence)),
             Term("set", weights.set, _set(answer)),
         )
     )
@@ -211,33 +220,48 @@ def ratio_credit(ratio: float, targets: TargetRatios = TargetRatios()) -> float:
     return max(0.0, 1.0 - abs(math.log(ratio) - math.log(target)))
 
 
-def _overlap(answer: Composition, truth: Composition | None) -> float | None:
+def _known_mean(values: Iterable[float]) -> float | None:
+    """Return the mean, None of nothing."""
+    found = list(values)
+    return fmean(found) if found else None
+
+
+def _mean(scores: Sequence[float] | None, evidence: Evidence) -> float | None:
+    """Return the mean of the rewarded shots' scores."""
+    if scores is None:
+        return None
+    return _known_mean(score for kind, score in zip(SHOT_TYPES, scores, strict=True) if kind in evidence.rewarded)
+
+
+def _overlap(answer: Composition, evidence: Evidence) -> float | None:
+    truth = evidence.truth
     if truth is None:
         return None
-    return fmean(iou(answer[kind].box, truth[kind].box) for kind in SHOT_TYPES)
+    return _known_mean(iou(answer[kind].box, truth[kind].box) for kind in evidence.rewarded)
 
 
-def _ratio(answer: Composition, aspect: float | None, targets: TargetRatios) -> float | None:
+def _ratio(answer: Composition, evidence: Evidence, targets: TargetRatios) -> float | None:
+    aspect = evidence.aspect
     if aspect is None:
         return None
-    return fmean(ratio_credit(pixel_aspect(shot.box, aspect), targets) for shot in answer.shots)
+    return _known_mean(ratio_credit(pixel_aspect(answer[kind].box, aspect), targets) for kind in evidence.rewarded)
 
 
-def _gain(scores: CropScores) -> float | None:
+def _gain(scores: CropScores, evidence: Evidence) -> float | None:
     """Return the crops' mean gain over the full frame, mapped from -1..1 to 0..1. The full frame itself earns 0.5."""
-    if scores.crops is None or scores.full_frames is None:
-        return None
-    return (1.0 + fmean(scores.crops) - fmean(scores.full_frames)) / 2
+    crops, frames = _mean(scores.crops, evidence), _mean(scores.full_frames, evidence)
+    return None if crops is None or frames is None else (1.0 + crops - frames) / 2
 
 
 def _main_person(evidence: Evidence) -> tuple[Face | None, Person | None]:
     """Return face and body of the main person. The expert decides who that is, else prominence; never the answer."""
-    if evidence.truth is None:
+    shown = [kind for kind in (ShotType.CLOSE_UP, ShotType.MEDIUM) if kind in evidence.rewarded]
+    if evidence.truth is None or not shown:
         face = main_face(evidence.detections, None, min_score=MIN_FACE_SCORE)
         return face, main_person(evidence.detections, face.box) if face else None
-    close_up = evidence.truth[ShotType.CLOSE_UP].box
-    face = main_face(evidence.detections, close_up)
-    return face, main_person(evidence.detections, face.box if face else close_up)
+    tightest = evidence.truth[shown[0]].box
+    face = main_face(evidence.detections, tightest)
+    return face, main_person(evidence.detections, face.box if face else tightest)
 
 
 def _facing(evidence: Evidence, face: Face) -> str:
@@ -249,19 +273,21 @@ def _shows(crop: Box, face: Face) -> bool:
     return visible_share(face.box, crop) >= FACE_SHOWN
 
 
-def _scale(answer: Composition, face: Face) -> float:
+def _scale(answer: Composition, face: Face, evidence: Evidence) -> float | None:
     """Return the mean credit of the face's height in the crops. A crop without the face earns 0."""
-    return fmean(
-        composition_rules.HEAD_SCALE[shot.type].credit(composition_rules.head_scale(shot.box, face))
-        * _shows(shot.box, face)
-        for shot in answer.shots
+    return _known_mean(
+        composition_rules.HEAD_SCALE[kind].credit(composition_rules.head_scale(answer[kind].box, face))
+        * _shows(answer[kind].box, face)
+        for kind in evidence.rewarded
     )
 
 
-def _head(answer: Composition, face: Face, facing: str) -> float:
+def _head(answer: Composition, face: Face, evidence: Evidence) -> float | None:
     """Return the mean credit of headroom, eye line and lead room in medium and close-up. A cut chin earns 0."""
-    credits = []
-    for kind in (ShotType.MEDIUM, ShotType.CLOSE_UP):
+    credits, facing = [], _facing(evidence, face)
+    for kind in evidence.rewarded:
+        if kind is ShotType.ESTABLISHING:
+            continue
         crop = answer[kind].box
         if not _shows(crop, face) or cuts_chin(crop, face):
             credits.append(0.0)
@@ -274,27 +300,30 @@ def _head(answer: Composition, face: Face, facing: str) -> float:
             room = composition_rules.lead_room(crop, face, facing)
             parts.append(0.0 if room is None else composition_rules.LEAD_ROOM.credit(room))
         credits.append(fmean(parts))
-    return fmean(credits)
+    return _known_mean(credits)
 
 
-def _joint(answer: Composition, person: Person | None, aspect: float | None) -> float | None:
+def _joint(answer: Composition, person: Person | None, evidence: Evidence) -> float | None:
     """Return the share of crops that show the main person and cut no joint."""
+    aspect = evidence.aspect
     if person is None or aspect is None:
         return None
-    return fmean(
-        float(ioa(shot.box, person.box) > 0.0 and not joint_cuts(shot.box, person, aspect)) for shot in answer.shots
-    )
+    boxes = [answer[kind].box for kind in evidence.rewarded]
+    return _known_mean(float(ioa(box, person.box) > 0.0 and not joint_cuts(box, person, aspect)) for box in boxes)
 
 
-def _margin(answer: Composition, fit: Sequence[Sequence[float]]) -> float:
+def _margin(answer: Composition, fit: Sequence[Sequence[float]] | None, evidence: Evidence) -> float | None:
     """Return by how much captions fit their own crop better than the other two, mapped from -1..1 to 0..1.
 
     A caption that is too long or repeats itself earns 0: a caption full of keywords would fit any crop.
     """
+    judged = [SHOT_TYPES.index(kind) for kind in evidence.rewarded]
+    if not fit or not evidence.captions or len(judged) < 2:
+        return None
     credits = []
-    for index, shot in enumerate(answer.shots):
-        siblings = fmean(value for other, value in enumerate(fit[index]) if other != index)
-        credits.append((1.0 + fit[index][index] - siblings) / 2 if plain(shot.caption) else 0.0)
+    for index in judged:
+        siblings = fmean(fit[index][other] for other in judged if other != index)
+        credits.append((1.0 + fit[index][index] - siblings) / 2 if plain(answer.shots[index].caption) else 0.0)
     return fmean(credits)
 
 
