@@ -114,7 +114,7 @@ def learnt(data: Path, base: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     """A short run with the real reward, whose answers are made readable."""
     run = tmp_path_factory.mktemp("run")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(TextContract, "read", from_letters)
+        patch.setattr(TextContract, "read_exactly", from_letters)
         patch.setattr(grpo, "validate", lambda *given: {"held_iou": 0.5})
         patch.setattr(grpo, "_settings", unmasked(grpo._settings))
         train(planned(steps=4, group=8, batch_size=8), data, run, base)

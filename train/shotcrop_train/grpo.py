@@ -190,20 +190,22 @@ def train(
             "stage 3 improves a trained model and cannot start from a new one",
             hint="name a checkpoint of `train sft` or `ssft`",
         )
-    folders = [data / name for name in recipe.data.experts]
+    folders = [data / name for name in dict.fromkeys((*recipe.data.experts, *recipe.data.empty))]
     provenance.record(
         output, stage="grpo", recipe=recipe, datasets=[*folders, *([hard.parent] if hard else [])], start=start
     )
     plan = recipe.optimisation
     set_seed(plan.seed)
     rows = [record for folder in folders for record in read_dataset(folder)]
-    records = [record for record in rows if record.composition is not None and any(record.accepted)]
-    experts, held_back = split(records)
+    experts, held_back = split([one for one in rows if one.composition is not None and any(one.accepted)])
+    empty, held_empty = split([one for one in rows if one.no_subject] if recipe.data.empty else [])
+    held_back += held_empty
     base = load_base(start, recipe.model, offline=offline, trained=True)
     base.prepare_stage_3(recipe.model)
     skipped = SkippedPhotos(output)
     cases = read_hard_cases(hard) if hard else []
-    pool = PhotoPool(experts, cases, base, recipe.data.hard_share, plan.seed, skipped)
+    shares = recipe.data.hard_share, recipe.data.empty_share
+    pool = PhotoPool(experts, cases, base, shares[0], plan.seed, skipped, empty, shares[1])
     settings = _settings(recipe, output)
 
     def evaluate(model: torch.nn.Module) -> Mapping[str, float]:

@@ -107,6 +107,20 @@ def test_shots_that_were_not_accepted_are_no_truth(pool: PhotoPool) -> None:
         assert values(terms)["iou"] == 1.0
 
 
+def test_photos_without_people_are_drawn_and_pay_the_honest_answer(pool: PhotoPool, tmp_path: Path) -> None:
+    write_dataset(tmp_path / "empty", 2, "empty")
+    empty = read_dataset(tmp_path / "empty")
+    both = PhotoPool(pool.records[:12], [], FakeBase(pool.contract), 0.1, 0, None, empty, 0.25)  # type: ignore[arg-type]
+    drawn = [both.draw(index)["case"] for index in range(400)]
+    assert sum(case >= 12 for case in drawn) == pytest.approx(100, abs=30)
+    assert {case for case in drawn if case >= 12} == {12, 13}
+    reward = reward_function(both, STANDINS, composition=Likes("composition"))
+    answers = [NoSubject(), expert(pool), NoSubject(), expert(pool)]
+    honest, false_triple, false_alarm, triple = (one.reward for one in reward.judge(answers, [12, 12, 0, 0]))
+    assert (honest, false_triple, false_alarm) == (1.0, 0.0, 0.0)
+    assert triple > 0.5
+
+
 def test_a_scorer_without_anything_to_say_of_a_photo_drops_its_term(pool: PhotoPool) -> None:
     (seen,) = reward_function(pool, STANDINS, composition=Likes("composition")).judge([expert(pool)], [0])
     (blind,) = reward_function(pool, STANDINS, composition=Likes("composition", blind=True)).judge([expert(pool)], [0])

@@ -162,6 +162,77 @@ def test_unreadable_answers_and_no_people_earn_nothing(preset: Preset) -> None:
         assert not preset(answer, KNOWN, LIKED).well_formed
 
 
+HOLLOW = {
+    "one letter": ("a", "b", "c"),
+    "two letters": ("a b", "c d", "e f"),
+    "one word": ("Street", "Woman", "Face"),
+    "the same word": ("street street street", "woman woman woman", "face face face"),
+    "two alike": (CAPTIONS[0], CAPTIONS[1], CAPTIONS[1].upper()),
+    "alike but for a full stop": (CAPTIONS[0], CAPTIONS[0] + ".", CAPTIONS[2]),
+}
+
+
+@PRESETS
+@pytest.mark.parametrize("hack", HOLLOW)
+def test_hollow_or_equal_captions_earn_nothing(preset: Preset, hack: str) -> None:
+    assert asked(triple(tuple(shot.box for shot in TRUTH.shots), HOLLOW[hack]), preset) == 0.0
+
+
+@PRESETS
+@pytest.mark.parametrize("hack", HOLLOW)
+def test_hollow_or_equal_thoughts_earn_nothing(preset: Preset, hack: str) -> None:
+    assert asked(replace(TRUTH, reasoning=Reasoning(*HOLLOW[hack])), preset) == 0.0
+
+
+@PRESETS
+def test_sentences_in_other_scripts_are_sentences(preset: Preset) -> None:
+    boxes = tuple(shot.box for shot in TRUTH.shots)
+    chinese = ("广场上的人", "她拿着包", "她的脸庞")
+    greek = ("Μια πλατεία", "Η γυναίκα περπατά", "Το πρόσωπό της")
+    for captions in (chinese, greek):
+        assert asked(triple(boxes, captions), preset) > 0.5
+
+
+JUNK = {
+    "text before": lambda text: f"Sure, here it is: {text}",
+    "text after": lambda text: f"{text} I hope this helps.",
+    "text between": lambda text: text.replace("</think>", "</think> Then:"),
+    "unlabelled text in the thought": lambda text: text.replace("<think>", "<think>\nLet me see. It is a photo."),
+    "a code fence": lambda text: text.replace("<answer>", "<answer>```json").replace("</answer>", "```</answer>"),
+    "a second thought": lambda text: text.replace("<answer>", "<think>scene: Again.</think><answer>"),
+    "no tags around the answer": lambda text: text.replace("<answer>", "").replace("</answer>", ""),
+}
+
+
+@PRESETS
+@pytest.mark.parametrize("hack", JUNK)
+def test_junk_around_the_answer_earns_nothing(preset: Preset, hack: str) -> None:
+    honest = render(TRUTH)
+    assert asked(CONTRACT.read_exactly(honest, (1, 1)), preset) > 0.5
+    assert JUNK[hack](honest) != honest
+    assert asked(CONTRACT.read_exactly(JUNK[hack](honest), (1, 1)), preset) == 0.0
+
+
+@PRESETS
+def test_white_space_escapes_and_an_open_thought_are_no_junk(preset: Preset) -> None:
+    honest = render(TRUTH)
+    escaped = honest.replace("woman", "\\u0077oman")
+    earned = asked(CONTRACT.read_exactly(honest, (1, 1)), preset)
+    for same in (honest + "\n", honest.replace(": {", ":{"), honest.removeprefix("<think>\n"), escaped):
+        assert asked(CONTRACT.read_exactly(same, (1, 1)), preset) == earned > 0.5
+
+
+@PRESETS
+def test_a_photo_without_people_pays_the_honest_answer_alone(preset: Preset) -> None:
+    empty = Evidence(None, Detections(), 1.5, no_subject=True)
+    honest = CONTRACT.read_exactly(render(NoSubject()), (1, 1))
+    assert asked(honest, preset, empty) == 1.0
+    assert asked(TRUTH, preset, empty) == 0.0
+    assert asked(AnswerError("no answer"), preset, empty) == 0.0
+    assert asked(honest, preset) == 0.0
+    assert asked(CONTRACT.read_exactly(f"Well. {render(NoSubject())}", (1, 1)), preset, empty) == 0.0
+
+
 @PRESETS
 def test_captions_stuffed_with_keywords_gain_nothing(preset: Preset) -> None:
     boxes = tuple(shot.box for shot in TRUTH.shots)
@@ -180,7 +251,7 @@ def test_a_caption_that_a_scorer_likes_but_no_person_would_write_earns_nothing()
     endless = tuple(f"{caption} {'abcdefghijklmnopqrstuvwxyz'.replace('', ' ')}" for caption in CAPTIONS)
     assert values(cinema(TRUTH, KNOWN, loved))["captions"] == 1.0
     assert values(cinema(triple(boxes, endless), KNOWN, loved))["captions"] == 0.0
-    assert values(cinema(triple(boxes, ("word word word", *CAPTIONS[1:])), KNOWN, loved))["captions"] < 1.0
+    assert values(cinema(triple(boxes, ("a word word word word", *CAPTIONS[1:])), KNOWN, loved))["captions"] < 1.0
 
 
 @PRESETS

@@ -20,6 +20,18 @@ def words(text: str) -> list[str]:
     return re.findall(r"[^\W\d_]+", text.lower())
 
 
+def is_sentence(text: str) -> bool:
+    """Return whether a text can be a sentence: two different words with five letters together.
+
+    Scripts that put no spaces between words need four different letters instead. Our own choice.
+    """
+    found = words(text)
+    letters = "".join(found)
+    if any(letter >= "\u2e80" for letter in letters):
+        return len(set(letters)) >= 4
+    return len(set(found)) >= 2 and len(letters) >= 5
+
+
 def plain(caption: str) -> bool:
     """Return whether a caption is one that people write: not empty, not too long, and without many repeated words."""
     found = words(caption)

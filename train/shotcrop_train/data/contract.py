@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -76,3 +77,28 @@ class TextContract:
             return parse(text, space=self.space, image_size=self.seen(size))
         except AnswerError as error:
             return error
+
+    def read_exactly(self, text: str, size: tuple[int, int]) -> Answer:
+        """Read an answer that holds the contract's form and nothing else, as it must to earn a reward.
+
+        White space does not matter, and the opening `<think>` may be missing, because some chat templates write it.
+        Text around the answer, text in `<think>` without a label, code fences and other spellings are errors.
+        """
+        answer = self.read(text, size)
+        if isinstance(answer, AnswerError):
+            return answer
+        form = render(answer, space=self.space, image_size=self.seen(size), think=self.think)
+        # A second thought could be read as a part of the first one's last sentence.
+        twice = max(text.count("<think>"), text.count("</think>")) > 1
+        if twice or _bare(text) not in (_bare(form), _bare(form).removeprefix("<think>")):
+            return AnswerError("the answer holds more than the contract asks for, or has another form")
+        return answer
+
+
+def _bare(text: str) -> str:
+    """Return a text without white space and without the escapes that JSON allows for letters."""
+
+    def letter(match: re.Match[str]) -> str:
+        return chr(int(match[1], 16))
+
+    return "".join(re.sub(r"\\u([0-9a-fA-F]{4})", letter, text).split())

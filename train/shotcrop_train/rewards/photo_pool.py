@@ -1,4 +1,4 @@
-"""The photos of stage 3 and what is known of each: experts' photos first, then the hard cases of stage 2."""
+"""The photos of stage 3 and what is known of each: experts' photos, hard cases of stage 2, photos without people."""
 
 from __future__ import annotations
 
@@ -32,20 +32,27 @@ class GrpoData:
     Args:
         experts: Datasets with expert triples; the held-back tenth is never drawn.
         hard_share: Share of hard cases among the draws, if a run of stage 2 provides any.
+        empty: Datasets of photos without people; the held-back tenth is never drawn.
+        empty_share: Share of these photos among the draws.
     """
 
     experts: tuple[str, ...] = ()
     hard_share: float = 0.1
+    empty: tuple[str, ...] = ()
+    empty_share: float = 0.06
 
     def __post_init__(self) -> None:
         if not self.experts:
             raise ValueError("name datasets under `experts`")
-        if not 0.0 <= self.hard_share < 1.0:
-            raise ValueError(f"hard_share must be within 0..1, not {self.hard_share}")
+        for name in ("hard_share", "empty_share"):
+            if not 0.0 <= getattr(self, name) < 1.0:
+                raise ValueError(f"{name} must be within 0..1, not {getattr(self, name)}")
+        if self.hard_share + self.empty_share >= 1.0:
+            raise ValueError("hard_share and empty_share leave nothing for the experts' photos")
 
 
 class PhotoPool:
-    """The photos that stage 3 draws, and what is known of each: experts' photos first, then hard cases.
+    """The photos that stage 3 draws, and what is known of each: experts' photos, hard cases, photos without people.
 
     Args:
         experts: Records with an expert's triple.
@@ -54,6 +61,8 @@ class PhotoPool:
         hard_share: Share of the hard cases among the draws, if there are any.
         seed: Random seed.
         skipped: Gets the photos that cannot be opened. Another photo is drawn in their place.
+        empty: Records of photos without people.
+        empty_share: Share of these photos among the draws, if there are any.
     """
 
     def __init__(
@@ -64,13 +73,16 @@ class PhotoPool:
         hard_share: float,
         seed: int,
         skipped: SkippedPhotos | None = None,
+        empty: Sequence[Record] = (),
+        empty_share: float = 0.0,
     ) -> None:
         if not experts:
             raise ShotcropError(
                 "the datasets hold no expert triple to learn from", hint="name other datasets under `experts`"
             )
-        self.records = [*experts, *hard]
-        self.experts, self.hard_share = len(experts), hard_share if hard else 0.0
+        self.records = [*experts, *hard, *empty]
+        self.experts, self.hard = len(experts), len(hard)
+        self.hard_share, self.empty_share = hard_share if hard else 0.0, empty_share if empty else 0.0
         self.contract, self.seed = base.contract, seed
         self.skipped = SkippedPhotos() if skipped is None else skipped
         max_side = base.max_side
@@ -86,7 +98,14 @@ class PhotoPool:
         record = self.records[case]
         truth = record.composition if case < self.experts else None
         aspect = None if record.squashed else record.aspect
-        return Evidence(truth, record.detections, aspect, self.contract.think, accepted=record.accepted)
+        return Evidence(
+            truth,
+            record.detections,
+            aspect,
+            self.contract.think,
+            accepted=record.accepted,
+            no_subject=case >= self.experts + self.hard,
+        )
 
     def photo(self, case: int) -> Photo:
         """Return a photo in the form that scorers take."""
@@ -114,8 +133,12 @@ class PhotoPool:
         raise none_left()
 
     def _case(self, rng: np.random.Generator) -> int:
-        hard = rng.random() < self.hard_share
-        return int(rng.integers(self.experts, len(self.records)) if hard else rng.integers(self.experts))
+        kind, first = rng.random(), self.experts + self.hard
+        if kind < self.hard_share:
+            return int(rng.integers(self.experts, first))
+        if kind < self.hard_share + self.empty_share:
+            return int(rng.integers(first, len(self.records)))
+        return int(rng.integers(self.experts))
 
     def dataset(self, length: int) -> Dataset:
         """Return `length` draws as the `datasets.Dataset` that trl needs. Rows are made when they are read."""

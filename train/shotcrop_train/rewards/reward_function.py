@@ -132,14 +132,20 @@ class RewardFunction:
         """
         contract = self.pool.contract
         assert contract is not None
-        answers = [contract.read(one[0]["content"], shown.size) for one, shown in zip(completions, image, strict=True)]
+        answers = [
+            contract.read_exactly(one[0]["content"], shown.size) for one, shown in zip(completions, image, strict=True)
+        ]
         terms = self.judge(answers, case)
         self.log(terms, case, log_metric)
         return [one.reward for one in terms]
 
     def judge(self, answers: Sequence[Answer], cases: Sequence[int]) -> list[Terms]:
         """Return the parts of each answer's reward. Scorers get readable answers only."""
-        readable = {index: one for index, one in enumerate(answers) if isinstance(one, Composition)}
+        readable = {
+            index: one
+            for index, one in enumerate(answers)
+            if isinstance(one, Composition) and not self.pool.evidence(cases[index]).no_subject
+        }
         crops = self._crops(readable, cases)
         fits = self._fits(readable, cases)
         rule = self.recipe.rule
@@ -191,13 +197,15 @@ class RewardFunction:
     def log(self, terms: Sequence[Terms], cases: Sequence[int], log_metric: Callable[[str, float], None]) -> None:
         """Log the mean of every term over the answers that have it, and the groups' mean and standard deviation."""
         log_metric("format_rate", fmean(one.well_formed for one in terms))
-        log_metric("hard_share", fmean(case >= self.pool.experts for case in cases))
+        known = [self.pool.evidence(case) for case in cases]
+        log_metric("hard_share", fmean(one.truth is None and not one.no_subject for one in known))
+        log_metric("empty_share", fmean(one.no_subject for one in known))
         values: dict[str, list[float]] = {}
         for term in (part for one in terms for part in one.terms):
             if term.value is not None:
                 values.setdefault(term.name, []).append(term.value)
-        for name, known in values.items():
-            log_metric(f"reward_{name}", fmean(known))
+        for name, found in values.items():
+            log_metric(f"reward_{name}", fmean(found))
         rewards_ = [one.reward for one in terms]
         groups = [rewards_[first : first + self.group] for first in range(0, len(rewards_), self.group)]
         log_metric("group_mean", fmean(map(fmean, groups)))

@@ -8,10 +8,11 @@ There are two presets. `paper` is second-hand, from a transcription of the paper
 
     R = 1[format] (.50 loc + .10 aesthetic gain + .10 ratio + .10 scale + .06 head + .05 joint + .05 captions + .04 set)
 
-Four rules of our own hold for both.
+Five rules of our own hold for both.
 
-* An answer that breaks the contract earns 0: it is unreadable, has no triple, lacks the reasoning it was asked for, or
-  repeats the contract's placeholders.
+* An answer that breaks the contract earns 0: it is unreadable, holds anything beside the contract's form, or lacks a
+  triple. So does one whose captions, or whose reasoning where it is asked for, are no sentences or are alike.
+* For a photo without people, "no people" earns 1 and a triple 0. For any other photo, "no people" earns 0.
 * A term without evidence in the photo (no expert's box, no face, no body, no scorer) is dropped, and the other weights
   are renormalised. The photo alone decides this. If the answer did, it could choose what it is judged by.
 * A shot that is not accepted as truth carries no reward: terms are means over the other shots. Only `set`, which judges
@@ -27,6 +28,7 @@ from dataclasses import dataclass
 from itertools import combinations, pairwise
 from statistics import fmean
 
+from shotcrop_cli.errors import AnswerError
 from shotcrop_cli.evaluation import composition_rules
 from shotcrop_cli.evaluation.bootstrap import DISTINCT
 from shotcrop_cli.evaluation.detections import Detections, Face, Person
@@ -34,8 +36,8 @@ from shotcrop_cli.evaluation.joint_cuts import cuts_chin, joint_cuts
 from shotcrop_cli.evaluation.main_person import main_face, main_person
 from shotcrop_cli.evaluation.metrics import FACE_SHOWN
 from shotcrop_cli.geometry import ioa, iou, pixel_aspect, visible_share
-from shotcrop_cli.shots import SHOT_TYPES, Answer, Box, Composition, ShotType
-from shotcrop_train.data.captions import plain, words
+from shotcrop_cli.shots import SHOT_TYPES, Answer, Box, Composition, NoSubject, ShotType
+from shotcrop_train.data.captions import is_sentence, plain, words
 from shotcrop_train.data.grounding import MIN_FACE_SCORE
 
 
@@ -88,6 +90,7 @@ class Evidence:
         think: Whether the answer should hold a chain of thought.
         captions: Whether it should hold captions. The compact model gets its own by rule, from what was detected.
         accepted: For each shot of the truth, whether it is good enough to reward.
+        no_subject: The photo is known to be without people.
     """
 
     truth: Composition | None
@@ -96,6 +99,7 @@ class Evidence:
     think: bool = True
     captions: bool = True
     accepted: tuple[bool, bool, bool] = (True, True, True)
+    no_subject: bool = False
 
     @property
     def rewarded(self) -> tuple[ShotType, ...]:
@@ -156,6 +160,8 @@ def paper(
     targets: TargetRatios = TargetRatios(),
 ) -> Terms:
     """Reward an answer by preset `paper`."""
+    if evidence.no_subject:
+        return _no_people(answer)
     if not isinstance(answer, Composition) or not well_formed(
         answer, think=evidence.think, captioned=evidence.captions
     ):
@@ -177,6 +183,8 @@ def cinema(
     targets: TargetRatios = TargetRatios(),
 ) -> Terms:
     """Reward an answer by preset `cinema`."""
+    if evidence.no_subject:
+        return _no_people(answer)
     if not isinstance(answer, Composition) or not well_formed(
         answer, think=evidence.think, captioned=evidence.captions
     ):
@@ -196,16 +204,24 @@ def cinema(
     )
 
 
-def well_formed(answer: Composition, *, think: bool, captioned: bool = True) -> bool:
-    """Return whether a readable triple follows the contract: its captions, and its reasoning if asked for, have words.
+def _no_people(answer: Answer) -> Terms:
+    """Reward an answer for a photo without people."""
+    if isinstance(answer, AnswerError):
+        return Terms()
+    return Terms((Term("no_people", 1.0, float(isinstance(answer, NoSubject))),))
 
-    The `...` of the contract's pattern has no letters, so an echo of it fails. Three equal captions say nothing about
-    three crops and fail too.
+
+def well_formed(answer: Composition, *, think: bool, captioned: bool = True) -> bool:
+    """Return whether a readable triple follows the contract in its words.
+
+    Its captions, and its reasoning if asked for, are sentences. The `...` of the contract's pattern has no letters, so
+    an echo of it fails. Equal captions say nothing about different crops and fail too, and so do equal thoughts.
     """
-    thought = (answer.reasoning.scene, answer.reasoning.subject, answer.reasoning.story) if think else ()
+    thought = [answer.reasoning.scene, answer.reasoning.subject, answer.reasoning.story] if think else []
     captions = [shot.caption for shot in answer.shots] if captioned else []
-    alike = captioned and len({caption.lower() for caption in captions}) == 1
-    return not alike and all(words(text) for text in (*thought, *captions))
+    if not all(map(is_sentence, (*thought, *captions))):
+        return False
+    return all(len({tuple(words(text)) for text in texts}) == len(texts) for texts in (thought, captions))
 
 
 def ratio_credit(ratio: float, targets: TargetRatios = TargetRatios()) -> float:
