@@ -229,7 +229,8 @@ class _CropRun(_Run):
     def _add_orphans(self, tracker: PhotoTracker) -> None:
         for orphan in filter(self._owns_orphan, tracker.orphans):
             crops = tuple(orphan.crops.values())
-            reason = f"it is gone, but {len(crops)} of its crops are still there"
+            left = f"{len(crops)} of its crops are" if crops else "its sidecar is"
+            reason = f"it is gone, but {left} still there"
             self.add(PhotoResult(orphan.photo, PhotoStatus.ORPHAN, orphan.sidecar, crops, reason))
 
     def _plan_only(self, targets: Sequence[Target], refused: Sequence[Ignored], tracker: PhotoTracker) -> RunResult:

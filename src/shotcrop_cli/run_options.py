@@ -45,7 +45,7 @@ class CropOptions:
     Args:
         photos: A photo, folder or pattern, several of these, or a `Selection` with filters.
         output: Folder for the crops. It gets the same subfolders as the photos.
-        shots: The shots to crop.
+        shots: The shots to crop; empty to write only sidecars. Crops that exist are kept up to date all the same.
         settings: How the crops should look.
         template: Names of the crops.
         model: Which model to use, and where to run it.

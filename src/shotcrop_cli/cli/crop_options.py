@@ -31,7 +31,7 @@ from shotcrop_cli.library.hand_work import Allowed
 from shotcrop_cli.library.name_template import DEFAULT_TEMPLATE, FIELDS
 from shotcrop_cli.library.selection import Selection, read_list
 from shotcrop_cli.library.shard import Shard
-from shotcrop_cli.shots import SHOT_TYPES
+from shotcrop_cli.shots import SHOT_TYPES, ShotType
 
 Values = Mapping[str, Any]
 """What a command gets, by the names of its options."""
@@ -77,6 +77,11 @@ selection_options = option_group(
 look_options = option_group(
     "Crops",
     option("--shots", type=ShotsType(), metavar="SHOT,...", help="Crop only these shots. Default: all three."),
+    option(
+        "--no-images",
+        is_flag=True,
+        help="Write only sidecars, which is faster. A later run without it makes the crops from these.",
+    ),
     option(
         "--aspect",
         type=AspectsType(),
@@ -282,6 +287,18 @@ def to_selection(values: Values) -> Selection:
     )
 
 
+def to_shots(values: Values) -> tuple[ShotType, ...]:
+    """Return the shots that the values of `look_options` choose; none with `--no-images`.
+
+    Raises:
+        click.UsageError: `--shots` is given, too.
+    """
+    shots: tuple[ShotType, ...] = values["shots"] or ()
+    if values["no_images"] and shots:
+        raise click.UsageError("--no-images makes no shots. Leave out --shots, or --no-images.")
+    return () if values["no_images"] else shots or SHOT_TYPES
+
+
 def to_settings(values: Values) -> CropSettings:
     """Return the look that the values of `look_options` choose.
 
@@ -333,4 +350,5 @@ def to_report_options(values: Values) -> ReportOptions:
         null=values["null"],
         reviews=min_score is not None,
         output=values.get("output"),
+        no_images=values.get("no_images", False),
     )

@@ -45,6 +45,7 @@ class ReportOptions:
         no_people_list: File for the paths of photos without people; None for none.
         null: Whether names in lists end with NUL instead of a newline.
         reviews: Whether the summary says how many photos need a review.
+        no_images: Whether the run makes only sidecars.
         output: The output folder, to say where the crops are; None if there are several.
     """
 
@@ -54,6 +55,7 @@ class ReportOptions:
     no_people_list: Path | None = None
     null: bool = False
     reviews: bool = False
+    no_images: bool = False
     output: Path | None = None
 
 
@@ -121,7 +123,8 @@ class ConsoleReporter(Reporter):
         if photo.status is PhotoStatus.PLANNED:
             if not self._options.as_json:
                 keeps = f"; keeps {', '.join(path.name for path in photo.kept)}" if photo.kept else ""
-                result(f"{photo.source} -> {_in_one_path(photo.crops)} ({photo.reason}{keeps})", folded=True)
+                files = _in_one_path(photo.crops) if photo.crops else photo.sidecar
+                result(f"{photo.source} -> {files} ({photo.reason}{keeps})", folded=True)
         else:
             for backup in photo.backups:
                 self._console.info(f"{backup}: the file that was replaced is kept under this name")
@@ -230,6 +233,8 @@ def _next_steps(run: RunResult, options: ReportOptions, crops: int) -> Iterator[
     if run.dry_run:
         if run.counts.get(PhotoStatus.PLANNED):
             yield "To crop these photos, run the same command without --dry-run."
+    elif options.no_images and options.output is not None and not crops:
+        yield f"The sidecars are in {options.output}/. To make the crops, run the same command without --no-images."
     elif options.output is not None and (crops or run.counts.get(PhotoStatus.UNCHANGED)):
         folder = f"{options.output}/"
         found = f"{_counted(crops, 'crop')} in {folder}" if crops else f"The crops in {folder} are up to date"

@@ -19,7 +19,6 @@ from shotcrop_cli.interchange.recorded_photo import RecordedPhoto, recorded_phot
 from shotcrop_cli.library.name_template import NameTemplate
 from shotcrop_cli.pipeline.malloc import keep_freed_memory
 from shotcrop_cli.run_options import CropOptions, ModelOptions
-from shotcrop_cli.shots import SHOT_TYPES
 
 
 @click.command(
@@ -76,7 +75,7 @@ def crop_command(ctx: click.Context, /, **values: Any) -> None:
     options = CropOptions(
         photos=crop_options.to_selection(values),
         output=values["output"],
-        shots=values["shots"] or SHOT_TYPES,
+        shots=crop_options.to_shots(values),
         settings=crop_options.to_settings(values),
         template=NameTemplate.parse(values["name_template"]),
         model=ModelOptions(

@@ -122,7 +122,7 @@ class Photo:
         quality: The quality it was saved with; None if it was stored without loss.
         tiff: How a TIFF stores its pixels; None for other formats.
         warnings: What was lost in reading, one sentence each.
-        full_size: Width and height of a photo whose pixels were dropped, so that `pixels` is only a placeholder.
+        full_size: Width and height of a photo whose `pixels` are reduced, or dropped and only a placeholder.
     """
 
     pixels: Image.Image
@@ -187,12 +187,16 @@ def _open_nonblocking(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
-def decode(source: SourceBytes, max_pixels: int = DEFAULT_MAX_PIXELS) -> Photo:
+def decode(
+    source: SourceBytes, max_pixels: int = DEFAULT_MAX_PIXELS, *, least_sides: tuple[int, int] | None = None
+) -> Photo:
     """Decode the first frame of a photo and turn it upright. The content decides the format, not the extension.
 
     Args:
         source: The photo file.
         max_pixels: Pixels that the photo may have.
+        least_sides: Shorter and longer side in pixels that are enough. A JPEG is then decoded at a reduced scale, which
+            is faster, and the photo gets a `full_size`. None for all pixels.
 
     Raises:
         PhotoError: The content is damaged or too large, or what reads its format is not installed.
@@ -208,7 +212,7 @@ def decode(source: SourceBytes, max_pixels: int = DEFAULT_MAX_PIXELS) -> Photo:
             photo = _decode_plain_tiff(source, max_pixels, error)
     else:
         register(source.path, form)
-        photo = _decode_image(source.path, source.data, max_pixels)
+        photo = _decode_image(source.path, source.data, max_pixels, least_sides)
     if named is None or photo.format is named:
         return photo
     warning = f"the file is {photo.format.name} in spite of its extension {source.path.suffix}"
@@ -327,13 +331,16 @@ def _megapixels(pixels: int) -> str:
     return f"{pixels / 10**6:.4g} megapixels"
 
 
-def _decode_image(path: Path, data: bytes, max_pixels: int) -> Photo:
+def _decode_image(path: Path, data: bytes, max_pixels: int, least_sides: tuple[int, int] | None = None) -> Photo:
     chunks = read_chunks(data)
     image = open_image(path, chunks.content, max_pixels=max_pixels)
     image.info.update(chunks.info)
     image.info.update(jpeg_2000.read_info(data))
     form = format_called(image.format or "")
     assert form is not None  # `open_image` opens no others
+    size = image.size
+    if least_sides is not None:
+        jpeg.reduce_scale(image, least_sides)
     try:
         with _guard(image.width * image.height > _LARGE_PHOTO_PIXELS):
             photo = _to_photo(image, form, data, chunks.code_points)
@@ -345,6 +352,9 @@ def _decode_image(path: Path, data: bytes, max_pixels: int) -> Photo:
         raise PhotoError(
             f"{path}: the image is damaged or incomplete ({error})", hint="restore it from a backup"
         ) from error
+    full_size = size[::-1] if photo.orientation in _SWAPPED_SIDES else size
+    if image.size != size and photo.pixels.size != full_size:
+        photo = replace(photo, full_size=full_size)
     if chunks.left_out:
         photo = replace(photo, warnings=(*photo.warnings, "a text or colour profile that is too large was left out"))
     return photo

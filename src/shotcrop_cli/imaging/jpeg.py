@@ -1,4 +1,4 @@
-"""JPEG files whose end is missing: find out how much of the picture they lack."""
+"""JPEG files: how much of the picture they lack if their end is missing, and how to decode them at a reduced scale."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import random
 import re
 import struct
 from collections.abc import Iterator
+
+from PIL import Image, JpegImagePlugin
 
 END = b"\xff\xd9"
 """The end-of-image marker."""
@@ -21,11 +23,29 @@ TABLES = 0xDB
 _SCAN = 0xDA
 _COEFFICIENTS = 64
 
+_SCALES = (8, 4, 2)
+"""By what libjpeg can divide the size of a photo while it decodes, largest first."""
 _FEW_ROWS = 32
 _FEW_ROWS_SHARE = 0.02
 _MOST_ROWS_SHARE = 0.1
 """A photo may lack 32 rows but no more than a tenth of its height, or two percent of its height, or one row of blocks,
 whichever is most (our choice)."""
+
+
+def reduce_scale(image: Image.Image, least_sides: tuple[int, int]) -> None:
+    """Let a JPEG be decoded at 1/8, 1/4 or 1/2 of its size, the smallest that is enough. Other images stay as they are.
+
+    Args:
+        image: The image, not loaded yet. Its size becomes the reduced one.
+        least_sides: Shorter and longer side in pixels that are enough.
+    """
+    if not isinstance(image, JpegImagePlugin.JpegImageFile) or image.format != "JPEG":
+        return
+    shorter, longer = sorted(image.size)
+    for scale in _SCALES:
+        if shorter >= scale * least_sides[0] and longer >= scale * least_sides[1]:
+            image.draft(image.mode, (image.width // scale, image.height // scale))
+            return
 
 
 def few_rows(height: int, block_height: int) -> int:

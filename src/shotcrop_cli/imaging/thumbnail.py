@@ -38,6 +38,18 @@ def thumbnail(photo: Photo, size: tuple[int, int]) -> Image.Image:
     return to_srgb(onto_white(small), icc_profile)
 
 
+def least_sides(size: tuple[int, int]) -> tuple[int, int]:
+    """Return the shorter and the longer side that the pixels for a thumbnail should have, whatever their orientation.
+
+    Args:
+        size: The size of the thumbnail, as `thumbnail` takes it.
+    """
+    if size[0] == 0:
+        return 1, round(_REDUCING_GAP * (size[1] or ANY_SIZE_LONG_SIDE))
+    longer = round(_REDUCING_GAP * max(size))
+    return longer, longer
+
+
 def shrink_to_long_side(image: Image.Image, long_side: int) -> Image.Image:
     """Return an image whose longer side has at most `long_side` pixels, with the same aspect ratio."""
     scale = long_side / max(image.size)

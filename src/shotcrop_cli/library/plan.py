@@ -167,7 +167,7 @@ class Wanted:
     Args:
         model_sha256: Content hash of the model.
         settings: How the crops should look.
-        shots: The shots to crop.
+        shots: The shots to crop; none to make only sidecars.
     """
 
     model_sha256: str
@@ -194,7 +194,7 @@ def decide(
 
     Existing crops are kept up to date even if this run does not ask for their shots. The model does not see a photo
     again while a person's box or caption is in its sidecar. Whether the file of a due crop may be replaced is decided
-    when it is written, see `hand_work`.
+    when it is written, see `hand_work`. A run that makes only sidecars keeps existing crops up to date, too.
 
     Args:
         target: The photo and its files.
@@ -226,10 +226,13 @@ def decide(
     is_same = recorded is None and overwrite  # then nothing depends on the content
     is_same = is_same or (same_size and (same_stamp or record.source.sha256 == digest()))
     changed = not is_same or (overwrite and not (same_size and same_stamp))
+    rejected: set[ShotType] = set()
     if is_same or recorded is None:  # otherwise it may be another photo, of which nobody has rejected anything
         rejected = {shot.shot for shot in record.shots if shot.rejected or record.rejected}
         shots = tuple(shot for shot in shots if shot not in rejected)
-    if not shots:
+    only_sidecar = not wanted.shots and not existing
+    all_rejected = bool(record.shots) and all(shot.shot in rejected for shot in record.shots)
+    if not shots and (all_rejected or not only_sidecar):
         return Task(target, settings, Action.SKIP, REJECTED, (), record, photo_changed=changed)
     if losses := _losses(target, record, present, settings, shots, allowed):
         return Task(target, settings, Action.REFUSE, with_fix(losses, _FIX_LOSSES), (), record, photo_changed=changed)
@@ -256,6 +259,8 @@ def decide(
         elif not shot.retouched:
             reasons[shot.shot] = _stale(target, shot, settings, record, present)
     due = tuple(shot for shot, reason in reasons.items() if reason)
+    if only_sidecar and record.settings.hash != settings.hash:
+        return Task(target, settings, Action.CROP, "the settings changed", (), record)
     if due:
         return Task(target, settings, Action.CROP, next(filter(None, reasons.values())), due, record)
     reason = "unchanged" if same_time else "unchanged but for its time"

@@ -17,7 +17,7 @@ from shotcrop_cli.geometry import clamp, from_pixels, to_pixels
 from shotcrop_cli.imaging.decode import Photo, SourceBytes, decode, guard_memory, read_source
 from shotcrop_cli.imaging.formats import DEFAULT_MAX_PIXELS
 from shotcrop_cli.imaging.lossless import align_to_blocks
-from shotcrop_cli.imaging.thumbnail import thumbnail
+from shotcrop_cli.imaging.thumbnail import least_sides, thumbnail
 from shotcrop_cli.library.own_crops import OWN_CROP_REASON, is_own_crop
 from shotcrop_cli.library.plan import Target, Task
 from shotcrop_cli.library.results import PhotoResult, PhotoStatus
@@ -34,6 +34,9 @@ from shotcrop_cli.sidecar import (
     SourceRecord,
     iso_mtime,
 )
+
+_UNSEEN = (1, 1)
+"""Size of the thumbnail if neither the model nor a crop needs the pixels."""
 
 
 def load(
@@ -58,7 +61,9 @@ def load(
             return skipped_crop(task)
         _check_same_name(task, source)
         with guard_memory(source) as large:
-            photo = decode(source, max_pixels)
+            # Without crops, only the model sees the pixels.
+            enough = None if task.shots else least_sides(thumbnail_size or _UNSEEN)
+            photo = decode(source, max_pixels, least_sides=enough)
             task = replace(task, target=task.target.for_format(photo.format, task.settings.format))
             if not task.needs_model:
                 _check_boxes_fit(task, source, photo)
@@ -101,12 +106,12 @@ def skipped_crop(task: Task) -> PhotoResult:
 
 @contextmanager
 def _with_pixels(loaded: LoadedPhoto, max_pixels: int) -> Iterator[LoadedPhoto]:
-    """Yield the photo with its pixels, and decode it again if `load` dropped them.
+    """Yield the photo with its pixels, and decode it again if `load` dropped them and crops are due.
 
     Raises:
         PhotoError: The photo changed in the meantime.
     """
-    if loaded.photo.full_size is None:
+    if loaded.photo.full_size is None or not loaded.task.shots:
         yield loaded
         return
     source = read_source(loaded.source.path)

@@ -58,8 +58,8 @@ def test_only_one_large_photo_is_in_memory(photos: Path, output: Path, monkeypat
     most: list[int] = []
     lock, decode = threading.Lock(), steps.decode
 
-    def watched(*arguments: object) -> Photo:
-        photo = decode(*arguments)  # type: ignore[arg-type]
+    def watched(*arguments: object, **options: object) -> Photo:
+        photo = decode(*arguments, **options)  # type: ignore[arg-type]
         with lock:
             held.append(weakref.ref(photo.pixels))
             most.append(sum(pixels() is not None for pixels in held))
