@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.figures import Figures, add_markdown, publish
+from benchmarks.quality.faults import Details, better_expert, faults_table, read_details, second_expert
 from benchmarks.quality.quality_tables import (
     CRAFT,
     NO_PEOPLE,
@@ -55,12 +56,14 @@ class Exam:
         empty: Photos without people.
         answers: First to `peopled`, then to `empty`.
         model: The model that answered.
+        details: Of `peopled`: a second expert's crops, and what faults are counted with.
     """
 
     peopled: tuple[Record, ...]
     empty: tuple[Record, ...]
     answers: tuple[Answer, ...]
     model: ModelIdentity
+    details: tuple[Details, ...]
 
     @property
     def records(self) -> tuple[Record, ...]:
@@ -93,7 +96,7 @@ def examine(data: Path, model: str | None) -> Exam:
     empty = tuple(record for record in read_dataset(data / "no_person" / "dev") if record.no_subject)
     composer = load_composer(find_model(model))
     answers = model_answers((*peopled, *empty), composer, BATCH_SIZE, lambda _done: None)
-    return Exam(peopled, empty, tuple(answers), composer.identity)
+    return Exam(peopled, empty, tuple(answers), composer.identity, tuple(read_details(data / "dev", peopled)))
 
 
 def tables(exam: Exam, train: Sequence[Record]) -> list[Figures]:
@@ -109,13 +112,20 @@ def tables(exam: Exam, train: Sequence[Record]) -> list[Figures]:
     matcher = caption_matcher(train) if worded else None
     peopled, triples, shots = exam.peopled, exam.triples, exam.shots
     whole = Row(exam.model.id, score(exam.records, exam.answers, matcher=matcher).scores)
-    *baselines, experts = (
-        Row(one.name, score(peopled, one.answers, matcher=matcher).scores)
-        for one in (*rivals(peopled, mean), expert(peopled))
-    )
-    all_rows = [*baselines, whole, experts]
+    seconds = second_expert(exam.details)
+    all_rows = [
+        *(Row(one.name, score(peopled, one.answers, matcher=matcher).scores) for one in rivals(peopled, mean)),
+        whole,
+        *(Row(one.name, score(peopled, one.answers, matcher=matcher).scores) for one in (*seconds, expert(peopled))),
+    ]
     return [
         scores_table(f"Compared with the expert's crops of {len(peopled)} photos", all_rows, OVERLAPS),
+        *(_with_two_experts(exam) if seconds else ()),
+        faults_table(
+            f"Faults in these {len(peopled)} photos",
+            exam.details,
+            {exam.model.id: triples} | {one.name: one.answers for one in (expert(peopled), *seconds)},
+        ),
         scores_table("Composition and order, on the same photos", all_rows, CRAFT),
         scores_table(f"Recognising {len(exam.empty)} photos without people among these", [whole], NO_PEOPLE),
         scores_table("By source", groups(peopled, triples, source), OVERLAPS, "source (photos)"),
@@ -131,6 +141,12 @@ def tables(exam: Exam, train: Sequence[Record]) -> list[Figures]:
         calibration_table(f"Scores of {len(shots)} shots", shots),
         review_table("Shots that `--min-score` would list for review", shots),
     ]
+
+
+def _with_two_experts(exam: Exam) -> list[Figures]:
+    better = better_expert(exam.peopled, exam.details, exam.triples)
+    row = Row(exam.model.id, score(better, exam.triples).scores)
+    return [scores_table("Compared with the nearer of two experts, photo by photo", [row], OVERLAPS)]
 
 
 def notes(exam: Exam) -> list[str]:

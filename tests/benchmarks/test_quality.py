@@ -8,6 +8,7 @@ import pytest
 
 from benchmarks.figures import replaced
 from benchmarks.quality import quality
+from benchmarks.quality.faults import Details, better_expert, faults, read_details
 from benchmarks.quality.quality_tables import (
     CRAFT,
     OVERLAPS,
@@ -98,6 +99,64 @@ def test_one_command_prints_tables_and_leaves_a_gallery_and_a_diagram(
     printed = capsys.readouterr().out
     assert "rules over the detections" in printed
     assert "failures.html" in printed
+
+
+def test_a_second_expert_and_faults_are_counted(
+    data: Path, tmp_path: Path, fake: FakeComposer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(monkeypatch, data, "--out", tmp_path / "out")
+    assert "second expert" not in capsys.readouterr().out
+    metadata = data / "dev" / METADATA
+    rows = [json.loads(line) for line in metadata.read_text().splitlines()]
+    for row in rows:
+        row["annotation_second"] = {"shots": {str(kind): {"box": [0, 0, 1000, 1000]} for kind in FIXED_BOXES}}
+    metadata.write_text("\n".join(map(json.dumps, rows)))
+    document = tmp_path / "quality.md"
+    document.write_text("<!-- measured: quality -->\n<!-- end: quality -->\n")
+    run(monkeypatch, data, "--out", tmp_path / "out", "--markdown", document)
+    text = document.read_text("utf-8")
+    nearer = text[text.index("Compared with the nearer of two experts") :]
+    assert nearer.splitlines()[4].startswith("| fake | 1.000 (1.000 to 1.000) |")
+    assert "| the close-up cuts somebody's head | 0 | 0 | 0 |" in text
+
+
+def test_details_are_read_by_photo_and_only_sure_heads_count(data: Path) -> None:
+    metadata = data / "dev" / METADATA
+    rows = [json.loads(line) for line in metadata.read_text().splitlines()]
+    head = {"box": [100, 100, 200, 1200], "score": 0.6}
+    rows[1]["detections"] = {"heads": [head, {**head, "score": 0.5}], "centerfaces": [{**head, "score": 0.6}]}
+    metadata.write_text("\n".join(map(json.dumps, rows)))
+    first, second = read_details(data / "dev", [record(str(data / "dev" / name)) for name in ("a.jpg", "b.jpg")])
+    assert (first, second) == (Details(), Details(heads=(Box(0.1, 0.1, 0.2, 1.0),)))
+
+
+def test_the_nearer_expert_is_compared() -> None:
+    record_of, other = record(), replace(record(), composition=FULL)
+    assert better_expert([record_of], [Details(second=FULL)], [TRUTH]) == [record_of]
+    assert better_expert([record_of], [Details(second=FULL)], [FULL]) == [other]
+    assert better_expert([record_of], [Details()], [FULL]) == [record_of]
+
+
+CLOSE_UP = FIXED_BOXES[ShotType.CLOSE_UP]
+
+
+@pytest.mark.parametrize(
+    ("inside", "cut", "headless"), [(0.1, False, True), (0.3, True, True), (0.6, True, False), (0.9, False, False)]
+)
+def test_heads_and_faces_at_the_edge_of_a_close_up(inside: float, cut: bool, headless: bool) -> None:
+    x1 = CLOSE_UP.x0 + 0.05 * inside
+    at_edge = Box(x1 - 0.05, CLOSE_UP.y0 + 0.02, x1, CLOSE_UP.y0 + 0.07)
+    counted = faults(TRUTH, Details(heads=(at_edge,), faces=(at_edge,)))
+    assert counted[1:] == (cut, headless, True)
+    middle = Box(CLOSE_UP.x0 + 0.02, CLOSE_UP.y0 + 0.02, CLOSE_UP.x0 + 0.07, CLOSE_UP.y0 + 0.07)
+    assert faults(TRUTH, Details(heads=(at_edge, middle), faces=(at_edge, middle)))[1:] == (cut, False, False)
+
+
+def test_a_head_at_the_edge_of_a_medium_shot_is_cut() -> None:
+    medium = FIXED_BOXES[ShotType.MEDIUM]
+    at_edge = Box(medium.x0 - 0.02, medium.y1 - 0.1, medium.x0 + 0.03, medium.y1 - 0.05)
+    assert faults(TRUTH, Details(heads=(at_edge,)))[0]
+    assert faults(TRUTH, Details()) == (False, False, False, False)
 
 
 def test_nobody_is_told_from_somebody(
