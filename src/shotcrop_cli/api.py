@@ -10,13 +10,15 @@ from __future__ import annotations
 import gc
 import time
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from shotcrop_cli.caption_run import find_captions, queue_captions
 from shotcrop_cli.errors import EmptyError, ShotcropError
 from shotcrop_cli.library.discover import discover
 from shotcrop_cli.library.hand_work import KEEP_ALL
@@ -35,11 +37,15 @@ from shotcrop_cli.library.tracking import PhotoTracker
 from shotcrop_cli.library.up_to_date import Index
 from shotcrop_cli.model.lazy import LazyComposer
 from shotcrop_cli.resources import usable_memory, usable_processors
-from shotcrop_cli.run_options import ApplyOptions, CropOptions, ModelOptions
+from shotcrop_cli.run_options import ApplyOptions, CropOptions, ModelOptions, RecaptionOptions
+from shotcrop_cli.sidecar import read
 
 if TYPE_CHECKING:
+    from shotcrop_cli.captions.service import CaptionService
     from shotcrop_cli.imaging.formats import Format
     from shotcrop_cli.model.multi_device import MultiDeviceComposer
+    from shotcrop_cli.pipeline.batch_size import BatchSize
+    from shotcrop_cli.pipeline.loaded_photo import RunContext
 
 _MEMORY_SHARE = 4
 """Decoded photos may take one part in this many of the memory. That is enough for the large batches of a GPU."""
@@ -86,6 +92,25 @@ def apply_sidecars(options: ApplyOptions, reporter: Reporter | None = None) -> R
         return _ApplyRun(options, reporter or Reporter()).run()
 
 
+def caption_sidecars(options: RecaptionOptions, reporter: Reporter | None = None) -> RunResult:
+    """Let a captioner write the captions of finished crops. This needs no model and makes no crops.
+
+    Captions that a person edited stay.
+
+    Args:
+        options: What to do.
+        reporter: Receives the result of every photo while the run works; None to report nothing.
+
+    Returns:
+        How the photos ended: `DONE` if they got captions. A dry run counts those that would.
+
+    Raises:
+        ShotcropError: The run cannot begin or go on; subclasses say why.
+    """
+    with _process_settings():
+        return _CaptionRun(options, reporter or Reporter()).run()
+
+
 @contextmanager
 def _process_settings() -> Iterator[None]:
     with warnings.catch_warnings():
@@ -101,11 +126,15 @@ class _FirstFailure(Exception):
 class _Run:
     """Collects results and passes them to the reporter."""
 
-    def __init__(self, options: CropOptions | ApplyOptions, reporter: Reporter, min_score: float | None = None) -> None:
+    def __init__(
+        self, options: CropOptions | ApplyOptions | RecaptionOptions, reporter: Reporter, min_score: float | None = None
+    ) -> None:
         self.reporter = reporter
-        self._strict, self._fail_fast, self._keep_results = options.strict, options.fail_fast, options.keep_results
-        self._dry_run, self._min_score, self._allowed = options.dry_run, min_score, options.allowed
-        self._results = Results(strict=options.strict, keep_all=options.keep_results)
+        self._fail_fast, self._keep_results, self._dry_run = options.fail_fast, options.keep_results, options.dry_run
+        crops = None if isinstance(options, RecaptionOptions) else options
+        self._strict = crops is not None and crops.strict
+        self._min_score, self._allowed = min_score, KEEP_ALL if crops is None else crops.allowed
+        self._results = Results(strict=self._strict, keep_all=options.keep_results)
         self._start = time.monotonic()
         self._left = 0
         self._stopping = False
@@ -171,10 +200,12 @@ class _CropRun(_Run):
         super().__init__(options, reporter, options.min_score)
         self._options = options
         self._output = Path(options.output)
+        self._captions: CaptionService | None = None
 
     def run(self) -> RunResult:
         options, output = self._options, self._output
         refuse_remote(options.output)
+        captions = None if options.dry_run else find_captions(options.captions, self.reporter)
         found = discover(options.selection, output)
         whole = plan(found.sources, output, options.template, options.settings.format, _read_format)
         planned = whole.part(options.shard)
@@ -210,6 +241,7 @@ class _CropRun(_Run):
                     add_roots(output, found.roots)
                 self.reporter.start()
                 tracker.search(whole.targets, targets, found.roots)
+                self._captions = captions
                 return self._crop(targets, found.skipped, refused, tracker, state, composer)
         finally:
             gc.unfreeze()
@@ -311,12 +343,12 @@ class _CropRun(_Run):
         from shotcrop_cli.imaging.lossless import MISSING, is_installed
         from shotcrop_cli.pipeline.batch_size import BatchSize, choose_batch_size
         from shotcrop_cli.pipeline.loaded_photo import RunContext
-        from shotcrop_cli.pipeline.runner import BYTES_PER_WORKER, run
+        from shotcrop_cli.pipeline.runner import BYTES_PER_WORKER
 
-        options, limit = self._options, self._options.limit
+        options = self._options
         if options.settings.lossless and not is_installed():
             self.reporter.warn(MISSING)
-        model = composer.composer if any(task.needs_model for task in due[:limit]) else None
+        model = composer.composer if any(task.needs_model for task in due[: options.limit]) else None
         per_device = options.model.batch_size
         if per_device is None and model is not None:
             per_device = model.recall_batch_size()
@@ -333,7 +365,27 @@ class _CropRun(_Run):
             max_pixels=options.max_pixels,
             include_crops=options.include_crops,
             allowed=options.allowed,
+            captions=options.captions.writes,
         )
+        with queue_captions(self._captions, options.captions, self._output, self.reporter, self.add) as add:
+            self._crop_in_batches(due, state, composer, context, workers, batch_size, byte_budget, add)
+        if model is not None and batch_size.is_automatic and batch_size.is_final:
+            model.remember_batch_size(batch_size.size // len(model.devices))
+
+    def _crop_in_batches(
+        self,
+        due: Sequence[Task],
+        state: OutputState,
+        composer: LazyComposer[MultiDeviceComposer],
+        context: RunContext,
+        workers: int,
+        batch_size: BatchSize,
+        byte_budget: int,
+        add: Callable[[PhotoResult], None],
+    ) -> None:
+        from shotcrop_cli.pipeline.runner import run
+
+        limit = self._options.limit
         waiting, share = iter(due), len(due) if limit is None else limit
         with self.reporter.progress(min(share, len(due))) as advance:
 
@@ -343,7 +395,7 @@ class _CropRun(_Run):
                     share += 1
                 else:
                     advance()
-                self.add(photo)
+                add(photo)
 
             # As many photos again as have failed or were skipped: otherwise the same ones could use up the limit every
             # night.
@@ -358,8 +410,6 @@ class _CropRun(_Run):
                     report=report,
                     byte_budget=byte_budget,
                 )
-        if model is not None and batch_size.is_automatic and batch_size.is_final:
-            model.remember_batch_size(batch_size.size // len(model.devices))
 
     def _still_due(self, tasks: Iterable[Task], state: OutputState) -> Iterator[Task]:
         """Yield tasks until the time is over.
@@ -458,6 +508,74 @@ class _ApplyRun(_Run):
                     continue
                 if task.shots and (not named.is_dir() or is_pending(task, self._allowed)):
                     yield task
+
+
+class _CaptionRun(_Run):
+    def __init__(self, options: RecaptionOptions, reporter: Reporter) -> None:
+        super().__init__(options, reporter)
+        self._options = options
+
+    def run(self) -> RunResult:
+        options = self._options
+        for named in options.sidecars:
+            refuse_remote(named)
+        # A dry run sends nothing, so it does not say where to.
+        service = find_captions(options.captions, Reporter() if options.dry_run else self.reporter)
+        assert service is not None, "options without an endpoint"
+        roots: dict[Path, list[Path]] = {}
+        for path in options.sidecars:
+            roots.setdefault(output_root(path), []).append(path)
+        self.reporter.start()
+        try:
+            with suppress(_FirstFailure):
+                for root, paths in roots.items():
+                    found = list(dict.fromkeys(path for named in paths for path in _sidecars_of(named)))
+                    if options.dry_run:
+                        for path in found:
+                            self._plan(service, path, root)
+                        continue
+                    with open_output(root, options.wait, partial(_tell_waiting, root, self.reporter)):
+                        self._write(service, found, root)
+        finally:
+            result = self.result()
+            self.reporter.finish(result)
+        return result
+
+    def _write(self, service: CaptionService, paths: Sequence[Path], root: Path) -> None:
+        options = self._options.captions
+        with self.reporter.progress(len(paths)) as advance:
+
+            def report(photo: PhotoResult) -> None:
+                advance()
+                self.add(photo)
+
+            with queue_captions(service, options, root, self.reporter, report, captions_only=True) as put:
+                for path in paths:
+                    put(PhotoResult(_photo_of(path), PhotoStatus.DONE, path))
+
+    def _plan(self, service: CaptionService, path: Path, root: Path) -> None:
+        try:
+            is_due = service.would_write(path, root)
+        except (ShotcropError, OSError) as error:
+            reason = str(error).removeprefix(f"{path}: ")
+            self.add(PhotoResult(path, PhotoStatus.FAILED, reason=reason))
+            return
+        if is_due:
+            self.add(PhotoResult(_photo_of(path), PhotoStatus.PLANNED, path, (path,), "captions are missing or old"))
+        else:
+            self._results.counts[PhotoStatus.UNCHANGED] += 1
+
+
+def _sidecars_of(named: Path) -> Iterator[Path]:
+    yield from (path.resolve() for path in (sidecars_in(named) if named.is_dir() else (named,)))
+
+
+def _photo_of(path: Path) -> Path:
+    """Return the photo that a sidecar names; the sidecar itself if it cannot be read, which is reported later."""
+    try:
+        return Path(read(path).source.path)
+    except (ShotcropError, FileNotFoundError):
+        return path
 
 
 def _find_model(options: ModelOptions, reporter: Reporter) -> tuple[LazyComposer[MultiDeviceComposer], str]:

@@ -109,6 +109,24 @@ class AnswerError(ShotcropError):
     exit_code = ExitCode.SOME_FAILED
 
 
+class CaptionError(ShotcropError):
+    """A captioner gave no usable captions.
+
+    Args:
+        message: What happened, in one line.
+        hint: The fix; empty for none.
+        ends_asking: Whether every other request would fail, too, for example because the key is wrong.
+        answered: Whether there was an answer, but a wrong one, so that it helps to ask again.
+    """
+
+    exit_code = ExitCode.SOME_FAILED
+
+    def __init__(self, message: str, *, hint: str = "", ends_asking: bool = False, answered: bool = False) -> None:
+        super().__init__(message, hint=hint)
+        self.ends_asking = ends_asking
+        self.answered = answered
+
+
 class InputError(ShotcropError, ValueError):
     """An argument of the Python API has a value that it cannot have."""
 

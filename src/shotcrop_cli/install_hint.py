@@ -27,6 +27,7 @@ EXTRAS = {
     "raw": "rawpy",
     "jxl": "pillow-jxl-plugin",
     "parquet": "pyarrow",
+    "captions": "openai",
     "train": "trl",
     "export": "onnxscript",
 }

@@ -49,6 +49,9 @@ COMMANDS: dict[str, LazyCommand] = {
         "Crop photos of people into an establishing, a medium and a close-up shot.",
     ),
     "apply": LazyCommand(_EVERYDAY, "apply", "apply_command", "Write crops again after you edited their sidecars."),
+    "caption": LazyCommand(
+        _EVERYDAY, "caption", "caption_command", "Let a captioner write the captions of finished crops."
+    ),
     "sheet": LazyCommand(_EVERYDAY, "sheet", "sheet_command", "Draw contact sheets of photos and their crops."),
     "export": LazyCommand(
         _EVERYDAY, "export", "export_command", "Write boxes, captions and scores for other programs."

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
+from shotcrop_cli.captions.settings import Endpoint
 from shotcrop_cli.crop_settings import CropSettings
 from shotcrop_cli.imaging.formats import DEFAULT_MAX_PIXELS
 from shotcrop_cli.library.hand_work import KEEP_ALL, Allowed
@@ -39,6 +40,25 @@ class ModelOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class CaptionOptions:
+    """Where captions come from. By default, the model writes them by rule and nothing leaves this machine.
+
+    Args:
+        endpoint: The server to ask; it gets the crops. None to ask none.
+        writes: Whether the model's captions by rule are written; they also stand in if the server has no usable ones.
+        max_captions: Photos that the server may be asked about; None for no limit.
+        strict: Whether a photo for which it has no usable captions counts as failed.
+        renew: Whether to ask again about captions that are up to date.
+    """
+
+    endpoint: Endpoint | None = None
+    writes: bool = True
+    max_captions: int | None = None
+    strict: bool = False
+    renew: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class CropOptions:
     """What `crop_photos` should do. The defaults are those of `shotcrop crop`.
 
@@ -49,6 +69,7 @@ class CropOptions:
         settings: How the crops should look.
         template: Names of the crops.
         model: Which model to use, and where to run it.
+        captions: Where captions come from.
         workers: Threads that decode, and as many that write; None for one per processor.
         overwrite: Whether to crop finished photos again. What a person edited stays.
         allowed: What the run may do to edited, rejected and otherwise finished crops.
@@ -74,6 +95,7 @@ class CropOptions:
     settings: CropSettings = CropSettings()  # noqa: RUF009 - it is frozen
     template: NameTemplate = NameTemplate()  # noqa: RUF009
     model: ModelOptions = ModelOptions()
+    captions: CaptionOptions = CaptionOptions()
     workers: int | None = None
     overwrite: bool = False
     allowed: Allowed = KEEP_ALL
@@ -128,5 +150,26 @@ class ApplyOptions:
     wait: float = 0.0
     strict: bool = False
     max_pixels: int = DEFAULT_MAX_PIXELS
+    fail_fast: bool = False
+    keep_results: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class RecaptionOptions:
+    """What `caption_sidecars` should do.
+
+    Args:
+        sidecars: Sidecars, and folders of them.
+        captions: Which server to ask.
+        dry_run: Whether to report what would get captions, ask no server and write nothing.
+        wait: Seconds to wait for another run on the same output; infinity to wait as long as it takes.
+        fail_fast: Whether to stop at the first failed photo.
+        keep_results: Whether the `RunResult` lists every photo. It always lists those that failed.
+    """
+
+    sidecars: tuple[Path, ...]
+    captions: CaptionOptions
+    dry_run: bool = False
+    wait: float = 0.0
     fail_fast: bool = False
     keep_results: bool = True

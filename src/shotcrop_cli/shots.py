@@ -250,3 +250,52 @@ class Composer(Protocol):
             One answer per thumbnail, in order.
         """
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class CaptionRequest:
+    """What a captioner sees of a photo.
+
+    Args:
+        shots: The shots to describe, widest first.
+        images: Their crops, each as a JPEG without metadata.
+        photo: The whole photo, small, in the same form; None if the captioner may not see it.
+        people: Number of people in the photo, up to `MANY_PEOPLE`; None if unknown.
+    """
+
+    shots: tuple[ShotType, ...]
+    images: tuple[bytes, ...]
+    photo: bytes | None = None
+    people: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ShotText:
+    """What a crop shows, for readers and for those who cannot see it."""
+
+    caption: str
+    alt_text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoText:
+    """The words for a photo: one `ShotText` per shot of the request, and a line that connects them."""
+
+    shots: tuple[ShotText, ...]
+    story: str = ""
+
+
+class Captioner(Protocol):
+    """The one interface between the photo library and whatever describes crops in words. Threads may share one."""
+
+    def caption(self, request: CaptionRequest, problems: Sequence[str] = ()) -> PhotoText:
+        """Describe the crops of a photo.
+
+        Args:
+            request: What to describe.
+            problems: What was wrong with the first answer; empty when it asks for the first time.
+
+        Raises:
+            CaptionError: There is no answer, or it cannot be read.
+        """
+        ...

@@ -110,11 +110,13 @@ class Written:
         caption: The caption.
         size_bytes: Size of the crop's file; None without a crop.
         sha256: Hash of the crop's file; None without a crop.
+        alt_text: The alternative text.
     """
 
     caption: str
     size_bytes: int | None = None
     sha256: str | None = None
+    alt_text: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,9 +144,10 @@ class ShotRecord:
         file: Path of the crop, relative to the sidecar's folder; None if this shot was not asked for.
         size: Size of the crop; None if there is no crop.
         caption: What the crop shows.
+        alt_text: The same for somebody who cannot see it; empty without a captioner.
         score: The model's confidence in the box, 0 to 1; None if it gave none.
         edited: Whether a person set or accepted the box or the caption, which later runs then keep. True also if `box`
-            no longer agrees with `box_norm`, or `caption` with the one that shotcrop wrote.
+            no longer agrees with `box_norm`, or `caption` or `alt_text` with those that shotcrop wrote.
         rejected: Whether a person does not want this crop, which later runs then leave out.
         retouched: Whether a run kept the crop as a person or program changed it, instead of replacing it.
         written: What shotcrop wrote last; None in sidecars of earlier versions.
@@ -164,11 +167,39 @@ class ShotRecord:
     retouched: bool = False
     written: Written | None = None
     replaced: Replaced | None = None
+    alt_text: str = ""
 
     @property
     def has_new_caption(self) -> bool:
-        """Whether a person changed the caption after shotcrop wrote it."""
-        return self.written is not None and self.written.caption != self.caption
+        """Whether a person changed the caption or the alternative text after shotcrop wrote it."""
+        return self.written is not None and (self.written.caption, self.written.alt_text) != (
+            self.caption,
+            self.alt_text,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class CaptionRecord:
+    """Who wrote the captions, if it was a captioner.
+
+    Args:
+        model: Name of the model.
+        host: Where it ran, such as `localhost:11434`.
+        key: Hash of what it was asked about and how; see `captions.service`.
+        story: A line that connects the shots.
+        written_story: The line as shotcrop wrote it. If `story` is another one, a person edited it.
+    """
+
+    model: str
+    host: str
+    key: str
+    story: str = ""
+    written_story: str = ""
+
+    @property
+    def has_new_story(self) -> bool:
+        """Whether a person changed the story after shotcrop wrote it."""
+        return self.story != self.written_story
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +231,7 @@ class Sidecar:
     created: str | None = None
     people: tuple[Person, ...] = ()
     rejected: bool = False
+    captions: CaptionRecord | None = None
 
     @property
     def edited(self) -> bool:
@@ -309,6 +341,7 @@ def _document(sidecar: Sidecar) -> dict[str, object]:
         "people": [_person_document(person) for person in sidecar.people],
         "reasoning": _values(sidecar.reasoning),
         "shots": [_shot_document(shot) for shot in sidecar.shots],
+        **({} if sidecar.captions is None else {"captions": _values(sidecar.captions)}),
         "rejected": sidecar.rejected,
         "warnings": list(sidecar.warnings),
     }
@@ -347,14 +380,22 @@ def _shot_document(shot: ShotRecord) -> dict[str, object]:
         "file": shot.file,
         "size": None if shot.size is None else _values(shot.size),
         "caption": shot.caption,
+        **({"alt_text": shot.alt_text} if shot.alt_text else {}),
         "score": _score(shot.score),
         "edited": shot.edited,
         "rejected": shot.rejected,
         "retouched": shot.retouched,
-        "written": None if shot.written is None else _values(shot.written),
+        "written": None if shot.written is None else _written_document(shot.written),
     }
     if shot.replaced is not None:
         document["replaced"] = _values(shot.replaced)
+    return document
+
+
+def _written_document(written: Written) -> dict[str, object]:
+    document = _values(written)
+    if not written.alt_text:
+        del document["alt_text"]
     return document
 
 
@@ -417,6 +458,7 @@ def _sidecar(document: Mapping[str, Any]) -> Sidecar:
         # Sidecars of earlier versions lack these.
         people=tuple(map(_person, document.get("people", ()))),
         rejected=document.get("rejected", False),
+        captions=None if document.get("captions") is None else CaptionRecord(**document["captions"]),
     )
 
 
@@ -476,5 +518,6 @@ def _shot(shot: Mapping[str, Any], source: SourceRecord) -> ShotRecord:
         retouched=shot.get("retouched", False),
         written=None if written is None else Written(**written),
         replaced=None if replaced is None else Replaced(**replaced),
+        alt_text=shot.get("alt_text", ""),
     )
     return replace(record, edited=True) if record.has_new_caption else record

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +31,10 @@ CONFIG_VARIABLE = "SHOTCROP_CONFIG"
 _OPTION = "--config"
 _OPTION_FOR_RECIPES = "--config-file"
 """Name of the option in commands whose `--config` names a recipe."""
+CAPTIONERS = "captioner"
+"""The table with a table for each captioner; all commands share it."""
+CAPTIONERS_KEY = "shotcrop.captioners"
+"""Key of `Context.meta` that keeps these tables, with the file of each."""
 _META_KEY = "shotcrop.config"
 """Key of `Context.meta` that keeps the file named before the command."""
 
@@ -42,10 +46,12 @@ class ConfigFile:
     Args:
         path: The file. Relative paths in it start from its folder.
         tables: Its tables by name.
+        trusted: Whether the user chose it, and not only the folder that the command runs in.
     """
 
     path: Path
     tables: Mapping[str, Any]
+    trusted: bool = True
 
 
 class ConfigOption(click.Option):
@@ -135,7 +141,7 @@ def find_files(named: Path | None, notes: list[str]) -> list[ConfigFile]:
             continue
         try:
             if _exists(path):
-                files.append(read_file(path))
+                files.append(replace(read_file(path), trusted=path != LOCAL_FILE))
         except UnreadableError as error:
             notes.append(f"{error.message}; shotcrop runs without it")
     return files if named is None else [*files, read_file(named)]
@@ -201,6 +207,39 @@ def defaults(files: Iterable[ConfigFile], context: click.Context) -> dict[str, A
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class CaptionerTable:
+    """A table `[captioner.NAME]`.
+
+    Args:
+        where: Its file and name, for messages.
+        table: Its keys and values.
+        trusted: As in `ConfigFile`.
+    """
+
+    where: str
+    table: Mapping[str, Any]
+    trusted: bool
+
+
+def captioners(files: Iterable[ConfigFile]) -> dict[str, CaptionerTable]:
+    """Return the captioners of files by name; a later file wins, unless only the earlier one is trusted.
+
+    Raises:
+        ShotcropError: What should be a table is none.
+    """
+    found: dict[str, CaptionerTable] = {}
+    for file in files:
+        tables = file.tables.get(CAPTIONERS, {})
+        for name, table in tables.items() if isinstance(tables, dict) else [("NAME", None)]:
+            where = f"{file.path}: [{CAPTIONERS}.{name}]"
+            if not isinstance(table, dict):
+                raise ShotcropError(f"{where} is not a table", hint=f"write [{CAPTIONERS}.NAME] with url and model")
+            if file.trusted or name not in found:
+                found[name] = CaptionerTable(where, table, file.trusted)
+    return found
+
+
 def warn_of_unknown_variables(context: click.Context, console: Console) -> None:
     """Warn about variables that begin like those of this command but belong to none of its options."""
     prefix = "_".join((ENVIRONMENT_PREFIX, *_names(context))).replace("-", "_").upper() + "_"
@@ -221,7 +260,9 @@ def _configure(context: click.Context, _param: click.Parameter, value: str | Non
     from shotcrop_cli.cli.console import NOTES_KEY, Console
 
     notes = context.meta.setdefault(NOTES_KEY, [])
-    context.default_map = defaults(find_files(Path(_expanded(named)) if named else None, notes), context)
+    files = find_files(Path(_expanded(named)) if named else None, notes)
+    context.default_map = defaults(files, context)
+    context.meta[CAPTIONERS_KEY] = captioners(files)
     warn_of_unknown_variables(context, Console())
 
 
@@ -248,7 +289,8 @@ def _table(file: ConfigFile, context: click.Context) -> Mapping[str, Any]:
     assert isinstance(group, click.Group)
     names = _names(context.parent)
     where = f"{file.path}: [{'.'.join(names)}]" if names else f"{file.path}:"
-    _check_names(outer, group.list_commands(context.parent), where, "table")
+    known = [*group.list_commands(context.parent), *([] if names else [CAPTIONERS])]
+    _check_names(outer, known, where, "table")
     table = outer.get(str(context.info_name), {})
     if not isinstance(table, dict):
         raise ShotcropError(f"{where} '{context.info_name}' is not a table", hint=f"write [{context.info_name}]")

@@ -10,6 +10,8 @@ from typing import Any
 
 import click
 
+from shotcrop_cli.captions.settings import NONE, RULES, read_endpoint
+from shotcrop_cli.cli.config import CAPTIONERS_KEY, CaptionerTable
 from shotcrop_cli.cli.console import Console
 from shotcrop_cli.cli.help import option, option_group
 from shotcrop_cli.cli.options import (
@@ -23,6 +25,7 @@ from shotcrop_cli.cli.options import (
 from shotcrop_cli.cli.param_types import AspectsType, PadType, PixelsType, QualityType, ShotsType
 from shotcrop_cli.cli.reporter import ReportOptions
 from shotcrop_cli.crop_settings import CropSettings
+from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.framing import Framing
 from shotcrop_cli.imaging.formats import DEFAULT_MAX_PIXELS, SAME_QUALITY, CropFormat
 from shotcrop_cli.imaging.metadata.policy import MetadataPolicy
@@ -31,6 +34,7 @@ from shotcrop_cli.library.hand_work import Allowed
 from shotcrop_cli.library.name_template import DEFAULT_TEMPLATE, FIELDS
 from shotcrop_cli.library.selection import Selection, read_list
 from shotcrop_cli.library.shard import Shard
+from shotcrop_cli.run_options import CaptionOptions
 from shotcrop_cli.shots import SHOT_TYPES, ShotType
 
 Values = Mapping[str, Any]
@@ -193,18 +197,41 @@ review_options = option_group(
     ),
 )
 
+captions_option = option(
+    "--captions",
+    default=RULES,
+    show_default=True,
+    metavar="rules|none|NAME",
+    help="Who writes the captions: the model by rule, no one, or the captioner NAME of your configuration, which gets "
+    "the crops.",
+)
+
+max_captions_option = option(
+    "--max-captions", type=click.IntRange(min=1), metavar="N", help="Ask the captioner about at most N photos."
+)
+
+strict_captions_option = option(
+    "--strict-captions", is_flag=True, help="Count a photo as failed if the captioner has no usable captions for it."
+)
+
+caption_options = option_group("Captions", captions_option, max_captions_option, strict_captions_option)
+
+_fail_fast_option = option("--fail-fast", is_flag=True, help="Stop at the first failed photo.")
+_failed_list_option = option(
+    "--failed-list",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write the paths of failed photos to FILE, as --files-from reads it.",
+)
+_null_option = option("-0", "--null", is_flag=True, help="End names in lists with NUL instead of a newline.")
+
 report_options = option_group(
     "Results",
     json_option,
     option("--strict", is_flag=True, help="Count a photo without people as failed."),
-    option("--fail-fast", is_flag=True, help="Stop at the first failed photo."),
-    option(
-        "--failed-list",
-        type=click.Path(dir_okay=False, path_type=Path),
-        metavar="FILE",
-        help="Write the paths of failed photos to FILE, as --files-from reads it.",
-    ),
-    option("-0", "--null", is_flag=True, help="End names in lists with NUL instead of a newline."),
+    _fail_fast_option,
+    _failed_list_option,
+    _null_option,
 )
 
 manifest_option = option_group(
@@ -216,6 +243,8 @@ manifest_option = option_group(
         help=f"At the end, write a table with a row for each crop in the output, to FILE with the suffix {SUFFIXES}.",
     ),
 )
+
+caption_report_options = option_group("Results", json_option, _fail_fast_option, _failed_list_option, _null_option)
 
 message_options = option_group("Messages", verbosity_options, log_options)
 
@@ -321,6 +350,54 @@ def to_settings(values: Values) -> CropSettings:
         max_size=values["max_size"],
         lossless=values["lossless"],
         to_srgb=values["to_srgb"],
+    )
+
+
+def to_captions(context: click.Context, values: Values) -> CaptionOptions:
+    """Return where captions come from, by the values of `caption_options` and the captioners of the configuration.
+
+    Raises:
+        ShotcropError: There is no such captioner, or its table is wrong.
+        click.UsageError: An option needs a captioner, and none is chosen.
+    """
+    name = values["captions"]
+    if name not in (RULES, NONE):
+        return to_captioner(context, values)
+    for option_name in ("max_captions", "strict_captions"):
+        if values[option_name]:
+            raise click.UsageError(f"--{option_name.replace('_', '-')} needs --captions NAME.")
+    return CaptionOptions(writes=name == RULES)
+
+
+def to_captioner(context: click.Context, values: Values) -> CaptionOptions:
+    """Return the captioner that the value of `--captions` names.
+
+    Raises:
+        ShotcropError: There is no such captioner, or its table is wrong.
+    """
+    name: str = values["captions"]
+    found: Mapping[str, CaptionerTable] = context.meta.get(CAPTIONERS_KEY, {})
+    if name not in found:
+        raise ShotcropError(
+            f"--captions: there is no captioner '{name}'; known: {', '.join(found) or 'none'}",
+            hint=f"add [captioner.{name}] to your configuration, see docs/captions.md",
+        )
+    table = found[name]
+    if not table.trusted:
+        raise ShotcropError(
+            f"{table.where} is in the folder that shotcrop runs in, which must not decide where photos are sent",
+            hint="move the table to your own configuration file, or name this file with --config",
+        )
+    endpoint = read_endpoint(table.table, table.where)
+    if values.get("offline") and not endpoint.is_local:
+        raise ShotcropError(
+            f"{table.where} {endpoint.host} is not this machine, and --offline is given",
+            hint="leave out one of --captions and --offline",
+        )
+    return CaptionOptions(
+        endpoint=endpoint,
+        max_captions=values["max_captions"],
+        strict=values["strict_captions"],
     )
 
 

@@ -57,6 +57,7 @@ from shotcrop_cli.run_options import CropOptions, ModelOptions
 )
 @crop_options.selection_options
 @crop_options.look_options
+@crop_options.caption_options
 @crop_options.review_options
 @crop_options.model_group
 @crop_options.report_options
@@ -85,6 +86,7 @@ def crop_command(ctx: click.Context, /, **values: Any) -> None:
             providers=values["providers"],
             batch_size=values["batch_size"],
         ),
+        captions=crop_options.to_captions(ctx, values),
         workers=values["jobs"],
         overwrite=values["overwrite"],
         allowed=crop_options.to_allowed(values),

@@ -19,7 +19,7 @@ from shotcrop_cli.library.name_template import RecordedNames, can_name, leads_in
 from shotcrop_cli.library.output_folder import LOCK_NAME
 from shotcrop_cli.library.plan import Action, Target, Task, with_rejections
 from shotcrop_cli.library.source import Folder, Source
-from shotcrop_cli.shots import SHOT_TYPES
+from shotcrop_cli.shots import SHOT_TYPES, ShotType
 from shotcrop_cli.sidecar import Sidecar, is_moved
 
 _SUFFIX = ".json"
@@ -63,19 +63,17 @@ def recrop_task(path: Path, root: Path, photo_roots: Sequence[Path]) -> Task:
         PhotoError: Its photo is missing.
         FileNotFoundError: There is no such sidecar.
     """
-    folder = path.parent.resolve()
-    if path.is_symlink() or not folder.is_relative_to(root):
-        raise ShotcropError(f"{path}: a link that leads out of the output folder", hint="name the file itself")
+    folder = _folder_of(path, root)
     status = path.stat()
     record = sidecars.read(path)
-    source = _find_source(path, folder.relative_to(root), record, photo_roots)
+    source = find_source(path, folder.relative_to(root), record, photo_roots)
     if f"{source.name}{_SUFFIX}" != path.name:
         raise ShotcropError(
             f"{path}: its name does not match its photo {source.name}", hint=f"rename it to {source.name}{_SUFFIX}"
         )
     files = {shot.shot: shot.file or "" for shot in record.shots}
     target = Target(source, folder, RecordedNames(tuple(files.get(shot, "") for shot in SHOT_TYPES)))
-    _check_files(path, target, record, root)
+    _check_files(path, folder, record, root)
     present = {name for name in files.values() if name and os.path.isfile(folder / name)}  # noqa: PTH113 - never raises
     record = with_rejections(record, present)
     rejected = {shot.shot for shot in record.shots if shot.rejected or record.rejected}
@@ -85,6 +83,32 @@ def recrop_task(path: Path, root: Path, photo_roots: Sequence[Path]) -> Task:
     stamp = _stamp(source, status)
     reason = "the sidecar is applied"
     return Task(target, record.settings, Action.CROP, reason, shots, record, recorded_path=other, stamp=stamp)
+
+
+def crops_of(path: Path, root: Path, record: Sidecar) -> dict[ShotType, Path]:
+    """Return the crops of a sidecar that exist and that nobody rejected, widest shot first.
+
+    Args:
+        path: The sidecar.
+        root: The output folder, resolved. Nothing outside of it is named.
+        record: The content of the sidecar.
+
+    Raises:
+        ShotcropError: It leads out of the output folder, or names what cannot be a crop.
+    """
+    folder = _folder_of(path, root)
+    _check_files(path, folder, record, root)
+    if record.rejected:
+        return {}
+    wanted = {shot.shot: folder / shot.file for shot in record.shots if shot.file is not None and not shot.rejected}
+    return {shot: crop for shot, crop in wanted.items() if os.path.isfile(crop)}  # noqa: PTH113 - never raises
+
+
+def _folder_of(path: Path, root: Path) -> Path:
+    folder = path.parent.resolve()
+    if path.is_symlink() or not folder.is_relative_to(root):
+        raise ShotcropError(f"{path}: a link that leads out of the output folder", hint="name the file itself")
+    return folder
 
 
 def _stamp(source: Source, sidecar: os.stat_result) -> tuple[tuple[int, int, int, int], tuple[int, int]]:
@@ -113,8 +137,18 @@ def is_pending(task: Task, allowed: Allowed = KEEP_ALL) -> bool:
     return False
 
 
-def _find_source(path: Path, mirrored: PurePath, record: Sidecar, photo_roots: Sequence[Path]) -> Source:
-    """Find the photo: at its recorded path, or at the same place as the sidecar below one of the photo folders."""
+def find_source(path: Path, mirrored: PurePath, record: Sidecar, photo_roots: Sequence[Path]) -> Source:
+    """Find the photo: at its recorded path, or at the same place as the sidecar below one of the photo folders.
+
+    Args:
+        path: The sidecar.
+        mirrored: Its folder, relative to the output folder.
+        record: Its content.
+        photo_roots: Folders of photos. Nothing outside of them is read.
+
+    Raises:
+        PhotoError: The photo is missing.
+    """
     roots = [root.resolve() for root in photo_roots]
     candidates = [Path(record.source.path), *(root / mirrored / path.name.removesuffix(_SUFFIX) for root in roots)]
     allowed = [photo for photo in candidates if any(leads_into(photo, root) for root in roots)]
@@ -137,12 +171,12 @@ def _find_source(path: Path, mirrored: PurePath, record: Sidecar, photo_roots: S
     )
 
 
-def _check_files(path: Path, target: Target, record: Sidecar, root: Path) -> None:
-    form = format_called(record.source.format) or format_of(target.source.path) or JPEG
+def _check_files(path: Path, folder: Path, record: Sidecar, root: Path) -> None:
+    form = format_called(record.source.format) or format_of(Path(record.source.path)) or JPEG
     suffix = output_format(form, record.settings.format).suffix
     names = [shot.file for shot in record.shots if shot.file is not None]
     for name in names:
-        if not can_name(target.folder, name, root):
+        if not can_name(folder, name, root):
             raise ShotcropError(f"{path}: its crop {name!r} is outside the output folder", hint="correct `file`")
         if not name.endswith(suffix) or PurePath(name).name.startswith("."):
             raise ShotcropError(

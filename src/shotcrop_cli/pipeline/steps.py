@@ -27,6 +27,7 @@ from shotcrop_cli.pipeline.write import write_photo
 from shotcrop_cli.shots import Box, Composition, Person, Reasoning, Shot, ShotType
 from shotcrop_cli.sidecar import (
     BOX_DIGITS,
+    CaptionRecord,
     MainPerson,
     ShotRecord,
     Sidecar,
@@ -90,7 +91,7 @@ def finish(loaded: LoadedPhoto, run: RunContext) -> PhotoResult:
     try:
         start = time.perf_counter()
         with _with_pixels(loaded, run.max_pixels) as complete:
-            sidecar = _recorded_sidecar(complete) if complete.answer is None else _new_sidecar(complete)
+            sidecar = _recorded_sidecar(complete) if complete.answer is None else _new_sidecar(complete, run)
             shots, notes = _frame_shots(sidecar, complete.photo, complete.task.shots)
             return write_photo(complete, sidecar, shots, notes, run, start)
     except OutputError:
@@ -162,7 +163,7 @@ def _check_boxes_fit(task: Task, source: SourceBytes, photo: Photo) -> None:
         )
 
 
-def _new_sidecar(loaded: LoadedPhoto) -> Sidecar:
+def _new_sidecar(loaded: LoadedPhoto, run: RunContext) -> Sidecar:
     """Return a sidecar with the model's proposals. Its shots are not framed yet.
 
     Raises:
@@ -179,7 +180,8 @@ def _new_sidecar(loaded: LoadedPhoto) -> Sidecar:
         if answer.grounding is not None:
             body, head = answer.grounding.main_person, answer.grounding.head
             person = MainPerson(body and _rounded(body), head and _rounded(head))
-        reasoning, shots = answer.reasoning, tuple(map(_proposed, answer.shots))
+        proposed = answer.shots if run.captions else tuple(replace(shot, caption="") for shot in answer.shots)
+        reasoning, shots = answer.reasoning, tuple(map(_proposed, proposed))
         people = tuple(map(_rounded_person, answer.people))
     return Sidecar(
         status=SidecarStatus.DONE if shots else SidecarStatus.NO_SUBJECT,
@@ -190,7 +192,14 @@ def _new_sidecar(loaded: LoadedPhoto) -> Sidecar:
         reasoning=reasoning,
         shots=shots,
         people=people,
+        captions=_edited_story(loaded.task.record) if shots else None,
     )
+
+
+def _edited_story(record: Sidecar | None) -> CaptionRecord | None:
+    """Return what a captioner wrote if a person edited its story, which then stays. Its captions are due again."""
+    captions = None if record is None else record.captions
+    return replace(captions, key="") if captions is not None and captions.has_new_story else None
 
 
 def _rounded_person(person: Person) -> Person:

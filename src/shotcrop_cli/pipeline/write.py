@@ -76,7 +76,9 @@ def write_photo(
     if shots or not files.keep_all_crops():
         written = tuple(files.add(shot) for shot in shots)
     else:  # the model finds no people any more, but somebody worked on the crops
-        written, sidecar = files.unchanged_shots(), replace(sidecar, status=SidecarStatus.DONE)
+        assert task.record is not None  # else there would be no shots to keep
+        written, captions = files.unchanged_shots(), task.record.captions
+        sidecar = replace(sidecar, status=SidecarStatus.DONE, captions=captions)
     to_review = low_scores(written, run.min_score)
     sidecar = replace(
         sidecar,
@@ -212,7 +214,7 @@ class _Files:
         record = self.task.record
         before = next((known for known in (() if record is None else record.shots) if known.shot is shot.shot), None)
         if before is None or not before.rejected:
-            return replace(shot, written=Written(shot.caption))
+            return replace(shot, written=Written(shot.caption, alt_text=shot.alt_text))
         return self._recorded(shot, before)
 
     def _recorded(self, shot: ShotRecord, before: ShotRecord) -> ShotRecord:
@@ -232,13 +234,14 @@ class _Files:
         before = there.before
         if before is None or before.file is None:
             size = _image_size(there.path)
-            return replace(shot, file=self._name(there.path), size=size, retouched=True, written=Written(shot.caption))
+            written = Written(shot.caption, alt_text=shot.alt_text)
+            return replace(shot, file=self._name(there.path), size=size, retouched=True, written=written)
         kept = self._recorded(shot, before)
         crop = self.task.target.folder / before.file
         kept = replace(kept, retouched=crop in there.edited)
         self._add_xmp(kept, before, crop, None)
         written = kept.written or Written(kept.caption)
-        return replace(kept, written=replace(written, caption=kept.caption))
+        return replace(kept, written=replace(written, caption=kept.caption, alt_text=kept.alt_text))
 
     def _replace(self, shot: ShotRecord, there: Placement, crop: EncodedCrop) -> ShotRecord:
         """Write a crop, and back up what somebody changed in its place."""
@@ -255,7 +258,7 @@ class _Files:
             size=FileSize(crop.width, crop.height),
             rejected=False,
             retouched=False,
-            written=Written(shot.caption, len(crop.content), sha256),
+            written=Written(shot.caption, len(crop.content), sha256, shot.alt_text),
             replaced=None,
         )
 

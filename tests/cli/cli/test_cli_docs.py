@@ -13,7 +13,8 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from shotcrop_cli.cli.config import ConfigFile, defaults, key_of, read_file
+from shotcrop_cli.captions.settings import read_endpoint
+from shotcrop_cli.cli.config import CAPTIONERS, ConfigFile, captioners, defaults, key_of, read_file
 from shotcrop_cli.errors import ExitCode
 from shotcrop_cli.library.atomic_write import NewFile, put_in_place
 from shotcrop_cli.main import COMMANDS, cli
@@ -97,7 +98,8 @@ def test_the_reference_is_what_the_commands_say() -> None:
 
 
 def test_each_table_of_the_docs_is_a_configuration_that_shotcrop_takes(tmp_path: Path) -> None:
-    texts = [text for language, text in _blocks(DOCS / "configuration.md") if language == "toml"]
+    pages = (DOCS / "configuration.md", DOCS / "captions.md")
+    texts = [text for page in pages for language, text in _blocks(page) if language == "toml"]
     assert texts
     for text in texts:
         path = tmp_path / "shotcrop.toml"
@@ -106,13 +108,15 @@ def test_each_table_of_the_docs_is_a_configuration_that_shotcrop_takes(tmp_path:
         for words in _tables(file):
             context, _ = _context_of(words)
             assert defaults([file], context)
+        for table in captioners([file]).values():
+            assert read_endpoint(table.table, table.where).is_local
 
 
 def _tables(file: ConfigFile) -> Iterator[list[str]]:
     for name, table in file.tables.items():
         if name == "train":
             yield from ([name, stage] for stage in table)
-        else:
+        elif name != CAPTIONERS:
             yield [name]
 
 

@@ -1,0 +1,75 @@
+"""The captioner of a run: find it, say where crops are sent, and write captions while the run goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from shotcrop_cli.library.results import PhotoResult, Reporter
+from shotcrop_cli.run_options import CaptionOptions
+
+if TYPE_CHECKING:
+    from shotcrop_cli.captions.service import CaptionService
+
+
+def find_captions(options: CaptionOptions, reporter: Reporter) -> CaptionService | None:
+    """Return what writes the captions, and say first where crops are sent; None if no server is asked.
+
+    Raises:
+        ShotcropError: The client library is missing, or the environment has no key.
+    """
+    if options.endpoint is None:
+        return None
+    # Loaded here, because most runs ask no server.
+    from shotcrop_cli.captions.cache import CaptionCache
+    from shotcrop_cli.captions.endpoint import EndpointCaptioner
+    from shotcrop_cli.captions.service import CaptionService
+    from shotcrop_cli.model.cache import cache_root
+
+    captioner = EndpointCaptioner(options.endpoint)
+    reporter.info(options.endpoint.announcement)
+    return CaptionService(
+        captioner,
+        options.endpoint,
+        CaptionCache(cache_root() / "captions"),
+        max_captions=options.max_captions,
+        renew=options.renew,
+    )
+
+
+@contextmanager
+def queue_captions(
+    service: CaptionService | None,
+    options: CaptionOptions,
+    root: Path,
+    reporter: Reporter,
+    add: Callable[[PhotoResult], None],
+    *,
+    captions_only: bool = False,
+) -> Iterator[Callable[[PhotoResult], None]]:
+    """Yield what takes the result of each photo. Captions are complete when the context ends.
+
+    Args:
+        service: Writes the captions; None to report each photo at once.
+        options: Where captions come from.
+        root: The output folder.
+        reporter: Receives warnings.
+        add: Called in this thread with the result of each photo, once its captions are written or have failed.
+        captions_only: Whether the crops are not of this run.
+    """
+    if service is None or options.endpoint is None:
+        yield add
+        return
+    from shotcrop_cli.captions.queue import CaptionQueue
+
+    threads = options.endpoint.concurrency
+    queue = CaptionQueue(
+        service, root.resolve(), threads, reporter, add, strict=options.strict, captions_only=captions_only
+    )
+    try:
+        yield queue.put
+        queue.finish()
+    finally:
+        queue.close()

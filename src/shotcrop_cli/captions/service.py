@@ -1,0 +1,269 @@
+"""Ask a captioner about the crops of a sidecar, check its answer, and write the words into the sidecar and XMP files.
+
+Captions that a person edited stay. If there is no usable answer, the captions stay as they are: at first those that the
+model wrote by rule.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import Enum
+from pathlib import Path
+
+from shotcrop_cli import sidecar as sidecars
+from shotcrop_cli.captions.cache import CaptionCache
+from shotcrop_cli.captions.check import problems_of
+from shotcrop_cli.captions.prompt import PROMPT_VERSION
+from shotcrop_cli.captions.settings import Endpoint
+from shotcrop_cli.errors import CaptionError, OutputError, PhotoError, ShotcropError
+from shotcrop_cli.imaging.decode import decode, read_source
+from shotcrop_cli.imaging.metadata.xmp import caption_packet
+from shotcrop_cli.imaging.metadata.xmp_caption import merge_caption
+from shotcrop_cli.imaging.thumbnail import thumbnail
+from shotcrop_cli.library.atomic_write import NewFile, put_in_place
+from shotcrop_cli.library.hand_work import companions, hash_file, last_caption
+from shotcrop_cli.library.output_folder import read_roots
+from shotcrop_cli.library.recrop import crops_of, find_source
+from shotcrop_cli.shots import MANY_PEOPLE, Captioner, CaptionRequest, PhotoText, ShotType
+from shotcrop_cli.sidecar import CaptionRecord, ShotRecord, Sidecar, Written
+
+_QUALITY = 85
+"""JPEG quality of the pictures that are sent (our choice)."""
+_PATIENCE = 5
+"""After this many failures in a row, the captioner is not asked again (our choice)."""
+_COUNTS = {"One person": 1, "Two people": 2, "Three people": 3, "Four or more people": MANY_PEOPLE}
+"""Beginnings of `Reasoning.scene`, as `captions.rules.verbalise` writes them."""
+
+
+class CaptionStatus(Enum):
+    """How the captions of a photo ended."""
+
+    WRITTEN = "written"
+    UNCHANGED = "unchanged"
+    """They are up to date, or a person edited them all, or there are no crops."""
+    LEFT = "left"
+    """`--max-captions` was reached."""
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class CaptionOutcome:
+    """How the captions of a photo ended, and why they failed.
+
+    Args:
+        status: How they ended.
+        reason: Why they failed; otherwise empty.
+        notes: What a person should know, such as an XMP file that keeps its own caption.
+    """
+
+    status: CaptionStatus
+    reason: str = ""
+    notes: tuple[str, ...] = ()
+
+
+class CaptionService:
+    """Writes the captions of sidecars. Threads may share one.
+
+    Args:
+        captioner: Whom to ask.
+        endpoint: Where it is, and how to ask it.
+        cache: Answers of earlier runs.
+        max_captions: Photos that it may be asked about; None for no limit. Answers from the cache do not count.
+        renew: Whether to ask again about captions that are up to date.
+    """
+
+    def __init__(
+        self,
+        captioner: Captioner,
+        endpoint: Endpoint,
+        cache: CaptionCache,
+        *,
+        max_captions: int | None = None,
+        renew: bool = False,
+    ) -> None:
+        self._captioner, self._endpoint, self._cache = captioner, endpoint, cache
+        self._left, self._renew = max_captions, renew
+        self._failures = 0
+        self._gave_up = ""
+        self._lock = threading.Lock()
+
+    def write_captions(self, path: Path, root: Path) -> CaptionOutcome:
+        """Write the captions of one photo, or say why that failed.
+
+        Args:
+            path: The sidecar.
+            root: The output folder, resolved.
+
+        Raises:
+            OutputError: The output is full, gone or read-only.
+        """
+        try:
+            content = path.read_bytes()
+            record = sidecars.read(path)
+            crops = crops_of(path, root, record)
+            if not self.is_due(record, crops):
+                return CaptionOutcome(CaptionStatus.UNCHANGED)
+            key = self._key(record, crops)
+            text = None if self._renew else self._cache.get(key)
+            if text is None or len(text.shots) != len(crops):
+                if not self._take_one():
+                    return CaptionOutcome(CaptionStatus.LEFT)
+                text = self._ask(path, root, record, crops)
+                self._cache.put(key, text)
+            notes = self._write(path, root, content, record, crops, text, key)
+            return CaptionOutcome(CaptionStatus.WRITTEN, notes=notes)
+        except OutputError:
+            raise
+        except (ShotcropError, OSError) as error:
+            return CaptionOutcome(CaptionStatus.FAILED, str(error).removeprefix(f"{path}: "))
+        except Exception as error:  # one strange file must not end a run of thousands
+            return CaptionOutcome(CaptionStatus.FAILED, f"unexpected {type(error).__name__}: {error}")
+
+    def would_write(self, path: Path, root: Path) -> bool:
+        """Say whether a photo has captions to write, without asking anybody.
+
+        Args:
+            path: The sidecar.
+            root: The output folder, resolved.
+
+        Raises:
+            ShotcropError: The sidecar cannot be read, or leads out of the output folder.
+            OSError: A file cannot be read.
+        """
+        record = sidecars.read(path)
+        return self.is_due(record, crops_of(path, root, record))
+
+    def is_due(self, record: Sidecar, crops: Mapping[ShotType, Path]) -> bool:
+        """Say whether there are captions to write.
+
+        Raises:
+            OSError: A crop cannot be read.
+        """
+        if not crops or all(shot.edited for shot in record.shots if shot.shot in crops):
+            return False
+        return self._renew or record.captions is None or record.captions.key != self._key(record, crops)
+
+    def _key(self, record: Sidecar, crops: Mapping[ShotType, Path]) -> str:
+        """Return the hash of everything that decides an answer: crops, model, language, prompt."""
+        endpoint, shots = self._endpoint, {shot.shot: shot for shot in record.shots}
+        # The crop as shotcrop wrote it: a rating that a program writes into the file asks for no other words.
+        hashes = [
+            (str(shot), written.sha256 if (written := shots[shot].written) and written.sha256 else hash_file(crop))
+            for shot, crop in crops.items()
+        ]
+        how = (PROMPT_VERSION, endpoint.model, endpoint.language, endpoint.image_size, endpoint.whole_photo)
+        return hashlib.sha256(json.dumps([how, hashes]).encode()).hexdigest()
+
+    def _take_one(self) -> bool:
+        with self._lock:
+            if self._left is None:
+                return True
+            self._left -= 1
+            return self._left >= 0
+
+    def _ask(self, path: Path, root: Path, record: Sidecar, crops: Mapping[ShotType, Path]) -> PhotoText:
+        if self._gave_up:
+            raise CaptionError(f"not asked after earlier failures: {self._gave_up}")
+        photo = None
+        if self._endpoint.whole_photo:
+            folder = path.parent.resolve()
+            photo = self._picture(find_source(path, folder.relative_to(root), record, read_roots(root)).path)
+        pictures = tuple(map(self._picture, crops.values()))
+        request = CaptionRequest(tuple(crops), pictures, photo, _people_in(record))
+        try:
+            text = self._asked_twice(request)
+        except CaptionError as error:
+            with self._lock:
+                self._failures += 1
+                if error.ends_asking or self._failures >= _PATIENCE:
+                    self._gave_up = self._gave_up or error.message
+            raise
+        with self._lock:
+            self._failures = 0
+        return text
+
+    def _asked_twice(self, request: CaptionRequest) -> PhotoText:
+        """Ask, check the answer, and ask again if it is wrong.
+
+        Raises:
+            CaptionError: There is no answer, or the second one is wrong, too.
+        """
+        problems: list[str] = []
+        for _ in range(2):
+            try:
+                text = self._captioner.caption(request, problems)
+            except CaptionError as error:
+                if problems or not error.answered:
+                    raise
+                problems = [error.message]
+                continue
+            problems = problems_of(text, request, self._endpoint.language)
+            if not problems:
+                return text
+        raise CaptionError(f"{self._endpoint.model} at {self._endpoint.host}: {'; '.join(problems)}", answered=True)
+
+    def _picture(self, path: Path) -> bytes:
+        """Return a small JPEG of a file. It has no metadata: no place, no time, no names."""
+        small = thumbnail(decode(read_source(path)), (0, self._endpoint.image_size))
+        buffer = io.BytesIO()
+        small.info = {}
+        small.save(buffer, "JPEG", quality=_QUALITY)
+        return buffer.getvalue()
+
+    def _write(
+        self,
+        path: Path,
+        root: Path,
+        content: bytes,
+        record: Sidecar,
+        crops: Mapping[ShotType, Path],
+        text: PhotoText,
+        key: str,
+    ) -> tuple[str, ...]:
+        """Write the words into sidecar and XMP files, except where a person edited them.
+
+        Returns:
+            Notes on XMP files that keep a caption of their own.
+
+        Raises:
+            PhotoError: Somebody changed the sidecar in the meantime.
+        """
+        words = dict(zip(crops, text.shots, strict=True))
+        new: list[NewFile] = []
+        notes: list[str] = []
+        shots: list[ShotRecord] = []
+        for shot in record.shots:
+            if shot.shot not in words or shot.edited:
+                shots.append(shot)
+                continue
+            caption, alt_text = words[shot.shot].caption, words[shot.shot].alt_text
+            written = replace(shot.written or Written(caption), caption=caption, alt_text=alt_text)
+            shots.append(replace(shot, caption=caption, alt_text=alt_text, written=written))
+            if record.settings.xmp:
+                xmp = companions(crops[shot.shot])[0]
+                there = xmp.read_bytes() if xmp.is_file() else None
+                merged = None if there is None else merge_caption(there, caption, last_caption(shot))
+                if merged is not None and merged.note:
+                    notes.append(f"{xmp.name}: {merged.note}")
+                result = caption_packet(caption) if merged is None else merged.content
+                if result != there:
+                    new.append(NewFile(xmp, result))
+        old = record.captions
+        story = old.story if old is not None and old.has_new_story else text.story
+        captions = CaptionRecord(self._endpoint.model, self._endpoint.host, key, story, text.story)
+        changed = replace(record, shots=tuple(shots), captions=captions)
+        if path.read_bytes() != content:
+            raise PhotoError(f"{path}: the sidecar changed while its captions were being written")
+        put_in_place([*new, NewFile(path, changed.to_bytes())], root=root)
+        return tuple(notes)
+
+
+def _people_in(record: Sidecar) -> int | None:
+    """Return the number of people that the model saw, up to `MANY_PEOPLE`; None if it does not say."""
+    scene = record.reasoning.scene
+    return next((count for words, count in _COUNTS.items() if scene.startswith(words)), None)

@@ -1,0 +1,58 @@
+"""`shotcrop caption`: let a captioner write the captions of finished crops."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from shotcrop_cli.api import caption_sidecars
+from shotcrop_cli.cli import crop_options
+from shotcrop_cli.cli.help import Command, option, option_group
+from shotcrop_cli.cli.reporter import ConsoleReporter
+from shotcrop_cli.run_options import RecaptionOptions
+
+
+@click.command(
+    "caption",
+    cls=Command,
+    example=("caption finished crops", "shotcrop caption ~/shots --captions ollama"),
+)
+@click.argument("paths", nargs=-1, required=True, metavar="OUT...", type=click.Path(exists=True, path_type=Path))
+@option_group(
+    "Captions",
+    option(
+        "--captions",
+        required=True,
+        metavar="NAME",
+        help="The captioner of your configuration. It gets the crops.",
+    ),
+    crop_options.max_captions_option,
+    crop_options.strict_captions_option,
+    option("--renew", is_flag=True, help="Ask again about captions that are up to date. What you edited stays."),
+    crop_options.dry_run_option,
+    crop_options.wait_option,
+)
+@crop_options.caption_report_options
+@crop_options.message_options
+@click.pass_context
+def caption_command(ctx: click.Context, /, **values: Any) -> None:
+    """Let a captioner write the captions of finished crops.
+
+    OUT is an output folder or a sidecar. shotcrop makes no crops and needs no model. It skips photos whose captions the
+    captioner wrote before. Captions that you edited stay.
+    """
+    options = RecaptionOptions(
+        sidecars=values["paths"],
+        captions=replace(crop_options.to_captioner(ctx, values), renew=values["renew"]),
+        dry_run=values["dry_run"],
+        wait=values["wait"],
+        fail_fast=values["fail_fast"],
+        keep_results=False,
+    )
+    report_options = crop_options.to_report_options(values)
+    with crop_options.to_console(values) as console:
+        result = caption_sidecars(options, ConsoleReporter(report_options, console))
+    ctx.exit(result.exit_code)
