@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 from PIL import Image
@@ -13,6 +13,7 @@ from shotcrop_cli.errors import PhotoError, ShotcropError
 from shotcrop_cli.imaging.decode import decode, read_source
 from shotcrop_cli.imaging.thumbnail import thumbnail
 from shotcrop_cli.library.name_template import is_inside
+from shotcrop_cli.library.results import low_scores
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,11 @@ class Entry:
         reasoning = self.record.reasoning
         return " ".join(filter(None, (reasoning.scene, reasoning.subject, reasoning.story)))
 
+    @property
+    def lowest_score(self) -> float:
+        """Lowest score of its crops, as `Choice.below_score` counts them; infinity if none counts."""
+        return min((low.score for low in low_scores(self.record.shots, math.inf)), default=math.inf)
+
     def open_source(self, bounds: tuple[int, int]) -> Image.Image | None:
         """Return the upright photo scaled to fit `bounds`; None if it cannot be read any more."""
         return open_scaled(Path(self.record.source.path), bounds)
@@ -52,27 +58,61 @@ class Entry:
         return open_scaled(self.folder / shot.file, bounds)
 
 
-def gather(root: Path, limit: int | None = None) -> tuple[list[Entry], list[ShotcropError]]:
-    """Read the sidecars of an output folder in the order of their paths.
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which photos a report shows. The default is all of them.
+
+    Args:
+        status: Only photos that ended this way; None for any.
+        below_score: Only photos with a crop that scores below this and that a person has not accepted; None for all.
+        photos: Only these photos; None for all.
+    """
+
+    status: sidecar.SidecarStatus | None = None
+    below_score: float | None = None
+    photos: frozenset[Path] | None = None
+
+    def __contains__(self, record: sidecar.Sidecar) -> bool:
+        return (
+            (self.status is None or record.status is self.status)
+            and (self.below_score is None or bool(low_scores(record.shots, self.below_score)))
+            and (self.photos is None or Path(record.source.path) in self.photos)
+        )
+
+
+ALL = Choice()
+
+
+def gather(
+    root: Path, limit: int | None = None, choice: Choice = ALL, *, lowest_first: bool = False
+) -> tuple[list[Entry], list[ShotcropError]]:
+    """Read the sidecars of an output folder in the order of their paths, or of the lowest score of each photo.
 
     Args:
         root: Output folder of `shotcrop crop`.
-        limit: Largest number of files to read; None for all.
+        limit: Largest number of entries; None for all.
+        choice: Which photos to take.
+        lowest_first: Whether photos with the lowest scores come first. Those without scores come last.
 
     Returns:
         An entry for each sidecar, and an error for each JSON file that is not a sidecar.
     """
     entries: list[Entry] = []
     errors: list[ShotcropError] = []
-    for path in islice(sorted(root.rglob("*.json")), limit):
+    for path in sorted(root.rglob("*.json")):
+        if len(entries) == limit and not lowest_first:
+            break
         try:
             record = sidecar.read(path)
         except ShotcropError as error:
             errors.append(error)
-        else:
+            continue
+        if record in choice:
             title = path.relative_to(root).with_suffix("").as_posix()
             entries.append(Entry(title, path.parent, record))
-    return entries, errors
+    if lowest_first:
+        entries.sort(key=lambda entry: entry.lowest_score)
+    return entries[:limit], errors
 
 
 def open_scaled(path: Path, bounds: tuple[int, int]) -> Image.Image | None:

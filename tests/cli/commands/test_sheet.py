@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from PIL import Image
 from shotcrop_cli.commands.sheet import page_paths, sheet_command
 from shotcrop_cli.crop_settings import CropSettings
 from shotcrop_cli.errors import ExitCode, ShotcropError
-from shotcrop_cli.report.entry import gather
+from shotcrop_cli.report.entry import Entry, gather
 from shotcrop_cli.report.sheet import SHOT_COLOURS, SheetLayout, _absence, outline
 from shotcrop_cli.report.text import font_for, legible, shorten, wrap
 from shotcrop_cli.shots import SHOT_TYPES, Box, ModelIdentity, PixelBox, Reasoning, ShotType
@@ -112,6 +113,73 @@ def test_limit_shows_the_first_photos_only(shots: Path, tmp_path: Path) -> None:
     draw(shots, "-o", tmp_path / "first.png", "--limit", 1)
     with Image.open(tmp_path / "all.png") as both, Image.open(tmp_path / "first.png") as first:
         assert first.height < both.height
+
+
+def change(sidecar: Path, shot: int, **values: object) -> None:
+    document = json.loads(sidecar.read_bytes())
+    document["shots"][shot].update(values)
+    sidecar.write_text(json.dumps(document), "utf-8")
+
+
+def drawn(monkeypatch: pytest.MonkeyPatch, shots: Path, *arguments: object) -> list[str]:
+    """Return the titles of the photos on the sheet, in their order."""
+    titles: list[str] = []
+
+    def draw_pages(entries: Sequence[Entry], *_: object) -> list[Image.Image]:
+        titles.extend(entry.title for entry in entries)
+        return [Image.new("RGB", (1, 1))]
+
+    monkeypatch.setattr("shotcrop_cli.report.sheet.draw_pages", draw_pages)
+    result = draw(shots, "-o", shots.parent / "sheet.png", *arguments)
+    assert result.exit_code == 0, result.output
+    return titles
+
+
+def test_options_choose_photos_by_status_score_and_list(
+    shots: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_shots(shots, "empty.png", person=False)
+    change(shots / "wide.png.json", 1, score=0.2)
+    assert drawn(monkeypatch, shots) == ["ana/tall.png", "empty.png", "wide.png"]
+    assert drawn(monkeypatch, shots, "--status", "done") == ["ana/tall.png", "wide.png"]
+    assert drawn(monkeypatch, shots, "--status", "no_subject") == ["empty.png"]
+    assert drawn(monkeypatch, shots, "--below-score", 0.3) == ["wide.png"]
+    assert drawn(monkeypatch, shots, "--below-score", 0.6) == ["ana/tall.png", "wide.png"]
+    assert drawn(monkeypatch, shots, "--below-score", 0.6, "--limit", 1) == ["ana/tall.png"]
+    assert drawn(monkeypatch, shots, "--status", "no_subject", "--limit", 1) == ["empty.png"]
+    review = tmp_path / "review.txt"
+    review.write_text(f"{tmp_path / 'photos' / 'ana' / 'tall.png'}\n{tmp_path / 'photos' / 'other.png'}\n", "utf-8")
+    assert drawn(monkeypatch, shots, "--files-from", review) == ["ana/tall.png"]
+    monkeypatch.chdir(tmp_path / "photos")
+    review.write_bytes(b"wide.png\0empty.png\0")
+    assert drawn(monkeypatch, shots, "--files-from", review, "-0") == ["empty.png", "wide.png"]
+    assert drawn(monkeypatch, shots, "--files-from", review, "-0", "--status", "done") == ["wide.png"]
+
+
+def test_accepted_crops_do_not_count_as_low_scores(shots: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    change(shots / "wide.png.json", 1, score=0.2)
+    change(shots / "ana" / "tall.png.json", 1, score=0.1, edited=True)
+    assert drawn(monkeypatch, shots, "--below-score", 0.3) == ["wide.png"]
+
+
+def test_photos_can_be_sorted_by_their_lowest_score(shots: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_shots(shots, "empty.png", person=False)
+    write_shots(shots, "z.png")
+    change(shots / "z.png.json", 2, score=0.1)
+    change(shots / "wide.png.json", 0, score=0.3)
+    assert drawn(monkeypatch, shots, "--sort", "score") == ["z.png", "wide.png", "ana/tall.png", "empty.png"]
+    assert drawn(monkeypatch, shots, "--sort", "score", "--limit", 2) == ["z.png", "wide.png"]
+
+
+def test_options_that_no_photo_fits_are_an_error(shots: Path, tmp_path: Path) -> None:
+    error = draw(shots, "-o", tmp_path / "sheet.png", "--below-score", 0.1).exception
+    assert isinstance(error, ShotcropError)
+    assert error.exit_code is ExitCode.USAGE
+    assert "no photo in this folder matches" in str(error)
+    assert not (tmp_path / "sheet.png").exists()
+    assert isinstance(
+        draw(shots, "-o", tmp_path / "s.png", "--files-from", tmp_path / "no.txt").exception, ShotcropError
+    )
 
 
 def test_columns_set_photos_side_by_side(shots: Path, tmp_path: Path) -> None:
