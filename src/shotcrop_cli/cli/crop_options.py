@@ -358,10 +358,12 @@ def to_captions(context: click.Context, values: Values) -> CaptionOptions:
 
     Raises:
         ShotcropError: There is no such captioner, or its table is wrong.
-        click.UsageError: An option needs a captioner, and none is chosen.
+        click.UsageError: An option needs a captioner, and none is chosen, or the captioner would see no crops.
     """
     name = values["captions"]
     if name not in (RULES, NONE):
+        if values["no_images"]:
+            raise click.UsageError("--captions NAME needs crops to show. Leave out --no-images, or --captions.")
         return to_captioner(context, values)
     for option_name in ("max_captions", "strict_captions"):
         if values[option_name]:

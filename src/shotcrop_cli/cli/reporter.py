@@ -296,6 +296,7 @@ def _shots(photo: PhotoResult) -> list[dict[str, object]]:
             "file": None if shot.file is None else str(photo.sidecar.parent / shot.file),
             "size": None if shot.size is None else {"width": shot.size.width, "height": shot.size.height},
             "caption": shot.caption,
+            "alt_text": shot.alt_text,
             "score": None if shot.score is None else round(shot.score, SCORE_DIGITS),
             "edited": shot.edited,
             "rejected": shot.rejected or record.rejected,

@@ -34,10 +34,12 @@ class CropRow:
     width: int | None
     height: int | None
     caption: str | None
+    alt_text: str | None
     score: float | None
     edited: bool
     rejected: bool
     retouched: bool
+    story: str | None
     captured_at: str | None
     model: str
     model_sha256: str
@@ -82,10 +84,12 @@ def _row(photo: RecordedPhoto, shot: ShotRecord | None) -> CropRow:
         width=None if size is None else size.width,
         height=None if size is None else size.height,
         caption=None if shot is None else shot.caption,
+        alt_text=None if shot is None else shot.alt_text,
         score=None if shot is None or shot.score is None else round(shot.score, SCORE_DIGITS),
         edited=shot is not None and shot.edited,
         rejected=record.rejected if shot is None else photo.is_rejected(shot),
         retouched=shot is not None and shot.retouched,
+        story=None if record.captions is None else record.captions.story,
         captured_at=source.captured_at,
         model=record.model.id,
         model_sha256=record.model.sha256,

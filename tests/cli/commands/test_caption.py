@@ -87,6 +87,19 @@ def test_captions_are_filled_in_without_cropping(
     assert NEW[2] in (output / "a.jpg.close_up.jpg.xmp").read_text("utf-8")
 
 
+def test_manifests_have_the_words_of_the_server(sidecar: Path, output: Path, tmp_path: Path) -> None:
+    manifest = tmp_path / "crops.jsonl"
+    run("export", output, "--manifest", manifest)
+    rows = [json.loads(line) for line in manifest.read_text("utf-8").splitlines()]
+    assert [(row["alt_text"], row["story"]) for row in rows] == [("", None)] * 3
+    caption(output)
+    run("export", output, "--manifest", manifest)
+    rows = [json.loads(line) for line in manifest.read_text("utf-8").splitlines()]
+    assert [(row["alt_text"], row["story"]) for row in rows] == [
+        (GOOD[shot]["alt_text"], GOOD["story"]) for shot in SHOTS
+    ]
+
+
 def test_finished_captions_are_not_asked_for_again(sidecar: Path, output: Path, server: CaptionServer) -> None:
     caption(output)
     written = sidecar.read_bytes()

@@ -400,6 +400,16 @@ def test_this_machine_and_others_are_told_apart(url: str, where: str) -> None:
     assert Endpoint(url, "m").announcement.endswith(f"crops are sent there, {where}")
 
 
+def test_a_captioner_needs_crops(crop: Callable[..., Result]) -> None:
+    assert "--captions NAME needs crops to show" in crop("--no-images", code=ExitCode.USAGE).stderr
+
+
+def test_json_lines_have_the_words_of_the_server(photos: Path, crop: Callable[..., Result]) -> None:
+    write_photo(photos / "a.jpg")
+    (shots,) = [json.loads(line)["shots"] for line in crop("--json").stdout.splitlines()]
+    assert [(shot["caption"], shot["alt_text"]) for shot in shots] == good_texts()
+
+
 def test_offline_refuses_servers_elsewhere(photos: Path, server: CaptionServer, crop: Callable[..., Result]) -> None:
     write_photo(photos / "a.jpg")
     crop("--offline")  # this machine

@@ -46,7 +46,9 @@ def test_done_and_unchanged_photos_have_the_shots_of_their_sidecar(photos: Path,
         assert [shot["shot"] for shot in shots] == list(map(str, SHOT_TYPES))
         for shot, recorded in zip(shots, expected, strict=True):
             assert Path(shot.pop("file")) == sidecar.parent / recorded["file"]
-            assert shot == {name: recorded[name] for name in shot}
+            assert shot == {
+                name: {"alt_text": "", **recorded}[name] for name in shot
+            }  # sidecars leave an empty one out
 
 
 def test_the_lines_say_what_a_person_did(photos: Path, output: Path) -> None:
