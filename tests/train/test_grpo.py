@@ -17,7 +17,7 @@ from shotcrop_cli.shots import SHOT_TYPES, Answer, Box, Composition, Reasoning, 
 from shotcrop_train import grpo
 from shotcrop_train.checkpoints import load_base
 from shotcrop_train.composer.nano_recipe import load_nano_recipe
-from shotcrop_train.data.contract import TextContract
+from shotcrop_train.data.contract import Parts, TextContract
 from shotcrop_train.data.samples import held_back
 from shotcrop_train.grpo import GrpoRecipe, Policy, VllmRecipe, train
 from shotcrop_train.recipe import ModelRecipe, Schedule, load_recipe
@@ -69,7 +69,7 @@ def lowercase(completions: Sequence[Any], **_: Any) -> list[float]:
     return [sum("a" <= letter <= "z" for letter in text) / max(len(text), 1) for text in texts]
 
 
-def from_letters(_: TextContract, text: str, size: tuple[int, int]) -> Answer:
+def from_letters(_: TextContract, text: str, size: tuple[int, int], parts: Parts) -> Answer:
     """Replace the reader: make a triple of the letters of an answer, or nothing of some answers."""
     seed = sum(map(ord, text))
     if seed % 5 == 0:

@@ -13,7 +13,7 @@ from shotcrop_cli.geometry import PERMILLE, clamp
 from shotcrop_cli.model.large.answer import LOCATION_BINS, CoordSpace
 from shotcrop_cli.model.large.prompts import DEFINITIONS, instruction
 from shotcrop_cli.shots import SHOT_TYPES, Box, Composition, Grounding, NoSubject, Reasoning
-from shotcrop_train.data.contract import TextContract
+from shotcrop_train.data.contract import Target, TextContract
 from shotcrop_train.data.samples import Sample, ShotTarget
 
 CAPTIONS = ("a street in the rain", "a man lifts his hat", "his calm face")
@@ -138,6 +138,48 @@ def test_reasoning_is_written_only_where_it_is_asked_for(space: CoordSpace) -> N
 def test_without_reasoning_in_words_the_grounding_is_put_into_words() -> None:
     text = text_contract().write(replace(SAMPLE, reasoning=Reasoning()), CAPTIONS, SIZE).text
     assert "scene: Two people outdoors." in text and "facing left" in text
+
+
+WORDY = replace(
+    SAMPLE, shots=tuple(replace(one, captions=(text,)) for one, text in zip(SAMPLE.shots, CAPTIONS, strict=True))
+)
+BARE = replace(
+    SAMPLE, reasoning=Reasoning(), grounding=Grounding(), shots=tuple(replace(one, captions=()) for one in SAMPLE.shots)
+)
+
+
+@every_contract
+def test_a_sample_without_words_teaches_boxes_alone(contract: TextContract) -> None:
+    target = contract.write(BARE, ["", "", ""], SIZE)
+    assert target.text.startswith("<answer>") and "caption" not in target.text
+    assert [weight for _, _, weight in target.spans] == [one.weight for one in SAMPLE.shots]
+    read = contract.read(target.text, SIZE)
+    assert isinstance(read, Composition)
+    asked = contract.prompt(None, contract.parts(BARE))
+    assert "caption" not in asked and "<think>" not in asked and "no_subject" in asked
+    assert contract.prompt(None, contract.parts(WORDY)) == contract.prompt(None)
+
+
+def learned(target: Target) -> str:
+    """Return the characters that have a loss, others as dots."""
+    letters = list(target.text)
+    for start, end, weight in target.spans:
+        if weight == 0.0:
+            letters[start:end] = "." * (end - start)
+    return "".join(letters)
+
+
+def test_a_missing_caption_or_sentence_is_not_learned_as_an_empty_one() -> None:
+    shots = tuple(
+        replace(one, captions=one.captions if place != 1 else (), weight=1.0) for place, one in enumerate(WORDY.shots)
+    )
+    partial = replace(SAMPLE, shots=shots, reasoning=Reasoning("A wet street.", "", "He greets."))
+    text = learned(text_contract().write(partial, [CAPTIONS[0], "", CAPTIONS[2]], SIZE))
+    assert '"caption": ""' not in text
+    assert text.count('"caption": "') == 2 and text.count("bbox_2d") == 3
+    assert "scene: A wet street." in text and "story:" not in text and " He greets." in text
+    last = replace(partial, reasoning=Reasoning("A wet street."))
+    assert "</think>" not in learned(text_contract().write(last, [CAPTIONS[0], "", CAPTIONS[2]], SIZE))
 
 
 def test_a_caption_cannot_pass_for_a_token() -> None:

@@ -46,7 +46,11 @@ def sample(*weights: float, captions: tuple[str, ...] = tuple(CAPTIONS), reasoni
         ShotTarget(box, (caption,), weight) for box, caption, weight in zip(boxes, captions, weights, strict=True)
     )
     return Sample(
-        Path("a.jpg"), 1.5, Grounding(boxes[1], boxes[2], 1, "outdoor", "left", "full"), shots, Reasoning(reasoning)
+        Path("a.jpg"),
+        1.5,
+        Grounding(boxes[1], boxes[2], 1, "outdoor", "left", "full"),
+        shots,
+        Reasoning(reasoning, "A man.", "He stands."),
     )
 
 
@@ -68,7 +72,7 @@ def test_a_row_is_what_trl_wants_with_spans_and_its_number(tmp_path: Path) -> No
         assert set(one) == {"image", "prompt", "completion", "spans", "draw"}
         assert [message["role"] for message in one["prompt"] + one["completion"]] == ["user", "assistant"]
         assert one["image"].size == (96, 72) and one["draw"] == index
-        assert len(one["spans"]) in (0, 3)
+        assert not one["spans"] or [weight for _, _, weight in one["spans"][3:]] == [0.0] * (len(one["spans"]) - 3)
         assert one["completion"] == mixture.draw(index)["completion"]
 
 
@@ -76,7 +80,7 @@ def test_weights_reach_the_spans(tmp_path: Path) -> None:
     made = groups(tmp_path)
     for name, weight in (("expert", 1.0), ("proposal", 0.25)):
         mixture = Mixture(made, {name: 1.0}, 1, NO_AUGMENTATION, 0, TEXT)
-        assert [found for _, _, found in mixture.draw(0)["spans"]] == [weight] * 3
+        assert [found for _, _, found in mixture.draw(0)["spans"][:3]] == [weight] * 3
 
 
 def test_a_rejected_shot_weighs_nothing_and_keeps_its_place(tmp_path: Path) -> None:
@@ -130,7 +134,7 @@ every_family = pytest.mark.parametrize("family", FAMILIES)
 @every_family
 def test_with_all_weights_1_the_batch_is_trls_own(family: str) -> None:
     processor = PROCESSORS[family]
-    made = rows(TEXT, sample(1, 1, 1), sample(1, 1, 1, captions=("a", "b", "")))
+    made = rows(TEXT, sample(1, 1, 1), sample(1, 1, 1, captions=("a", "b", "c")))
     plain = [{key: one[key] for key in ("image", "prompt", "completion")} for one in made]
     expected = DataCollatorForVisionLanguageModeling(processor, completion_only_loss=True)(plain)
     batch = TextCollator(processor)(made)
@@ -155,7 +159,9 @@ def test_a_large_model_learns_nothing_from_a_rejected_shot(family: str) -> None:
     for ids, labels, kept in zip(batch["input_ids"], batch["labels"], ((0, 2), (1,), (0, 1, 2)), strict=True):
         text = labelled_text(processor, ids, labels)
         # Tokens on a rejected entry's border go with it: a brace or a quote at most.
-        assert text.startswith("<think>\nscene: A field.\n</think>\n<answer") and text.endswith("answer><|im_end|>\n")
+        assert text.startswith(
+            "<think>\nscene: A field.\nsubject: A man.\nstory: He stands.\n</think>\n<answer"
+        ) and text.endswith("answer><|im_end|>\n")
         for place, (kind, caption) in enumerate(zip(SHOT_TYPES, CAPTIONS, strict=True)):
             assert (caption in text) == (f"{kind}" in text) == (place in kept)
 
@@ -236,7 +242,7 @@ def test_a_template_may_open_the_thought_itself() -> None:
     made = rows(TEXT, sample(1, 0, 1))
     batch = TextCollator(opened)(made)
     text = labelled_text(opened, batch["input_ids"][0], batch["labels"][0])
-    assert text.startswith("scene: A field.\n</think>")
+    assert text.startswith("scene: A field.\nsubject: A man.\nstory: He stands.\n</think>")
     assert CAPTIONS[0] in text and CAPTIONS[1] not in text and CAPTIONS[2] in text
 
 

@@ -10,8 +10,11 @@ import pytest
 
 from shotcrop_cli.errors import AnswerError, ShotcropError
 from shotcrop_cli.evaluation.dataset import read_dataset
+from shotcrop_cli.evaluation.detections import Detections
+from shotcrop_cli.model.large.answer import render
 from shotcrop_cli.shots import FULL_FRAME, Composition, NoSubject, Reasoning
 from shotcrop_train.checkpoints import load_base
+from shotcrop_train.data.samples import expert_samples
 from shotcrop_train.pseudo.decision import Calibration
 from shotcrop_train.rewards.photo_pool import GrpoData, PhotoPool, read_hard_cases
 from shotcrop_train.rewards.reward_function import RewardFunction, RewardRecipe, prepare
@@ -119,6 +122,32 @@ def test_photos_without_people_are_drawn_and_pay_the_honest_answer(pool: PhotoPo
     honest, false_triple, false_alarm, triple = (one.reward for one in reward.judge(answers, [12, 12, 0, 0]))
     assert (honest, false_triple, false_alarm) == (1.0, 0.0, 0.0)
     assert triple > 0.5
+
+
+def boxes_alone(pool: PhotoPool) -> PhotoPool:
+    """Return a pool of one photo of which the expert's boxes are known and no words, as after an import from COCO."""
+    truth = expert(pool)
+    bare = Composition(tuple(replace(shot, caption="") for shot in truth.shots), Reasoning())
+    record = replace(pool.records[0], composition=bare, detections=Detections())
+    return PhotoPool([record], [], FakeBase(pool.contract), 0.0, 0)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("preset", ["paper", "cinema"])
+def test_rows_without_words_are_asked_and_rewarded_for_boxes_alone(pool: PhotoPool, preset: str) -> None:
+    bare = boxes_alone(pool)
+    row = bare.draw(0)
+    prompt = row["prompt"][0]["content"]
+    assert "caption" not in prompt and "<think>" not in prompt
+    size = row["image"].size
+    (sample,) = expert_samples(bare.records)
+    own = bare.contract.write(sample, ["", "", ""], size).text
+    recipe = replace(STANDINS, preset=preset)
+    reward = reward_function(bare, recipe, composition=Likes("composition", blind=True))
+    chatty = render(expert(pool), image_size=size)
+    talk = [[{"role": "assistant", "content": one}] for one in (own, chatty)]
+    earned, junk = reward(talk, [row["image"]] * 2, [0, 0], lambda *_: None)
+    assert earned > 0.75
+    assert junk == 0.0
 
 
 def test_a_scorer_without_anything_to_say_of_a_photo_drops_its_term(pool: PhotoPool) -> None:

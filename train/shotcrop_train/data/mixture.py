@@ -92,7 +92,7 @@ def row(sample: Sample, image: Image.Image, contract: TextContract, rng: np.rand
     target = contract.write(sample, captions, image.size)
     return {
         "image": image,
-        "prompt": [{"role": "user", "content": contract.prompt(sample.aspect)}],
+        "prompt": [{"role": "user", "content": contract.prompt(sample.aspect, contract.parts(sample))}],
         "completion": [{"role": "assistant", "content": target.text}],
         "spans": target.spans,
     }

@@ -14,8 +14,9 @@ from PIL import Image
 
 from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.evaluation.dataset import Record, read_row
+from shotcrop_train.data.contract import Parts
 from shotcrop_train.data.grounding import guess_aspect
-from shotcrop_train.data.samples import load_photo
+from shotcrop_train.data.samples import expert_samples, load_photo
 from shotcrop_train.data.skipped_photos import ATTEMPTS, UNREADABLE, SkippedPhotos, none_left
 from shotcrop_train.rewards.terms import Evidence
 from shotcrop_train.scorers import Photo
@@ -85,6 +86,7 @@ class PhotoPool:
         self.hard_share, self.empty_share = hard_share if hard else 0.0, empty_share if empty else 0.0
         self.contract, self.seed = base.contract, seed
         self.skipped = SkippedPhotos() if skipped is None else skipped
+        self.known: dict[int, Parts] = {}
         max_side = base.max_side
 
         @lru_cache(maxsize=RECENT)
@@ -98,14 +100,17 @@ class PhotoPool:
         record = self.records[case]
         truth = record.composition if case < self.experts else None
         aspect = None if record.squashed else record.aspect
-        return Evidence(
-            truth,
-            record.detections,
-            aspect,
-            self.contract.think,
-            accepted=record.accepted,
-            no_subject=case >= self.experts + self.hard,
-        )
+        parts = self.parts(case)
+        think = self.contract.think and parts.think
+        empty = case >= self.experts + self.hard
+        return Evidence(truth, record.detections, aspect, think, parts.captions, record.accepted, empty)
+
+    def parts(self, case: int) -> Parts:
+        """Return what a photo's answer should hold beside boxes: of an expert's photo, what the expert gave."""
+        if case not in self.known:
+            expert = expert_samples(self.records[case : case + 1]) if case < self.experts else []
+            self.known[case] = self.contract.parts(expert[0]) if expert else Parts()
+        return self.known[case]
 
     def photo(self, case: int) -> Photo:
         """Return a photo in the form that scorers take."""
@@ -128,7 +133,7 @@ class PhotoPool:
             except UNREADABLE as error:
                 self.skipped.add(record.path, error)
                 continue
-            prompt = self.contract.prompt(None if record.squashed else record.aspect)
+            prompt = self.contract.prompt(None if record.squashed else record.aspect, self.parts(case))
             return {"image": image, "prompt": [{"role": "user", "content": prompt}], "case": case}
         raise none_left()
 

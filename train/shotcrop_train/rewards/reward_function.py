@@ -13,7 +13,7 @@ from PIL import Image
 from shotcrop_cli.evaluation.dataset import Record
 from shotcrop_cli.shots import FULL_FRAME, SHOT_TYPES, Answer, Composition, Shot, ShotType
 from shotcrop_train.data.captions import word_fit
-from shotcrop_train.data.contract import TextContract
+from shotcrop_train.data.contract import Parts, TextContract
 from shotcrop_train.data.skipped_photos import SkippedPhotos
 from shotcrop_train.pseudo.decision import Calibration, calibrate
 from shotcrop_train.pseudo.labeller import expert_figures
@@ -132,8 +132,10 @@ class RewardFunction:
         """
         contract = self.pool.contract
         assert contract is not None
+        known = [self.pool.evidence(one) for one in case]
         answers = [
-            contract.read_exactly(one[0]["content"], shown.size) for one, shown in zip(completions, image, strict=True)
+            contract.read_exactly(one[0]["content"], shown.size, Parts(evidence.think, evidence.captions))
+            for one, shown, evidence in zip(completions, image, known, strict=True)
         ]
         terms = self.judge(answers, case)
         self.log(terms, case, log_metric)

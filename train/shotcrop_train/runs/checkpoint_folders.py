@@ -20,7 +20,7 @@ UNFINISHED = "unfinished-checkpoint"
 """Folder in a run folder where a checkpoint is written before it gets its name."""
 
 
-class WholeCheckpoints(Trainer):  # type: ignore[misc]
+class WholeCheckpoints(Trainer):
     """A trainer of transformers that writes checkpoints to a temporary folder and then renames it.
 
     A run that is killed while it writes keeps the checkpoint before.

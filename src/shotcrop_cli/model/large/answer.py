@@ -123,6 +123,7 @@ def render(
     space: CoordSpace = CoordSpace.PERMILLE,
     image_size: tuple[int, int] | None = None,
     think: bool = True,
+    captions: bool = True,
 ) -> str:
     """Write an answer in the form of the contract. `parse` returns it with boxes rounded to the coordinate space.
 
@@ -133,30 +134,39 @@ def render(
         space: The coordinates of the boxes.
         image_size: Width and height of the image that the model saw, for `CoordSpace.ABSOLUTE`.
         think: Whether to write the reasoning.
+        captions: Whether to write the captions.
 
     Raises:
         ValueError: `image_size` is needed, but missing.
     """
     if isinstance(answer, NoSubject):
         return f'<answer>{{"{NO_SUBJECT}": true}}</answer>'
-    shots = ", ".join(render_shot(shot, space=space, image_size=image_size) for shot in answer.shots)
+    shots = ", ".join(render_shot(shot, space=space, image_size=image_size, caption=captions) for shot in answer.shots)
     lines = [*_thought(answer.reasoning)] if think else []
     return "\n".join([*lines, f"<answer>{{{shots}}}</answer>"])
 
 
 def render_shot(
-    shot: Shot, *, space: CoordSpace = CoordSpace.PERMILLE, image_size: tuple[int, int] | None = None
+    shot: Shot,
+    *,
+    space: CoordSpace = CoordSpace.PERMILLE,
+    image_size: tuple[int, int] | None = None,
+    caption: bool = True,
 ) -> str:
     """Write one shot's entry in the answer's JSON, `"medium": {"bbox_2d": [...], "caption": "..."}`.
+
+    Without `caption`, the entry has the box alone.
 
     Raises:
         ValueError: `image_size` is needed, but missing.
     """
     sides = list(to_pixels(shot.box, *space.steps(image_size)).corners)
     box = "".join(LOCATION_TOKENS[side] for side in sides) if space is CoordSpace.LOCATION else sides
+    if not caption:
+        return f'"{shot.type}": {{"bbox_2d": {json.dumps(box)}}}'
     # Without angle brackets, no caption can be mistaken for a tag.
-    caption = json.dumps(_one_line(shot.caption), ensure_ascii=False).replace("<", "\\u003c")
-    return f'"{shot.type}": {{"bbox_2d": {json.dumps(box)}, "caption": {caption}}}'
+    words = json.dumps(_one_line(shot.caption), ensure_ascii=False).replace("<", "\\u003c")
+    return f'"{shot.type}": {{"bbox_2d": {json.dumps(box)}, "caption": {words}}}'
 
 
 def _thought(reasoning: Reasoning) -> Iterator[str]:

@@ -38,21 +38,24 @@ _THINK = (
 )
 
 
-def instruction(space: CoordSpace = CoordSpace.PERMILLE, *, think: bool = True) -> str:
+def instruction(space: CoordSpace = CoordSpace.PERMILLE, *, think: bool = True, captions: bool = True) -> str:
     """Return the user message that asks for an answer in the form of the contract.
 
     Args:
         space: The coordinates of the boxes.
         think: Whether the model writes its reasoning first.
+        captions: Whether the model writes captions. Only training asks without them, where an expert's are unknown.
     """
     box, how = _BOXES[space]
     shots = "\n".join(f"{kind}: {meaning}." for kind, meaning in DEFINITIONS.items())
-    pattern = ", ".join(f'"{kind}": {{"bbox_2d": {box}, "caption": "..."}}' for kind in DEFINITIONS)
+    caption = ', "caption": "..."' if captions else ""
+    pattern = ", ".join(f'"{kind}": {{"bbox_2d": {box}{caption}}}' for kind in DEFINITIONS)
+    about = " A caption is one sentence of 6 to 18 words about what its own box shows." if captions else ""
     return (
-        "Tell the story of the people in this photo in three shots, each a crop of it with a caption.\n"
+        f"Tell the story of the people in this photo in three shots, each a crop of it{' with a caption' * captions}.\n"
         f"{shots}\n"
         f"{_THINK if think else ''}"
         f"Answer with <answer>{{{pattern}}}</answer>.\n"
-        f"{how} A caption is one sentence of 6 to 18 words about what its own box shows.\n"
+        f"{how}{about}\n"
         'If nobody is visible, write only <answer>{"no_subject": true}</answer>.'
     )
