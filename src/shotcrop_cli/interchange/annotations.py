@@ -82,7 +82,7 @@ def _coco_image(number: int, photo: RecordedPhoto) -> dict[str, Any]:
 def _coco_annotation(number: int, image: int, shot: ShotRecord) -> dict[str, Any]:
     box = shot.box
     left, upper, right, lower = box.corners
-    annotation = {
+    annotation: dict[str, Any] = {
         "id": number,
         "image_id": image,
         "category_id": SHOT_TYPES.index(shot.shot) + 1,
@@ -93,6 +93,8 @@ def _coco_annotation(number: int, image: int, shot: ShotRecord) -> dict[str, Any
         "caption": shot.caption,
         "attributes": {"edited": shot.edited},
     }
+    if shot.alt_text:
+        annotation["alt_text"] = shot.alt_text
     return annotation if shot.score is None else {**annotation, "score": round(shot.score, SCORE_DIGITS)}
 
 

@@ -41,6 +41,7 @@ def shots(photos: Path, output: Path, composer: FakeComposer) -> Path:
     write_photo(photos / "empty.jpg")
     run("crop", photos, "-o", output)
     edit(output / "b.jpg.json", {"rejected": True}, shot=1)
+    edit(output / "2026" / "à la mer #1.jpg.json", {"alt_text": "A man by the sea.", "edited": True}, shot=1)
     edit(output / "b.jpg.json", {"score": None, "edited": True}, shot=2)
     return output
 
@@ -76,6 +77,7 @@ def test_a_coco_file_has_what_the_format_asks_for(shots: Path, tmp_path: Path) -
         assert (max(polygon[::2]), max(polygon[1::2])) == (x + width, y + height)
         assert annotation["iscrowd"] == 0
         assert annotation["caption"] == shot["caption"]
+        assert annotation.get("alt_text") == shot.get("alt_text")
         assert annotation.get("score") == shot["score"]
         assert annotation["attributes"] == {"edited": shot["edited"]}
 

@@ -96,6 +96,7 @@ def test_a_manifest_says_what_the_sidecars_say(shots: Path, tmp_path: Path) -> N
         assert [row[f"box_{side}"] for side in ("x0", "y0", "x1", "y1")] == shot["box_norm"]
         assert (row["width"], row["height"]) == (shot["size"]["width"], shot["size"]["height"])
         assert (row["caption"], row["score"]) == (shot["caption"], shot["score"])
+        assert row["alt_text"] == shot.get("alt_text", "")
         assert (shots / str(row["file"])).is_file()
 
 
@@ -130,12 +131,14 @@ def test_what_a_person_did_is_in_the_manifest(shots: Path, tmp_path: Path) -> No
     (shots / "b.jpg.medium.jpg").unlink()
     edit(shots / "2026" / "a.jpg.json", {"rejected": True})
     run("export", shots, "--manifest", tmp_path / "crops.jsonl")
+    edit(shots / "b.jpg.json", {"alt_text": "Ana laughs."}, shot=2)
+    run("export", shots, "--manifest", tmp_path / "crops.jsonl")
     wide, medium, close, empty, *others = lines(tmp_path / "crops.jsonl")
     assert wide["edited"] is True
     assert (wide["box_x"], wide["box_height"]) == (1, 40)
     assert (wide["box_x0"], wide["box_y1"]) == (round(1 / 120, 6), round(42 / 80, 6))
     assert (medium["rejected"], medium["file"], medium["width"]) == (True, None, None)
-    assert (close["rejected"], close["edited"], empty["rejected"]) == (False, False, False)
+    assert (close["rejected"], close["alt_text"], empty["rejected"]) == (False, "Ana laughs.", False)
     assert [row["rejected"] for row in others] == [True, True, True]
 
 
