@@ -228,7 +228,6 @@ EXAMPLES = (
         MEDIUM,
         "above the head",
         headroom,
-        costs={"headroom": RAISED},
     ),
     Example(
         "Too much headroom",
@@ -238,7 +237,6 @@ EXAMPLES = (
         MEDIUM,
         "above the head",
         headroom,
-        costs={"headroom": RAISED},
     ),
     Example(
         "No room in front of a turned head",

@@ -29,7 +29,7 @@ NEAR, NEAR_SHARE = 0.95, 0.12
 """Cells this near the centre stand for an object: in strides, or as a share of the object's side if that is more."""
 LEAST_QUALITY = 0.15
 """A cell of an object learns a score of at least this share of the teacher's."""
-KIND_WEIGHT = (1.0, 1.2, 0.9, 3.0, 1.5)
+KIND_WEIGHT = (1.0, 1.2, 1.2, 3.0, 2.5)
 """Weight of each kind's score; the rare kinds weigh more, or they are hardly learned."""
 SEEN_JOINT, CERTAIN_JOINT = 0.2, 0.6
 """A teacher's confidences between which a joint's place gets more and more weight."""
