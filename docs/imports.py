@@ -27,7 +27,11 @@ LAYERS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         ("pipeline", "stages", "composer", "grpo", "ssft", "sft", "pseudo_label", "train_detector"),
     ),
     ("shotcrop_train", "parts of stages", ("rewards", "pseudo", "runs", "scorers")),
-    ("shotcrop_train", "checkpoints", ("torch_composer", "checkpoints", "text_base", "weighted_trainer")),
+    (
+        "shotcrop_train",
+        "checkpoints",
+        ("torch_composer", "checkpoints", "checkpoint_folders", "text_base", "weighted_trainer"),
+    ),
     ("shotcrop_train", "network and data", ("nano", "data", "recipe")),
     ("shotcrop_cli", "command line", ("main", "commands")),
     ("shotcrop_cli", "runs and checks", ("api", "caption_run", "checkup", "pipeline", "cropper", "cli", "run_options")),

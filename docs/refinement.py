@@ -237,6 +237,7 @@ EXAMPLES = (
         MEDIUM,
         "above the head",
         headroom,
+        costs={"headroom": RAISED},
     ),
     Example(
         "No room in front of a turned head",

@@ -20,8 +20,8 @@ from trl.data_utils import apply_chat_template, prepare_multimodal_messages
 from trl.trainer.sft_trainer import DataCollatorForVisionLanguageModeling
 from trl.trainer.utils import FusedCausalLMOutput
 
+from shotcrop_train.checkpoint_folders import WholeCheckpoints
 from shotcrop_train.grpo import GroupTrainer
-from shotcrop_train.runs.checkpoint_folders import WholeCheckpoints
 from shotcrop_train.weighted_trainer import WeightedTrainer
 
 if sys.version_info >= (3, 11):

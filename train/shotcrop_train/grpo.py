@@ -31,6 +31,7 @@ from trl.trainer import grpo_trainer
 
 from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.evaluation.dataset import read_dataset
+from shotcrop_train.checkpoint_folders import WholeCheckpoints, last_checkpoint
 from shotcrop_train.checkpoints import load_base
 from shotcrop_train.data.samples import split
 from shotcrop_train.data.skipped_photos import SkippedPhotos
@@ -38,7 +39,6 @@ from shotcrop_train.recipe import ModelRecipe, Schedule
 from shotcrop_train.rewards.photo_pool import GrpoData, PhotoPool, read_hard_cases
 from shotcrop_train.rewards.reward_function import RewardRecipe, prepare
 from shotcrop_train.runs import provenance
-from shotcrop_train.runs.checkpoint_folders import WholeCheckpoints, last_checkpoint
 from shotcrop_train.runs.curves import Panel, draw_curves
 from shotcrop_train.runs.final_model import save_final
 from shotcrop_train.runs.run_log import LOG, RunLog

@@ -26,13 +26,13 @@ from trl import SFTConfig
 
 from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.evaluation.dataset import Record, read_dataset
+from shotcrop_train.checkpoint_folders import last_checkpoint
 from shotcrop_train.checkpoints import load_base
 from shotcrop_train.data.mixture import Mixture
 from shotcrop_train.data.samples import Sample, empty_samples, expert_samples, held_back, proposal_samples, split
 from shotcrop_train.data.skipped_photos import SkippedPhotos
 from shotcrop_train.recipe import DataRecipe, SftRecipe
 from shotcrop_train.runs import provenance
-from shotcrop_train.runs.checkpoint_folders import last_checkpoint
 from shotcrop_train.runs.curves import draw_curves
 from shotcrop_train.runs.final_model import save_final
 from shotcrop_train.runs.run_log import LOG, RunLog

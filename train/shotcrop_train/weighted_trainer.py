@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from trl import SFTTrainer
 
-from shotcrop_train.runs.checkpoint_folders import WholeCheckpoints
+from shotcrop_train.checkpoint_folders import WholeCheckpoints
 
 
 class WeightedTrainer(WholeCheckpoints, SFTTrainer):

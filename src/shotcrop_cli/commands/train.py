@@ -187,7 +187,7 @@ def grpo_command(
 
 @train_command.command(
     "detector",
-    example=("train a detector", "shotcrop train detector --config nano --data DATA -o runs/detector"),
+    example=("train a detector", "shotcrop train detector --config nano --data DATA -o DIR"),
 )
 @recipe_option
 @data_option

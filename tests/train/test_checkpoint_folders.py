@@ -10,8 +10,8 @@ from safetensors.torch import load_file
 
 from shotcrop_cli.errors import ShotcropError
 from shotcrop_train import sft
+from shotcrop_train.checkpoint_folders import UNFINISHED, last_checkpoint
 from shotcrop_train.recipe import DataRecipe, ModelRecipe, Optimisation, Schedule, SftRecipe
-from shotcrop_train.runs.checkpoint_folders import UNFINISHED, last_checkpoint
 from shotcrop_train.weighted_trainer import WeightedTrainer
 from training import NO_AUGMENTATION, write_dataset
 from vlm import save_tiny_vlm
