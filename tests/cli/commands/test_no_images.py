@@ -78,6 +78,24 @@ def test_a_second_run_without_images_does_nothing(
     assert composer.seen == []
 
 
+def test_boxes_of_lossless_crops_start_at_the_same_blocks(photos: Path, output: Path, tmp_path: Path) -> None:
+    for orientation in (1, 3, 6, 8):
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        write_photo(photos / f"{orientation}.jpg", picture(603, 457), exif=exif)
+    crop(photos, "-o", output, "--lossless", "--no-images")
+    crop(photos, "-o", tmp_path / "direct", "--lossless")
+    for orientation in (1, 3, 6, 8):
+        name = f"{orientation}.jpg"
+        boxes = [
+            [(shot["box"], shot["box_norm"]) for shot in shots(root, name)] for root in (output, tmp_path / "direct")
+        ]
+        assert boxes[0] == boxes[1]
+    crop(photos, "-o", output, "--lossless")
+    for path in (tmp_path / "direct").glob("*.jpg"):
+        assert path.read_bytes() == (output / path.name).read_bytes()
+
+
 def test_changed_settings_change_the_boxes_without_the_model(
     photos: Path, output: Path, tmp_path: Path, composer: FakeComposer
 ) -> None:
