@@ -367,7 +367,14 @@ class _CropRun(_Run):
             allowed=options.allowed,
             captions=options.captions.writes,
         )
-        with queue_captions(self._captions, options.captions, self._output, self.reporter, self.add) as add:
+        with queue_captions(
+            self._captions,
+            options.captions,
+            self._output,
+            self.reporter,
+            self.add,
+            is_time_over=self._is_time_over,
+        ) as add:
             self._crop_in_batches(due, state, composer, context, workers, batch_size, byte_budget, add)
         if model is not None and batch_size.is_automatic and batch_size.is_final:
             model.remember_batch_size(batch_size.size // len(model.devices))

@@ -48,6 +48,7 @@ def queue_captions(
     add: Callable[[PhotoResult], None],
     *,
     captions_only: bool = False,
+    is_time_over: Callable[[], bool] = lambda: False,
 ) -> Iterator[Callable[[PhotoResult], None]]:
     """Yield what takes the result of each photo. Captions are complete when the context ends.
 
@@ -58,6 +59,7 @@ def queue_captions(
         reporter: Receives warnings.
         add: Called in this thread with the result of each photo, once its captions are written or have failed.
         captions_only: Whether the crops are not of this run.
+        is_time_over: Says when to begin no more captions.
     """
     if service is None or options.endpoint is None:
         yield add
@@ -70,6 +72,6 @@ def queue_captions(
     )
     try:
         yield queue.put
-        queue.finish()
+        queue.finish(is_time_over)
     finally:
         queue.close()

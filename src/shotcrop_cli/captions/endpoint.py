@@ -83,10 +83,6 @@ class EndpointCaptioner:
         except ValueError as error:
             raise self._error(str(error), answered=True) from error
 
-    def close(self) -> None:
-        """Close all connections."""
-        self._client.close()
-
     def _messages(self, request: CaptionRequest, problems: Sequence[str]) -> Any:
         pictures = [*request.images, *([] if request.photo is None else [request.photo])]
         text = user_prompt(request) + (f" {second_prompt(problems)}" if problems else "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 from shotcrop_cli.shots import MANY_PEOPLE, CaptionRequest, ShotType
@@ -66,8 +67,13 @@ def user_prompt(request: CaptionRequest) -> str:
         f"{' '.join(pictures)} For each crop, give `caption` (one line of at most {MOST_IN_CAPTION} characters, "
         f"without a full stop) and `alt_text` (one sentence of at most {MOST_IN_ALT_TEXT} characters for somebody who "
         f"cannot see it). Give `story`: one sentence of at most {MOST_IN_STORY} characters that leads from the first "
-        "crop to the last."
+        f"crop to the last. Answer in this form: {_form(request.shots)}"
     )
+
+
+def _form(shots: Sequence[ShotType]) -> str:
+    """Return the form of an answer, for servers that take no schema."""
+    return json.dumps({**{str(shot): {"caption": "...", "alt_text": "..."} for shot in shots}, "story": "..."})
 
 
 def second_prompt(problems: Sequence[str]) -> str:

@@ -10,6 +10,8 @@ from pathlib import Path
 from shotcrop_cli.captions.service import CaptionOutcome, CaptionService, CaptionStatus
 from shotcrop_cli.library.results import PhotoResult, PhotoStatus, Reporter
 
+_LOOK_EVERY = 1.0
+"""Seconds after which a run looks whether its time is over."""
 _NAMED_FAILURES = 3
 """How many failures a run names on stderr; `--verbose` lists all (our choice)."""
 
@@ -49,16 +51,20 @@ class CaptionQueue:
         if photo.status is PhotoStatus.DONE and photo.sidecar is not None:
             future = self._threads.submit(self._service.write_captions, photo.sidecar, self._root)
             self._waiting[future] = photo
-            self._collect(block=False)
+            self._collect(seconds=0.0)
         else:
             self._add(photo)
 
-    def finish(self) -> None:
-        """Wait for all captions, and report their photos."""
+    def finish(self, is_time_over: Callable[[], bool]) -> None:
+        """Wait for all captions, and report their photos.
+
+        Args:
+            is_time_over: Says when to begin no more captions.
+        """
         if self._waiting:
             self._reporter.detail(f"{len(self._waiting)} photos wait for captions")
-        while self._waiting:
-            self._collect(block=True)
+        while self._waiting and not is_time_over():
+            self._collect(seconds=_LOOK_EVERY)
 
     def close(self) -> None:
         """End without waiting for captions that nobody asked for yet, and report their photos, whose crops are done."""
@@ -75,8 +81,8 @@ class CaptionQueue:
         if any(self._counts.values()):
             self._reporter.info(self._summary())
 
-    def _collect(self, *, block: bool) -> None:
-        done, _ = wait(self._waiting, timeout=None if block else 0, return_when=FIRST_COMPLETED)
+    def _collect(self, seconds: float) -> None:
+        done, _ = wait(self._waiting, timeout=seconds, return_when=FIRST_COMPLETED)
         for future in done:
             self._report(self._waiting.pop(future), future.result())
 

@@ -110,6 +110,7 @@ def test_the_server_sees_small_crops_without_metadata_and_a_schema(
     assert [max(image.size) for image in sent] == [200, 200, 200]
     assert [dict(image.getexif()) for image in sent] == [{}, {}, {}]
     assert b"Canon" not in json.dumps(request).encode()
+    assert '"close_up": {"caption": "...", "alt_text": "..."}' in request["messages"][1]["content"][0]["text"]
     schema = request["response_format"]["json_schema"]["schema"]
     assert schema["required"] == [*SHOTS, "story"]
     assert "a.jpg" not in json.dumps(request)  # neither names nor paths
@@ -307,6 +308,27 @@ def test_a_dead_server_is_not_asked_for_ever(photos: Path, server: CaptionServer
     assert len(server.requests) == 5
     assert "9 done" in result.stderr and "captions: 0 written, 9 failed, 0 left" in result.stderr
     assert "captions of 6 more photos failed" in result.stderr
+
+
+def test_max_time_ends_captions_too(
+    photos: Path, output: Path, server: CaptionServer, crop: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(4):
+        write_photo(photos / f"{number}.jpg", picture(120 + number, 80))
+    over = [False]
+    monkeypatch.setattr("shotcrop_cli.api._CropRun._is_time_over", lambda _run: over[0])
+
+    def reply(_number: int, _request: dict[str, Any]) -> Reply:
+        end = time.monotonic() + 20
+        while time.monotonic() < end and len(list(output.glob("*.json"))) < 4:
+            time.sleep(0.02)
+        over[0] = True
+        return Reply(GOOD, delay=2.5)
+
+    server.reply = reply
+    result = crop("--max-time", "1h", concurrency=1)
+    assert len(server.requests) == 1
+    assert "4 done" in result.stderr and "captions: 1 written, 0 failed, 3 left" in result.stderr
 
 
 def test_max_captions_limits_what_is_asked(
