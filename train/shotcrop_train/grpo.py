@@ -33,6 +33,7 @@ from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.evaluation.dataset import read_dataset
 from shotcrop_train.checkpoint_folders import WholeCheckpoints, last_checkpoint
 from shotcrop_train.checkpoints import load_base
+from shotcrop_train.data.chat_template import check_chat_template, set_chat_template
 from shotcrop_train.data.samples import split
 from shotcrop_train.data.skipped_photos import SkippedPhotos
 from shotcrop_train.recipe import ModelRecipe, Schedule
@@ -201,6 +202,8 @@ def train(
     empty, held_empty = split([one for one in rows if one.no_subject] if recipe.data.empty else [])
     held_back += held_empty
     base = load_base(start, recipe.model, offline=offline, trained=True)
+    set_chat_template(base.processor, recipe.model.chat_template)
+    check_chat_template(base.processor, str(start), think=base.contract.think)
     base.prepare_stage_3(recipe.model)
     skipped = SkippedPhotos(output)
     cases = read_hard_cases(hard) if hard else []

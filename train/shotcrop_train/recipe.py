@@ -41,6 +41,7 @@ class ModelRecipe:
         coord_space: How boxes are written: `permille`, `absolute`, or `auto` for the form that the base's family knows.
         think: Write the reasoning before the shots.
         location_tokens: Write boxes as location tokens. These join the vocabulary and are trained.
+        chat_template: `chatml` for the built-in template, the path of a Jinja file, or empty for the base's own.
     """
 
     lora_rank: int = 0
@@ -56,6 +57,7 @@ class ModelRecipe:
     coord_space: str = "auto"
     think: bool = True
     location_tokens: bool = False
+    chat_template: str = ""
 
     def __post_init__(self) -> None:
         for name, choices in (

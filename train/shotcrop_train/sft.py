@@ -28,6 +28,7 @@ from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.evaluation.dataset import Record, read_dataset
 from shotcrop_train.checkpoint_folders import last_checkpoint
 from shotcrop_train.checkpoints import load_base
+from shotcrop_train.data.chat_template import check_chat_template, set_chat_template
 from shotcrop_train.data.mixture import Mixture
 from shotcrop_train.data.samples import Sample, empty_samples, expert_samples, held_back, proposal_samples, split
 from shotcrop_train.data.skipped_photos import SkippedPhotos
@@ -100,12 +101,19 @@ def train(
 
 
 def load_start(recipe: SftRecipe, start: str | Path | None, *, offline: bool = False) -> TextBase:
-    """Load the base that a supervised run starts from and configure it by the recipe; see `train`."""
+    """Load the base that a supervised run starts from and configure it by the recipe; see `train`.
+
+    Raises:
+        ShotcropError: There is no start, it cannot be read, or its chat template changes answers.
+    """
     if start is None:
         raise ShotcropError(
             "a large model starts from a trained one", hint="name a checkpoint folder, or ORG/NAME on the hub"
         )
-    return load_base(start, recipe.model, offline=offline, trained=True).configured(recipe.model)
+    base = load_base(start, recipe.model, offline=offline, trained=True).configured(recipe.model)
+    set_chat_template(base.processor, recipe.model.chat_template)
+    check_chat_template(base.processor, str(start), think=base.contract.think)
+    return base
 
 
 def fit(base: TextBase, training: TrainingSet, recipe: SftRecipe, output: Path) -> Path:

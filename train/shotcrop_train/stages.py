@@ -54,11 +54,13 @@ def sft(
     crossfit: Sequence[str] = (),
     steps: int | None = None,
     offline: bool = False,
+    chat_template: str | None = None,
 ) -> Path:
     """Run stage 1; see `sft.train` and `composer.composer_sft.train`."""
     from shotcrop_train.composer.nano_recipe import is_nano, load_nano_recipe
 
     if is_nano(recipe):
+        _refuse_template(chat_template)
         from shotcrop_train.composer import composer_sft
 
         nano = load_nano_recipe(recipe).shortened("sft", steps)
@@ -67,7 +69,7 @@ def sft(
     from shotcrop_train import sft as large
     from shotcrop_train.recipe import SftRecipe
 
-    return large.train(_shortened(recipe, SftRecipe, steps), data, output, start, offline=offline)
+    return large.train(_shortened(recipe, SftRecipe, steps, chat_template), data, output, start, offline=offline)
 
 
 def pseudo_label(
@@ -102,18 +104,22 @@ def ssft(
     *,
     steps: int | None = None,
     offline: bool = False,
+    chat_template: str | None = None,
 ) -> Path:
     """Run the second half of stage 2; see `ssft.train` and `composer.composer_ssft.train`."""
     from shotcrop_train.composer.nano_recipe import is_nano, load_nano_recipe
 
     if is_nano(recipe):
+        _refuse_template(chat_template)
         from shotcrop_train.composer import composer_ssft
 
         nano = load_nano_recipe(recipe).shortened("ssft", steps)
         return composer_ssft.train(nano, data, pseudo, output, _needed(start, "a checkpoint of stage 1"))
     from shotcrop_train import ssft as large
 
-    return large.train(_shortened(recipe, large.SsftRecipe, steps), data, pseudo, output, start, offline=offline)
+    return large.train(
+        _shortened(recipe, large.SsftRecipe, steps, chat_template), data, pseudo, output, start, offline=offline
+    )
 
 
 def grpo(
@@ -125,18 +131,22 @@ def grpo(
     hard: Path | None = None,
     steps: int | None = None,
     offline: bool = False,
+    chat_template: str | None = None,
 ) -> Path:
     """Run stage 3; see `grpo.train` and `composer.composer_grpo.train`."""
     from shotcrop_train.composer.nano_recipe import is_nano, load_nano_recipe
 
     if is_nano(recipe):
+        _refuse_template(chat_template)
         from shotcrop_train.composer import composer_grpo
 
         nano = load_nano_recipe(recipe).shortened("grpo", steps)
         return composer_grpo.train(nano, data, output, _needed(start, "a checkpoint of an earlier stage"), hard)
     from shotcrop_train import grpo as large
 
-    return large.train(_shortened(recipe, large.GrpoRecipe, steps), data, output, start, hard=hard, offline=offline)
+    return large.train(
+        _shortened(recipe, large.GrpoRecipe, steps, chat_template), data, output, start, hard=hard, offline=offline
+    )
 
 
 def _needed(start: str | None, what: str) -> Path:
@@ -149,11 +159,17 @@ def _needed(start: str | None, what: str) -> Path:
     return Path(start)
 
 
-def _shortened(name: str, kind: type[T], steps: int | None) -> T:
-    """Read a recipe of large models; a number of optimiser steps replaces its own."""
-    recipe: T = load_recipe(name, kind)
-    if steps is None:
-        return recipe
-    plan: Any = recipe
-    shortened: T = replace(plan, optimisation=replace(plan.optimisation, steps=steps))
-    return shortened
+def _refuse_template(chat_template: str | None) -> None:
+    if chat_template is not None:
+        raise ShotcropError("the compact model has no chat template", hint="leave out --chat-template")
+
+
+def _shortened(name: str, kind: type[T], steps: int | None, chat_template: str | None) -> T:
+    """Read a recipe of large models; a number of optimiser steps and a chat template replace its own."""
+    plan: Any = load_recipe(name, kind)
+    if steps is not None:
+        plan = replace(plan, optimisation=replace(plan.optimisation, steps=steps))
+    if chat_template is not None:
+        plan = replace(plan, model=replace(plan.model, chat_template=chat_template))
+    changed: T = plan
+    return changed

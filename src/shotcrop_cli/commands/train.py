@@ -46,6 +46,11 @@ start_option = option(
 steps_option = option(
     "--steps", type=click.IntRange(min=1), metavar="N", help="Optimiser steps. Default: those of the recipe."
 )
+template_option = option(
+    "--chat-template",
+    metavar="FILE",
+    help="Large model: chat template in Jinja, or chatml for the built-in one. Default: that of the recipe or model.",
+)
 weights_option = option(
     "--start",
     type=_FILE,
@@ -82,6 +87,7 @@ def train_command() -> None:
     help="Compact model: a further detector, for photos that the one of --from has learned from; repeatable.",
 )
 @steps_option
+@template_option
 @offline_option
 def sft_command(
     recipe_name: str,
@@ -90,6 +96,7 @@ def sft_command(
     start: str | None,
     crossfit: tuple[str, ...],
     steps: int | None,
+    chat_template: str | None,
     offline: bool,
 ) -> None:
     """Train a model on expert shots (stage 1).
@@ -99,7 +106,18 @@ def sft_command(
     with _training(output) as finish:
         from shotcrop_train import stages
 
-        finish(stages.sft(recipe_name, data, output, start, crossfit=crossfit, steps=steps, offline=offline))
+        finish(
+            stages.sft(
+                recipe_name,
+                data,
+                output,
+                start,
+                crossfit=crossfit,
+                steps=steps,
+                offline=offline,
+                chat_template=chat_template,
+            )
+        )
 
 
 @train_command.command(
@@ -144,15 +162,27 @@ def pseudo_label_command(
 @output_option
 @start_option
 @steps_option
+@template_option
 @offline_option
 def ssft_command(
-    recipe_name: str, data: Path, pseudo: Path, output: Path, start: str | None, steps: int | None, offline: bool
+    recipe_name: str,
+    data: Path,
+    pseudo: Path,
+    output: Path,
+    start: str | None,
+    steps: int | None,
+    chat_template: str | None,
+    offline: bool,
 ) -> None:
     """Fine-tune a model on expert and pseudo-labelled shots (stage 2)."""
     with _training(output) as finish:
         from shotcrop_train import stages
 
-        finish(stages.ssft(recipe_name, data, pseudo, output, start, steps=steps, offline=offline))
+        finish(
+            stages.ssft(
+                recipe_name, data, pseudo, output, start, steps=steps, offline=offline, chat_template=chat_template
+            )
+        )
 
 
 @train_command.command(
@@ -168,6 +198,7 @@ def ssft_command(
 @start_option
 @option("--hard", type=_FILE, metavar="FILE", help="Hard cases: the hard.jsonl that shotcrop train pseudo-label wrote.")
 @steps_option
+@template_option
 @offline_option
 def grpo_command(
     recipe_name: str,
@@ -176,13 +207,18 @@ def grpo_command(
     start: str | None,
     hard: Path | None,
     steps: int | None,
+    chat_template: str | None,
     offline: bool,
 ) -> None:
     """Train a model by reinforcement learning with GRPO-S (stage 3)."""
     with _training(output) as finish:
         from shotcrop_train import stages
 
-        finish(stages.grpo(recipe_name, data, output, start, hard=hard, steps=steps, offline=offline))
+        finish(
+            stages.grpo(
+                recipe_name, data, output, start, hard=hard, steps=steps, offline=offline, chat_template=chat_template
+            )
+        )
 
 
 @train_command.command(
