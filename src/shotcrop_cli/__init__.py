@@ -10,11 +10,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from shotcrop_cli.api import apply_sidecars, crop_photos
+    from shotcrop_cli.api import apply_sidecars, caption_sidecars, crop_photos
+    from shotcrop_cli.captions.settings import Endpoint
     from shotcrop_cli.crop_settings import CropSettings
     from shotcrop_cli.cropper import Crop, Cropper, CropResult, Person
     from shotcrop_cli.errors import (
         AnswerError,
+        CaptionError,
         DeviceError,
         EmptyError,
         InputError,
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     from shotcrop_cli.library.results import LowScore, PhotoResult, PhotoStatus, Reporter, RunResult
     from shotcrop_cli.library.selection import Selection
     from shotcrop_cli.library.shard import Shard
-    from shotcrop_cli.run_options import ApplyOptions, CropOptions, ModelOptions
+    from shotcrop_cli.run_options import ApplyOptions, CaptionOptions, CropOptions, ModelOptions, RecaptionOptions
     from shotcrop_cli.shots import PixelBox, Reasoning, ShotType
 
 __version__ = "0.1.0"
@@ -43,6 +45,8 @@ __all__ = [
     "AnswerError",
     "ApplyOptions",
     "Aspect",
+    "CaptionError",
+    "CaptionOptions",
     "Crop",
     "CropFormat",
     "CropOptions",
@@ -51,6 +55,7 @@ __all__ = [
     "Cropper",
     "DeviceError",
     "EmptyError",
+    "Endpoint",
     "Framing",
     "InputError",
     "LockedError",
@@ -67,6 +72,7 @@ __all__ = [
     "PhotoStatus",
     "PixelBox",
     "Reasoning",
+    "RecaptionOptions",
     "Reporter",
     "RunResult",
     "Selection",
@@ -75,13 +81,17 @@ __all__ = [
     "ShotcropError",
     "__version__",
     "apply_sidecars",
+    "caption_sidecars",
     "crop_photos",
 ]
 
 _MODULES = {
     **dict.fromkeys(("Crop", "CropResult", "Cropper", "Person"), "cropper"),
-    **dict.fromkeys(("apply_sidecars", "crop_photos"), "api"),
-    **dict.fromkeys(("ApplyOptions", "CropOptions", "ModelOptions"), "run_options"),
+    **dict.fromkeys(("apply_sidecars", "caption_sidecars", "crop_photos"), "api"),
+    **dict.fromkeys(
+        ("ApplyOptions", "CaptionOptions", "CropOptions", "ModelOptions", "RecaptionOptions"), "run_options"
+    ),
+    "Endpoint": "captions.settings",
     **dict.fromkeys(("Aspect", "Framing"), "framing"),
     "CropFormat": "imaging.formats",
     "MetadataPolicy": "imaging.metadata.policy",

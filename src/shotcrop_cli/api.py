@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from shotcrop_cli.caption_run import find_captions, queue_captions
-from shotcrop_cli.errors import EmptyError, ShotcropError
+from shotcrop_cli.errors import EmptyError, InputError, ShotcropError
 from shotcrop_cli.library.discover import discover
 from shotcrop_cli.library.hand_work import KEEP_ALL
 from shotcrop_cli.library.orphans import Orphan
@@ -105,6 +105,7 @@ def caption_sidecars(options: RecaptionOptions, reporter: Reporter | None = None
         How the photos ended: `DONE` if they got captions. A dry run counts those that would.
 
     Raises:
+        InputError: The options name no endpoint.
         ShotcropError: The run cannot begin or go on; subclasses say why.
     """
     with _process_settings():
@@ -528,7 +529,8 @@ class _CaptionRun(_Run):
             refuse_remote(named)
         # A dry run sends nothing, so it does not say where to.
         service = find_captions(options.captions, Reporter() if options.dry_run else self.reporter)
-        assert service is not None, "options without an endpoint"
+        if service is None:
+            raise InputError("captions: no server to ask", hint="name an endpoint in CaptionOptions")
         roots: dict[Path, list[Path]] = {}
         for path in options.sidecars:
             roots.setdefault(output_root(path), []).append(path)

@@ -12,6 +12,18 @@ from click.testing import CliRunner, Result
 
 from caption_server import GOOD, SHOTS, CaptionServer, Reply, running
 from conftest import FakeComposer, no_people, open_image, picture, write_photo
+from shotcrop_cli import (
+    CaptionOptions,
+    CropOptions,
+    Endpoint,
+    InputError,
+    PhotoStatus,
+    RecaptionOptions,
+    Reporter,
+    RunResult,
+    caption_sidecars,
+    crop_photos,
+)
 from shotcrop_cli.errors import ExitCode
 from shotcrop_cli.library.output_folder import output_lock
 from shotcrop_cli.main import cli
@@ -252,3 +264,40 @@ def test_a_locked_output_is_not_touched(sidecar: Path, output: Path, server: Cap
 
 def test_rules_are_no_captioner(sidecar: Path, output: Path) -> None:
     assert "there is no captioner 'rules'" in run("caption", output, "--captions", "rules", code=ExitCode.USAGE).stderr
+
+
+def test_the_python_api_captions_finished_crops(sidecar: Path, output: Path, server: CaptionServer) -> None:
+    options = CaptionOptions(endpoint=Endpoint(server.url, "qwen-test", retries=0))
+    result = caption_sidecars(RecaptionOptions((output,), options))
+    assert result.counts == {PhotoStatus.DONE: 1}
+    assert captions(sidecar) == NEW
+    with pytest.raises(InputError, match="name an endpoint"):
+        caption_sidecars(RecaptionOptions((output,), CaptionOptions()))
+
+
+def test_an_interrupted_run_reports_photos_whose_crops_are_done(
+    photos: Path, output: Path, server: CaptionServer, composer: FakeComposer
+) -> None:
+    """Ctrl-C while captions are waited for: the photo is done and keeps its captions by rule."""
+    for number in range(3):
+        write_photo(photos / f"{number}.jpg", picture(120 + number, 80))
+
+    class Interrupted(Reporter):
+        results: RunResult | None = None
+
+        def detail(self, text: str) -> None:
+            if "wait for captions" in text:
+                raise KeyboardInterrupt
+
+        def finish(self, result: RunResult) -> None:
+            self.results = result
+
+    server.reply = lambda _number, _request: Reply(GOOD, delay=1)
+    reporter = Interrupted()
+    endpoint = Endpoint(server.url, "qwen-test", retries=0, concurrency=1)
+    with pytest.raises(KeyboardInterrupt):
+        crop_photos(CropOptions(photos, output, captions=CaptionOptions(endpoint=endpoint)), reporter)
+    assert reporter.results is not None and reporter.results.counts == {PhotoStatus.DONE: 3}
+    assert len(server.requests) < 3
+    words = [captions(output / f"{number}.jpg.json") for number in range(3)]
+    assert words.count(NEW) == len(server.requests)
