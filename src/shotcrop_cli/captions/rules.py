@@ -6,7 +6,6 @@ with the default model on 400 photos of its training and on the 79 of `dev`:
     claim                 training       dev
     full length           53 of 53       3 of 3
     from mid-thigh up     11 of 11       0 of 1
-    from the waist up     16 of 21       2 of 4
     head and shoulders    281 of 287     53 of 53
     several people        59 of 61       8 of 8
     a group               15 of 15       7 of 7
@@ -23,16 +22,13 @@ from shotcrop_cli.shots import Box, Grounding, Reasoning
 HEAD_SHOWN = 0.9
 """A close-up that holds less than this share of the head is called a detail."""
 
-STANDING, SEEN_TO_THE_FEET, CUT_AT_THE_WAIST = 6.5, 6.0, 3.2
-"""Where the main person's box ends, in heads below the crown: of an upright figure, of one whose feet are visible
-though the knees are bent, and of one that the photo's lower border cuts no lower than the waist. Predicted heads are a
-little too large rather than too small. See `shotcrop_cli.body` for the proportions."""
+STANDING, SEEN_TO_THE_FEET = 6.5, 6.0
+"""Where the main person's box ends, in heads below the crown: of an upright figure, and of one whose feet are visible
+though the knees are bent. Predicted heads are a little too large rather than too small. See `shotcrop_cli.body` for the
+proportions."""
 
 THIGHS = (4.0, 5.0)
 """A crop whose lower edge is in this range, in heads below the crown, ends at the thighs of an upright figure."""
-
-WAIST = (1.7, 2.8)
-"""The same for the waist of a figure that the photo shows no further."""
 
 SHOULDERS, SHOULDERS_STANDING = (1.3, 2.0), (1.3, 2.4)
 """The same for a crop to head and shoulders, of any figure and of an upright one."""
@@ -133,9 +129,6 @@ def _medium(grounding: Grounding, subject: str, box: Box, steady: bool) -> str:
     end, edge = _below_crown(grounding.main_person, grounding), _below_crown(box, grounding)
     if end >= STANDING and _within(edge, THIGHS):
         return f"{subject} from mid-thigh up"
-    cut = grounding.main_person is not None and grounding.main_person.y1 > 1.0 - CUT
-    if cut and end < CUT_AT_THE_WAIST and _within(edge, WAIST):
-        return f"{subject} from the waist up"
     return f"a closer view of {subject}"
 
 

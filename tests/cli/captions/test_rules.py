@@ -45,11 +45,11 @@ def test_a_standing_figure_is_told_by_where_the_crops_cut_it() -> None:
     )
 
 
-def test_a_figure_that_the_photo_cuts_is_told_to_the_waist() -> None:
+def test_a_figure_that_the_photo_cuts_gets_no_part_of_the_body() -> None:
     head, lead = Box(0.3, 0.2, 0.6, 0.5), Box(0.1, 0.2, 0.9, 1.0)
     texts = tell(Grounding(lead, head), Company.PERSON, (FULL_FRAME, Box(0.05, 0.1, 0.95, 0.98), lead))
     assert texts[0] == "A person and the surroundings"
-    assert texts[1] == "The person from the waist up"
+    assert texts[1] == "A closer view of the person"
 
 
 @pytest.mark.parametrize("edge", [3.5, 5.5])
