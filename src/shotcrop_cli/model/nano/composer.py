@@ -88,7 +88,8 @@ class Proposal:
         """The probability that somebody of the main subject is part of the right one."""
         main = set(self.candidates.members[self.main])
         shares = zip(self.candidates.members, self.probability.tolist(), strict=True)
-        return min(sum(share for members, share in shares if main.intersection(members)), 1.0)
+        total: float = sum(share for members, share in shares if main.intersection(members))
+        return min(total, 1.0)
 
     def person_probabilities(self) -> Floats:
         """Return for each person (n,) the probability of being the main subject, or part of it."""
