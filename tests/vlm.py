@@ -21,6 +21,8 @@ from transformers import (
     ProcessorMixin,
     Qwen2_5_VLConfig,
     Qwen2_5_VLForConditionalGeneration,
+    Qwen3_5Config,
+    Qwen3_5ForConditionalGeneration,
     Qwen3VLConfig,
     Qwen3VLForConditionalGeneration,
 )
@@ -90,6 +92,7 @@ class ImageOnlyQwenProcessor(ProcessorMixin):  # type: ignore[misc]
 
 AutoProcessor.register(Qwen3VLConfig, ImageOnlyQwenProcessor, exist_ok=True)
 AutoProcessor.register(Qwen2_5_VLConfig, ImageOnlyQwenProcessor, exist_ok=True)
+AutoProcessor.register(Qwen3_5Config, ImageOnlyQwenProcessor, exist_ok=True)
 
 
 def flatten(images: Any) -> list[Image.Image]:
@@ -136,7 +139,7 @@ def tiny_vlm(family: str = "qwen3-vl", seed: int = 0) -> tuple[PreTrainedModel, 
     """Return a random model of a family, weights about .1 M, and its processor: photos of 4 to 16 visual tokens."""
     torch.manual_seed(seed)
     tokenizer = tiny_tokenizer()
-    model = _qwen3(tokenizer) if family == "qwen3-vl" else _qwen25(tokenizer)
+    model = {"qwen3-vl": _qwen3, "qwen2.5-vl": _qwen25, "qwen3.5": _qwen35}[family](tokenizer)
     patch = model.config.vision_config.patch_size
     token = (2 * patch) ** 2
     processor = ImageOnlyQwenProcessor(
@@ -217,6 +220,30 @@ def _qwen25(tokenizer: PreTrainedTokenizerFast) -> PreTrainedModel:
     text = _text(tokenizer, mrope_section=[2, 3, 3])
     config = Qwen2_5_VLConfig(text_config=text, vision_config=vision, tie_word_embeddings=True, **_ids(tokenizer))
     return Qwen2_5_VLForConditionalGeneration(config)
+
+
+def _qwen35(tokenizer: PreTrainedTokenizerFast) -> PreTrainedModel:
+    vision = {
+        "depth": 2,
+        "hidden_size": 32,
+        "intermediate_size": 48,
+        "num_heads": 2,
+        "patch_size": 16,
+        "spatial_merge_size": 2,
+        "temporal_patch_size": 2,
+        "out_hidden_size": 64,
+        "num_position_embeddings": 64,
+    }
+    text = _text(tokenizer, mrope_section=[4, 2, 2], mrope_interleaved=True, partial_rotary_factor=1.0) | {
+        "head_dim": 16,
+        "linear_key_head_dim": 16,
+        "linear_value_head_dim": 16,
+        "linear_num_key_heads": 2,
+        "linear_num_value_heads": 2,
+        "layer_types": ["linear_attention", "full_attention"],
+    }
+    config = Qwen3_5Config(text_config=text, vision_config=vision, tie_word_embeddings=True, **_ids(tokenizer))
+    return Qwen3_5ForConditionalGeneration(config)
 
 
 def photo(width: int = 96, height: int = 72) -> Image.Image:

@@ -14,7 +14,8 @@ from shotcrop_train.data.chat_template import CHATML, CHATML_TEMPLATE, check_cha
 from shotcrop_train.recipe import DataRecipe, ModelRecipe, Optimisation, Schedule, SftRecipe
 from shotcrop_train.rewards.photo_pool import GrpoData
 from shotcrop_train.rewards.reward_function import RewardRecipe
-from training import NO_AUGMENTATION, write_dataset
+from shotcrop_train.runs.run_log import read_log
+from training import NO_AUGMENTATION, vary_experts, write_dataset
 from training_page import PAGE
 from vlm import save_tiny_vlm, tiny_vlm
 
@@ -71,7 +72,8 @@ def test_a_template_that_fails_is_named(tmp_path: Path) -> None:
 def rewriting(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny model with a thinking template, next to its data."""
     root = tmp_path_factory.mktemp("rewriting")
-    write_dataset(root / "data" / "experts", 8, "experts")
+    write_dataset(root / "data" / "experts", 12, "experts")
+    vary_experts(root / "data" / "experts")
     base = load_base(save_tiny_vlm(root / "plain"))
     set_chat_template(base.processor, str(TEMPLATES / "qwen3_5_think.jinja"))
     base.model.save_pretrained(root / "start")
@@ -92,6 +94,33 @@ def test_training_refuses_such_a_base_before_it_starts_and_takes_the_built_in_te
     recipe = replace(RECIPE, model=replace(RECIPE.model, chat_template=CHATML))
     final = sft.train(recipe, data, tmp_path / "run", rewriting)
     assert load_base(final).processor.chat_template == CHATML_TEMPLATE
+
+
+@pytest.mark.parametrize("rank", [0, 4])
+def test_qwen3_5_trains_with_the_built_in_template(
+    rewriting: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rank: int
+) -> None:
+    for stage in (sft, grpo):
+        monkeypatch.setattr(stage, "validate", lambda *_: {})
+        monkeypatch.setattr(stage, "draw_curves", lambda *_: None)
+    base = load_base(save_tiny_vlm(tmp_path / "plain", "qwen3.5"))
+    set_chat_template(base.processor, str(TEMPLATES / "qwen3_5_think.jinja"))
+    base.model.save_pretrained(tmp_path / "start")
+    base.processor.save_pretrained(tmp_path / "start")
+    model = ModelRecipe(max_pixels=0, lora_rank=rank, chat_template=CHATML)
+    recipe = replace(RECIPE, optimisation=replace(RECIPE.optimisation, steps=3, learning_rate=1e-2), model=model)
+    data = rewriting.parent / "data"
+    first = sft.train(recipe, data, tmp_path / "first", tmp_path / "start")
+    losses = [line["loss"] for line in read_log(tmp_path / "first" / "log.jsonl") if "loss" in line]
+    assert losses[-1] < losses[0]
+    third = grpo.GrpoRecipe(
+        GrpoData(("experts",)),
+        model=model,
+        reward=RewardRecipe(preset="cinema", aesthetic="composition", captions="words"),
+        optimisation=grpo.Policy(steps=1, photos=1, group=2, batch_size=2, max_tokens=4),
+        schedule=RECIPE.schedule,
+    )
+    assert (grpo.train(third, data, tmp_path / "third", first) / "model.safetensors").is_file()
 
 
 def test_the_option_reaches_the_recipe_and_the_compact_model_has_none(
