@@ -95,7 +95,7 @@ def _has_words_of(language: str, text: str) -> bool:
     words = re.findall(r"\w+", text.lower())
     counts = {other: sum(word in known.split() for word in words) for other, known in _COMMON_WORDS.items()}
     best = max(counts.values())
-    return best < _LEAST_WORDS or counts[language] * 2 > best
+    return best < _LEAST_WORDS or counts[language] * 4 >= best * 3
 
 
 def _wrong_number(text: str, people: int | None) -> str:
