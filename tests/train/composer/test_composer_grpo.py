@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,13 @@ import torch
 
 from figures import Figure, scene_of
 from shotcrop_cli.errors import AnswerError
+from shotcrop_cli.evaluation.dataset import Record
+from shotcrop_cli.evaluation.detections import Detections
 from shotcrop_cli.shots import SHOT_TYPES, Answer, Composition, ShotType
 from shotcrop_train.composer.composer_grpo import (
     Drawn,
     Draws,
+    KnownPhotos,
     Policy,
     advantages,
     divergence,
@@ -159,3 +163,8 @@ def test_a_photo_of_the_fold_is_never_drawn_and_hard_cases_get_their_share() -> 
     assert made.probability[hard].sum() == pytest.approx(0.25)
     assert made.probability.sum() == pytest.approx(1)
     assert deepcopy(made).mirrored.tolist() == ([False, True] * (len(made.case) // 2))
+
+
+def test_shots_that_are_not_accepted_earn_nothing() -> None:
+    record = Record(Path("a.jpg"), "attic", 120, 80, False, (), Detections(), None, False, accepted=(True, True, False))
+    assert KnownPhotos([record], 1).evidence(0).accepted == (True, True, False)

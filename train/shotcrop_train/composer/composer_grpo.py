@@ -114,7 +114,7 @@ class KnownPhotos:
         record = self.records[case]
         truth = record.composition if case < self.experts else None
         aspect = None if record.squashed else record.aspect
-        return Evidence(truth, record.detections, aspect, think=False, captions=False)
+        return Evidence(truth, record.detections, aspect, think=False, captions=False, accepted=record.accepted)
 
     def photo(self, case: int) -> Photo:
         """Return a photo in the form that scorers take."""
