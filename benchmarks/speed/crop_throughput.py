@@ -24,6 +24,7 @@ from benchmarks.speed.decode_limit import LIBRARIES, Cut, Speed, best, sizes, ti
 from benchmarks.speed.jpeg_codecs import load_codecs
 from benchmarks.speed.sized_photos import add_sources, make_photos, mean_megabytes
 from shotcrop_cli import sidecar
+from shotcrop_cli.imaging.formats import DEFAULT_QUALITY
 from shotcrop_cli.sidecar import Timing
 
 VERSIONS = ("shotcrop-cli", "onnxruntime", *LIBRARIES)
@@ -88,6 +89,9 @@ class Sized:
         )
 
 
+AT_QUALITY = ("--quality", str(DEFAULT_QUALITY))
+"""The quality of the limits, so that all encode alike."""
+
 HEADINGS = (
     "photos",
     "what",
@@ -126,7 +130,7 @@ def measure_size(sources: Sequence[Path], megapixels: float, count: int, rounds:
         shots, scratch = Path(folder, "shots"), Path(folder, "crops")
         scratch.mkdir()
         for _ in range(rounds):
-            run = crop(photos[0].parent, shots)
+            run = crop(photos[0].parent, shots, *AT_QUALITY)
             cuts, spent = read_run(photos, shots)
             runs.append((run, spent))
             shutil.rmtree(shots)
