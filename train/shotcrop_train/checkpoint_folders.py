@@ -1,4 +1,4 @@
-"""Checkpoints to continue from: each is written whole or not at all, and damaged ones are passed over."""
+"""Checkpoints to continue from: each is written whole or not at all, and damaged ones are skipped."""
 
 from __future__ import annotations
 

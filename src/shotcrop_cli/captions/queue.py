@@ -67,7 +67,7 @@ class CaptionQueue:
             self._collect(seconds=_LOOK_EVERY)
 
     def close(self) -> None:
-        """End without waiting for captions that nobody asked for yet, and report their photos, whose crops are done."""
+        """End without waiting for captions that no one asked for yet, and report their photos, whose crops are done."""
         self._threads.shutdown(wait=True, cancel_futures=True)
         waiting, self._waiting = self._waiting, {}
         for future, photo in waiting.items():

@@ -5,7 +5,7 @@ with the default model on 400 photos of its training and on the 79 of `dev`:
 
     claim                 training       dev
     full length           53 of 53       3 of 3
-    from mid-thigh up     11 of 11       0 of 1
+    three-quarter length  11 of 11       0 of 1
     head and shoulders    281 of 287     53 of 53
     several people        59 of 61       8 of 8
     a group               15 of 15       7 of 7
@@ -128,7 +128,7 @@ def _medium(grounding: Grounding, subject: str, box: Box, steady: bool) -> str:
         return f"a closer view of {subject}, full length"
     end, edge = _below_crown(grounding.main_person, grounding), _below_crown(box, grounding)
     if end >= STANDING and _within(edge, THIGHS):
-        return f"{subject} from mid-thigh up"
+        return f"{subject}, three-quarter length"
     return f"a closer view of {subject}"
 
 

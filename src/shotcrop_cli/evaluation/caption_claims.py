@@ -40,7 +40,7 @@ _ALONE = re.compile(r"\b(?:one person|alone|lone)\b")
 _HEAD = re.compile(r"\b(?:heads?|faces?|eyes?|smil(?:e|es|ing)|lips|mouth|profile|head-and-shoulders)\b")
 _SHOULDERS = re.compile(r"\bhead[ -]and[ -]shoulders\b")
 _WAIST = re.compile(r"\bwaist[ -]up\b|\bto the waist\b")
-_KNEES = re.compile(r"\b(?:knees?|thighs?)[ -]up\b|\bto the (?:knees|thighs)\b")
+_KNEES = re.compile(r"\b(?:knees?|thighs?)[ -]up\b|\bto the (?:knees|thighs)\b|\bthree-quarter length\b")
 _WHOLE = re.compile(r"\bfull[ -](?:length|figure)\b|\bhead to (?:toe|foot)\b|\bwhole (?:body|figure)\b")
 
 

@@ -109,7 +109,7 @@ def follow(renamed: Renamed, root: Path) -> bool:
 
 
 def vacate(target: Target, record: Sidecar | None) -> None:
-    """Remove the files of a photo whose name another photo took, and in which nobody did anything.
+    """Remove the files of a photo whose name another photo took, and in which no one changed anything.
 
     The sidecar goes first: if the process is killed, the next run finds a new photo.
 

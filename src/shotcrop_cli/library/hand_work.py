@@ -46,7 +46,7 @@ KEEP_ALL = Allowed()
 class Owner(Enum):
     """Whose work a file is."""
 
-    NOBODY = "nobody"
+    NO_ONE = "no one"
     """There is no such file."""
     SHOTCROP = "shotcrop"
     """It is as shotcrop wrote it, and may be replaced."""
@@ -85,7 +85,7 @@ def crop_in_place(path: Path, shot: ShotRecord | None, photo_times: tuple[int, .
     try:
         status = path.stat()
     except (FileNotFoundError, NotADirectoryError):
-        return InPlace(Owner.NOBODY)
+        return InPlace(Owner.NO_ONE)
     if not stat.S_ISREG(status.st_mode):
         return InPlace(Owner.PERSON)
     written = None if shot is None else shot.written

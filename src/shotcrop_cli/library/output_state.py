@@ -252,7 +252,7 @@ class OutputState:
     def _parse(self, target: Target, content: bytes) -> tuple[Sidecar | None, str]:
         """Return a sidecar with what somebody rejected, or None and why it cannot be read.
 
-        An empty sidecar counts as none: it holds nobody's work.
+        An empty sidecar counts as none: it holds no one's work.
         """
         if not content:
             return None, ""

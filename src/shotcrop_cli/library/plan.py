@@ -227,7 +227,7 @@ def decide(
     is_same = is_same or (same_size and (same_stamp or record.source.sha256 == digest()))
     changed = not is_same or (overwrite and not (same_size and same_stamp))
     rejected: set[ShotType] = set()
-    if is_same or recorded is None:  # otherwise it may be another photo, of which nobody has rejected anything
+    if is_same or recorded is None:  # otherwise it may be another photo, of which no one has rejected anything
         rejected = {shot.shot for shot in record.shots if shot.rejected or record.rejected}
         shots = tuple(shot for shot in shots if shot not in rejected)
     only_sidecar = not wanted.shots and not existing

@@ -86,7 +86,7 @@ def recrop_task(path: Path, root: Path, photo_roots: Sequence[Path]) -> Task:
 
 
 def crops_of(path: Path, root: Path, record: Sidecar) -> dict[ShotType, Path]:
-    """Return the crops of a sidecar that exist and that nobody rejected, widest shot first.
+    """Return the crops of a sidecar that exist and that no one rejected, widest shot first.
 
     Args:
         path: The sidecar.

@@ -137,7 +137,7 @@ class _Files:
     def keep_all_crops(self) -> bool:
         """Whether somebody worked on crops of a photo in which the model finds no people any more.
 
-        If nobody did, the crops are removed.
+        If no one did, the crops are removed.
         """
         record, target = self.task.record, self.task.target
         times = (target.source.mtime_ns, *recorded_times(record))

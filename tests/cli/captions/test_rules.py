@@ -40,7 +40,7 @@ def told(lead: Box, medium: Box, close_up: Box, setting: str | None = "outdoor")
 def test_a_standing_figure_is_told_by_where_the_crops_cut_it() -> None:
     assert told(STANDING, to(4.5), to(1.9)) == (
         "A person outdoors, full length",
-        "The person from mid-thigh up",
+        "The person, three-quarter length",
         "Head and shoulders of the person",
     )
 
@@ -86,7 +86,7 @@ def test_several_people_have_one_lead() -> None:
     seen = Grounding(STANDING, HEAD, people=None, setting="outdoor")
     assert tell(seen, Company.GROUP, (FULL_FRAME, to(4.5), to(1.9))) == (
         "A group of people outdoors",
-        "One of the group from mid-thigh up",
+        "One of the group, three-quarter length",
         "Head and shoulders of one of the group",
     )
     assert tell(seen, Company.SEVERAL, (FULL_FRAME, to(4.5), to(1.9)))[0] == "People outdoors"
@@ -96,7 +96,7 @@ def test_who_may_not_be_alone_is_the_main_person() -> None:
     seen = Grounding(STANDING, HEAD, people=None, setting="outdoor")
     assert tell(seen, Company.UNKNOWN, (FULL_FRAME, to(4.5), to(1.9))) == (
         "The main person outdoors, full length",
-        "The main person from mid-thigh up",
+        "The main person, three-quarter length",
         "Head and shoulders of the main person",
     )
 

@@ -39,6 +39,7 @@ def test_what_no_detector_saw_refutes_nothing(detections: Detections) -> None:
         ("Her face is calm", TO_THE_CHEST, FEET),
         ("The person from the waist up", Box(0.2, 0.05, 0.4, 0.5), FULL_FRAME),
         ("The man from mid-thigh up", TO_THE_THIGHS, FULL_FRAME),
+        ("The man, three-quarter length", TO_THE_THIGHS, FULL_FRAME),
         ("The man, seen to the knees", TO_THE_THIGHS, TO_THE_CHEST),
         ("A person outdoors, full length", FULL_FRAME, TO_THE_THIGHS),
         ("Two young men talk", FULL_FRAME, TO_THE_CHEST),

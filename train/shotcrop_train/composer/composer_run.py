@@ -76,7 +76,7 @@ class ComposerRun:
         """Return the photos with expert triples.
 
         Raises:
-            ShotcropError: There are none, or nobody was detected in any.
+            ShotcropError: There are none, or no people were detected in any.
         """
         seen = self.see(self.folders(self.recipe.data.experts), lambda photo: photo.triple is not None)
         if not any(len(one.own[0]) for one in seen):
@@ -191,6 +191,6 @@ def figures_of(run: Path) -> dict[str, Any]:
 
 
 def usual_triple(photos: Sequence[SeenPhoto]) -> Floats:
-    """Return the median (3, 4) of the triples of some photos, for photos in which nobody is located."""
+    """Return the median (3, 4) of the triples of some photos, for photos in which no people are located."""
     median: Floats = np.median(np.stack([one.photo.triple for one in photos if one.photo.triple is not None]), 0)
     return median.astype(np.float32)

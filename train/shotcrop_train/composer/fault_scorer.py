@@ -35,7 +35,7 @@ class FaultScorer:
         self.scenes, self.costs = scenes, costs
 
     def score(self, judged: Sequence[Judged]) -> list[float | None]:
-        """Return the scores, None for a crop that shows nobody; see `Scorer`."""
+        """Return the scores, None for a crop without people; see `Scorer`."""
         return [self._score(one) for one in judged]
 
     def _score(self, judged: Judged) -> float | None:

@@ -85,9 +85,9 @@ class HeldOut:
     Args:
         plain: IoU (n, 3) of the composers' boxes with the expert's.
         refined: IoU (n, 3) of the refined boxes.
-        expected: IoU (n, 3) that the composers expect; NaN where nobody was detected.
+        expected: IoU (n, 3) that the composers expect; NaN where no people were detected.
         certainty: Probability (n, 3) that somebody of the main subject is part of the right one, the same for each
-            shot; NaN where nobody was detected.
+            shot; NaN where no people were detected.
         plain_cuts: (n, 3), 1 where the composers' box cuts a head that the teachers saw.
         refined_cuts: (n, 3), 1 where the refined box does.
     """

@@ -152,7 +152,7 @@ def find_subject(candidates: Candidates, scene: Scene, triple: Floats) -> Floats
 
 
 def find_person(scene: Scene, box: Floats) -> int | None:
-    """Return whom of the first people a crop (4,) shows: a large, sure head near its middle; None for nobody."""
+    """Return whom of the first people a crop (4,) shows: a large, sure head near its middle; None for none of them."""
     heads = scene.head[:MOST_PEOPLE]
     centre, height = (box[:2] + box[2:]) / 2, box[3] - box[1]
     middle = (heads[:, :2] + heads[:, 2:]) / 2
