@@ -18,6 +18,7 @@ from shotcrop_cli.errors import AnswerError
 from shotcrop_cli.evaluation.dataset import Record
 from shotcrop_cli.evaluation.detections import Detections
 from shotcrop_cli.shots import SHOT_TYPES, Answer, Composition, ShotType
+from shotcrop_train.composer import composer_grpo
 from shotcrop_train.composer.composer_grpo import (
     Drawn,
     Draws,
@@ -65,6 +66,22 @@ def low_close_up(answers: Sequence[Answer], cases: Sequence[int], log: Any) -> l
     if log is not None:
         log(0, {"reward_planted": 1.0})
     return [one[ShotType.CLOSE_UP].box.y1 if isinstance(one, Composition) else 0.0 for one in answers]
+
+
+def test_the_first_update_sees_no_divergence_from_the_network_that_the_stage_starts_from(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[tuple[float, float]] = []
+
+    def spy(now: torch.Tensor, before: torch.Tensor, reference: torch.Tensor, *rest: Any) -> torch.Tensor:
+        seen.append((float(divergence(now.detach(), reference).abs().max()), float((before - reference).abs().max())))
+        return policy_loss(now, before, reference, *rest)
+
+    monkeypatch.setattr(composer_grpo, "policy_loss", spy)
+    # As stage 2 leaves it: with its dropout at work, which would make every probability a different one.
+    improve(network().train(), draws(), low_close_up, replace(PLAN, steps=1), 0, lambda *_: None)
+    assert seen[0] == (0.0, 0.0)
+    assert seen[1][0] > 0.0  # the second pass follows an update
 
 
 def test_a_toy_composer_learns_what_is_rewarded() -> None:
