@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from shotcrop_cli.errors import ShotcropError
-from shotcrop_train.pipeline import PIPELINES, PipelineRecipe, StageRecipe, load_pipeline, run
+from shotcrop_train.pipeline import PIPELINES, PipelineRecipe, StageRecipe, load_pipeline, run, with_changes
 from shotcrop_train.recipe import RECIPES, build
 from shotcrop_train.runs import provenance
 
@@ -117,3 +117,12 @@ def test_shipped_pipelines_load_and_name_only_stages_before_them(path: Path) -> 
         if stage.recipe:
             assert (RECIPES / f"{stage.recipe}.toml").is_file()
         seen.add(stage.name)
+
+
+def test_changes_reach_the_recipes_of_all_stages_or_of_one() -> None:
+    stages = (*STAGES, StageRecipe("made", "export", start="cot", photos="dev", set=("a=1",)))
+    changed = with_changes(PipelineRecipe(stages), ["x.y=1", "cot:x.z=text: 2"])
+    assert [stage.set for stage in changed.stages] == [("x.y=1",), ("x.y=1", "x.z=text: 2"), ("x.y=1",), ("a=1",)]
+    with pytest.raises(ShotcropError, match="no stage 'cto'") as caught:
+        with_changes(PipelineRecipe(stages), ["cto:x.y=1"])
+    assert caught.value.hint == "did you mean 'cot'?"

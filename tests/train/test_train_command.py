@@ -24,12 +24,12 @@ def test_every_stage_of_the_method_has_its_command() -> None:
 @pytest.mark.parametrize(
     ("command", "flags"),
     [
-        ("sft", ("--config", "--data", "--output", "--from", "--crossfit", "--steps", "--offline")),
-        ("pseudo-label", ("--config", "--data", "--output", "--proposer", "--limit", "--offline")),
-        ("ssft", ("--config", "--data", "--pseudo", "--output", "--from", "--steps", "--offline")),
-        ("grpo", ("--config", "--data", "--output", "--from", "--hard", "--steps", "--offline")),
-        ("detector", ("--config", "--data", "--output", "--start", "--fold", "--steps")),
-        ("run", ("--config", "--data", "--output", "--start", "--offline")),
+        ("sft", ("--config", "--data", "--output", "--from", "--crossfit", "--steps", "--set", "--offline")),
+        ("pseudo-label", ("--config", "--data", "--output", "--proposer", "--limit", "--set", "--offline")),
+        ("ssft", ("--config", "--data", "--pseudo", "--output", "--from", "--steps", "--set", "--offline")),
+        ("grpo", ("--config", "--data", "--output", "--from", "--hard", "--steps", "--set", "--offline")),
+        ("detector", ("--config", "--data", "--output", "--start", "--fold", "--steps", "--set")),
+        ("run", ("--config", "--data", "--output", "--start", "--set", "--offline")),
         ("check-data", ("DATASET",)),
         ("import-data", ("--coco", "--answers", "--photos", "--output", "--coord-space")),
     ],
@@ -59,7 +59,7 @@ class Stage:
 
     def __call__(self, recipe: SftRecipe, data: Path, output: Path, start: str | None, *, offline: bool) -> Path:
         provenance.record(output, stage="sft", recipe=recipe, datasets=[], start=start)
-        self.calls.append((recipe.optimisation.steps, data, output, start, offline))
+        self.calls.append((recipe.optimisation.steps, recipe.optimisation.learning_rate, data, output, start, offline))
         return output / "final"
 
 
@@ -77,14 +77,17 @@ def test_a_stage_is_marked_finished_and_not_run_again(tmp_path: Path, monkeypatc
         str(run),
         "--steps",
         "3",
+        "--set",
+        "optimisation.learning_rate=1e-5",
         "--offline",
     ]
     for _ in range(2):
         result = CliRunner().invoke(train_command, arguments, catch_exceptions=False)
         assert result.exit_code == 0
         assert result.stdout == f"{run / 'final'}\n"
-    assert stage.calls == [(3, tmp_path, run, None, True)]
+    assert stage.calls == [(3, 1e-5, tmp_path, run, None, True)]
     assert "is complete" in result.stderr
+    assert (provenance.read(run) or {})["recipe"]["optimisation"]["learning_rate"] == 1e-5
 
 
 def test_a_missing_training_package_is_named_with_its_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@
     kind = "sft"               # detector, sft, pseudo-label, ssft, grpo or export
     recipe = "nano"            # a shipped recipe, or a .toml file
     start = "detector"         # an earlier stage, a checkpoint folder, or a hub id
+    set = ["sft.fitting.steps=600"]    # values in place of the recipe's
 
 Every stage begins with `provenance.record`. It decides whether the stage continues after an interruption, is complete,
 or was made with a different recipe, different data or a different start. So no stage builds on a stale result.
@@ -12,10 +13,12 @@ or was made with a different recipe, different data or a different start. So no 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from pathlib import Path
 
+from shotcrop_cli.errors import ShotcropError
 from shotcrop_train.recipe import RECIPES, build, read_toml
 from shotcrop_train.runs import provenance
 
@@ -41,6 +44,7 @@ class StageRecipe:
         photos: For `export`: dataset below the data folder that verifies the export.
         steps: Optimiser steps that replace the recipe's; 0 keeps those.
         limit: For `pseudo-label`: photos to label; 0 for all.
+        set: Values that replace the recipe's; see `recipe.changed`.
     """
 
     name: str
@@ -55,6 +59,7 @@ class StageRecipe:
     photos: str = ""
     steps: int = 0
     limit: int = 0
+    set: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -103,6 +108,35 @@ def load_pipeline(name: str) -> PipelineRecipe:
         ShotcropError: There is no such pipeline, or it is not valid.
     """
     return build(PipelineRecipe, read_toml(name, PIPELINES), name)
+
+
+def with_changes(pipeline: PipelineRecipe, changes: Sequence[str]) -> PipelineRecipe:
+    """Return a pipeline with values that replace those of recipes.
+
+    Args:
+        pipeline: The pipeline.
+        changes: Each is `TABLE.KEY=VALUE` for the recipes of all stages, or `STAGE:TABLE.KEY=VALUE` for one stage.
+
+    Raises:
+        ShotcropError: There is no such stage.
+    """
+    names = [stage.name for stage in pipeline.stages if stage.recipe]
+    added: dict[str, list[str]] = {name: [] for name in names}
+    for change in changes:
+        stage, colon, rest = change.partition("=")[0].partition(":")
+        if not colon:
+            for those in added.values():
+                those.append(change)
+        elif stage in added:
+            added[stage].append(f"{rest}={change.partition('=')[2]}")
+        else:
+            close = get_close_matches(stage, names, n=1)
+            hint = f"did you mean '{close[0]}'?" if close else f"its stages are {', '.join(names)}"
+            raise ShotcropError(f"--set {change}: the pipeline has no stage '{stage}'", hint=hint)
+    return replace(
+        pipeline,
+        stages=tuple(replace(one, set=(*one.set, *added.get(one.name, ()))) for one in pipeline.stages),
+    )
 
 
 def run(

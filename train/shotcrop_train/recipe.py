@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping as MappingType
 from dataclasses import dataclass, field, fields, is_dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -130,17 +132,74 @@ class SftRecipe:
     schedule: Schedule = field(default_factory=Schedule)
 
 
-def load_recipe(name: str, kind: type[T]) -> T:
+def load_recipe(name: str, kind: type[T], changes: Sequence[str] = ()) -> T:
     """Read a recipe by the name of a shipped one or by path.
 
     Args:
         name: Name without ending, or a path that ends in `.toml`.
         kind: The dataclass of its stage.
+        changes: Values that replace the recipe's; see `changed`.
 
     Raises:
         ShotcropError: There is no such recipe, it is not TOML, or it holds an unknown key or a wrong value.
     """
-    return build(kind, read_toml(name, RECIPES), name)
+    return build(kind, changed(read_toml(name, RECIPES), kind, changes), name)
+
+
+def changed(content: Mapping[str, Any], kind: type, changes: Sequence[str]) -> dict[str, Any]:
+    """Return the content of a recipe with some values replaced.
+
+    Args:
+        content: The recipe's tables.
+        kind: The dataclass that it will fill.
+        changes: Each is `TABLE.KEY=VALUE`. The value is TOML; text needs no quotes.
+
+    Raises:
+        ShotcropError: A change is not of this form, or the recipe has no such key.
+    """
+    merged = dict(content)
+    for change in changes:
+        _merge(merged, _parse_change(change, kind))
+    return merged
+
+
+def recipe_keys(kind: type, prefix: str = "") -> Iterator[str]:
+    """Yield all keys of a recipe as `TABLE.KEY`; a table of free keys ends with a dot."""
+    for name, expected in get_type_hints(kind).items():
+        if is_dataclass(expected):
+            yield from recipe_keys(expected, f"{prefix}{name}.")  # type: ignore[arg-type]
+        else:
+            yield f"{prefix}{name}" + ("." if get_origin(expected) is MappingType else "")
+
+
+def _parse_change(change: str, kind: type) -> dict[str, Any]:
+    name, equals, text = change.partition("=")
+    name = name.strip()
+    known = list(recipe_keys(kind))
+    if not equals:
+        raise ShotcropError(f"--set {change}: there is no value", hint="write --set TABLE.KEY=VALUE")
+    free = any(key.endswith(".") and name.startswith(key) and name != key for key in known)
+    if name not in known and not free:
+        leaves = [key for key in known if key.rpartition(".")[2] == name.rpartition(".")[2]]
+        close = leaves[:1] or get_close_matches(name, known, n=1)
+        hint = f"did you mean '{close[0]}'?" if close else f"known keys: {', '.join(sorted(known))}"
+        raise ShotcropError(f"--set {change}: the recipe has no key '{name}'", hint=hint)
+    try:
+        table: dict[str, Any] = tomllib.loads(f"{name} = {text}")
+    except tomllib.TOMLDecodeError:
+        table = tomllib.loads(f"{name} = {json.dumps(text.strip())}")
+    return table
+
+
+def _merge(content: dict[str, Any], change: Mapping[str, Any]) -> None:
+    for key, value in change.items():
+        old = content.get(key)
+        if isinstance(value, Mapping) and isinstance(old, Mapping):
+            table = dict(old)
+            _merge(table, value)
+            content[key] = table
+        else:
+            content[key] = value
 
 
 def read_toml(name: str, shipped: Path) -> dict[str, Any]:

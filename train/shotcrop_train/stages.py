@@ -25,6 +25,7 @@ def detector(
     *,
     steps: int | None = None,
     fold: int | None = None,
+    changes: Sequence[str] = (),
 ) -> Path:
     """Train a detector.
 
@@ -35,11 +36,12 @@ def detector(
         start: Weights to start from instead of ImageNet's.
         steps: Optimiser steps that replace the recipe's.
         fold: Number of the fold that is not learned from, in place of the recipe's.
+        changes: Values that replace the recipe's; see `recipe.changed`. All stages take them.
     """
     from shotcrop_train import train_detector
     from shotcrop_train.composer.nano_recipe import load_nano_recipe
 
-    table = load_nano_recipe(recipe).shortened("detector", steps).detector
+    table = load_nano_recipe(recipe, changes).shortened("detector", steps).detector
     if fold is not None:
         table = replace(table, data=replace(table.data, held_out=fold))
     return train_detector.train(table, data, output, start)
@@ -55,6 +57,7 @@ def sft(
     steps: int | None = None,
     offline: bool = False,
     chat_template: str | None = None,
+    changes: Sequence[str] = (),
 ) -> Path:
     """Run stage 1; see `sft.train` and `composer.composer_sft.train`."""
     from shotcrop_train.composer.nano_recipe import is_nano, load_nano_recipe
@@ -63,13 +66,15 @@ def sft(
         _refuse_template(chat_template)
         from shotcrop_train.composer import composer_sft
 
-        nano = load_nano_recipe(recipe).shortened("sft", steps)
+        nano = load_nano_recipe(recipe, changes).shortened("sft", steps)
         detectors = tuple(map(Path, crossfit))
         return composer_sft.train(nano, data, output, _needed(start, "a detector's folder 'final'"), detectors)
     from shotcrop_train import sft as large
     from shotcrop_train.recipe import SftRecipe
 
-    return large.train(_shortened(recipe, SftRecipe, steps, chat_template), data, output, start, offline=offline)
+    return large.train(
+        _shortened(recipe, SftRecipe, steps, chat_template, changes), data, output, start, offline=offline
+    )
 
 
 def pseudo_label(
@@ -80,6 +85,7 @@ def pseudo_label(
     *,
     limit: int | None = None,
     offline: bool = False,
+    changes: Sequence[str] = (),
 ) -> Path:
     """Run the first half of stage 2; see `pseudo_label.label` and `composer.composer_pseudo_label.label`."""
     from shotcrop_train.composer.nano_recipe import is_nano, load_nano_recipe
@@ -87,11 +93,11 @@ def pseudo_label(
     if is_nano(recipe):
         from shotcrop_train.composer import composer_pseudo_label
 
-        nano = load_nano_recipe(recipe)
+        nano = load_nano_recipe(recipe, changes)
         return composer_pseudo_label.label(nano, data, output, proposers, offline=offline, limit=limit)
     from shotcrop_train import pseudo_label as large
 
-    generic = load_recipe(recipe, large.PseudoLabelRecipe)
+    generic = load_recipe(recipe, large.PseudoLabelRecipe, changes)
     return large.label(generic, data, output, proposers, offline=offline, limit=limit)
 
 
@@ -105,6 +111,7 @@ def ssft(
     steps: int | None = None,
     offline: bool = False,
     chat_template: str | None = None,
+    changes: Sequence[str] = (),
 ) -> Path:
     """Run the second half of stage 2; see `ssft.train` and `composer.composer_ssft.train`."""
     from shotcrop_train.composer.nano_recipe import is_nano, load_nano_recipe
@@ -113,12 +120,17 @@ def ssft(
         _refuse_template(chat_template)
         from shotcrop_train.composer import composer_ssft
 
-        nano = load_nano_recipe(recipe).shortened("ssft", steps)
+        nano = load_nano_recipe(recipe, changes).shortened("ssft", steps)
         return composer_ssft.train(nano, data, pseudo, output, _needed(start, "a checkpoint of stage 1"))
     from shotcrop_train import ssft as large
 
     return large.train(
-        _shortened(recipe, large.SsftRecipe, steps, chat_template), data, pseudo, output, start, offline=offline
+        _shortened(recipe, large.SsftRecipe, steps, chat_template, changes),
+        data,
+        pseudo,
+        output,
+        start,
+        offline=offline,
     )
 
 
@@ -132,6 +144,7 @@ def grpo(
     steps: int | None = None,
     offline: bool = False,
     chat_template: str | None = None,
+    changes: Sequence[str] = (),
 ) -> Path:
     """Run stage 3; see `grpo.train` and `composer.composer_grpo.train`."""
     from shotcrop_train.composer.nano_recipe import is_nano, load_nano_recipe
@@ -140,12 +153,17 @@ def grpo(
         _refuse_template(chat_template)
         from shotcrop_train.composer import composer_grpo
 
-        nano = load_nano_recipe(recipe).shortened("grpo", steps)
+        nano = load_nano_recipe(recipe, changes).shortened("grpo", steps)
         return composer_grpo.train(nano, data, output, _needed(start, "a checkpoint of an earlier stage"), hard)
     from shotcrop_train import grpo as large
 
     return large.train(
-        _shortened(recipe, large.GrpoRecipe, steps, chat_template), data, output, start, hard=hard, offline=offline
+        _shortened(recipe, large.GrpoRecipe, steps, chat_template, changes),
+        data,
+        output,
+        start,
+        hard=hard,
+        offline=offline,
     )
 
 
@@ -164,9 +182,9 @@ def _refuse_template(chat_template: str | None) -> None:
         raise ShotcropError("the compact model has no chat template", hint="leave out --chat-template")
 
 
-def _shortened(name: str, kind: type[T], steps: int | None, chat_template: str | None) -> T:
-    """Read a recipe of large models; a number of optimiser steps and a chat template replace its own."""
-    plan: Any = load_recipe(name, kind)
+def _shortened(name: str, kind: type[T], steps: int | None, chat_template: str | None, changes: Sequence[str]) -> T:
+    """Read a recipe of large models; changes, a number of optimiser steps and a chat template replace its own."""
+    plan: Any = load_recipe(name, kind, changes)
     if steps is not None:
         plan = replace(plan, optimisation=replace(plan.optimisation, steps=steps))
     if chat_template is not None:

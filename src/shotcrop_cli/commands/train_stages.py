@@ -25,27 +25,34 @@ def stages(offline: bool, weights: Path | None = None) -> Mapping[str, Stage]:
     def detector(stage: Any, made: Made, data: Path, output: Path) -> Path:
         start = Path(stage.start) if stage.start else weights
         fold = stage.fold if stage.fold >= 0 else None
-        return Path(run.detector(stage.recipe, data, output, start, steps=stage.steps or None, fold=fold))
+        steps = stage.steps or None
+        return Path(run.detector(stage.recipe, data, output, start, steps=steps, fold=fold, changes=stage.set))
 
     def sft(stage: Any, made: Made, data: Path, output: Path) -> Path:
         start, others = made(stage.start) if stage.start else None, list(map(made, stage.crossfit))
         steps = stage.steps or None
-        return Path(run.sft(stage.recipe, data, output, start, crossfit=others, steps=steps, offline=offline))
+        return Path(
+            run.sft(stage.recipe, data, output, start, crossfit=others, steps=steps, offline=offline, changes=stage.set)
+        )
 
     def pseudo_label(stage: Any, made: Made, data: Path, output: Path) -> Path:
         team, limit = list(map(made, stage.proposers)), stage.limit or None
-        return Path(run.pseudo_label(stage.recipe, data, output, team, limit=limit, offline=offline))
+        return Path(run.pseudo_label(stage.recipe, data, output, team, limit=limit, offline=offline, changes=stage.set))
 
     def ssft(stage: Any, made: Made, data: Path, output: Path) -> Path:
         pseudo, start, steps = Path(made(stage.pseudo)), made(stage.start), stage.steps or None
-        return Path(run.ssft(stage.recipe, data, pseudo, output, start, steps=steps, offline=offline))
+        return Path(
+            run.ssft(stage.recipe, data, pseudo, output, start, steps=steps, offline=offline, changes=stage.set)
+        )
 
     def grpo(stage: Any, made: Made, data: Path, output: Path) -> Path:
         from shotcrop_train.pseudo.report import HARD
 
         hard = Path(made(stage.hard)) / HARD if stage.hard else None
         start, steps = made(stage.start), stage.steps or None
-        return Path(run.grpo(stage.recipe, data, output, start, hard=hard, steps=steps, offline=offline))
+        return Path(
+            run.grpo(stage.recipe, data, output, start, hard=hard, steps=steps, offline=offline, changes=stage.set)
+        )
 
     def export(stage: Any, made: Made, data: Path, output: Path) -> Path:
         from shotcrop_cli.evaluation.dataset import read_dataset

@@ -121,3 +121,12 @@ def test_a_damaged_record_is_named(tmp_path: Path, dataset: Path) -> None:
 def test_a_missing_dataset_is_named(tmp_path: Path) -> None:
     with pytest.raises(ShotcropError, match="is not a dataset"):
         _record(tmp_path / "run", tmp_path / "nowhere")
+
+
+def test_a_setting_that_an_earlier_version_did_not_know_was_off(tmp_path: Path, dataset: Path) -> None:
+    older = {"optimisation": {"steps": 3}}
+    for recipe in (older, {"optimisation": {"steps": 3, "quantised": False}, "logging": {"to": "", "tags": []}}):
+        provenance.record(tmp_path / "run", stage="sft", recipe=recipe, datasets=[dataset])
+    with pytest.raises(ShotcropError, match=r"recipe\.optimisation\.quantised: null, not true"):
+        newer = {"optimisation": {"steps": 3, "quantised": True}}
+        provenance.record(tmp_path / "run", stage="sft", recipe=newer, datasets=[dataset])

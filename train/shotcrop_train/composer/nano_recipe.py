@@ -6,7 +6,7 @@ own one, and `run.json` records only these. So a change of stage 3 does not inva
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -14,7 +14,7 @@ from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.model.nano.manifest import CountRule, DecodingLimits, FaultCosts
 from shotcrop_train.pseudo.decision import Rule
 from shotcrop_train.pseudo.proposers import NEAR_DUPLICATE
-from shotcrop_train.recipe import RECIPES, build, read_toml
+from shotcrop_train.recipe import RECIPES, build, changed, read_toml
 from shotcrop_train.rewards.reward_function import RewardRecipe
 from shotcrop_train.train_detector import DetectorRecipe
 
@@ -333,8 +333,8 @@ def is_nano(name: str) -> bool:
     return read_toml(name, RECIPES).get("family") == FAMILY
 
 
-def load_nano_recipe(name: str) -> NanoRecipe:
-    """Read a recipe of the compact model; see `recipe.load_recipe`.
+def load_nano_recipe(name: str, changes: Sequence[str] = ()) -> NanoRecipe:
+    """Read a recipe of the compact model, with changes; see `recipe.load_recipe`.
 
     Raises:
         ShotcropError: There is no such recipe, it is for a large model, or it is not valid.
@@ -342,4 +342,4 @@ def load_nano_recipe(name: str) -> NanoRecipe:
     content = read_toml(name, RECIPES)
     if content.get("family") != FAMILY:
         raise ShotcropError(f"{name} is no recipe of the compact model", hint=f'write family = "{FAMILY}" at its start')
-    return build(NanoRecipe, content, name)
+    return build(NanoRecipe, changed(content, NanoRecipe, changes), name)

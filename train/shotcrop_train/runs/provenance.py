@@ -122,22 +122,29 @@ def read(output: Path) -> dict[str, Any] | None:
 
 def _require_same(before: Mapping[str, Any], now: Mapping[str, Any], output: Path) -> None:
     for key in _FIXED:
-        if before.get(key) == now.get(key):
+        what = next(iter(_differences(before.get(key), now.get(key), key)), None)
+        if what is None:
             continue
-        what = next(iter(_differences(before.get(key), now.get(key), key)))
         raise ShotcropError(
             f"{output} holds a run that differs in {what}", hint="choose another run folder, or delete this one"
         )
 
 
 def _differences(before: Any, now: Any, name: str) -> Iterable[str]:
-    """Name the values in which two recipes or lists of data differ."""
+    """Name the values in which two recipes or lists of data differ.
+
+    A setting of which the earlier part knew nothing was off then: it may be empty, false or 0 now.
+    """
     if isinstance(before, dict) and isinstance(now, dict):
         for key in [*before, *(key for key in now if key not in before)]:
-            if before.get(key) != now.get(key):
+            if key in before or not _is_off(now[key]):
                 yield from _differences(before.get(key), now.get(key), f"{name}.{key}")
-    else:
+    elif before != now:
         yield f"{name}: {_brief(before)}, not {_brief(now)}"
+
+
+def _is_off(value: Any) -> bool:
+    return all(map(_is_off, value.values())) if isinstance(value, dict) else not value
 
 
 def _brief(value: Any) -> str:

@@ -1,0 +1,92 @@
+"""Options that several commands of `shotcrop train` share, and what surrounds their work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from shotcrop_cli import install_hint
+from shotcrop_cli.cli.console import Console
+from shotcrop_cli.cli.help import option
+from shotcrop_cli.cli.options import name_or_path
+from shotcrop_cli.cli.streams import result
+from shotcrop_cli.errors import ShotcropError
+
+FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+recipe_option = option(
+    "--config",
+    "recipe_name",
+    required=True,
+    type=name_or_path,
+    metavar="RECIPE",
+    help="Name of a recipe that comes with shotcrop, or a .toml file.",
+)
+data_option = option(
+    "--data", required=True, type=FOLDER, metavar="DIR", help="Folder that contains the datasets of the recipe."
+)
+output_option = option(
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Run folder. An interrupted run in it continues.",
+)
+start_option = option(
+    "--from", "start", metavar="CHECKPOINT", help="Checkpoint to start from: a folder, or ORG/REPO of a model hub."
+)
+steps_option = option(
+    "--steps", type=click.IntRange(min=1), metavar="N", help="Optimiser steps. Default: those of the recipe."
+)
+template_option = option(
+    "--chat-template",
+    metavar="FILE",
+    help="Large model: chat template in Jinja, or chatml for the built-in one. Default: that of the recipe or model.",
+)
+set_option = option(
+    "--set",
+    "changes",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Value in place of the recipe's, such as optimisation.learning_rate=1e-5; repeatable.",
+)
+weights_option = option(
+    "--start",
+    type=FILE,
+    metavar="FILE",
+    help="Weights that the detector starts from. Default: ImageNet's, for the tower.",
+)
+offline_option = option("--offline", is_flag=True, help="Use only models on this machine; do not ask the model hub.")
+
+
+@contextmanager
+def training_packages() -> Iterator[None]:
+    """Turn a missing training package into an error that says how to install it."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise ShotcropError(
+            f"training needs the package '{error.name}'", hint=install_hint.add_extras("train")
+        ) from error
+
+
+@contextmanager
+def training(output: Path) -> Iterator[Callable[[Path], None]]:
+    """Run a stage: record and print its result, or print the recorded result of a complete stage."""
+    with training_packages():
+        from shotcrop_train.runs import provenance
+
+        def finish(made: Path) -> None:
+            provenance.finish(output, made)
+            result(str(made))
+
+        try:
+            yield finish
+        except provenance.Complete as complete:
+            Console().info(f"{output} is complete")
+            result(str(complete.result))
