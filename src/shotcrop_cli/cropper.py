@@ -17,12 +17,13 @@ from PIL import Image
 from shotcrop_cli.errors import AnswerError, InputError, NoPeopleError, PhotoError
 from shotcrop_cli.framing import Aspect, Framing, frame_shot
 from shotcrop_cli.geometry import to_pixels
-from shotcrop_cli.imaging.decode import Photo, decode, read_source
+from shotcrop_cli.imaging.decode import decode, read_source
 from shotcrop_cli.imaging.encode import encode_crop
 from shotcrop_cli.imaging.formats import DEFAULT_MAX_PIXELS, SAME_QUALITY, CropFormat, Quality, format_of
 from shotcrop_cli.imaging.hdr import to_standard_range
 from shotcrop_cli.imaging.in_memory import photo_of_array, photo_of_bytes, photo_of_image
 from shotcrop_cli.imaging.metadata.policy import MetadataPolicy
+from shotcrop_cli.imaging.photo import Photo
 from shotcrop_cli.imaging.pixels import cropped, to_8_bit
 from shotcrop_cli.imaging.thumbnail import thumbnail
 from shotcrop_cli.model.load import find_model

@@ -15,8 +15,8 @@ from PIL import Image, ImageCms
 import shotcrop_cli
 from conftest import FIXED_BOXES, FakeComposer, jpeg_bytes, no_people, open_image, picture, rich_exif, write_photo
 from shotcrop_cli import Cropper, CropResult, InputError, NoPeopleError, PhotoError
-from shotcrop_cli.imaging.decode import Photo
 from shotcrop_cli.imaging.in_memory import photo_of_image
+from shotcrop_cli.imaging.photo import Photo
 from shotcrop_cli.shots import FULL_FRAME, SHOT_TYPES, Box, Composition, Grounding, PixelBox, Shot, ShotType
 from shotcrop_cli.shots import Person as FoundPerson
 
@@ -310,7 +310,7 @@ def test_only_heic_needs_pillow_heif(cropper: Cropper, monkeypatch: pytest.Monke
     def broken() -> None:
         raise ImportError("libheif.so: cannot open shared object file")
 
-    monkeypatch.setattr("shotcrop_cli.imaging.decode.register_heif", broken)
+    monkeypatch.setattr("shotcrop_cli.imaging.open_image.register_heif", broken)
     assert cropper.crop(jpeg_bytes(picture(60, 40))).width == 60
 
 

@@ -9,28 +9,24 @@ import hashlib
 import os
 import re
 import stat
-import struct
 import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, JpegImagePlugin, TiffImagePlugin, UnidentifiedImageError
+from PIL import Image, JpegImagePlugin, TiffImagePlugin
 
-from shotcrop_cli import install_hint
 from shotcrop_cli.errors import PhotoError
 from shotcrop_cli.imaging import jpeg, jpeg_2000
-from shotcrop_cli.imaging.codestream import Codestream, jpeg_xl_pixels, read_codestream
+from shotcrop_cli.imaging.codestream import Codestream, read_codestream
 from shotcrop_cli.imaging.companions import companion_warnings
-from shotcrop_cli.imaging.content_format import HEAD_BYTES, format_of_content, real_format
+from shotcrop_cli.imaging.content_format import format_of_content, real_format
 from shotcrop_cli.imaging.declared_colour import find_colour
 from shotcrop_cli.imaging.formats import (
     BMP,
     DEFAULT_MAX_PIXELS,
-    FORMATS,
     GIF,
     HEIF,
     JPEG_XL,
@@ -41,33 +37,28 @@ from shotcrop_cli.imaging.formats import (
     format_called,
     format_of,
 )
-from shotcrop_cli.imaging.hdr import HdrColour, hdr_colour
+from shotcrop_cli.imaging.hdr import hdr_colour
 from shotcrop_cli.imaging.metadata import exif
-from shotcrop_cli.imaging.metadata.policy import NO_METADATA, Metadata
+from shotcrop_cli.imaging.metadata.policy import Metadata
 from shotcrop_cli.imaging.metadata.readers import read_pillow_metadata, read_tiff_metadata
 from shotcrop_cli.imaging.metadata.xmp import is_readable
+from shotcrop_cli.imaging.open_image import open_image, register
+from shotcrop_cli.imaging.photo import Photo
 from shotcrop_cli.imaging.pixels import DEEP_MODES, from_12_bit, in_usual_mode, to_8_bit, to_full_range
 from shotcrop_cli.imaging.png import read_chunks
 from shotcrop_cli.imaging.quality import StoredQuality, read_quality
 from shotcrop_cli.imaging.raw import extract_preview
-from shotcrop_cli.imaging.read_limit import LimitedReader
-from shotcrop_cli.imaging.tiff import TiffCoding, read_coding
+from shotcrop_cli.imaging.tiff import read_coding
 
-_PILLOW_FORMATS = tuple(dict.fromkeys(name for form in FORMATS.values() for name in form.pillow_names))
-"""Pillow's names of the formats that shotcrop reads. Pillow knows more, and some of them start other programs."""
 _LOSSLESS_FORMATS = (PNG, TIFF, GIF, BMP)
 
 _MAX_FILE_BYTES = 2 << 30
 """Largest file that is read (our choice). Photos of 178 MP, Pillow's limit, take 1.4 GB in 16-bit RGBA."""
-_READ_MARGIN_BYTES = 16 << 20
-"""Decoding may read eight times the length of the file plus these bytes (our choice)."""
 _LARGE_PHOTO_PIXELS = 60_000_000
 """Larger photos are decoded one at a time (our choice); the sensors of most cameras have fewer pixels."""
 _LARGE_RAW_BYTES = 80_000_000
 """RAW files with more bytes may have a preview with as many pixels (our choice)."""
 _large_photo_lock = threading.RLock()
-_PREFIX_BYTES = 16
-"""First bytes of a file by which Pillow's formats recognise it."""
 
 _TO_UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -83,7 +74,6 @@ _SWAPPED_SIDES = (5, 6, 7, 8)
 _RAW_MODE_16_BIT = re.compile("(?<!BGR);16")
 _RAW_MODE_12_BIT = "I;12"
 """In Pillow's name of a stored pixel layout: 16 bits per channel, unless a whole BGR pixel has 16 bits."""
-_DCT_BLOCK = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,55 +93,6 @@ class SourceBytes:
     size_bytes: int
     mtime_ns: int
     sha256: str
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Photo:
-    """A decoded photo.
-
-    Args:
-        pixels: The upright first frame in its own mode and colour space.
-        format: The format of the file.
-        orientation: EXIF orientation of the stored pixels, 1 to 8.
-        icc_profile: The colour profile, embedded or made from what the file declares; empty for sRGB and HDR.
-        hdr: The colour space of HDR pixels (PQ or HLG); None for others.
-        metadata: EXIF, XMP, IPTC and comments as stored.
-        subsampling: Chroma subsampling for JPEG and AVIF crops of this photo: 0 (4:4:4), 1 (4:2:2) or 2 (4:2:0).
-        block_size: Width and height of a JPEG coding unit in pixels of the upright photo; (1, 1) for other formats.
-        lossless: Whether the pixels were stored without loss.
-        quality: The quality it was saved with; None if it was stored without loss.
-        tiff: How a TIFF stores its pixels; None for other formats.
-        warnings: What was lost in reading, one sentence each.
-        full_size: Width and height of a photo whose `pixels` are reduced, or dropped and only a placeholder.
-    """
-
-    pixels: Image.Image
-    format: Format
-    orientation: int = 1
-    icc_profile: bytes = b""
-    hdr: HdrColour | None = None
-    metadata: Metadata = NO_METADATA
-    subsampling: int = 0
-    block_size: tuple[int, int] = (1, 1)
-    lossless: bool = False
-    quality: StoredQuality | None = None
-    tiff: TiffCoding | None = None
-    warnings: tuple[str, ...] = ()
-    full_size: tuple[int, int] | None = None
-
-    @property
-    def width(self) -> int:
-        """Width in pixels of the upright photo."""
-        return (self.full_size or self.pixels.size)[0]
-
-    @property
-    def height(self) -> int:
-        """Height in pixels of the upright photo."""
-        return (self.full_size or self.pixels.size)[1]
-
-    def without_pixels(self) -> Photo:
-        """Return the photo without its pixels, to free their memory."""
-        return replace(self, pixels=Image.new(self.pixels.mode, (1, 1)), full_size=(self.width, self.height))
 
 
 def read_source(path: Path) -> SourceBytes:
@@ -231,28 +172,6 @@ def _decode_plain_tiff(source: SourceBytes, max_pixels: int, error: PhotoError) 
         raise error from None
 
 
-def register(path: Path, form: Format | None) -> None:
-    """Let Pillow read a format that it cannot read by itself. Other runs do not load these libraries.
-
-    Raises:
-        PhotoError: The library is not installed or does not work.
-    """
-    if form is HEIF:
-        try:
-            register_heif()
-        except ImportError as error:
-            raise PhotoError(
-                f"{path}: pillow-heif cannot be loaded: {error}", hint=install_hint.reinstall("pillow-heif")
-            ) from error
-    elif form is JPEG_XL:
-        try:
-            import pillow_jxl  # noqa: F401 - it registers itself
-        except ImportError as error:
-            raise PhotoError(
-                f"{path}: JPEG XL support is not installed", hint=install_hint.add_extras("jxl")
-            ) from error
-
-
 def _decode_raw(source: SourceBytes, max_pixels: int) -> Photo:
     """Return the embedded preview of a RAW file, with the metadata of the RAW itself where it can be read."""
     preview = extract_preview(source.path, source.data)
@@ -278,57 +197,6 @@ def _decode_raw(source: SourceBytes, max_pixels: int) -> Photo:
             *photo.warnings,
         ),
     )
-
-
-def open_image(
-    name: str | Path, data: bytes, hint: str = "check that it opens in a viewer", max_pixels: int | None = None
-) -> Image.Image:
-    """Read the header of a photo.
-
-    Args:
-        name: What error messages call it.
-        data: The content of the file.
-        hint: How to fix a file that is not an image.
-        max_pixels: Pixels that it may have; None for any number. Pillow's own limit belongs to the whole process.
-
-    Raises:
-        PhotoError: The content has too many pixels, or it is not an image in a format that shotcrop reads.
-    """
-    if format_of_content(data[:HEAD_BYTES]) is JPEG_XL:
-        _check_pixels(name, jpeg_xl_pixels(data), max_pixels)
-    try:
-        image = _open_header(data)
-    except Image.DecompressionBombError as error:  # Pillow checks the size of WebP and of tiles itself
-        raise PhotoError(f"{name}: {error}", hint="scale it down first") from error
-    except Exception as error:  # hostile bytes may raise anything in a parser
-        raise PhotoError(f"{name}: cannot be read as an image", hint=hint) from error
-    _check_pixels(name, image.width * image.height, max_pixels)
-    return image
-
-
-def _check_pixels(name: str | Path, pixels: int, max_pixels: int | None) -> None:
-    if max_pixels is not None and pixels > max_pixels:
-        raise PhotoError(
-            f"{name}: the image has {_megapixels(pixels)}, more than {_megapixels(max_pixels)}",
-            hint="raise --max-pixels, or scale it down first",
-        )
-
-
-def _open_header(data: bytes) -> Image.Image:
-    """Do what `Image.open` does, but without its limit of pixels."""
-    Image.init()
-    for name in _PILLOW_FORMATS:
-        factory, accept = Image.OPEN.get(name, (None, None))
-        accepted = factory is not None and (accept is None or accept(data[:_PREFIX_BYTES]))
-        if factory is None or not accepted or isinstance(accepted, str):  # a text says why not
-            continue
-        with suppress(SyntaxError, IndexError, TypeError, struct.error):  # what `Image.open` takes for "another format"
-            return factory(LimitedReader(data, _READ_MARGIN_BYTES + 8 * len(data)), "")
-    raise UnidentifiedImageError("no known format")
-
-
-def _megapixels(pixels: int) -> str:
-    return f"{pixels / 10**6:.4g} megapixels"
 
 
 def _decode_image(path: Path, data: bytes, max_pixels: int, least_sides: tuple[int, int] | None = None) -> Photo:
@@ -401,7 +269,7 @@ def _load(image: Image.Image, data: bytes) -> tuple[Image.Image, list[str]]:
         loaded = open_image("", jpeg.with_end(data))
         loaded.load()
         incomplete = _incomplete_rows(loaded, jpeg.with_other_end(data))
-        if incomplete > jpeg.few_rows(loaded.height, _coding_unit(image)[1]):
+        if incomplete > jpeg.few_rows(loaded.height, jpeg.coding_unit(image)[1]):
             raise
         if incomplete:
             return loaded, [f"the end of the file is missing, so the last {incomplete} rows are incomplete"]
@@ -492,20 +360,5 @@ def _block_size(image: Image.Image, orientation: int) -> tuple[int, int]:
     """Return width and height of a JPEG coding unit (MCU) in the upright photo. Source: ITU-T T.81, section A.2."""
     if not isinstance(image, JpegImagePlugin.JpegImageFile):
         return 1, 1
-    across, down = _coding_unit(image)
+    across, down = jpeg.coding_unit(image)
     return (down, across) if orientation in _SWAPPED_SIDES else (across, down)
-
-
-def _coding_unit(image: JpegImagePlugin.JpegImageFile) -> tuple[int, int]:
-    # A single component is not interleaved, whatever its sampling factors.
-    factors = [(across, down) for _, across, down, _ in image.layer] if len(image.layer) > 1 else [(1, 1)]
-    across, down = (_DCT_BLOCK * max(axis) for axis in zip(*factors, strict=True))
-    return across, down
-
-
-@lru_cache(maxsize=1)
-def register_heif() -> None:
-    """Let Pillow read HEIC. This is done for the first HEIC photo, so that other runs do not load libheif."""
-    import pillow_heif
-
-    pillow_heif.register_heif_opener()

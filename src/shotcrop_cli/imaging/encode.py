@@ -15,7 +15,6 @@ from shotcrop_cli.errors import PhotoError
 from shotcrop_cli.imaging.code_points import CodePoints
 from shotcrop_cli.imaging.colour import profile_fits, to_srgb
 from shotcrop_cli.imaging.declared_colour import is_adobe_rgb
-from shotcrop_cli.imaging.decode import Photo
 from shotcrop_cli.imaging.formats import (
     AVIF,
     DEFAULT_QUALITY,
@@ -32,6 +31,7 @@ from shotcrop_cli.imaging.formats import (
 from shotcrop_cli.imaging.hdr import to_standard_range
 from shotcrop_cli.imaging.metadata import exif, jpeg
 from shotcrop_cli.imaging.metadata.policy import Metadata, MetadataPolicy
+from shotcrop_cli.imaging.photo import Photo
 from shotcrop_cli.imaging.pixels import (
     DEEP_MODES,
     cropped,

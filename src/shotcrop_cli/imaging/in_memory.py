@@ -13,9 +13,11 @@ from PIL import Image, ImageOps
 from shotcrop_cli.errors import InputError, PhotoError
 from shotcrop_cli.imaging.content_format import format_of_content
 from shotcrop_cli.imaging.declared_colour import find_colour
-from shotcrop_cli.imaging.decode import Photo, SourceBytes, decode, open_image, register
+from shotcrop_cli.imaging.decode import SourceBytes, decode
 from shotcrop_cli.imaging.formats import DEFAULT_MAX_PIXELS, FORMATS, PNG, format_called
 from shotcrop_cli.imaging.hdr import hdr_colour
+from shotcrop_cli.imaging.open_image import open_image, register
+from shotcrop_cli.imaging.photo import Photo
 from shotcrop_cli.imaging.pixels import in_usual_mode, to_8_bit
 from shotcrop_cli.imaging.png import read_chunks
 

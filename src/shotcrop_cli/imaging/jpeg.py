@@ -1,4 +1,4 @@
-"""JPEG files: how much of the picture they lack if their end is missing, and how to decode them at a reduced scale."""
+"""JPEG files: units of coding, what is missing without their end, and how to decode them at a reduced scale."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ TABLES = 0xDB
 """The marker of quantisation tables."""
 _SCAN = 0xDA
 _COEFFICIENTS = 64
+_DCT_BLOCK = 8
 
 _SCALES = (8, 4, 2)
 """By what libjpeg can divide the size of a photo while it decodes, largest first."""
@@ -46,6 +47,14 @@ def reduce_scale(image: Image.Image, least_sides: tuple[int, int]) -> None:
         if shorter >= scale * least_sides[0] and longer >= scale * least_sides[1]:
             image.draft(image.mode, (image.width // scale, image.height // scale))
             return
+
+
+def coding_unit(image: JpegImagePlugin.JpegImageFile) -> tuple[int, int]:
+    """Return width and height of a coding unit (MCU) in stored pixels. Source: ITU-T T.81, section A.2."""
+    # A single component is not interleaved, whatever its sampling factors.
+    factors = [(across, down) for _, across, down, _ in image.layer] if len(image.layer) > 1 else [(1, 1)]
+    across, down = (_DCT_BLOCK * max(axis) for axis in zip(*factors, strict=True))
+    return across, down
 
 
 def few_rows(height: int, block_height: int) -> int:

@@ -12,11 +12,12 @@ import subprocess
 
 from shotcrop_cli.errors import PhotoError
 from shotcrop_cli.imaging import jpeg
-from shotcrop_cli.imaging.decode import Photo, open_image
 from shotcrop_cli.imaging.encode import EncodedCrop, jpeg_markers
 from shotcrop_cli.imaging.formats import JPEG, CropFormat, output_format
 from shotcrop_cli.imaging.metadata import resolution
 from shotcrop_cli.imaging.metadata.policy import MetadataPolicy
+from shotcrop_cli.imaging.open_image import open_image
+from shotcrop_cli.imaging.photo import Photo
 from shotcrop_cli.shots import PixelBox
 
 PROGRAM = "jpegtran"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from PIL import Image
 
 from shotcrop_cli.imaging.colour import to_srgb
-from shotcrop_cli.imaging.decode import Photo
 from shotcrop_cli.imaging.hdr import to_standard_range
+from shotcrop_cli.imaging.photo import Photo
 from shotcrop_cli.imaging.pixels import onto_white, to_8_bit
 
 ANY_SIZE_LONG_SIDE = 1536

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from shotcrop_cli.crop_settings import CropSettings
-from shotcrop_cli.imaging.decode import Photo
 from shotcrop_cli.imaging.encode import EncodedCrop, encode_crop
 from shotcrop_cli.imaging.formats import CropFormat
 from shotcrop_cli.imaging.lossless import LosslessError, crop_lossless, supports_lossless
+from shotcrop_cli.imaging.photo import Photo
 from shotcrop_cli.shots import PixelBox
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 from PIL import Image
 
 from shotcrop_cli.errors import OutputError
-from shotcrop_cli.imaging.decode import Photo, SourceBytes
+from shotcrop_cli.imaging.decode import SourceBytes
 from shotcrop_cli.imaging.formats import DEFAULT_MAX_PIXELS
+from shotcrop_cli.imaging.photo import Photo
 from shotcrop_cli.imaging.pixels import memory_bytes
 from shotcrop_cli.library.hand_work import KEEP_ALL, Allowed
 from shotcrop_cli.library.plan import Task

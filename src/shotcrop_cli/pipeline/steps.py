@@ -14,9 +14,10 @@ from dataclasses import replace
 from shotcrop_cli.errors import AnswerError, OutputError, PhotoError
 from shotcrop_cli.framing import frame_shot
 from shotcrop_cli.geometry import clamp, from_pixels, to_pixels
-from shotcrop_cli.imaging.decode import Photo, SourceBytes, decode, guard_memory, read_source
+from shotcrop_cli.imaging.decode import SourceBytes, decode, guard_memory, read_source
 from shotcrop_cli.imaging.formats import DEFAULT_MAX_PIXELS
 from shotcrop_cli.imaging.lossless import align_to_blocks
+from shotcrop_cli.imaging.photo import Photo
 from shotcrop_cli.imaging.thumbnail import least_sides, thumbnail
 from shotcrop_cli.library.own_crops import OWN_CROP_REASON, is_own_crop
 from shotcrop_cli.library.plan import Target, Task

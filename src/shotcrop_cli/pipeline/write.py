@@ -14,11 +14,11 @@ from pathlib import Path
 
 from shotcrop_cli import __version__
 from shotcrop_cli.errors import PhotoError
-from shotcrop_cli.imaging.decode import open_image
 from shotcrop_cli.imaging.encode import EncodedCrop
 from shotcrop_cli.imaging.formats import format_of_name
 from shotcrop_cli.imaging.metadata.xmp import caption_packet
 from shotcrop_cli.imaging.metadata.xmp_caption import merge_caption
+from shotcrop_cli.imaging.open_image import open_image
 from shotcrop_cli.imaging.png import read_chunks
 from shotcrop_cli.library.atomic_write import NewFile, free_name, put_in_place
 from shotcrop_cli.library.hand_work import (

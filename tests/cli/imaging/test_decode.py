@@ -18,11 +18,12 @@ from metadata_samples import KEPT, packet, resources
 from shotcrop_cli.errors import PhotoError
 from shotcrop_cli.imaging import decode as decoding
 from shotcrop_cli.imaging.codestream import jpeg_xl_pixels, read_codestream
-from shotcrop_cli.imaging.decode import Photo, decode, read_source
-from shotcrop_cli.imaging.decode import open_image as open_image_of
+from shotcrop_cli.imaging.decode import decode, read_source
 from shotcrop_cli.imaging.formats import AVIF
 from shotcrop_cli.imaging.metadata.capture import CaptureInfo
 from shotcrop_cli.imaging.metadata.policy import Comment
+from shotcrop_cli.imaging.open_image import open_image as open_image_of
+from shotcrop_cli.imaging.photo import Photo
 
 
 def _decode(path: Path) -> Photo:

@@ -18,10 +18,11 @@ from colour_profiles import PROFILES
 from conftest import SWAPPED_PROFILE, jpeg_bytes, open_image, picture, rich_exif, write_photo
 from metadata_samples import KEPT, data_set, packet, resources
 from shotcrop_cli.errors import PhotoError
-from shotcrop_cli.imaging.decode import Photo, decode, read_source
+from shotcrop_cli.imaging.decode import decode, read_source
 from shotcrop_cli.imaging.encode import encode_crop
 from shotcrop_cli.imaging.formats import JPEG, PNG, TIFF, CropFormat, output_format
 from shotcrop_cli.imaging.metadata.policy import Comment, Metadata, MetadataPolicy
+from shotcrop_cli.imaging.photo import Photo
 from shotcrop_cli.imaging.thumbnail import thumbnail
 from shotcrop_cli.shots import PixelBox
 

@@ -10,7 +10,8 @@ from PIL import Image
 from conftest import jpeg_bytes, picture
 from shotcrop_cli.errors import PhotoError
 from shotcrop_cli.imaging import jpeg
-from shotcrop_cli.imaging.decode import Photo, decode, read_source
+from shotcrop_cli.imaging.decode import decode, read_source
+from shotcrop_cli.imaging.photo import Photo
 
 _SIZE = (640, 960)
 _COMPLETE = ("the end marker is missing; the photo is complete",)

@@ -19,7 +19,7 @@ from conftest import names_in, open_image, picture, rich_exif, write_photo
 from metadata_samples import data_set
 from shotcrop_cli.crop_settings import CropSettings
 from shotcrop_cli.errors import ExitCode
-from shotcrop_cli.imaging.decode import Photo, decode, read_source
+from shotcrop_cli.imaging.decode import decode, read_source
 from shotcrop_cli.imaging.encode import encode_crop
 from shotcrop_cli.imaging.formats import JPEG, RAW, CropFormat
 from shotcrop_cli.imaging.lossless import (
@@ -32,6 +32,7 @@ from shotcrop_cli.imaging.lossless import (
 )
 from shotcrop_cli.imaging.metadata import jpeg
 from shotcrop_cli.imaging.metadata.policy import Metadata, MetadataPolicy
+from shotcrop_cli.imaging.photo import Photo
 from shotcrop_cli.main import cli
 from shotcrop_cli.pipeline.crop import copies_blocks, make_crop
 from shotcrop_cli.shots import PixelBox

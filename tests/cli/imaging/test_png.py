@@ -8,9 +8,10 @@ import pytest
 
 from conftest import SWAPPED_PROFILE, picture, write_photo
 from metadata_samples import packet
-from shotcrop_cli.imaging.decode import Photo, decode, read_source
+from shotcrop_cli.imaging.decode import decode, read_source
 from shotcrop_cli.imaging.in_memory import photo_of_bytes
 from shotcrop_cli.imaging.metadata.policy import Comment
+from shotcrop_cli.imaging.photo import Photo
 
 _MEBIBYTE = 1 << 20
 

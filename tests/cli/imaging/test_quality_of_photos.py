@@ -10,10 +10,11 @@ from PIL import Image
 
 from camera_files import orientation_exif
 from conftest import picture, write_photo
-from shotcrop_cli.imaging.decode import Photo, decode, read_source
+from shotcrop_cli.imaging.decode import decode, read_source
 from shotcrop_cli.imaging.encode import encode_crop
 from shotcrop_cli.imaging.formats import AVIF, DEFAULT_QUALITY, JPEG, PNG, WEBP, CropFormat
 from shotcrop_cli.imaging.metadata.policy import MetadataPolicy
+from shotcrop_cli.imaging.photo import Photo
 from shotcrop_cli.imaging.quality import StoredQuality, read_quality
 from shotcrop_cli.shots import PixelBox
 

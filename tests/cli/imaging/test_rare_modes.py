@@ -8,11 +8,12 @@ import pytest
 from PIL import Image
 
 from conftest import picture, write_photo
-from shotcrop_cli.imaging.decode import Photo, decode, read_source
+from shotcrop_cli.imaging.decode import decode, read_source
 from shotcrop_cli.imaging.encode import encode_crop
 from shotcrop_cli.imaging.formats import PNG, CropFormat
 from shotcrop_cli.imaging.in_memory import photo_of_image
 from shotcrop_cli.imaging.metadata.policy import MetadataPolicy
+from shotcrop_cli.imaging.photo import Photo
 from shotcrop_cli.imaging.thumbnail import thumbnail
 from shotcrop_cli.shots import PixelBox
 

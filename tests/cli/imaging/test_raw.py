@@ -11,12 +11,13 @@ from PIL import Image
 from camera_files import dng, turned
 from conftest import open_image, picture
 from shotcrop_cli.errors import PhotoError
-from shotcrop_cli.imaging.decode import Photo, decode, read_source
+from shotcrop_cli.imaging.decode import decode, read_source
 from shotcrop_cli.imaging.encode import encode_crop
 from shotcrop_cli.imaging.formats import RAW, CropFormat, format_of, output_format
 from shotcrop_cli.imaging.metadata import exif
 from shotcrop_cli.imaging.metadata.capture import CaptureInfo, read_capture_info
 from shotcrop_cli.imaging.metadata.policy import MetadataPolicy
+from shotcrop_cli.imaging.photo import Photo
 from shotcrop_cli.shots import PixelBox
 
 _BOX = PixelBox(10, 20, 60, 40)

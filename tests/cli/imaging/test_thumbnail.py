@@ -6,8 +6,9 @@ from PIL import Image
 
 from colour_profiles import ADOBE_RGB, DISPLAY_P3, PROFILES, SRGB
 from conftest import SWAPPED_PROFILE, picture, write_photo
-from shotcrop_cli.imaging.decode import Photo, decode, read_source
+from shotcrop_cli.imaging.decode import decode, read_source
 from shotcrop_cli.imaging.formats import PNG
+from shotcrop_cli.imaging.photo import Photo
 from shotcrop_cli.imaging.thumbnail import ANY_SIZE_LONG_SIDE, thumbnail
 from shotcrop_cli.model.nano.preprocess import squash
 

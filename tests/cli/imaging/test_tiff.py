@@ -15,10 +15,11 @@ from PIL import Image, TiffImagePlugin
 from colour_profiles import PROFILES
 from conftest import jpeg_bytes, picture, rich_exif, write_photo
 from metadata_samples import packet
-from shotcrop_cli.imaging.decode import Photo, decode, read_source
+from shotcrop_cli.imaging.decode import decode, read_source
 from shotcrop_cli.imaging.encode import encode_crop
 from shotcrop_cli.imaging.formats import JPEG, TIFF, CropFormat
 from shotcrop_cli.imaging.metadata.policy import Metadata, MetadataPolicy
+from shotcrop_cli.imaging.photo import Photo
 from shotcrop_cli.shots import PixelBox
 
 _SIZE = (320, 240)

@@ -12,7 +12,7 @@ from PIL import Image
 from camera_files import orientation_exif
 from conftest import FakeComposer, open_image, picture, write_photo
 from shotcrop_cli.imaging import decode as decoding
-from shotcrop_cli.imaging.decode import Photo
+from shotcrop_cli.imaging.photo import Photo
 from shotcrop_cli.imaging.pixels import cropped
 from shotcrop_cli.main import cli
 from shotcrop_cli.pipeline import steps

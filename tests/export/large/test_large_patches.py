@@ -8,8 +8,8 @@ from PIL import Image
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil, smart_resize
 
 from large_manifests import QWEN2_5, QWEN3
-from shotcrop_cli.imaging.decode import Photo
 from shotcrop_cli.imaging.formats import PNG
+from shotcrop_cli.imaging.photo import Photo
 from shotcrop_cli.imaging.thumbnail import thumbnail
 from shotcrop_cli.model.large.manifest import Vision
 from shotcrop_cli.model.large.patches import MAX_ASPECT_RATIO, fitted_size, make_patches
