@@ -34,7 +34,11 @@ LAYERS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ),
     ("shotcrop_train", "network and data", ("nano", "data", "recipe")),
     ("shotcrop_cli", "command line", ("main", "commands")),
-    ("shotcrop_cli", "runs and checks", ("api", "caption_run", "checkup", "pipeline", "cropper", "cli", "run_options")),
+    (
+        "shotcrop_cli",
+        "runs and checks",
+        ("api", "watch", "caption_run", "checkup", "pipeline", "cropper", "cli", "run_options"),
+    ),
     ("shotcrop_cli", "models and scores", ("evaluation", "report", "interchange", "model", "captions")),
     ("shotcrop_cli", "photo library", ("library", "sidecar", "crop_settings")),
     ("shotcrop_cli", "pixels", ("imaging", "framing", "resources")),

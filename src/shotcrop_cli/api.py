@@ -12,7 +12,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -55,7 +55,45 @@ _APPLY_IN_FLIGHT = 8
 """Photos that may wait to be written while `apply_sidecars` decodes others."""
 
 
-def crop_photos(options: CropOptions, reporter: Reporter | None = None) -> RunResult:
+@dataclass(frozen=True, slots=True)
+class CropModel:
+    """A model for several calls of `crop_photos`: it is loaded once, when the first photo needs it.
+
+    Args:
+        composer: Loads the model.
+        sha256: Content hash of the model.
+    """
+
+    composer: LazyComposer[MultiDeviceComposer]
+    sha256: str
+
+    @classmethod
+    def find(cls, options: ModelOptions, reporter: Reporter) -> CropModel:
+        """Find a model without loading it.
+
+        Raises:
+            ModelError: There is no such model, or it cannot be read.
+        """
+        from shotcrop_cli.model.load import find_model
+        from shotcrop_cli.model.multi_device import load_on_devices
+
+        bundle = find_model(options.name, offline=options.offline)
+
+        def load() -> MultiDeviceComposer:
+            model = load_on_devices(bundle, options.device, options.providers, reporter)
+            reporter.detail(f"model {model}")
+            return model
+
+        return cls(LazyComposer(load), bundle.sha256)
+
+
+def crop_photos(
+    options: CropOptions,
+    reporter: Reporter | None = None,
+    *,
+    model: CropModel | None = None,
+    is_ready: Callable[[Source], bool] | None = None,
+) -> RunResult:
     """Crop the photos of a library that are not up to date.
 
     A photo that fails does not end the run; its result says why. While this runs, Pillow's warnings are off in the
@@ -64,6 +102,8 @@ def crop_photos(options: CropOptions, reporter: Reporter | None = None) -> RunRe
     Args:
         options: What to do.
         reporter: Receives the result of every photo while the run works; None to report nothing.
+        model: The model that the options name, if several runs share it; None to find it.
+        is_ready: Says of a photo that is due whether it may be cropped now; the others are left out. None for all.
 
     Returns:
         How the photos ended. A dry run counts what it would do.
@@ -72,7 +112,7 @@ def crop_photos(options: CropOptions, reporter: Reporter | None = None) -> RunRe
         ShotcropError: The run cannot begin or go on; subclasses say why.
     """
     with _process_settings():
-        return _CropRun(options, reporter or Reporter()).run()
+        return _CropRun(options, reporter or Reporter(), model, is_ready).run()
 
 
 def apply_sidecars(options: ApplyOptions, reporter: Reporter | None = None) -> RunResult:
@@ -197,9 +237,15 @@ class _Run:
 
 
 class _CropRun(_Run):
-    def __init__(self, options: CropOptions, reporter: Reporter) -> None:
+    def __init__(
+        self,
+        options: CropOptions,
+        reporter: Reporter,
+        model: CropModel | None,
+        is_ready: Callable[[Source], bool] | None,
+    ) -> None:
         super().__init__(options, reporter, options.min_score)
-        self._options = options
+        self._options, self._model, self._is_ready = options, model, is_ready
         self._output = Path(options.output)
         self._captions: CaptionService | None = None
 
@@ -218,8 +264,8 @@ class _CropRun(_Run):
             if options.fail_if_empty:
                 raise EmptyError("no photos found", hint="check that the disk with the photos is mounted")
             self.reporter.warn("no photos found")
-        composer, model_sha256 = _find_model(options.model, self.reporter)
-        wanted = Wanted(model_sha256, options.settings, options.shots)
+        model = self._model or CropModel.find(options.model, self.reporter)
+        wanted = Wanted(model.sha256, options.settings, options.shots)
         index = Index(output, wanted, options.template.text)
         state = OutputState(
             output,
@@ -243,7 +289,7 @@ class _CropRun(_Run):
                 self.reporter.start()
                 tracker.search(whole.targets, targets, found.roots)
                 self._captions = captions
-                return self._crop(targets, found.skipped, refused, tracker, state, composer)
+                return self._crop(targets, found.skipped, refused, tracker, state, model.composer)
         finally:
             gc.unfreeze()
 
@@ -331,6 +377,8 @@ class _CropRun(_Run):
                 continue
             if not task.is_due:
                 self.add_unchanged(task)
+                continue
+            if self._is_ready is not None and not self._is_ready(task.target.source):
                 continue
             due.append(state.suspend(task))
             if self._options.limit is None or len(due) <= self._options.limit:
@@ -585,21 +633,6 @@ def _photo_of(path: Path) -> Path:
         return Path(read(path).source.path)
     except (ShotcropError, FileNotFoundError):
         return path
-
-
-def _find_model(options: ModelOptions, reporter: Reporter) -> tuple[LazyComposer[MultiDeviceComposer], str]:
-    """Return the model, which is loaded only when needed, and its hash."""
-    from shotcrop_cli.model.load import find_model
-    from shotcrop_cli.model.multi_device import load_on_devices
-
-    bundle = find_model(options.name, offline=options.offline)
-
-    def load() -> MultiDeviceComposer:
-        model = load_on_devices(bundle, options.device, options.providers, reporter)
-        reporter.detail(f"model {model}")
-        return model
-
-    return LazyComposer(load), bundle.sha256
 
 
 def _read_format(source: Source) -> Format | None:

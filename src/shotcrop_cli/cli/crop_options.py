@@ -248,6 +248,18 @@ caption_report_options = option_group("Results", json_option, _fail_fast_option,
 
 message_options = option_group("Messages", verbosity_options, log_options)
 
+_SINGLE_RUNS = (
+    "dry_run",
+    "overwrite",
+    "limit",
+    "fail_fast",
+    "files_from",
+    "review_list",
+    "no_people_list",
+    "manifest",
+)
+"""Options that a run that watches folders does not take."""
+
 
 def _time(value: str) -> float:
     """Read a duration such as `6h`, `1h30m` or a number of seconds."""
@@ -266,6 +278,34 @@ max_time_option = option(
     metavar="TIME",
     help="Begin no more photos after this time, such as 6h or 90m, and exit with code 8 if any are left.",
 )
+
+watch_options = option_group(
+    "New photos",
+    option(
+        "--watch", is_flag=True, help="Crop the photos, then wait for new ones and crop them when they are complete."
+    ),
+    option(
+        "--poll",
+        type=_time,
+        metavar="TIME",
+        help="With --watch: look for new photos this often, such as 30s, instead of asking the system what changes.",
+    ),
+)
+
+
+def check_watch(values: Values) -> None:
+    """Check that `--watch` is given with options that go with it.
+
+    Raises:
+        click.UsageError: It is not.
+    """
+    if not values["watch"]:
+        if values["poll"] is not None:
+            raise click.UsageError("--poll needs --watch.")
+        return
+    for name in _SINGLE_RUNS:
+        if values[name]:
+            raise click.UsageError(f"--{name.replace('_', '-')} is for single runs. Leave it out, or --watch.")
 
 
 def _seconds(value: str) -> float:

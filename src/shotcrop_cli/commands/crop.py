@@ -55,6 +55,7 @@ from shotcrop_cli.run_options import CropOptions, ModelOptions
     crop_options.max_time_option,
     crop_options.reproducible_option,
 )
+@crop_options.watch_options
 @crop_options.selection_options
 @crop_options.look_options
 @crop_options.caption_options
@@ -73,6 +74,7 @@ def crop_command(ctx: click.Context, /, **values: Any) -> None:
     Run the same command again to continue an interrupted run. shotcrop skips finished photos unless the photo, the
     model or the options have changed.
     """
+    crop_options.check_watch(values)
     options = CropOptions(
         photos=crop_options.to_selection(values),
         output=values["output"],
@@ -110,7 +112,13 @@ def crop_command(ctx: click.Context, /, **values: Any) -> None:
         check_manifest(manifest)
     keep_freed_memory()  # before any threads start
     with crop_options.to_console(values) as console:
-        result = crop_photos(options, ConsoleReporter(report_options, console))
+        reporter = ConsoleReporter(report_options, console)
+        if values["watch"]:
+            from shotcrop_cli.watch import watch_photos  # only here: most runs watch nothing
+
+            result = watch_photos(options, reporter, poll=values["poll"])
+        else:
+            result = crop_photos(options, reporter)
         if manifest is not None and not result.dry_run:
             _write_manifest(manifest, values["output"], console)
     ctx.exit(result.exit_code)

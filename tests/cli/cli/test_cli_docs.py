@@ -138,8 +138,15 @@ def test_units_can_be_read_and_run_shotcrop() -> None:
         if language == "ini":
             units.append(unit := configparser.ConfigParser(interpolation=None))
             unit.read_string(text)
-    service, timer = units
-    assert service["Service"]["ExecStart"].startswith("/usr/local/bin/shotcrop crop ")
+    service, timer, watching = units
+    for one in (service, watching):
+        program, *arguments = shlex.split(one["Service"]["ExecStart"])
+        assert program == "/usr/local/bin/shotcrop"
+        with cli.make_context("shotcrop", arguments, resilient_parsing=True) as context:
+            _, command, rest = cli.resolve_command(context, arguments)
+            assert command is not None
+            command.make_context("crop", rest, parent=context).close()
+    assert "--watch" in watching["Service"]["ExecStart"].split()
     assert "OnCalendar" in timer["Timer"]
 
 
