@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from shotcrop_cli.framing import Framing
 from shotcrop_cli.imaging.formats import SAME_QUALITY, CropFormat, Quality
 from shotcrop_cli.imaging.metadata.policy import MetadataPolicy
-from shotcrop_cli.shots import SHOT_TYPES, ShotType
+from shotcrop_cli.ratio_sets import RatioSet
+from shotcrop_cli.shots import DEFAULT_SET, SHOT_TYPES, CropKey, ShotType
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,7 @@ class CropSettings:
         max_size: Pixels of the longer side that larger crops are shrunk to; None to shrink none.
         to_srgb: Whether to convert crops to sRGB instead of keeping the photo's colour space.
         lossless: Whether to copy crops of JPEG photos block by block if possible, instead of encoding them again.
+        sets: The ratio sets, by name.
     """
 
     format: CropFormat = CropFormat.SAME
@@ -35,11 +37,34 @@ class CropSettings:
     max_size: int | None = None
     lossless: bool = False
     to_srgb: bool = False
+    sets: tuple[RatioSet, ...] = ()
 
-    def concerning(self, shot: ShotType) -> tuple[object, ...]:
-        """Return the values that decide the files of one shot. Equal values give equal files."""
+    def concerning(self, key: CropKey | ShotType) -> tuple[object, ...]:
+        """Return the values that decide the file of one crop. Equal values give equal files."""
         look = (self.format, self.quality, self.metadata, self.xmp, self.max_size, self.lossless, self.to_srgb)
-        return (*look, self.framing.for_shot(shot))
+        return (*look, *self.shape(key))
+
+    def shape(self, key: CropKey | ShotType) -> tuple[object, ...]:
+        """Return the values that decide the box of one crop and how it fills its ratio."""
+        key = CropKey.of(key)
+        if key.set_name == DEFAULT_SET:
+            return (self.framing.for_shot(key.shot),)
+        ratio_set = self.ratio_set(key.set_name)
+        if ratio_set is None:
+            return (None,)
+        how = (ratio_set.ratio(key.shot), ratio_set.upscale, ratio_set.fit, ratio_set.background)
+        return (*how, self.framing.pad, self.framing.min_size)
+
+    def ratio_set(self, name: str) -> RatioSet | None:
+        """Return the ratio set with a name; None if there is none."""
+        return next((one for one in self.sets if one.name == name), None)
+
+    def framing_of(self, key: CropKey | ShotType) -> Framing:
+        """Return how one crop is framed: by its set, or else as all crops are."""
+        key = CropKey.of(key)
+        ratio_set = self.ratio_set(key.set_name)
+        ratio = None if ratio_set is None else ratio_set.ratio(key.shot)
+        return self.framing if ratio is None else replace(self.framing, aspects=((key.shot, ratio.aspect),))
 
     @property
     def hash(self) -> str:
@@ -50,4 +75,6 @@ class CropSettings:
 @lru_cache(maxsize=64)
 def _hash(settings: CropSettings) -> str:
     values = repr([[str(value) for value in settings.concerning(shot)] for shot in SHOT_TYPES])
+    if settings.sets:
+        values += repr(sorted(settings.sets, key=lambda one: one.name))
     return hashlib.sha256(values.encode()).hexdigest()[:16]

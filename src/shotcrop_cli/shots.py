@@ -30,6 +30,58 @@ class ShotType(str, Enum):
 
 
 SHOT_TYPES: tuple[ShotType, ...] = tuple(ShotType)
+MAIN = "main"
+"""The person of a crop that shows the main subject."""
+GROUP = "group"
+"""The person of a crop that shows everybody who belongs together."""
+DEFAULT_SET = "default"
+"""The set of the crops that no ratio set asks for."""
+
+
+class CropKey(str):
+    """Which crop of a photo: the person it shows, the ratio set it belongs to, and the shot.
+
+    A key is its own label: the shot with the person before it, unless that is `main`, and the set after it, unless that
+    is `default`. So the key of an ordinary crop equals its `ShotType`, and `person2-medium-story` is another one.
+
+    Args:
+        shot: Which of the three shots.
+        person: `main`, `person1`, `person2` and so on in the order of `Composition.people`, or `group`.
+        set_name: Name of the ratio set.
+    """
+
+    shot: ShotType
+    person: str
+    set_name: str
+
+    def __new__(cls, shot: ShotType, person: str = MAIN, set_name: str = DEFAULT_SET) -> CropKey:
+        """Make a key."""
+        before = "" if person == MAIN else f"{person}-"
+        after = "" if set_name == DEFAULT_SET else f"-{set_name}"
+        key = super().__new__(cls, f"{before}{shot.value}{after}")
+        key.shot, key.person, key.set_name = shot, person, set_name
+        return key
+
+    @classmethod
+    def of(cls, key: CropKey | ShotType) -> CropKey:
+        """Return the key of a crop; a `ShotType` stands for the ordinary crop of that shot."""
+        return key if isinstance(key, CropKey) else cls(key)
+
+    @property
+    def is_ordinary(self) -> bool:
+        """Whether it shows the main subject and belongs to no ratio set."""
+        return self.person == MAIN and self.set_name == DEFAULT_SET
+
+
+def person_key(number: int) -> str:
+    """Return what a `CropKey` calls the person with a number, counted from 1."""
+    return f"person{number}"
+
+
+def person_number(person: str) -> int | None:
+    """Return the number of a person of a `CropKey`, counted from 1; None for `main` and `group`."""
+    number = person.removeprefix("person")
+    return int(number) if number != person and number.isdecimal() else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +209,7 @@ class Person:
         face: The face, None if it is not visible or unknown.
         probability: Probability that this is the main person, or one of several who are the main subject together.
         shots: Exactly one shot of each type, in the order of `SHOT_TYPES`, without captions.
+        name: Who it is, if the photo's metadata says so; otherwise None.
 
     Raises:
         AnswerError: A shot is missing, repeated or out of order.
@@ -167,6 +220,7 @@ class Person:
     face: Box | None
     probability: float
     shots: tuple[Shot, ...]
+    name: str | None = None
 
     def __post_init__(self) -> None:
         _check_triple(self.shots)

@@ -8,8 +8,8 @@ again. `sidecar.schema.json` describes the format for other programs. Boxes are 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta, timezone
 from enum import Enum
 from functools import lru_cache
@@ -22,7 +22,20 @@ from shotcrop_cli.framing import Aspect, Framing
 from shotcrop_cli.geometry import to_pixels
 from shotcrop_cli.imaging.formats import CropFormat
 from shotcrop_cli.imaging.metadata.policy import MetadataPolicy
-from shotcrop_cli.shots import SHOT_TYPES, Box, ModelIdentity, Person, PixelBox, Reasoning, Shot, ShotType
+from shotcrop_cli.ratio_sets import Fit, Ratio, RatioSet
+from shotcrop_cli.shots import (
+    DEFAULT_SET,
+    MAIN,
+    SHOT_TYPES,
+    Box,
+    CropKey,
+    ModelIdentity,
+    Person,
+    PixelBox,
+    Reasoning,
+    Shot,
+    ShotType,
+)
 
 if TYPE_CHECKING:
     from jsonschema_rs import Draft202012Validator
@@ -134,7 +147,7 @@ class Replaced:
 
 @dataclass(frozen=True, slots=True)
 class ShotRecord:
-    """One shot of a photo.
+    """One crop of a photo: a shot of the main subject, of another person, or of a ratio set.
 
     Args:
         shot: Which of the three.
@@ -152,6 +165,10 @@ class ShotRecord:
         retouched: Whether a run kept the crop as a person or program changed it, instead of replacing it.
         written: What shotcrop wrote last; None in sidecars of earlier versions.
         replaced: What an interrupted run began to replace; otherwise None.
+        person: Whom it shows; see `CropKey`.
+        set_name: The ratio set that it belongs to; see `CropKey`.
+        left_out: Why there is no crop, if the ratio cannot hold the heads; otherwise empty.
+        padded: Whether the crop is on a background, because the ratio cannot hold the heads.
     """
 
     shot: ShotType
@@ -168,6 +185,15 @@ class ShotRecord:
     written: Written | None = None
     replaced: Replaced | None = None
     alt_text: str = ""
+    person: str = MAIN
+    set_name: str = DEFAULT_SET
+    left_out: str = ""
+    padded: bool = False
+
+    @property
+    def key(self) -> CropKey:
+        """Which crop of the photo it is."""
+        return CropKey(self.shot, self.person, self.set_name)
 
     @property
     def has_new_caption(self) -> bool:
@@ -215,7 +241,8 @@ class Timing:
 class Sidecar:
     """The content of a sidecar. docs/sidecar.md explains each key; `main_person` is written as `lead`.
 
-    `rejected` says that a person wants no crops of this photo at all.
+    `shots` are the three ordinary crops, and `more_crops` those of other people and of ratio sets. `rejected` says that
+    a person wants no crops of this photo at all. `lists_people` is false for sidecars of earlier versions.
     """
 
     status: SidecarStatus
@@ -232,11 +259,24 @@ class Sidecar:
     people: tuple[Person, ...] = ()
     rejected: bool = False
     captions: CaptionRecord | None = None
+    more_crops: tuple[ShotRecord, ...] = ()
+    lists_people: bool = field(default=True, compare=False)
+
+    @property
+    def all_crops(self) -> tuple[ShotRecord, ...]:
+        """Every crop: the three ordinary ones, then those of other people and of ratio sets."""
+        return (*self.shots, *self.more_crops)
+
+    def with_crops(self, crops: Iterable[ShotRecord]) -> Sidecar:
+        """Return the sidecar with these crops instead of `all_crops`."""
+        listed = tuple(crops)
+        shots = tuple(crop for crop in listed if crop.key.is_ordinary)
+        return replace(self, shots=shots, more_crops=tuple(crop for crop in listed if not crop.key.is_ordinary))
 
     @property
     def edited(self) -> bool:
         """Whether a person set any of the boxes or captions."""
-        return any(shot.edited for shot in self.shots)
+        return any(crop.edited for crop in self.all_crops)
 
     def to_bytes(self) -> bytes:
         """Serialise as UTF-8 with two spaces of indentation and a fixed order of keys."""
@@ -341,6 +381,7 @@ def _document(sidecar: Sidecar) -> dict[str, object]:
         "people": [_person_document(person) for person in sidecar.people],
         "reasoning": _values(sidecar.reasoning),
         "shots": [_shot_document(shot) for shot in sidecar.shots],
+        **({"more_crops": [_crop_document(crop) for crop in sidecar.more_crops]} if sidecar.more_crops else {}),
         **({} if sidecar.captions is None else {"captions": _values(sidecar.captions)}),
         "rejected": sidecar.rejected,
         "warnings": list(sidecar.warnings),
@@ -368,6 +409,27 @@ def settings_document(settings: CropSettings) -> dict[str, object]:
         "max_size": settings.max_size,
         "lossless": settings.lossless,
         "to_srgb": settings.to_srgb,
+        **({"sets": {one.name: _set_document(one) for one in settings.sets}} if settings.sets else {}),
+    }
+
+
+def _set_document(ratio_set: RatioSet) -> dict[str, object]:
+    return {
+        "ratios": {str(shot): str(ratio) for shot, ratio in ratio_set.ratios},
+        "upscale": ratio_set.upscale,
+        "fit": str(ratio_set.fit),
+        "background": ratio_set.background,
+    }
+
+
+def _crop_document(crop: ShotRecord) -> dict[str, object]:
+    """Return a crop of another person or of a ratio set."""
+    return {
+        "person": crop.person,
+        "set": crop.set_name,
+        **_shot_document(crop),
+        **({"left_out": crop.left_out} if crop.left_out else {}),
+        **({"padded": True} if crop.padded else {}),
     }
 
 
@@ -401,6 +463,7 @@ def _written_document(written: Written) -> dict[str, object]:
 
 def _person_document(person: Person) -> dict[str, object]:
     return {
+        **({} if person.name is None else {"name": person.name}),
         "probability": round(person.probability, SCORE_DIGITS),
         "body": _sides(person.body),
         "head": _sides(person.head),
@@ -417,7 +480,7 @@ def _score(score: float | None) -> float | None:
 
 
 def _values(record: Any) -> dict[str, Any]:
-    return {field.name: getattr(record, field.name) for field in fields(record)}
+    return {one.name: getattr(record, one.name) for one in fields(record)}
 
 
 def _sides(box: Box | None) -> list[float] | None:
@@ -442,6 +505,10 @@ def _validate(document: object) -> None:
 
 def _sidecar(document: Mapping[str, Any]) -> Sidecar:
     source = SourceRecord(**document["source"])
+    shots = tuple(_shot(shot, source) for shot in document["shots"])
+    more_crops = tuple(_shot(crop, source) for crop in document.get("more_crops", ()))
+    if len({crop.key for crop in more_crops} - {shot.key for shot in shots}) < len(more_crops):
+        raise ValueError("more_crops has a crop twice")
     person, timing = document["lead"], document.get("timing_ms")
     return Sidecar(
         status=SidecarStatus(document["status"]),
@@ -450,7 +517,7 @@ def _sidecar(document: Mapping[str, Any]) -> Sidecar:
         settings=_settings(document["settings"]),
         main_person=MainPerson(*(None if person[part] is None else Box(*person[part]) for part in ("body", "head"))),
         reasoning=Reasoning(**document["reasoning"]),
-        shots=tuple(_shot(shot, source) for shot in document["shots"]),
+        shots=shots,
         warnings=tuple(document["warnings"]),
         timing_ms=None if timing is None else Timing(**timing),
         shotcrop=document["shotcrop"],
@@ -459,6 +526,8 @@ def _sidecar(document: Mapping[str, Any]) -> Sidecar:
         people=tuple(map(_person, document.get("people", ()))),
         rejected=document.get("rejected", False),
         captions=None if document.get("captions") is None else CaptionRecord(**document["captions"]),
+        more_crops=more_crops,
+        lists_people="people" in document,
     )
 
 
@@ -467,7 +536,7 @@ def _person(person: Mapping[str, Any]) -> Person:
     shots = tuple(
         Shot(ShotType(shot["shot"]), Box(*shot["model_box"]), score=shot["score"]) for shot in person["shots"]
     )
-    return Person(body, head, face, person["probability"], shots)
+    return Person(body, head, face, person["probability"], shots, person.get("name"))
 
 
 def _settings(document: Mapping[str, Any]) -> CropSettings:
@@ -485,7 +554,14 @@ def _settings(document: Mapping[str, Any]) -> CropSettings:
         max_size=document["max_size"],
         lossless=document["lossless"],
         to_srgb=document.get("to_srgb", False),  # sidecars of earlier versions have none
+        sets=tuple(_ratio_set(name, values) for name, values in document.get("sets", {}).items()),
     )
+
+
+def _ratio_set(name: str, document: Mapping[str, Any]) -> RatioSet:
+    ratios = {ShotType(shot): Ratio.parse(text) for shot, text in document["ratios"].items()}
+    how = {"upscale": document["upscale"], "fit": Fit(document["fit"]), "background": document["background"]}
+    return replace(RatioSet.of(name, ratios), **how)
 
 
 def is_moved(box: PixelBox, box_norm: Box, source: SourceRecord) -> bool:
@@ -519,5 +595,9 @@ def _shot(shot: Mapping[str, Any], source: SourceRecord) -> ShotRecord:
         written=None if written is None else Written(**written),
         replaced=None if replaced is None else Replaced(**replaced),
         alt_text=shot.get("alt_text", ""),
+        person=shot.get("person", MAIN),
+        set_name=shot.get("set", DEFAULT_SET),
+        left_out=shot.get("left_out", ""),
+        padded=shot.get("padded", False),
     )
     return replace(record, edited=True) if record.has_new_caption else record

@@ -64,7 +64,8 @@ def test_a_sidecar_of_an_earlier_version_has_no_people() -> None:
     ("change", "complaint"),
     [
         ({"probability": 1.5}, "people[0].probability"),
-        ({"name": "Ana"}, "people[0]"),
+        ({"name": 5}, "people[0].name"),
+        ({"nickname": "Ana"}, "people[0]"),
         ({"face": [0, 0, 1]}, "people[0].face"),
         ({"shots": []}, "people[0].shots"),
     ],

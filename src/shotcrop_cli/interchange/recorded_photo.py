@@ -74,6 +74,6 @@ def read_record(path: Path) -> Sidecar:
         FileNotFoundError: There is no such file.
     """
     record = sidecars.read(path)
-    names = [shot.file for shot in record.shots if shot.file is not None and is_inside(shot.file)]
+    names = [shot.file for shot in record.all_crops if shot.file is not None and is_inside(shot.file)]
     present = {name for name in names if os.path.isfile(path.parent / name)}  # noqa: PTH113 - never raises
     return with_rejections(record, present)

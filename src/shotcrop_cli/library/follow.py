@@ -13,7 +13,7 @@ from shotcrop_cli.library.atomic_write import NewFile, put_in_place
 from shotcrop_cli.library.hand_work import backups, companions, hash_file
 from shotcrop_cli.library.orphans import Orphan
 from shotcrop_cli.library.plan import Target
-from shotcrop_cli.shots import SHOT_TYPES
+from shotcrop_cli.shots import CropKey
 from shotcrop_cli.sidecar import ShotRecord, Sidecar, iso_mtime
 
 
@@ -78,9 +78,9 @@ def follow(renamed: Renamed, root: Path) -> bool:
         OutputError: The output cannot be written.
     """
     orphan, target = renamed.orphan, renamed.target
-    shots = tuple(_follow_shot(shot, renamed) for shot in orphan.record.shots)
+    shots = tuple(_follow_shot(shot, renamed) for shot in orphan.record.all_crops)
     moves: dict[Path, Path] = {}
-    for before, after in zip(orphan.record.shots, shots, strict=True):
+    for before, after in zip(orphan.record.all_crops, shots, strict=True):
         if before.file is not None and after.file is not None:
             moves |= _moves(orphan.sidecar.parent / before.file, target.folder / after.file)
     moves = {old: new for old, new in moves.items() if os.path.lexists(old)}
@@ -90,8 +90,7 @@ def follow(renamed: Renamed, root: Path) -> bool:
     record = replace(
         orphan.record,
         source=replace(orphan.record.source, path=str(source.path), mtime=iso_mtime(source.mtime_ns)),
-        shots=shots,
-    )
+    ).with_crops(shots)
     try:
         for old, new in moves.items():
             new.parent.mkdir(parents=True, exist_ok=True)
@@ -116,7 +115,7 @@ def vacate(target: Target, record: Sidecar | None) -> None:
     Raises:
         OutputError: A file cannot be removed.
     """
-    crops = [target.folder / shot.file for shot in (record.shots if record else ()) if shot.file is not None]
+    crops = [target.folder / shot.file for shot in (record.all_crops if record else ()) if shot.file is not None]
     try:
         for path in (target.sidecar, *crops, *(xmp for crop in crops for xmp in companions(crop))):
             path.unlink(missing_ok=True)
@@ -129,16 +128,16 @@ def vacate(target: Target, record: Sidecar | None) -> None:
 def _follow_shot(shot: ShotRecord, renamed: Renamed) -> ShotRecord:
     if shot.file is None:
         return shot
-    return replace(shot, file=_new_name(shot.file, SHOT_TYPES.index(shot.shot), renamed), replaced=None)
+    return replace(shot, file=_new_name(shot.file, shot.key, renamed), replaced=None)
 
 
-def _new_name(file: str, index: int, renamed: Renamed) -> str:
+def _new_name(file: str, key: CropKey, renamed: Renamed) -> str:
     """Return the name of a crop for the new name of its photo: by the name template, or else with the name replaced."""
     target = renamed.target
     old = renamed.orphan.sidecar.name.removesuffix(".json")
     names = target.names.with_suffix(PurePath(file).suffix)
-    if names.of(old)[index] == file:
-        return names.of(target.source.name)[index]
+    if names.name(old, key) == file:
+        return names.name(target.source.name, key)
     for before, after in ((old, target.source.name), (PurePath(old).stem, PurePath(target.source.name).stem)):
         if before in file:
             return file.replace(before, after)

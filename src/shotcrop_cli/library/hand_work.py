@@ -146,7 +146,7 @@ def edits(folder: Path, record: Sidecar) -> Iterator[tuple[Path, str]]:
         record: The sidecar. Its file names have been checked.
     """
     times = recorded_times(record)
-    for shot in record.shots:
+    for shot in record.all_crops:
         if shot.file is None:
             continue
         crop = folder / shot.file

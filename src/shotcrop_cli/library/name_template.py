@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from string import Formatter
 from typing import Protocol
 
 from shotcrop_cli.errors import ShotcropError
-from shotcrop_cli.shots import SHOT_TYPES, ShotType
+from shotcrop_cli.shots import DEFAULT_SET, MAIN, SHOT_TYPES, CropKey, ShotType
 
 DEFAULT_TEMPLATE = "{name}.{shot}.{ext}"
 """Keeps the photo's extension in the name, so that IMG_1.jpg and IMG_1.png never collide."""
@@ -20,6 +21,8 @@ FIELDS = {
     "name": "the photo's file name",
     "stem": "the file name without its extension",
     "shot": "establishing, medium or close_up",
+    "person": "main, person2 and so on, or group",
+    "set": "the name of the ratio set, or default",
     "ext": "the crop's extension, such as jpg",
 }
 """The fields of a template, and what replaces each."""
@@ -28,6 +31,9 @@ FIELDS = {
 @dataclass(frozen=True, slots=True)
 class NameTemplate:
     """Makes the path of a crop below the output folder of its photo.
+
+    Without `{person}` and `{set}`, `{shot}` says both where a crop does not show the main person or belongs to a ratio
+    set: `person2-medium`, `medium-story`, `person2-medium-story`.
 
     Args:
         text: A template such as `{shot}/{stem}.{ext}`; `/` makes folders.
@@ -72,18 +78,31 @@ class NameTemplate:
         """Whether every name starts with the photo's own name, so that different photos never share a name."""
         return self.text == DEFAULT_TEMPLATE
 
-    def render(self, photo: str, shot: ShotType, suffix: str) -> str:
+    def render(self, photo: str, key: CropKey | ShotType, suffix: str) -> str:
         """Return the path of a crop below the output folder of its photo, with `/` between its parts.
 
         Args:
             photo: File name of the photo.
-            shot: Which shot.
+            key: Which crop.
             suffix: The crop's extension with its dot.
 
         Raises:
             ShotcropError: The photo's name would lead out of the folder.
         """
-        name = self.text.format(name=photo, stem=PurePath(photo).stem, shot=shot, ext=suffix.removeprefix("."))
+        key = CropKey.of(key)
+        rest = CropKey(
+            key.shot,
+            MAIN if "{person}" in self.text else key.person,
+            DEFAULT_SET if "{set}" in self.text else key.set_name,
+        )
+        name = self.text.format(
+            name=photo,
+            stem=PurePath(photo).stem,
+            shot=rest,
+            person=key.person,
+            set=key.set_name,
+            ext=suffix.removeprefix("."),
+        )
         if not is_inside(name):
             raise ShotcropError(
                 f"{photo}: name template {self.text!r} would lead out of the output folder", hint="rename the photo"
@@ -95,10 +114,19 @@ class Names(Protocol):
     """Names the crops of a photo."""
 
     def of(self, photo: str) -> tuple[str, ...]:
-        """Return the paths of the crops below the output folder of their photo, widest shot first.
+        """Return the paths of the ordinary crops below the output folder of their photo, widest shot first.
 
         Args:
             photo: File name of the photo.
+        """
+        ...
+
+    def name(self, photo: str, key: CropKey | ShotType) -> str:
+        """Return the path of one crop.
+
+        Args:
+            photo: File name of the photo.
+            key: Which crop.
         """
         ...
 
@@ -129,16 +157,31 @@ class TemplateNames:
             return tuple([photo + ending for ending in self._endings])
         return tuple(self._template.render(photo, shot, self._suffix) for shot in SHOT_TYPES)
 
+    def name(self, photo: str, key: CropKey | ShotType) -> str:
+        """Return the path of one crop; see `NameTemplate.render`."""
+        return self._template.render(photo, key, self._suffix)
+
 
 @dataclass(frozen=True, slots=True)
 class RecordedNames:
-    """Names of the crops in a sidecar, widest shot first; empty for shots without a crop."""
+    """Names of the crops in a sidecar.
+
+    Args:
+        recorded: Those of the ordinary crops, widest shot first; empty for shots without a crop.
+        more: Those of other crops, by their keys.
+    """
 
     recorded: tuple[str, ...]
+    more: Mapping[CropKey, str] = field(default_factory=dict)
 
     def of(self, photo: str) -> tuple[str, ...]:
         """Return the recorded paths, whatever the name of the photo."""
         return self.recorded
+
+    def name(self, photo: str, key: CropKey | ShotType) -> str:
+        """Return the recorded path of one crop; empty without a crop."""
+        key = CropKey.of(key)
+        return self.recorded[SHOT_TYPES.index(key.shot)] if key.is_ordinary else self.more.get(key, "")
 
     def with_suffix(self, suffix: str) -> RecordedNames:
         """Return the same names, because they are given."""

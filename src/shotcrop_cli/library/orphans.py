@@ -16,7 +16,7 @@ from shotcrop_cli.library.atomic_write import is_temporary
 from shotcrop_cli.library.hand_work import backups, companions, edits
 from shotcrop_cli.library.name_template import can_name
 from shotcrop_cli.library.plan import SIDECAR_SUFFIX
-from shotcrop_cli.shots import ShotType
+from shotcrop_cli.shots import CropKey
 from shotcrop_cli.sidecar import Sidecar
 
 Listing = Callable[[str, frozenset[str]], None]
@@ -43,10 +43,10 @@ class Orphan:
         return Path(self.record.source.path)
 
     @property
-    def crops(self) -> dict[ShotType, Path]:
+    def crops(self) -> dict[CropKey, Path]:
         """The crops that exist."""
-        named = {shot.shot: self.sidecar.parent / shot.file for shot in self.record.shots if shot.file is not None}
-        return {shot: path for shot, path in named.items() if path.is_file()}
+        named = {shot.key: self.sidecar.parent / shot.file for shot in self.record.all_crops if shot.file is not None}
+        return {key: path for key, path in named.items() if path.is_file()}
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -63,7 +63,7 @@ class Orphan:
     @property
     def xmp_files(self) -> tuple[Path, ...]:
         """The XMP files of its crops, also of those that are gone."""
-        named = (self.sidecar.parent / shot.file for shot in self.record.shots if shot.file is not None)
+        named = (self.sidecar.parent / shot.file for shot in self.record.all_crops if shot.file is not None)
         return tuple(path for crop in named for path in companions(crop) if path.is_file())
 
 
@@ -129,9 +129,9 @@ def _orphan(path: Path, root: Path, photo_roots: Sequence[Path], recorded_roots:
     photo_root = next(folder for folder in (*photo_roots, *recorded_roots) if photo.is_relative_to(folder))
     shots = (
         shot if shot.file is None or can_name(path.parent, shot.file, root) else replace(shot, file=None)
-        for shot in record.shots
+        for shot in record.all_crops
     )
-    record = replace(record, shots=tuple(shots))
+    record = record.with_crops(shots)
     return Orphan(path, record, _may_be_unmounted(Path(photo).parent, photo_root))
 
 

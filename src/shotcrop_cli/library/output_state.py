@@ -225,7 +225,8 @@ class OutputState:
         """Return which files of the photo exist, under the names of this run and those in the sidecar."""
         names = {target.sidecar_name, *target.crop_names, *(name + XMP_SUFFIX for name in target.crop_names)}
         if record is not None:
-            names |= {shot.file for shot in record.shots if shot.file is not None and is_inside(shot.file)}
+            names |= {shot.file for shot in record.all_crops if shot.file is not None and is_inside(shot.file)}
+            names |= {target.crop_name(shot.key) + XMP_SUFFIX for shot in record.more_crops}
         return {name for name in names if self._exists(str(target.folder), name)}
 
     def _exists(self, folder: str, name: str) -> bool:
@@ -260,7 +261,7 @@ class OutputState:
             record = sidecars.parse(content)
         except (ShotcropError, ValueError, RecursionError) as error:
             return None, sidecars.fault(error)
-        record = replace(record, shots=tuple(self._checked(target, shot) for shot in record.shots))
+        record = record.with_crops(self._checked(target, shot) for shot in record.all_crops)
         return with_rejections(record, self._present(target, record), self._allowed), ""
 
     def _checked(self, target: Target, shot: ShotRecord) -> ShotRecord:
@@ -294,7 +295,7 @@ class OutputState:
 
 def _has_hand_work(record: Sidecar | None) -> bool:
     """Say whether every run should read a sidecar, because it has something to report."""
-    return record is not None and (record.rejected or any(shot.rejected or shot.retouched for shot in record.shots))
+    return record is not None and (record.rejected or any(shot.rejected or shot.retouched for shot in record.all_crops))
 
 
 def _key(target: Target) -> tuple[str, str]:

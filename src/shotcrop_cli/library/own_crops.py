@@ -14,7 +14,7 @@ from shotcrop_cli.sidecar import MAX_BYTES, SCHEMA_ID
 OWN_CROP_REASON = "a crop that shotcrop made; to crop it, add --include-crops"
 _START_BYTES, _END_BYTES = 32 << 10, 16 << 10
 """Where the metadata of most formats is (our choice)."""
-_NAME = re.compile(rf"(.+)\.(?:{'|'.join(map(str, SHOT_TYPES))})\.\w+")
+_NAME = re.compile(rf"(.+)\.(?:[a-z0-9]+-)?(?:{'|'.join(map(str, SHOT_TYPES))})(?:-[a-z0-9_-]+)?\.\w+")
 """The name of a crop by the default template."""
 
 
@@ -46,7 +46,7 @@ def _is_in_sidecar(path: Path) -> bool:
     try:
         with path.with_name(name[1] + SIDECAR_SUFFIX).open("rb") as file:
             document = json.loads(file.read(MAX_BYTES))
-        files = [shot["file"] for shot in document["shots"]]
+        files = [shot["file"] for shot in (*document["shots"], *document.get("more_crops", ()))]
         return document["schema"] == SCHEMA_ID and path.name in files
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return False

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from shotcrop_cli.library.hand_work import Allowed, InPlace, Owner, crop_in_place, recorded_times
 from shotcrop_cli.library.plan import Task
-from shotcrop_cli.shots import ShotType
+from shotcrop_cli.shots import CropKey, ShotType
 from shotcrop_cli.sidecar import ShotRecord
 
 
@@ -42,15 +42,15 @@ class Placement:
         return bool(self.edited) and not allowed.overwrite_edited
 
 
-def place(task: Task, shot: ShotType) -> Placement:
+def place(task: Task, key: CropKey | ShotType) -> Placement:
     """Look up the place of a crop that is due.
 
     Raises:
         OSError: A file there cannot be read.
     """
     target, record = task.target, task.record
-    path = target.folder / target.crop_name(shot)
-    before = next((known for known in (() if record is None else record.shots) if known.shot is shot), None)
+    path = target.folder / target.crop_name(key)
+    before = next((known for known in (() if record is None else record.all_crops) if known.key == key), None)
     name = None if before is None else before.file
     if name is None and before is not None and before.replaced is not None:
         name = before.replaced.file
@@ -66,5 +66,5 @@ def kept_crops(task: Task, allowed: Allowed) -> tuple[Path, ...]:
     Raises:
         OSError: A file there cannot be read.
     """
-    placements = [place(task, shot) for shot in task.shots]
+    placements = [place(task, key) for key in task.shots]
     return tuple(path for one in placements if one.must_stay(allowed) for path in one.edited)

@@ -13,7 +13,7 @@ from shotcrop_cli.imaging.formats import CropFormat, Format, output_format
 from shotcrop_cli.library.hand_work import KEEP_ALL, XMP_SUFFIX, Allowed
 from shotcrop_cli.library.name_template import Names
 from shotcrop_cli.library.source import Source
-from shotcrop_cli.shots import SHOT_TYPES, ShotType
+from shotcrop_cli.shots import DEFAULT_SET, MAIN, SHOT_TYPES, CropKey, ShotType
 from shotcrop_cli.sidecar import (
     FIX_SIDECAR,
     ShotRecord,
@@ -23,6 +23,7 @@ from shotcrop_cli.sidecar import (
     is_moved,
     iso_mtime,
 )
+from shotcrop_cli.subjects import Subjects, wanted_crops
 
 PHOTO_CHANGED = "the photo changed"
 """The reason of a task for a photo with another content than the recorded one."""
@@ -72,13 +73,15 @@ class Target:
             return self
         return replace(self, names=self.names.with_suffix(output_format(form, crop_format).suffix))
 
-    def crop_name(self, shot: ShotType) -> str:
+    def crop_name(self, key: CropKey | ShotType) -> str:
         """Return the path of one crop below the folder."""
-        return self.crop_names[SHOT_TYPES.index(shot)]
+        if key in SHOT_TYPES:
+            return self.crop_names[SHOT_TYPES.index(CropKey.of(key).shot)]
+        return self.names.name(self.source.name, key)
 
-    def crops(self, shots: Sequence[ShotType] = SHOT_TYPES) -> tuple[Path, ...]:
-        """Return the paths of the crops of these shots, widest first."""
-        return tuple(self.folder / self.crop_name(shot) for shot in SHOT_TYPES if shot in shots)
+    def crops(self, keys: Sequence[CropKey | ShotType] = SHOT_TYPES) -> tuple[Path, ...]:
+        """Return the paths of these crops."""
+        return tuple(self.folder / self.crop_name(key) for key in keys)
 
 
 class Action(Enum):
@@ -103,25 +106,28 @@ class Task:
         settings: How the crops should look.
         action: What to do.
         reason: Why, in words. If the task is refused, also the fix.
-        shots: The shots to crop; if there is nothing to do, the shots whose crops exist.
+        shots: The crops to make, by their keys; if there is nothing to do, the crops that exist. Crops of new people
+            follow once the model has found them.
         record: The sidecar of an earlier run, if it was read, with the crops marked that somebody deleted.
         no_subject: Whether there is nothing to do because the model found no people.
         photo_changed: Whether the photo may have another content than the recorded one.
         recorded_path: Path of the photo in the sidecar, if it differs from the path of this one. It may be another
             photo with the same name.
         stamp: Stamps of the photo and its sidecar when this was decided; None without a sidecar.
+        wanted: What the run would make, as far as the model decides it; None if only `shots` are made.
     """
 
     target: Target
     settings: CropSettings
     action: Action
     reason: str
-    shots: tuple[ShotType, ...] = ()
+    shots: tuple[CropKey | ShotType, ...] = ()
     record: Sidecar | None = None
     no_subject: bool = False
     photo_changed: bool = False
     recorded_path: Path | None = None
     stamp: tuple[tuple[int, int, int, int], tuple[int, int]] | None = None
+    wanted: Wanted | None = None
 
     @property
     def is_due(self) -> bool:
@@ -131,28 +137,33 @@ class Task:
     @property
     def retouched(self) -> tuple[Path, ...]:
         """The crops that an earlier run kept as somebody changed them, and that this one keeps, too."""
-        shots = () if self.record is None else self.record.shots
+        shots = () if self.record is None else self.record.all_crops
         return tuple(self.target.folder / shot.file for shot in shots if shot.retouched and shot.file is not None)
 
     @property
     def former_names(self) -> tuple[str, ...]:
         """The names of finished crops that get other names."""
-        due = (shot for shot in (self.record.shots if self.record else ()) if shot.shot in self.shots)
-        names = (shot.file for shot in due if shot.file != self.target.crop_name(shot.shot))
+        due = (shot for shot in (self.record.all_crops if self.record else ()) if shot.key in self.shots)
+        names = (shot.file for shot in due if shot.file != self.target.crop_name(shot.key))
         return tuple(name for name in names if name is not None)
 
     @property
-    def rejected(self) -> tuple[ShotType, ...]:
-        """The shots that a person does not want, and that this task leaves out."""
+    def rejected(self) -> tuple[CropKey, ...]:
+        """The crops that a person does not want, and that this task leaves out."""
         if self.record is None:
             return ()
-        left_out = (shot for shot in self.record.shots if shot.shot not in self.shots or not self.is_due)
-        return tuple(shot.shot for shot in left_out if shot.rejected or self.record.rejected)
+        left_out = (shot for shot in self.record.all_crops if shot.key not in self.shots or not self.is_due)
+        return tuple(shot.key for shot in left_out if shot.rejected or self.record.rejected)
 
     @property
     def is_first(self) -> bool:
         """Whether no earlier run left a sidecar for the photo."""
         return self.record is None
+
+    @property
+    def makes_crops(self) -> bool:
+        """Whether crops may have to be made, as far as that is known before the model sees the photo."""
+        return bool(self.shots) or (self.needs_model and self.wanted is not None and bool(self.wanted.shots))
 
     @property
     def needs_model(self) -> bool:
@@ -168,11 +179,39 @@ class Wanted:
         model_sha256: Content hash of the model.
         settings: How the crops should look.
         shots: The shots to crop; none to make only sidecars.
+        subjects: Whom to crop.
+        sets: Names of the ratio sets to make; `default` for ordinary crops.
     """
 
     model_sha256: str
     settings: CropSettings
     shots: tuple[ShotType, ...] = SHOT_TYPES
+    subjects: Subjects = Subjects()  # noqa: RUF009 - it is frozen
+    sets: tuple[str, ...] = (DEFAULT_SET,)
+
+    @property
+    def is_ordinary(self) -> bool:
+        """Whether only ordinary crops are asked for: of the main subject and in no ratio set."""
+        return self.subjects.is_main and self.sets == (DEFAULT_SET,)
+
+    def crops(self, record: Sidecar | None = None) -> tuple[CropKey, ...]:
+        """Return the crops that the run asks for.
+
+        With `shots` empty, these are the crops whose boxes the sidecar should have.
+
+        Args:
+            record: The sidecar, which says who is in the photo; None for the crops of the main subject.
+        """
+        found: tuple[str, ...] = (MAIN,) if self.subjects.is_main or record is None else ()
+        if record is not None and not found:
+            boxes = [shot.model_box for shot in record.shots]
+            found = self.subjects.find(record.people, boxes, record.source.width / record.source.height)
+        sets = [(name, self._shots_of(name)) for name in self.sets]
+        return wanted_crops(found, sets, self.shots or SHOT_TYPES)
+
+    def _shots_of(self, name: str) -> tuple[ShotType, ...]:
+        ratio_set = None if name == DEFAULT_SET else self.settings.ratio_set(name)
+        return SHOT_TYPES if ratio_set is None else ratio_set.shots
 
 
 def decide(
@@ -209,16 +248,20 @@ def decide(
         allowed: What may be done to finished work.
         is_retouched: Says whether somebody changed a finished crop. Called only if such crops may be replaced.
     """
-    shots_by_name = dict(zip(target.crop_names, SHOT_TYPES, strict=True))
+    asked = wanted.crops(record if record is not None and record.shots else None)
+    keys_by_name: dict[str, CropKey | ShotType] = dict(zip(target.crop_names, SHOT_TYPES, strict=True))
     if record is not None:
-        shots_by_name |= {shot.file: shot.shot for shot in record.shots if shot.file is not None}
-    existing = {shot for name, shot in shots_by_name.items() if name in present}
-    shots = tuple(shot for shot in SHOT_TYPES if shot in wanted.shots or shot in existing)
+        keys_by_name |= {shot.file: shot.key for shot in record.all_crops if shot.file is not None}
+    existing = {key for name, key in keys_by_name.items() if name in present}
+    known = () if record is None else tuple(shot.key for shot in record.more_crops)
+    due_or_made = [*(asked if wanted.shots else ()), *existing]
+    order: dict[CropKey | ShotType, None] = dict.fromkeys((*map(CropKey, SHOT_TYPES), *known, *asked))
+    shots = tuple(key for key in order if key in due_or_made)
     if fault:
         return Task(target, wanted.settings, Action.REFUSE, with_fix(f"{target.sidecar}: {fault}", FIX_SIDECAR))
     if record is None:
-        return Task(target, wanted.settings, Action.COMPOSE, "new", shots)
-    settings = _settings_for(wanted, record, existing)
+        return Task(target, wanted.settings, Action.COMPOSE, "new", shots, wanted=wanted)
+    settings = _settings_for(wanted, record, existing, asked)
     recorded = None if record.source.path == str(target.source.path) else Path(record.source.path)
     same_time = record.source.mtime == iso_mtime(target.source.mtime_ns)
     same_size = record.source.size_bytes == target.source.size_bytes
@@ -226,13 +269,14 @@ def decide(
     is_same = recorded is None and overwrite  # then nothing depends on the content
     is_same = is_same or (same_size and (same_stamp or record.source.sha256 == digest()))
     changed = not is_same or (overwrite and not (same_size and same_stamp))
-    rejected: set[ShotType] = set()
+    rejected: set[CropKey | ShotType] = set()
     if is_same or recorded is None:  # otherwise it may be another photo, of which no one has rejected anything
-        rejected = {shot.shot for shot in record.shots if shot.rejected or record.rejected}
-        shots = tuple(shot for shot in shots if shot not in rejected)
+        rejected = {shot.key for shot in record.all_crops if shot.rejected}
+        rejected |= {*rejected, *shots, *(shot.key for shot in record.shots)} if record.rejected else set()
+        shots = tuple(key for key in shots if key not in rejected)
     only_sidecar = not wanted.shots and not existing
-    all_rejected = bool(record.shots) and all(shot.shot in rejected for shot in record.shots)
-    if not shots and (all_rejected or not only_sidecar):
+    all_rejected = bool(record.shots) and all(shot.key in rejected for shot in record.shots)
+    if not shots and (all_rejected or (asked and not only_sidecar)):
         return Task(target, settings, Action.SKIP, REJECTED, (), record, photo_changed=changed)
     if losses := _losses(target, record, present, settings, shots, allowed):
         return Task(target, settings, Action.REFUSE, with_fix(losses, _FIX_LOSSES), (), record, photo_changed=changed)
@@ -241,28 +285,51 @@ def decide(
         composed = Action.CROP
     if overwrite:
         reason = "overwritten on request"
-        return Task(target, settings, composed, reason, shots, record, photo_changed=changed, recorded_path=recorded)
+        return Task(
+            target,
+            settings,
+            composed,
+            reason,
+            shots,
+            record,
+            photo_changed=changed,
+            recorded_path=recorded,
+            wanted=wanted,
+        )
     if not is_same:
         return Task(
-            target, settings, composed, PHOTO_CHANGED, shots, record, photo_changed=True, recorded_path=recorded
+            target,
+            settings,
+            composed,
+            PHOTO_CHANGED,
+            shots,
+            record,
+            photo_changed=True,
+            recorded_path=recorded,
+            wanted=wanted,
         )
     if record.model.sha256 != wanted.model_sha256 and not record.edited:
-        return Task(target, settings, Action.COMPOSE, "the model changed", shots, record)
+        return Task(target, settings, Action.COMPOSE, "the model changed", shots, record, wanted=wanted)
+    if record.shots and not record.lists_people and not wanted.subjects.is_main and not record.edited:
+        reason = "the sidecar does not say who is in the photo"
+        return Task(target, settings, Action.COMPOSE, reason, shots, record, wanted=wanted)
     if record.status is SidecarStatus.NO_SUBJECT:
         return Task(target, settings, Action.SKIP, "unchanged", (), record, no_subject=True)
-    reasons: dict[ShotType, str] = {}
-    for shot in record.shots:
-        if shot.shot not in shots:
+    reasons: dict[CropKey, str] = {}
+    for shot in record.all_crops:
+        if shot.key not in shots:
             continue
         if allowed.overwrite_edited and (shot.retouched or is_retouched(shot)):
-            reasons[shot.shot] = f"{shot.file} was edited, and edited crops are overwritten on request"
+            reasons[shot.key] = f"{shot.file} was edited, and edited crops are overwritten on request"
         elif not shot.retouched:
-            reasons[shot.shot] = _stale(target, shot, settings, record, present)
-    due = tuple(shot for shot, reason in reasons.items() if reason)
-    if only_sidecar and record.settings.hash != settings.hash:
-        return Task(target, settings, Action.CROP, "the settings changed", (), record)
+            reasons[shot.key] = _stale(target, shot, settings, record, present)
+    new = [key for key in asked if not key.is_ordinary and key not in known]
+    reasons |= {key: f"{key} is asked for" for key in new if key in shots}
+    due = tuple(key for key, reason in reasons.items() if reason)
+    if only_sidecar and (record.settings.hash != settings.hash or new):
+        return Task(target, settings, Action.CROP, "the settings changed", (), record, wanted=wanted)
     if due:
-        return Task(target, settings, Action.CROP, next(filter(None, reasons.values())), due, record)
+        return Task(target, settings, Action.CROP, next(filter(None, reasons.values())), due, record, wanted=wanted)
     reason = "unchanged" if same_time else "unchanged but for its time"
     return Task(target, settings, Action.SKIP, reason, shots, record)
 
@@ -279,7 +346,7 @@ def with_rejections(record: Sidecar, present: Collection[str], allowed: Allowed 
         allowed: Whether rejected crops are to be brought back.
     """
     shots = []
-    for shot in record.shots:
+    for shot in record.all_crops:
         is_missing = shot.file is not None and shot.file not in present
         is_pending = shot.has_new_caption or is_moved(shot.box, shot.box_norm, record.source)
         if is_missing:
@@ -290,7 +357,7 @@ def with_rejections(record: Sidecar, present: Collection[str], allowed: Allowed 
             shots.append(shot)
     if allowed.restore_rejected:
         shots = [replace(shot, rejected=False) for shot in shots]
-    return replace(record, shots=tuple(shots), rejected=record.rejected and not allowed.restore_rejected)
+    return replace(record.with_crops(shots), rejected=record.rejected and not allowed.restore_rejected)
 
 
 def _losses(
@@ -298,7 +365,7 @@ def _losses(
     record: Sidecar,
     present: Collection[str],
     settings: CropSettings,
-    shots: Sequence[ShotType],
+    shots: Sequence[CropKey | ShotType],
     allowed: Allowed,
 ) -> str:
     """Say which finished crops would give way to crops of another name, shape or size; empty if that is allowed."""
@@ -306,10 +373,10 @@ def _losses(
         return ""
     renamed: list[str] = []
     reshaped: list[str] = []
-    for shot in record.shots:
-        if shot.file is None or shot.shot not in shots or shot.retouched:
+    for shot in record.all_crops:
+        if shot.file is None or shot.key not in shots or shot.retouched:
             continue
-        if shot.file != target.crop_name(shot.shot):
+        if shot.file != target.crop_name(shot.key):
             renamed.append(shot.file)
         elif _shape(settings, shot) != _shape(record.settings, shot):
             reshaped.append(shot.file)
@@ -322,29 +389,38 @@ def _losses(
 
 def _shape(settings: CropSettings, shot: ShotRecord) -> tuple[object, ...]:
     """Return the settings that decide the box and size of a crop. A person's box is not framed."""
-    return (None if shot.edited else settings.framing.for_shot(shot.shot), settings.max_size)
+    return (None if shot.edited else settings.shape(shot.key), settings.max_size)
 
 
-def _settings_for(wanted: Wanted, record: Sidecar, existing: Collection[ShotType]) -> CropSettings:
-    """Return the settings of this run, with the recorded aspect ratios of finished shots that it does not ask for."""
-    asked, framing = wanted.settings, wanted.settings.framing
+def _settings_for(
+    wanted: Wanted, record: Sidecar, existing: Collection[CropKey | ShotType], asked: Collection[CropKey]
+) -> CropSettings:
+    """Return the settings of this run, with the recorded ratios of finished crops and sets that it does not ask for."""
+    settings, framing = wanted.settings, wanted.settings.framing
+    recorded = [one for one in record.settings.sets if settings.ratio_set(one.name) is None]
+    if recorded:
+        by_name = {one.name: one for one in (*record.settings.sets, *settings.sets)}
+        settings = replace(settings, sets=tuple(by_name.values()))
     new, old = dict(framing.aspects), dict(record.settings.framing.aspects)
-    kept = {shot for shot in existing if shot not in wanted.shots and new.get(shot) != old.get(shot)}
+    made = {key.shot for key in asked if key.is_ordinary and wanted.shots}
+    kept = {shot for shot in SHOT_TYPES if shot in existing and shot not in made and new.get(shot) != old.get(shot)}
     if not kept:
-        return asked
+        return settings
     merged = {shot: (old if shot in kept else new).get(shot) for shot in SHOT_TYPES}
     aspects = tuple((shot, aspect) for shot, aspect in merged.items() if aspect is not None)
-    return replace(asked, framing=replace(framing, aspects=aspects))
+    return replace(settings, framing=replace(framing, aspects=aspects))
 
 
 def _stale(target: Target, shot: ShotRecord, settings: CropSettings, record: Sidecar, present: Collection[str]) -> str:
     """Say why a shot has to be cropped again; empty if its crop is up to date."""
-    name = target.crop_name(shot.shot)
+    name = target.crop_name(shot.key)
+    if shot.file is None and shot.left_out and record.settings.concerning(shot.key) == settings.concerning(shot.key):
+        return ""
     if shot.file is None:
-        return f"{shot.shot} is asked for"
+        return f"{shot.key} is asked for"
     if shot.file != name:
         return "the name template changed"
-    if record.settings.concerning(shot.shot) != settings.concerning(shot.shot):
+    if record.settings.concerning(shot.key) != settings.concerning(shot.key):
         return "the settings changed"
     if settings.xmp and name + XMP_SUFFIX not in present:
         return f"{name}{XMP_SUFFIX} is missing"

@@ -71,12 +71,14 @@ def recrop_task(path: Path, root: Path, photo_roots: Sequence[Path]) -> Task:
         raise ShotcropError(
             f"{path}: its name does not match its photo {source.name}", hint=f"rename it to {source.name}{_SUFFIX}"
         )
-    files = {shot.shot: shot.file or "" for shot in record.shots}
-    target = Target(source, folder, RecordedNames(tuple(files.get(shot, "") for shot in SHOT_TYPES)))
+    files = {shot.key: shot.file or "" for shot in record.all_crops}
+    ordinary = {shot.shot: shot.file or "" for shot in record.shots}
+    names = RecordedNames(tuple(ordinary.get(shot, "") for shot in SHOT_TYPES), files)
+    target = Target(source, folder, names)
     _check_files(path, folder, record, root)
     present = {name for name in files.values() if name and os.path.isfile(folder / name)}  # noqa: PTH113 - never raises
     record = with_rejections(record, present)
-    rejected = {shot.shot for shot in record.shots if shot.rejected or record.rejected}
+    rejected = {shot.key for shot in record.all_crops if shot.rejected or record.rejected}
     shots = tuple(shot for shot, name in files.items() if name and shot not in rejected)
     recorded = Path(record.source.path)
     other = recorded if recorded != source.path and os.path.exists(recorded) else None  # noqa: PTH110 - never raises
@@ -86,7 +88,9 @@ def recrop_task(path: Path, root: Path, photo_roots: Sequence[Path]) -> Task:
 
 
 def crops_of(path: Path, root: Path, record: Sidecar) -> dict[ShotType, Path]:
-    """Return the crops of a sidecar that exist and that no one rejected, widest shot first.
+    """Return the ordinary crops of a sidecar that exist and that no one rejected, widest shot first.
+
+    `recorded_crops.list_crops` has those of other people and of ratio sets, too.
 
     Args:
         path: The sidecar.
@@ -127,8 +131,8 @@ def is_pending(task: Task, allowed: Allowed = KEEP_ALL) -> bool:
     record = task.record
     assert record is not None
     times = recorded_times(record)
-    for shot in record.shots:
-        if shot.shot not in task.shots:
+    for shot in record.all_crops:
+        if shot.key not in task.shots:
             continue
         if shot.file is None or shot.has_new_caption or is_moved(shot.box, shot.box_norm, record.source):
             return True
@@ -174,7 +178,7 @@ def find_source(path: Path, mirrored: PurePath, record: Sidecar, photo_roots: Se
 def _check_files(path: Path, folder: Path, record: Sidecar, root: Path) -> None:
     form = format_called(record.source.format) or format_of(Path(record.source.path)) or JPEG
     suffix = output_format(form, record.settings.format).suffix
-    names = [shot.file for shot in record.shots if shot.file is not None]
+    names = [shot.file for shot in record.all_crops if shot.file is not None]
     for name in names:
         if not can_name(folder, name, root):
             raise ShotcropError(f"{path}: its crop {name!r} is outside the output folder", hint="correct `file`")

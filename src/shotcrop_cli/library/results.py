@@ -11,7 +11,7 @@ from enum import Enum
 from pathlib import Path
 
 from shotcrop_cli.errors import ExitCode
-from shotcrop_cli.shots import ShotType
+from shotcrop_cli.shots import CropKey, ShotType
 from shotcrop_cli.sidecar import SCORE_DIGITS, ShotRecord
 
 
@@ -39,11 +39,11 @@ class LowScore:
     """A crop whose score is lower than the run accepts.
 
     Args:
-        shot: Which of the three.
+        shot: The key of the crop.
         score: The model's score from 0 to 1, rounded as in the sidecar.
     """
 
-    shot: ShotType
+    shot: CropKey | ShotType
     score: float
 
     def __str__(self) -> str:
@@ -66,7 +66,7 @@ class PhotoResult:
         content: Format of the photo if its extension is that of another format; otherwise empty.
         kept: Files that it would have replaced, but somebody changed them.
         backups: New names of such files that it replaced on request.
-        rejected: Shots that it leaves out, because a person rejected them or deleted their crops.
+        rejected: Keys of crops that it leaves out, because a person rejected them or deleted their crops.
         former: Where the photo was before it was renamed or moved, if its crops followed it in this run.
     """
 
@@ -79,7 +79,7 @@ class PhotoResult:
     content: str = ""
     kept: tuple[Path, ...] = ()
     backups: tuple[Path, ...] = ()
-    rejected: tuple[ShotType, ...] = ()
+    rejected: tuple[CropKey | ShotType, ...] = ()
     has_no_people: bool = False
     is_own_crop: bool = False
     former: Path | None = None
@@ -243,7 +243,7 @@ def low_scores(shots: Iterable[ShotRecord], min_score: float | None) -> tuple[Lo
     """
     if min_score is None:
         return ()
-    return _below(((shot.shot, shot.score) for shot in shots if shot.file is not None and not shot.edited), min_score)
+    return _below(((shot.key, shot.score) for shot in shots if shot.file is not None and not shot.edited), min_score)
 
 
 def recorded_low_scores(path: Path, min_score: float | None) -> tuple[LowScore, ...]:
@@ -267,7 +267,7 @@ def recorded_low_scores(path: Path, min_score: float | None) -> tuple[LowScore, 
         return ()
 
 
-def _below(scores: Iterable[tuple[ShotType, float | None]], min_score: float) -> tuple[LowScore, ...]:
+def _below(scores: Iterable[tuple[CropKey | ShotType, float | None]], min_score: float) -> tuple[LowScore, ...]:
     # Rounded as in the sidecar, so that the first run and later ones agree.
     rounded = ((shot, round(score, SCORE_DIGITS)) for shot, score in scores if score is not None)
     return tuple(LowScore(shot, score) for shot, score in rounded if score < min_score)

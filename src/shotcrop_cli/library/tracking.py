@@ -107,7 +107,7 @@ class PhotoTracker:
         record = self._state.record(target)
         if record is None:
             return True
-        is_rejected = record.rejected or any(shot.rejected for shot in record.shots)
+        is_rejected = record.rejected or any(shot.rejected for shot in record.all_crops)
         return is_rejected or next(edits(target.folder, record), None) is not None
 
     def _follow(self, renamed: Iterable[Renamed]) -> None:

@@ -45,6 +45,7 @@ class Index:
     def __init__(self, root: Path, wanted: Wanted, template: str) -> None:
         self._root = root
         made_for = repr((wanted.model_sha256, wanted.settings.hash, tuple(map(str, wanted.shots)), template))
+        made_for += "" if wanted.is_ordinary else repr((wanted.subjects, wanted.sets))
         self._made_for = hashlib.sha256(made_for.encode()).hexdigest()
         self._entries: dict[str, list[object]]
         self._folders: dict[str, int]
@@ -179,6 +180,7 @@ class _Summary(msgspec.Struct):
     model: _Model
     settings: _Settings
     shots: list[_Shot]
+    more_crops: list[_Shot] = []
     rejected: bool = False
 
 
@@ -218,6 +220,8 @@ class UpToDateCheck:
             or summary.model.sha256 != self._wanted.model_sha256
             or summary.settings.hash != self._settings_hash
             or summary.rejected
+            or summary.more_crops
+            or not self._wanted.is_ordinary
         ):
             return None
         if summary.status == SidecarStatus.NO_SUBJECT.value:

@@ -7,25 +7,24 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
 from shotcrop_cli.errors import AnswerError, OutputError, PhotoError
-from shotcrop_cli.framing import frame_shot
-from shotcrop_cli.geometry import clamp, from_pixels, to_pixels
+from shotcrop_cli.geometry import clamp, to_pixels
 from shotcrop_cli.imaging.decode import SourceBytes, decode, guard_memory, read_source
 from shotcrop_cli.imaging.formats import DEFAULT_MAX_PIXELS
-from shotcrop_cli.imaging.lossless import align_to_blocks
 from shotcrop_cli.imaging.photo import Photo
 from shotcrop_cli.imaging.thumbnail import least_sides, thumbnail
 from shotcrop_cli.library.own_crops import OWN_CROP_REASON, is_own_crop
 from shotcrop_cli.library.plan import Target, Task
 from shotcrop_cli.library.results import PhotoResult, PhotoStatus
 from shotcrop_cli.pipeline.crop import copies_blocks
+from shotcrop_cli.pipeline.due_crops import add_crops, frame_crops
 from shotcrop_cli.pipeline.loaded_photo import LoadedPhoto, RunContext
 from shotcrop_cli.pipeline.write import write_photo
-from shotcrop_cli.shots import Box, Composition, Person, Reasoning, Shot, ShotType
+from shotcrop_cli.shots import Box, Composition, Person, Reasoning, Shot
 from shotcrop_cli.sidecar import (
     BOX_DIGITS,
     CaptionRecord,
@@ -64,7 +63,7 @@ def load(
         _check_same_name(task, source)
         with guard_memory(source) as large:
             # Without crops, only the model sees the pixels.
-            enough = None if task.shots else least_sides(thumbnail_size or _UNSEEN)
+            enough = None if task.makes_crops else least_sides(thumbnail_size or _UNSEEN)
             photo = decode(source, max_pixels, least_sides=enough)
             task = replace(task, target=task.target.for_format(photo.format, task.settings.format))
             if not task.needs_model:
@@ -93,8 +92,9 @@ def finish(loaded: LoadedPhoto, run: RunContext) -> PhotoResult:
         start = time.perf_counter()
         with _with_pixels(loaded, run.max_pixels) as complete:
             sidecar = _recorded_sidecar(complete) if complete.answer is None else _new_sidecar(complete, run)
-            shots, notes = _frame_shots(sidecar, complete.photo, complete.task.shots)
-            return write_photo(complete, sidecar, shots, notes, run, start)
+            sidecar, task = add_crops(sidecar, complete.task)
+            shots, notes = frame_crops(sidecar, complete.photo, task.shots)
+            return write_photo(replace(complete, task=task), sidecar, shots, notes, run, start)
     except OutputError:
         raise
     except Exception as error:  # as in `load`
@@ -113,7 +113,7 @@ def _with_pixels(loaded: LoadedPhoto, max_pixels: int) -> Iterator[LoadedPhoto]:
     Raises:
         PhotoError: The photo changed in the meantime.
     """
-    if loaded.photo.full_size is None or not loaded.task.shots:
+    if loaded.photo.full_size is None or not loaded.task.makes_crops:
         yield loaded
         return
     source = read_source(loaded.source.path)
@@ -243,39 +243,6 @@ def _source_record(loaded: LoadedPhoto) -> SourceRecord:
         lens=facts.lens,
         has_gps=facts.has_gps,
     )
-
-
-def _frame_shots(sidecar: Sidecar, photo: Photo, due: Sequence[ShotType]) -> tuple[tuple[ShotRecord, ...], list[str]]:
-    """Return the shots with the boxes of their crops, and notes on what the framing could not do.
-
-    A box that a person set keeps its `box_norm` until it is cropped. By this `shotcrop apply` knows what is left to do.
-    """
-    shots: list[ShotRecord] = []
-    notes: list[str] = []
-    close_up = sidecar.shots[-1].model_box if sidecar.shots else None
-    for shot in sidecar.shots:
-        if shot.shot not in due and (shot.edited or shot.retouched or shot.rejected):
-            shots.append(shot)
-            continue
-        if shot.edited:  # a person's box is not framed
-            box = shot.box
-        else:
-            framed = frame_shot(
-                shot.shot,
-                shot.model_box,
-                photo.width,
-                photo.height,
-                sidecar.settings.framing,
-                sidecar.main_person.body,
-                sidecar.main_person.head,
-                close_up,
-            )
-            box = framed.box
-            notes += framed.notes
-        if copies_blocks(photo, sidecar.settings):  # even if copying fails later: a box must not depend on that
-            box = align_to_blocks(photo, box)
-        shots.append(replace(shot, box=box, box_norm=from_pixels(box, photo.width, photo.height)))
-    return tuple(shots), notes
 
 
 def _ms_since(start: float) -> float:

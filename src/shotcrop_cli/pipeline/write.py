@@ -62,7 +62,7 @@ def write_photo(
     Args:
         loaded: The photo.
         sidecar: Its sidecar, whose shots are not framed yet.
-        shots: Its shots with the boxes of their crops.
+        shots: Its crops with their boxes.
         notes: What the framing could not do.
         run: What is the same for all photos.
         start: When the work on the crops began, by `time.perf_counter`.
@@ -79,10 +79,9 @@ def write_photo(
         assert task.record is not None  # else there would be no shots to keep
         written, captions = files.unchanged_shots(), task.record.captions
         sidecar = replace(sidecar, status=SidecarStatus.DONE, captions=captions)
-    to_review = low_scores(written, run.min_score)
+    to_review = low_scores((crop for crop in written if crop.key.is_ordinary), run.min_score)
     sidecar = replace(
-        sidecar,
-        shots=written,
+        sidecar.with_crops(written),
         warnings=(*loaded.photo.warnings, *files.notes, *(f"{low}, below {run.min_score:g}" for low in to_review)),
         timing_ms=None if run.reproducible else Timing(loaded.decode_ms, loaded.compose_ms, _ms_since(start)),
         shotcrop=__version__,
@@ -125,9 +124,9 @@ class _Files:
 
     def add(self, shot: ShotRecord) -> ShotRecord:
         """Make the crop of a shot if it is due and nothing has to stay in its place; return what the sidecar says."""
-        if shot.shot not in self.task.shots:
+        if shot.key not in self.task.shots:
             return self._not_due(shot)
-        there = place(self.task, shot.shot)
+        there = place(self.task, shot.key)
         if there.must_stay(self.run.allowed):
             return self._keep(shot, there)
         crop, loss = make_crop(self.loaded.photo, self.loaded.source.data, shot.box, self.task.settings)
@@ -141,7 +140,7 @@ class _Files:
         """
         record, target = self.task.record, self.task.target
         times = (target.source.mtime_ns, *recorded_times(record))
-        known = {} if record is None else {shot.file: shot for shot in record.shots if shot.file is not None}
+        known = {} if record is None else {shot.file: shot for shot in record.all_crops if shot.file is not None}
         names = dict.fromkeys((*known, *target.crop_names))
         found = {name: crop_in_place(target.folder / name, known.get(name), times) for name in names}
         edited = [target.folder / name for name, file in found.items() if file.owner is Owner.PERSON]
@@ -178,7 +177,7 @@ class _Files:
         folder = self.task.target.folder
         return tuple(
             replace(shot, retouched=True) if shot.file is not None and str(folder / shot.file) in kept else shot
-            for shot in record.shots
+            for shot in record.all_crops
         )
 
     def put_in_place(self, sidecar: Sidecar) -> None:
@@ -193,7 +192,7 @@ class _Files:
         if record is not None and not sidecar.shots and self.obsolete:
             first = path
         elif record is not None and self.replaced:
-            first = NewFile(path, replace(sidecar, shots=tuple(map(self._pending, sidecar.shots))).to_bytes())
+            first = NewFile(path, sidecar.with_crops(map(self._pending, sidecar.all_crops)).to_bytes())
         if self.task.needs_model and record is not None and record.edited:
             self.copies.append(NewFile(free_name(path, BACKUP_SUFFIX), _read(path) or b""))
         if self.copies:
@@ -203,16 +202,16 @@ class _Files:
         put_in_place(new, root=root, first=first, backups=self.backups, obsolete=obsolete)
 
     def _pending(self, shot: ShotRecord) -> ShotRecord:
-        if str(shot.shot) not in self.replaced:
+        if shot.key not in self.replaced:
             return shot
-        return replace(shot, file=None, size=None, replaced=self.replaced[str(shot.shot)])
+        return replace(shot, file=None, size=None, replaced=self.replaced[shot.key])
 
     def _not_due(self, shot: ShotRecord) -> ShotRecord:
         """Return a shot whose files stay as they are."""
         if not self.task.needs_model:
             return shot
         record = self.task.record
-        before = next((known for known in (() if record is None else record.shots) if known.shot is shot.shot), None)
+        before = next((known for known in (() if record is None else record.all_crops) if known.key == shot.key), None)
         if before is None or not before.rejected:
             return replace(shot, written=Written(shot.caption, alt_text=shot.alt_text))
         return self._recorded(shot, before)
@@ -249,7 +248,7 @@ class _Files:
         self.backups += [(path, free_name(path, BACKUP_SUFFIX)) for path in there.edited]
         self.obsolete += [path for path in there.own if path != there.path]
         old = next(iter(there.own), None)  # never a person's: a run that goes on after a kill must ask again
-        self.replaced[str(shot.shot)] = None if old is None else Replaced(self._name(old), there.found[old].sha256)
+        self.replaced[shot.key] = None if old is None else Replaced(self._name(old), there.found[old].sha256)
         self.new.append(NewFile(there.path, crop.content, self.loaded.source.mtime_ns))
         self._add_xmp(shot, there.before, there.path, there.former)
         return replace(

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.library.name_template import DEFAULT_TEMPLATE, NameTemplate, RecordedNames, TemplateNames, is_inside
-from shotcrop_cli.shots import ShotType
+from shotcrop_cli.shots import CropKey, ShotType
 
 
 @pytest.mark.parametrize(
@@ -20,6 +20,38 @@ from shotcrop_cli.shots import ShotType
 )
 def test_fields_are_filled_in(template: str, name: str) -> None:
     assert NameTemplate.parse(template).render("IMG_1.tar.JPG", ShotType.MEDIUM, ".jpg") == name
+
+
+@pytest.mark.parametrize(
+    ("template", "person", "set_name", "name"),
+    [
+        (DEFAULT_TEMPLATE, "main", "story", "IMG_1.jpg.medium-story.jpg"),
+        (DEFAULT_TEMPLATE, "person2", "default", "IMG_1.jpg.person2-medium.jpg"),
+        (DEFAULT_TEMPLATE, "group", "story", "IMG_1.jpg.group-medium-story.jpg"),
+        ("{stem}-{shot}.{ext}", "main", "story", "IMG_1-medium-story.jpg"),
+        ("{set}/{stem}-{shot}.{ext}", "person2", "story", "story/IMG_1-person2-medium.jpg"),
+        ("{set}/{stem}-{shot}.{ext}", "main", "default", "default/IMG_1-medium.jpg"),
+        ("{stem}.{person}.{shot}.{ext}", "main", "default", "IMG_1.main.medium.jpg"),
+        ("{stem}.{person}.{shot}.{ext}", "person2", "story", "IMG_1.person2.medium-story.jpg"),
+        ("{set}/{person}/{stem}-{shot}.{ext}", "person2", "story", "story/person2/IMG_1-medium.jpg"),
+    ],
+)
+def test_people_and_sets_are_part_of_the_name(template: str, person: str, set_name: str, name: str) -> None:
+    key = CropKey(ShotType.MEDIUM, person, set_name)
+    assert NameTemplate.parse(template).render("IMG_1.jpg", key, ".jpg") == name
+    assert TemplateNames(NameTemplate.parse(template), ".jpg").name("IMG_1.jpg", key) == name
+
+
+@pytest.mark.parametrize(
+    "template", [DEFAULT_TEMPLATE, "{stem}-{shot}.{ext}", "{set}/{stem}.{shot}.{ext}", "{person}/{shot}/{name}"]
+)
+def test_no_two_crops_of_a_photo_share_a_name(template: str) -> None:
+    people, sets = (
+        ("main", "person1", "person2", "person12", "group"),
+        ("default", "medium", "a", "a-b", "person2-medium"),
+    )
+    keys = [CropKey(shot, person, name) for shot in ShotType for person in people for name in sets]
+    assert len({NameTemplate.parse(template).render("IMG_1.jpg", key, ".jpg") for key in keys}) == len(keys)
 
 
 @pytest.mark.parametrize(
