@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from shotcrop_cli.cli.console import Console
 from shotcrop_cli.cli.help import Command, option
 from shotcrop_cli.cli.streams import result
 from shotcrop_cli.commands.train_options import FILE, FOLDER, training_packages
@@ -45,7 +46,23 @@ def check_data_command(dataset: Path) -> None:
     metavar="FILE",
     help='Answers of a model: JSON Lines of {"file_name": ..., "answer": ...}.',
 )
-@option("--photos", required=True, type=FOLDER, metavar="DIR", help="Folder of the photos that the file names.")
+@option(
+    "--from-shots",
+    "shots",
+    multiple=True,
+    type=FOLDER,
+    metavar="OUT",
+    help="Output folder of shotcrop crop whose boxes you corrected; repeatable.",
+)
+@option(
+    "--photos",
+    type=FOLDER,
+    metavar="DIR",
+    help="Folder of the photos that the file names. With --from-shots by default where crop found them.",
+)
+@option(
+    "--reviewed", is_flag=True, help="With --from-shots: you looked at all photos; learn from boxes you left alone."
+)
 @option(
     "-o",
     "--output",
@@ -61,19 +78,39 @@ def check_data_command(dataset: Path) -> None:
     show_default=True,
     help="How the answers give boxes: from 0 to 1000, in pixels, or as location tokens.",
 )
-def import_data_command(coco: Path | None, answers: Path | None, photos: Path, output: Path, coord_space: str) -> None:
-    """Write a dataset from COCO annotations or from answers of a model.
+def import_data_command(
+    coco: Path | None,
+    answers: Path | None,
+    shots: tuple[Path, ...],
+    photos: Path | None,
+    reviewed: bool,
+    output: Path,
+    coord_space: str,
+) -> None:
+    """Write a dataset from COCO annotations, answers of a model, or boxes that you corrected.
 
-    Give one of --coco and --answers.
+    Give one of --coco, --answers and --from-shots.
     """
-    if (coco is None) == (answers is None):
-        raise click.UsageError("Give one of --coco and --answers.")
+    if [coco is not None, answers is not None, bool(shots)].count(True) != 1:
+        raise click.UsageError("Give one of --coco, --answers and --from-shots.")
+    if photos is None and not shots:
+        raise click.UsageError("--coco and --answers need --photos.")
+    if reviewed and not shots:
+        raise click.UsageError("--reviewed needs --from-shots.")
     with training_packages():
         from shotcrop_cli.model.large.answer import CoordSpace
+        from shotcrop_train.data.from_shots import import_shots
         from shotcrop_train.data.importer import import_answers, import_coco
 
-        if coco is not None:
+        if coco is not None and photos is not None:
             made = import_coco(coco, photos, output)
-        elif answers is not None:
+        elif answers is not None and photos is not None:
             made = import_answers(answers, photos, output, CoordSpace(coord_space))
+        else:
+            console = Console()
+            imported = import_shots(shots, output, () if photos is None else (photos,), reviewed=reviewed)
+            for problem in imported.problems:
+                console.warn(problem)
+            console.info(f"{imported.photos} photos, {imported.boxes} boxes that you set or kept")
+            made = imported.folder
     result(str(made))

@@ -186,7 +186,7 @@ def _write(entries: Sequence[Entry], photos: Path, output: Path) -> Path:
         raise ShotcropError(f"{twice} is annotated twice", hint="keep one of the two; nothing was written")
     try:
         for name in names:
-            _link(photos / name, output / name)
+            link_photo(photos / name, output / name)
         output.mkdir(parents=True, exist_ok=True)
         partial = target.with_suffix(".part")
         partial.write_text("".join(f"{line}\n" for line in _rows(entries)), encoding="utf-8")
@@ -198,7 +198,13 @@ def _write(entries: Sequence[Entry], photos: Path, output: Path) -> Path:
     return output
 
 
-def _link(photo: Path, place: Path) -> None:
+def link_photo(photo: Path, place: Path) -> None:
+    """Link a photo into a dataset, or copy it where the file system cannot link.
+
+    Raises:
+        OutputError: There is another file.
+        OSError: The folder cannot be written.
+    """
     if place.exists():
         if not place.samefile(photo):
             raise OutputError(f"{place} exists already and is a different file", hint="name a new folder with --output")
