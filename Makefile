@@ -98,7 +98,7 @@ $(VENV)/ready: pyproject.toml
 $(VENV_CLI)/ready: pyproject.toml tests/constraints.txt
 	$(call create-environment,$(VENV_CLI))
 	@echo "Installing shotcrop with its test tools into $(VENV_CLI) ..."
-	$(VENV_CLI)/bin/python -m pip install --quiet --constraint tests/constraints.txt --editable '.[cpu,raw,captions,dev]'
+	$(VENV_CLI)/bin/python -m pip install --quiet --constraint tests/constraints.txt --editable '.[cpu,raw,captions,pdf,motion,dev]'
 	@touch $@
 
 $(VENV_TEST)/ready-to-test: pyproject.toml tests/constraints.txt
@@ -106,7 +106,7 @@ $(VENV_TEST)/ready-to-test: pyproject.toml tests/constraints.txt
 	@echo "Installing shotcrop with torch and the training stack into $(VENV_TEST); this takes minutes, once ..."
 	$(VENV_TEST)/bin/python -m pip install --quiet $(TORCH)
 	$(VENV_TEST)/bin/python -m pip install --quiet --constraint tests/constraints.txt \
-		--editable '.[cpu,train,export,raw,captions,dev]'
+		--editable '.[cpu,train,export,raw,captions,pdf,motion,dev]'
 	@touch $@
 
 # Installed apart from the tests' environment, which does not need them.

@@ -28,6 +28,8 @@ EXTRAS = {
     "jxl": "pillow-jxl-plugin",
     "parquet": "pyarrow",
     "captions": "openai",
+    "pdf": "fpdf2",
+    "motion": "imageio-ffmpeg",
     "train": "trl",
     "export": "onnxscript",
 }

@@ -52,7 +52,9 @@ COMMANDS: dict[str, LazyCommand] = {
     "caption": LazyCommand(
         _EVERYDAY, "caption", "caption_command", "Let a captioner write the captions of finished crops."
     ),
-    "sheet": LazyCommand(_EVERYDAY, "sheet", "sheet_command", "Draw contact sheets of photos and their crops."),
+    "sheet": LazyCommand(
+        _EVERYDAY, "sheet", "sheet_command", "Draw photos and their crops on pages, as pictures or as a PDF."
+    ),
     "export": LazyCommand(
         _EVERYDAY, "export", "export_command", "Write boxes, captions and scores for other programs."
     ),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from PIL import Image
@@ -41,6 +43,28 @@ class Entry:
         """The model's chain of thought as one paragraph."""
         reasoning = self.record.reasoning
         return " ".join(filter(None, (reasoning.scene, reasoning.subject, reasoning.story)))
+
+    @property
+    def story(self) -> str:
+        """The line that connects the shots: that of the captioner or of a person, otherwise that of the model."""
+        captions = self.record.captions
+        return (captions.story if captions is not None else "") or self.record.reasoning.story
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """All texts that a report may show of the photo."""
+        captions = (text for shot in self.record.shots for text in (shot.caption, shot.alt_text))
+        return (self.title, self.reasoning, self.story, *captions)
+
+    @property
+    def crops(self) -> tuple[sidecar.ShotRecord, ...]:
+        """The shots that somebody may want to see: those with a crop that no one rejected or deleted."""
+        if self.record.rejected:
+            return ()
+        return tuple(shot for shot in self.record.shots if not shot.rejected and self._has_file(shot))
+
+    def _has_file(self, shot: sidecar.ShotRecord) -> bool:
+        return shot.file is not None and is_inside(shot.file) and os.path.isfile(self.folder / shot.file)  # noqa: PTH113 - never raises
 
     @property
     def lowest_score(self) -> float:
@@ -83,36 +107,89 @@ class Choice:
 ALL = Choice()
 
 
-def gather(
-    root: Path, limit: int | None = None, choice: Choice = ALL, *, lowest_first: bool = False
-) -> tuple[list[Entry], list[ShotcropError]]:
-    """Read the sidecars of an output folder in the order of their paths, or of the lowest score of each photo.
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The photos of a report.
+
+    Args:
+        sidecars: Their sidecars in the order of the report.
+        errors: An error for each JSON file that is not a sidecar.
+        characters: All characters of their texts.
+        without_crops: Number of photos that were left out because they have no crops.
+    """
+
+    sidecars: list[Path] = field(default_factory=list)
+    errors: list[ShotcropError] = field(default_factory=list)
+    characters: set[str] = field(default_factory=set)
+    without_crops: int = 0
+
+
+def choose(
+    root: Path,
+    limit: int | None = None,
+    choice: Choice = ALL,
+    *,
+    lowest_first: bool = False,
+    needs_crops: bool = False,
+    count: Callable[[], None] = lambda: None,
+) -> Chosen:
+    """Choose photos of an output folder, in the order of their paths or of the lowest score of each photo.
+
+    Each sidecar is read and forgotten again, because large libraries have 100,000 of them.
 
     Args:
         root: Output folder of `shotcrop crop`.
-        limit: Largest number of entries; None for all.
+        limit: Largest number of photos; None for all.
         choice: Which photos to take.
         lowest_first: Whether photos with the lowest scores come first. Those without scores come last.
-
-    Returns:
-        An entry for each sidecar, and an error for each JSON file that is not a sidecar.
+        needs_crops: Whether to leave out photos without crops.
+        count: Called for each photo that is chosen.
     """
-    entries: list[Entry] = []
     errors: list[ShotcropError] = []
+    found: list[tuple[float, Path]] = []
+    characters: set[str] = set()
+    without_crops = 0
     for path in sorted(root.rglob("*.json")):
-        if len(entries) == limit and not lowest_first:
+        if len(found) == limit and not lowest_first:
             break
         try:
-            record = sidecar.read(path)
+            entry = read_entry(root, path)
         except ShotcropError as error:
             errors.append(error)
             continue
-        if record in choice:
-            title = path.relative_to(root).with_suffix("").as_posix()
-            entries.append(Entry(title, path.parent, record))
+        if entry.record not in choice:
+            continue
+        if needs_crops and not entry.crops:
+            without_crops += 1
+            continue
+        count()
+        characters.update(*entry.texts)
+        found.append((entry.lowest_score if lowest_first else 0.0, path))
     if lowest_first:
-        entries.sort(key=lambda entry: entry.lowest_score)
-    return entries[:limit], errors
+        found.sort(key=lambda scored: scored[0])
+    return Chosen([path for _, path in found[:limit]], errors, characters, without_crops)
+
+
+def read_entry(root: Path, path: Path) -> Entry:
+    """Read the sidecar of a photo.
+
+    Raises:
+        ShotcropError: It is not a sidecar.
+    """
+    try:
+        record = sidecar.read(path)
+    except FileNotFoundError as error:
+        raise ShotcropError(f"{path}: the sidecar is gone") from error
+    return Entry(path.relative_to(root).with_suffix("").as_posix(), path.parent, record)
+
+
+def read_entries(root: Path, sidecars: Iterable[Path]) -> Iterator[Entry]:
+    """Read the sidecars of photos one by one.
+
+    Raises:
+        ShotcropError: One of them is no sidecar any more.
+    """
+    return (read_entry(root, path) for path in sidecars)
 
 
 def open_scaled(path: Path, bounds: tuple[int, int]) -> Image.Image | None:

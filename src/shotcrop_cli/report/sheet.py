@@ -6,18 +6,17 @@ the text below. The sizes in a cell follow from its width, and text has a smalle
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
 from PIL import Image, ImageDraw
 
 from shotcrop_cli.report.entry import Entry
-from shotcrop_cli.report.text import Font, font_for, legible, line_height, shorten, wrap
+from shotcrop_cli.report.page import LINE_COLOUR, MUTED, TEXT, Bar, Colour, Page, Picture, Words
+from shotcrop_cli.report.text import BUILT_IN, Typeface, font_size, line_height, shorten, wrap
 from shotcrop_cli.shots import SHOT_TYPES, ShotType
 from shotcrop_cli.sidecar import ShotRecord, Sidecar
-
-Colour = tuple[int, int, int]
 
 # Three hues that colour-blind people can distinguish, and that stand out on skin, leaves and sky.
 SHOT_COLOURS: dict[ShotType, Colour] = {
@@ -25,10 +24,6 @@ SHOT_COLOURS: dict[ShotType, Colour] = {
     ShotType.MEDIUM: (245, 165, 0),
     ShotType.CLOSE_UP: (220, 30, 120),
 }
-BACKGROUND: Colour = (252, 252, 250)
-TEXT: Colour = (32, 32, 34)
-MUTED: Colour = (118, 118, 122)
-LINE_COLOUR: Colour = (222, 222, 218)
 
 SOURCE_SHARE = 1.45
 """Width of the photo's column in widths of a crop's column. It is wider because it shows the boxes."""
@@ -77,6 +72,7 @@ class Panel:
     picture: Image.Image | None
     lines: list[str]
     ink: Colour
+    alt_text: str = ""
 
     @property
     def picture_height(self) -> int:
@@ -84,73 +80,83 @@ class Panel:
         return 0 if self.picture is None else self.picture.height
 
 
-def draw_pages(entries: Sequence[Entry], layout: SheetLayout, heading: str) -> Iterator[Image.Image]:
+def draw_pages(
+    entries: Iterable[Entry], total: int, layout: SheetLayout, heading: str, typeface: Typeface = BUILT_IN
+) -> Iterator[Page]:
     """Draw the contact sheet page by page, with the images of one page in memory at a time.
 
     Args:
         entries: The photos in the order of the sheet.
+        total: Their number.
         layout: Width, columns and photos on a page.
         heading: Title of each page.
+        typeface: What to write texts in.
 
     Yields:
-        RGB pages of `layout.width` pixels, each as high as its photos need.
+        Pages of `layout.width` pixels, each as high as its photos need.
     """
-    pages = layout.pages(len(entries))
+    pages = layout.pages(total)
     remaining = iter(entries)
     for number in range(1, pages + 1):
-        cells = [draw_cell(entry, layout.cell_width) for entry in islice(remaining, layout.photos)]
-        yield _page(cells, layout, heading, f"{number} / {pages}" if pages > 1 else "")
+        cells = [draw_cell(entry, layout.cell_width, typeface) for entry in islice(remaining, layout.photos)]
+        yield _page(cells, layout, heading, f"{number} / {pages}" if pages > 1 else "", typeface)
 
 
-def draw_cell(entry: Entry, width: int) -> Image.Image:
+def draw_cell(entry: Entry, width: int, typeface: Typeface = BUILT_IN) -> Page:
     """Draw one photo: title, source with boxes, crops, captions.
 
     Args:
         entry: The photo. This opens its images and closes them again.
         width: Width of the cell in pixels.
+        typeface: What to write texts in.
 
     Returns:
-        An RGB image of that width, as high as its content.
+        A part of a page of that width, as high as its content.
     """
-    text, title = font_for(width, TEXT_SHARE), font_for(width, TITLE_SHARE)
+    size, title_size = font_size(width, TEXT_SHARE), font_size(width, TITLE_SHARE)
+    text, title = typeface.at(size), typeface.at(title_size)
     line, gutter = line_height(text), max(8, width // 64)
     crop_width = int((width - 3 * gutter) / (3 + SOURCE_SHARE))
     source_width = width - 3 * (crop_width + gutter)
     top = line_height(title) + line + gutter
 
     source = entry.open_source((source_width, source_width))
+    absence = "" if source else "The photo was not found. "
     panels = [
         Panel(
             left=0,
             picture=None if source is None else outline(source, entry.record),
-            lines=wrap(("" if source else "The photo was not found. ") + entry.reasoning, text, source_width),
+            lines=wrap(absence + entry.reasoning, text, source_width, typeface),
             ink=MUTED,
+            alt_text=entry.title,
         )
     ]
     for shot in entry.record.shots:
         crop = entry.open_crop(shot, (crop_width, int(crop_width * TALLEST)))
+        words = " ".join(filter(None, (_absence(shot, crop), shot.caption)))
         panels.append(
             Panel(
                 left=source_width + gutter + SHOT_TYPES.index(shot.shot) * (crop_width + gutter),
                 picture=crop,
-                lines=wrap(" ".join(filter(None, (_absence(shot, crop), shot.caption))), text, crop_width),
+                lines=wrap(words, text, crop_width, typeface),
                 ink=TEXT,
+                alt_text=shot.alt_text or shot.caption,
             )
         )
 
     heights = [panel.picture_height + gutter // 2 + line * len(panel.lines) for panel in panels]
-    cell = Image.new("RGB", (width, top + max(heights) + gutter // 2), BACKGROUND)
-    draw = ImageDraw.Draw(cell)
-    draw.text((0, 0), shorten(legible(entry.title), title, width * 0.7), TEXT, title)
-    draw.text((width, 0), entry.note, MUTED, text, anchor="ra")
+    cell = Page(width, top + max(heights) + gutter // 2, typeface)
+    name = shorten(typeface.legible(entry.title), title, width * 0.7)
+    cell.items.append(Words(0, round(title_size), name, title_size))
+    cell.items.append(Words(width, round(size), entry.note, size, MUTED, right_aligned=True))
     for shot, panel in zip(entry.record.shots, panels[1:], strict=True):
-        _head(draw, shot, panel.left, top, crop_width, text)
+        _head(cell, shot, panel.left, top, crop_width, size)
     for panel in panels:
         if panel.picture is not None:
-            cell.paste(panel.picture, (panel.left, top))
+            cell.items.append(Picture(panel.left, top, panel.picture, panel.alt_text))
         for index, words in enumerate(panel.lines):
-            below = top + panel.picture_height + gutter // 2 + index * line
-            draw.text((panel.left, below), words, panel.ink, text)
+            baseline = top + panel.picture_height + gutter // 2 + index * line + size
+            cell.items.append(Words(panel.left, baseline, words, size, panel.ink))
     return cell
 
 
@@ -158,6 +164,8 @@ def _absence(shot: ShotRecord, crop: Image.Image | None) -> str:
     """Say why there is no crop to show; empty if there is one."""
     if crop is not None:
         return ""
+    if shot.rejected:
+        return "You rejected this crop."
     return "This shot was not requested." if shot.file is None else "The crop was not found."
 
 
@@ -188,50 +196,51 @@ def outline(picture: Image.Image, record: Sidecar) -> Image.Image:
     return marked
 
 
-def _page(cells: Sequence[Image.Image], layout: SheetLayout, heading: str, number: str) -> Image.Image:
+def _page(cells: Sequence[Page], layout: SheetLayout, heading: str, number: str, typeface: Typeface) -> Page:
     """Arrange the cells of one page below its title, in rows of `layout.columns`."""
     margin = layout.margin
-    large, small = font_for(layout.width, HEADING_SHARE), font_for(layout.width, TEXT_SHARE)
-    head = margin + line_height(large) + margin // 2
+    large, small = font_size(layout.width, HEADING_SHARE), font_size(layout.width, TEXT_SHARE)
+    large_line = line_height(typeface.at(large))
+    head = margin + large_line + margin // 2
     rows = [cells[start : start + layout.columns] for start in range(0, len(cells), layout.columns)]
     heights = [max(cell.height for cell in row) + margin for row in rows]
 
-    page = Image.new("RGB", (layout.width, head + sum(heights)), BACKGROUND)
-    draw = ImageDraw.Draw(page)
-    baseline = margin + line_height(large) * 3 // 4
-    draw.text((margin, baseline), legible(heading), TEXT, large, anchor="ls")
-    _legend(draw, layout.width - margin, baseline, small, number)
+    page = Page(layout.width, head + sum(heights), typeface)
+    baseline = margin + large_line * 3 // 4
+    page.items.append(Words(margin, baseline, typeface.legible(heading), large))
+    _legend(page, layout.width - margin, baseline, small, number)
     top = head
     for row, height in zip(rows, heights, strict=True):
-        draw.line((margin, top, layout.width - margin, top), LINE_COLOUR)
+        page.items.append(Bar(margin, top, layout.width - margin, top, LINE_COLOUR))
         for column, cell in enumerate(row):
-            page.paste(cell, (margin + column * (layout.cell_width + margin), top + margin // 2))
+            page.place(cell, margin + column * (layout.cell_width + margin), top + margin // 2)
         top += height
     return page
 
 
-def _legend(draw: ImageDraw.ImageDraw, right: int, baseline: int, font: Font, number: str) -> None:
+def _legend(page: Page, right: int, baseline: int, size: int, number: str) -> None:
     """Write the colour of each shot type and the page number, aligned to the right."""
+    font = page.typeface.at(size)
     em = line_height(font)
     for label, colour in [(number, None), *((in_words(t), SHOT_COLOURS[t]) for t in reversed(SHOT_TYPES))]:
         if not label:
             continue
-        draw.text((right, baseline), label, MUTED if colour is None else TEXT, font, anchor="rs")
+        page.items.append(Words(right, baseline, label, size, MUTED if colour is None else TEXT, right_aligned=True))
         right -= round(font.getlength(label)) + em // 2
         if colour is not None:
-            draw.rectangle((right - em // 2, baseline - em // 2, right, baseline), fill=colour)
+            page.items.append(Bar(right - em // 2, baseline - em // 2, right, baseline, colour))
             right -= em // 2
         right -= em
 
 
-def _head(draw: ImageDraw.ImageDraw, shot: ShotRecord, left: int, top: int, width: int, font: Font) -> None:
+def _head(page: Page, shot: ShotRecord, left: int, top: int, width: int, size: int) -> None:
     """Write the name of a shot, its score and a line in its colour just above `top`."""
     rule = 3
-    baseline = top - rule - line_height(font) // 3
-    draw.text((left, baseline), in_words(shot.shot), TEXT, font, anchor="ls")
+    baseline = top - rule - line_height(page.typeface.at(size)) // 3
+    page.items.append(Words(left, baseline, in_words(shot.shot), size))
     if shot.score is not None:
-        draw.text((left + width, baseline), f"{shot.score:.2f}", MUTED, font, anchor="rs")
-    draw.rectangle((left, top - rule, left + width - 1, top - 1), fill=SHOT_COLOURS[shot.shot])
+        page.items.append(Words(left + width, baseline, f"{shot.score:.2f}", size, MUTED, right_aligned=True))
+    page.items.append(Bar(left, top - rule, left + width - 1, top - 1, SHOT_COLOURS[shot.shot]))
 
 
 def in_words(shot_type: ShotType) -> str:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,65 +11,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from finished_shots import GREY, change, sidecar_of, write_shots
 from shotcrop_cli.commands.sheet import page_paths, sheet_command
-from shotcrop_cli.crop_settings import CropSettings
 from shotcrop_cli.errors import ExitCode, ShotcropError
-from shotcrop_cli.report.entry import Entry, gather
+from shotcrop_cli.report.entry import Entry, choose, read_entries
+from shotcrop_cli.report.page import Page
 from shotcrop_cli.report.sheet import SHOT_COLOURS, SheetLayout, _absence, outline
 from shotcrop_cli.report.text import font_for, legible, shorten, wrap
-from shotcrop_cli.shots import SHOT_TYPES, Box, ModelIdentity, PixelBox, Reasoning, ShotType
-from shotcrop_cli.sidecar import FileSize, MainPerson, ShotRecord, Sidecar, SidecarStatus, SourceRecord
+from shotcrop_cli.shots import PixelBox, ShotType
 
 FONT = font_for(1600, 0.012)
-GREY = (90, 90, 90)
 
 
-def sidecar_of(photo: Path, size: tuple[int, int], boxes: tuple[PixelBox, ...]) -> Sidecar:
-    width, height = size
-    shots = []
-    for shot_type, box in zip(SHOT_TYPES, boxes, strict=False):
-        left, upper, right, lower = box.corners
-        shots.append(
-            ShotRecord(
-                shot=shot_type,
-                box=box,
-                box_norm=Box(left / width, upper / height, right / width, lower / height),
-                model_box=Box(left / width, upper / height, right / width, lower / height),
-                file=f"{photo.name}.{shot_type}.png",
-                size=FileSize(right - left, lower - upper),
-                caption=f"A person in grey, {shot_type}.",
-                score=0.5,
-            )
-        )
-    return Sidecar(
-        status=SidecarStatus.DONE if shots else SidecarStatus.NO_SUBJECT,
-        source=SourceRecord(str(photo), 1, "2026-01-01T00:00:00.000000Z", "0" * 64, "PNG", width, height),
-        model=ModelIdentity("shotcrop-nano", "0" * 64, "CPUExecutionProvider"),
-        settings=CropSettings(),
-        main_person=MainPerson(),
-        reasoning=Reasoning("A grey room.", "Nobody in particular.", "Nothing happens."),
-        shots=tuple(shots),
-    )
-
-
-def write_shots(root: Path, name: str, size: tuple[int, int] = (300, 200), *, person: bool = True) -> Path:
-    """Write what `shotcrop crop` leaves of one photo, and the photo next to the output folder."""
-    width, height = size
-    photo, record_path = root.parent / "photos" / name, root / f"{name}.json"
-    for folder in (photo.parent, record_path.parent):
-        folder.mkdir(parents=True, exist_ok=True)
-    picture = Image.new("RGB", size, GREY)
-    picture.save(photo)
-    boxes = (
-        PixelBox(0, 0, width, height),
-        PixelBox(width // 4, 0, width // 2, height // 2),
-        PixelBox(width // 3, 0, width // 4, height // 4),
-    )
-    record = sidecar_of(photo, size, boxes if person else ())
-    for shot in record.shots:
-        picture.crop(shot.box.corners).save(record_path.parent / shot.file)
-    record_path.write_bytes(record.to_bytes())
-    return photo
+def entries_of(root: Path) -> list[Entry]:
+    return list(read_entries(root, choose(root).sidecars))
 
 
 def draw(*arguments: object) -> Result:
@@ -115,19 +70,13 @@ def test_limit_shows_the_first_photos_only(shots: Path, tmp_path: Path) -> None:
         assert first.height < both.height
 
 
-def change(sidecar: Path, shot: int, **values: object) -> None:
-    document = json.loads(sidecar.read_bytes())
-    document["shots"][shot].update(values)
-    sidecar.write_text(json.dumps(document), "utf-8")
-
-
 def drawn(monkeypatch: pytest.MonkeyPatch, shots: Path, *arguments: object) -> list[str]:
     """Return the titles of the photos on the sheet, in their order."""
     titles: list[str] = []
 
-    def draw_pages(entries: Sequence[Entry], *_: object) -> list[Image.Image]:
+    def draw_pages(entries: Iterable[Entry], *_: object) -> list[Page]:
         titles.extend(entry.title for entry in entries)
-        return [Image.new("RGB", (1, 1))]
+        return [Page(1, 1)]
 
     monkeypatch.setattr("shotcrop_cli.report.sheet.draw_pages", draw_pages)
     result = draw(shots, "-o", shots.parent / "sheet.png", *arguments)
@@ -215,8 +164,9 @@ def test_crop_that_is_gone_does_not_end_the_sheet(shots: Path, tmp_path: Path) -
 
 
 def test_a_shot_that_was_not_asked_for_is_not_called_missing(shots: Path) -> None:
-    record = gather(shots)[0][0].record.shots[0]
+    record = entries_of(shots)[0].record.shots[0]
     assert _absence(replace(record, file=None), None) == "This shot was not requested."
+    assert _absence(replace(record, rejected=True), None) == "You rejected this crop."
     assert _absence(record, None) == "The crop was not found."
 
 
@@ -230,10 +180,10 @@ def test_folder_without_sidecars_is_a_usage_error_that_names_the_fix(tmp_path: P
 
 
 def test_unknown_kind_of_picture_is_refused_before_anything_is_drawn(shots: Path, tmp_path: Path) -> None:
-    error = draw(shots, "-o", tmp_path / "sheet.pdf").exception
+    error = draw(shots, "-o", tmp_path / "sheet.gif").exception
     assert isinstance(error, ShotcropError)
     assert error.exit_code is ExitCode.USAGE
-    assert not (tmp_path / "sheet.pdf").exists()
+    assert not (tmp_path / "sheet.gif").exists()
 
 
 def test_output_below_a_file_is_an_output_error(shots: Path, tmp_path: Path) -> None:
@@ -245,7 +195,7 @@ def test_output_below_a_file_is_an_output_error(shots: Path, tmp_path: Path) -> 
 
 def test_photo_without_a_person_is_shown_as_such(tmp_path: Path) -> None:
     write_shots(tmp_path / "shots", "empty.png", person=False)
-    entries, _ = gather(tmp_path / "shots")
+    entries = entries_of(tmp_path / "shots")
     assert "photo without people" in entries[0].note
     assert draw(tmp_path / "shots", "-o", tmp_path / "sheet.png").exit_code == 0
     assert GREY in colours(tmp_path / "sheet.png")

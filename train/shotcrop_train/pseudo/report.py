@@ -19,7 +19,8 @@ from PIL import Image, ImageDraw, ImageOps
 
 from shotcrop_cli.evaluation.dataset import METADATA
 from shotcrop_cli.geometry import from_permille, to_pixels
-from shotcrop_cli.report.sheet import BACKGROUND, MUTED, SHOT_COLOURS, TEXT
+from shotcrop_cli.report.page import BACKGROUND, MUTED, TEXT
+from shotcrop_cli.report.sheet import SHOT_COLOURS
 from shotcrop_cli.report.text import font_for, legible, line_height, shorten
 from shotcrop_cli.shots import SHOT_TYPES, Box, ShotType
 from shotcrop_train.data.samples import load_photo

@@ -1,0 +1,106 @@
+"""The options that choose photos of an output folder by how they ended."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from shotcrop_cli.cli.console import Console
+from shotcrop_cli.cli.help import option, option_group
+from shotcrop_cli.errors import ShotcropError
+from shotcrop_cli.library.selection import read_list
+from shotcrop_cli.sidecar import SidecarStatus
+
+if TYPE_CHECKING:
+    from shotcrop_cli.report.entry import Choice, Chosen
+
+photo_filter_options = option_group(
+    "Photos",
+    option("--limit", type=click.IntRange(1), metavar="N", help="Take only the first N photos."),
+    option(
+        "--status",
+        type=click.Choice([str(status) for status in SidecarStatus]),
+        help="Take only photos that are done, or only those without people (no_subject).",
+    ),
+    option(
+        "--below-score",
+        type=click.FloatRange(0.0, 1.0),
+        metavar="X",
+        help="Take only photos with a crop that scores below X and that you did not edit or accept.",
+    ),
+    option(
+        "--files-from",
+        type=click.Path(dir_okay=False, allow_dash=True),
+        metavar="FILE|-",
+        help="Take only the photos listed in FILE or on stdin, such as a --review-list of shotcrop crop.",
+    ),
+    option("-0", "--null", is_flag=True, help="Names in that list end with NUL instead of a newline."),
+    option(
+        "--sort",
+        type=click.Choice(["name", "score"]),
+        default="name",
+        show_default=True,
+        help="Order of the photos; score begins with the lowest.",
+    ),
+)
+
+
+def choose_photos(
+    shots_dir: Path,
+    values: Mapping[str, Any],
+    console: Console,
+    *,
+    needs_crops: bool = False,
+    count: Callable[[], None] = lambda: None,
+) -> Chosen:
+    """Return the photos that the values of `photo_filter_options` choose, and warn of files that are not sidecars.
+
+    Args:
+        shots_dir: Output folder of `shotcrop crop`.
+        values: The values of the options.
+        console: Receives the warnings.
+        needs_crops: Whether to leave out photos without crops.
+        count: Called for each photo.
+
+    Raises:
+        ShotcropError: The list cannot be read, or there is no such photo.
+    """
+    from shotcrop_cli.report.entry import ALL, choose
+
+    choice = _choice(values)
+    by_score = values["sort"] == "score"
+    chosen = choose(shots_dir, values["limit"], choice, lowest_first=by_score, needs_crops=needs_crops, count=count)
+    for error in chosen.errors:
+        console.warn(str(error))
+    if chosen.without_crops:
+        console.info(f"left out {chosen.without_crops} photo{'' if chosen.without_crops == 1 else 's'} without crops")
+    if chosen.sidecars:
+        return chosen
+    if choice != ALL:
+        raise ShotcropError(f"{shots_dir}: no photo in this folder matches these options", hint="leave out one of them")
+    crop = f"shotcrop crop PHOTOS -o {shlex.quote(str(shots_dir))}"
+    if chosen.without_crops:
+        raise ShotcropError(f"{shots_dir}: no photo in this folder has crops", hint=crop)
+    raise ShotcropError(f"{shots_dir}: there is no sidecar in this folder", hint=crop)
+
+
+def _choice(values: Mapping[str, Any]) -> Choice:
+    """Return which photos the options choose.
+
+    Raises:
+        ShotcropError: The list cannot be read.
+    """
+    from shotcrop_cli.report.entry import Choice
+
+    photos = None
+    if (files_from := values["files_from"]) is not None:
+        listed = read_list(files_from, null=values["null"])
+        # Sidecars record absolute paths. A list may have others, or lead there by links.
+        photos = frozenset(Path(path(photo)) for photo in listed for path in (os.path.abspath, os.path.realpath))
+    status = None if values["status"] is None else SidecarStatus(values["status"])
+    return Choice(status, values["below_score"], photos)
