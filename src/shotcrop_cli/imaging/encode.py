@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import io
-import os
-import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import IO
+from typing import Any
 
 from PIL import Image
 
@@ -29,6 +28,7 @@ from shotcrop_cli.imaging.formats import (
     output_format,
 )
 from shotcrop_cli.imaging.hdr import to_standard_range
+from shotcrop_cli.imaging.jpeg_part import encode_jpeg
 from shotcrop_cli.imaging.metadata import exif, jpeg
 from shotcrop_cli.imaging.metadata.policy import Metadata, MetadataPolicy
 from shotcrop_cli.imaging.photo import Photo
@@ -111,21 +111,27 @@ def encode_crop(
             f"this installation of Pillow cannot write {crop_format.name}",
             hint=f"{install_hint.reinstall('pillow')}, or choose another --format",
         )
-    crop = in_usual_mode(cropped(photo.pixels, box.corners))
+    size = _size(box, max_size)
     # Pillow's writers read `info`, which describes the whole photo: keep only the transparent colour.
-    crop.info = {key: value for key, value in photo.pixels.info.items() if key == "transparency"}
+    info: dict[Any, object] = {key: value for key, value in photo.pixels.info.items() if key == "transparency"}
     try:
-        crop = resized(crop, _size(box, max_size))
+        in_place = None
+        if crop_format is JPEG and size == (box.width, box.height) and _stays_as_it_is(photo, info, srgb=srgb):
+            crop, in_place = Image.new(photo.pixels.mode, (1, 1)), box.corners
+        else:
+            crop = in_usual_mode(cropped(photo.pixels, box.corners))
+            crop.info = info
+            crop = resized(crop, size)
         crop, colour = _convert(crop, crop_format, photo, srgb=srgb)
-        metadata = photo.metadata.for_crop(policy, crop.width, crop.height)
+        metadata = photo.metadata.for_crop(policy, *size)
         if colour.is_srgb and is_adobe_rgb(metadata.exif):
             metadata = replace(metadata, exif=exif.as_srgb(metadata.exif))
-        content, notes = _encode(crop, crop_format, photo, metadata, colour, quality)
+        content, notes = _encode(crop, crop_format, photo, metadata, colour, quality, in_place)
     except Exception as error:  # writers raise OSError, ValueError, KeyError and more for pixels they cannot store
         raise PhotoError(
             f"a crop cannot be written as {crop_format.name}: {error}", hint="choose another --format, such as png"
         ) from error
-    return EncodedCrop(content, crop.width, crop.height, (*colour.warnings, *metadata.notes, *notes))
+    return EncodedCrop(content, *size, (*colour.warnings, *metadata.notes, *notes))
 
 
 def jpeg_markers(photo: Photo, metadata: Metadata) -> tuple[bytes, tuple[str, ...]]:
@@ -144,6 +150,14 @@ def jpeg_markers(photo: Photo, metadata: Metadata) -> tuple[bytes, tuple[str, ..
             markers += content[place:end]
         place = end
     return markers, (*metadata.notes, *notes)
+
+
+def _stays_as_it_is(photo: Photo, info: Mapping[Any, object], *, srgb: bool) -> bool:
+    """Say whether JPEG can store the pixels of a photo without conversion, so that crops need no copy of them."""
+    if photo.pixels.mode not in _MODES[JPEG] or info:
+        return False
+    blank = Image.new(photo.pixels.mode, (1, 1))
+    return _convert(blank, JPEG, photo, srgb=srgb)[0] is blank
 
 
 def _size(box: PixelBox, max_size: int | None) -> tuple[int, int]:
@@ -214,9 +228,25 @@ def _in_mode(
 
 
 def _encode(
-    crop: Image.Image, form: Format, photo: Photo, metadata: Metadata, colour: _CropColour, wanted: Quality
+    crop: Image.Image,
+    form: Format,
+    photo: Photo,
+    metadata: Metadata,
+    colour: _CropColour,
+    wanted: Quality,
+    in_place: tuple[int, int, int, int] | None = None,
 ) -> tuple[bytes, tuple[str, ...]]:
-    """Return a crop as an image file, and which metadata it could not keep."""
+    """Return a crop as an image file, and which metadata it could not keep.
+
+    Args:
+        crop: Its pixels, or any pixels of the same mode if `in_place`.
+        form: The format to write.
+        photo: The photo.
+        metadata: The metadata of the crop.
+        colour: The colour space of the crop.
+        wanted: The quality.
+        in_place: The corners of a JPEG crop that is encoded from the photo's own pixels.
+    """
     options: dict[str, object]
     stored = photo.quality if wanted == SAME_QUALITY else None
     codec = JPEG if form is TIFF else form
@@ -247,13 +277,14 @@ def _encode(
     options = {name: value for name, value in options.items() if value != b""}
     if form is TIFF and photo.tiff is not None and photo.tiff.is_lossy and crop.mode in ("L", "RGB"):
         content = with_jpeg(crop, colour.icc_profile, **as_jpeg)
-    else:
-        with _file_in_memory() if form is JPEG else io.BytesIO() as file:
-            crop.save(file, form.name, icc_profile=colour.icc_profile or None, **options)
-            file.seek(0)
-            content = file.read()
-    if form is JPEG:
+    elif form is JPEG:
+        options["icc_profile"] = colour.icc_profile or None
+        content = encode_jpeg(crop if in_place is None else photo.pixels, options, in_place)
         return jpeg.insert(content, metadata)
+    else:
+        with io.BytesIO() as file:
+            crop.save(file, form.name, icc_profile=colour.icc_profile or None, **options)
+            content = file.getvalue()
     if form is TIFF:
         content = exif.insert_into_tiff(content, block, xmp=metadata.xmp, iptc=metadata.iptc)
     if form is AVIF and colour.points is not None:
@@ -261,17 +292,6 @@ def _encode(
     if metadata.comments and form is not PNG:
         return content, (f"a comment was left out: {form.name} has no place for it",)
     return content, ()
-
-
-def _file_in_memory() -> IO[bytes]:
-    """Return an anonymous file: in memory if the system can do that, otherwise on the disk.
-
-    Pillow's JPEG encoder writes to a real file without holding the interpreter lock, so that other threads can run.
-    With `io.BytesIO` it holds the lock.
-    """
-    if hasattr(os, "memfd_create"):
-        return os.fdopen(os.memfd_create("crop"), "w+b")
-    return tempfile.TemporaryFile()
 
 
 def _with_nclx(content: bytes, points: CodePoints) -> bytes:

@@ -5,7 +5,6 @@ import stat
 import struct
 from dataclasses import replace
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 import PIL
@@ -354,20 +353,32 @@ def test_avif_keeps_its_chroma_subsampling(tmp_path: Path) -> None:
         assert decode(read_source(tmp_path / "b.avif")).subsampling == photo.subsampling == (subsampling == "4:2:0") * 2
 
 
+@pytest.mark.parametrize("max_size", [None, 50])
 @pytest.mark.parametrize("in_memory", [True, False])
-def test_jpeg_encoding_does_not_block_other_threads(monkeypatch: pytest.MonkeyPatch, in_memory: bool) -> None:
+def test_jpeg_encoding_does_not_block_other_threads(
+    monkeypatch: pytest.MonkeyPatch, in_memory: bool, max_size: int | None
+) -> None:
     if not in_memory:
         monkeypatch.delattr(os, "memfd_create", raising=False)
     photo = Photo(picture(), JPEG)
-    expected, save = _cut(photo), Image.Image.save
+    expected, get_encoder = _cut(photo, max_size=max_size), Image._getencoder
     real: list[bool] = []
 
-    def watched(image: Image.Image, file: IO[bytes], *arguments: object, **options: object) -> None:
-        real.append(stat.S_ISREG(os.fstat(file.fileno()).st_mode))
-        save(image, file, *arguments, **options)
+    class Watched:
+        """An encoder of which only `encode_to_file` lets other threads run."""
 
-    monkeypatch.setattr(Image.Image, "save", watched)
-    assert np.array_equal(_cut(photo), expected)
+        def __init__(self, *arguments: object) -> None:
+            self._encoder = get_encoder(*arguments)
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self._encoder, name)
+
+        def encode_to_file(self, number: int, size: int) -> int:
+            real.append(stat.S_ISREG(os.fstat(number).st_mode))
+            return self._encoder.encode_to_file(number, size)
+
+    monkeypatch.setattr(Image, "_getencoder", Watched)
+    assert np.array_equal(_cut(photo, max_size=max_size), expected)
     assert real == [True]
 
 
