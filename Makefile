@@ -24,7 +24,7 @@ BENCHMARKS = compose_latency start_up decode_limit crop_throughput peers up_to_d
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help install demo sheet docs test test-cli lint type format bench reliability bench-quality train-nano clean jpegtran
+.PHONY: help install demo sheet docs test test-cli lint type format bench reliability bench-quality train-nano clean jpegtran chromium
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -44,10 +44,10 @@ docs: $(VENV_TEST)/ready-to-test ## Write docs/cli.md and the drawn pictures fro
 	$(DEV)/python docs/imports.py
 	PYTHONPATH=tests $(DEV)/python docs/refinement.py
 
-test: jpegtran lint type ## Run the linter, the type checker and all tests
+test: jpegtran chromium lint type ## Run the linter, the type checker and all tests
 	$(subst python,$(DEV)/python,$(PYTEST))
 
-test-cli: jpegtran $(VENV_CLI)/ready ## Run the tests of the command line, without torch
+test-cli: jpegtran chromium $(VENV_CLI)/ready ## Run the tests of the command line, without torch
 	$(subst python,$(VENV_CLI)/bin/python,$(PYTEST)) tests/cli
 
 lint: $(VENV_TEST)/ready-to-test ## Check the style of the code
@@ -88,6 +88,15 @@ jpegtran: ## Install jpegtran, which the tests of --lossless need
 			exit 1; \
 		fi; }
 
+# The tests of the review page drive a real browser. Without one they are skipped.
+chromium: ## Install Chromium, which the tests of the review page use
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || { \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+			apt-get update --quiet=2 && apt-get install --yes --quiet=2 --no-install-recommends chromium >/dev/null; \
+		else \
+			echo "Without Chromium, the tests of the review page are skipped. Fix: sudo apt install chromium" >&2; \
+		fi; }
+
 # A `ready` file marks a complete environment: make writes it last, and again when pyproject.toml changes.
 $(VENV)/ready: pyproject.toml
 	$(call create-environment,$(VENV))
@@ -98,7 +107,7 @@ $(VENV)/ready: pyproject.toml
 $(VENV_CLI)/ready: pyproject.toml tests/constraints.txt
 	$(call create-environment,$(VENV_CLI))
 	@echo "Installing shotcrop with its test tools into $(VENV_CLI) ..."
-	$(VENV_CLI)/bin/python -m pip install --quiet --constraint tests/constraints.txt --editable '.[cpu,raw,captions,pdf,motion,dev]'
+	$(VENV_CLI)/bin/python -m pip install --quiet --constraint tests/constraints.txt --editable '.[cpu,raw,captions,review,pdf,motion,dev]'
 	@touch $@
 
 $(VENV_TEST)/ready-to-test: pyproject.toml tests/constraints.txt
@@ -106,7 +115,7 @@ $(VENV_TEST)/ready-to-test: pyproject.toml tests/constraints.txt
 	@echo "Installing shotcrop with torch and the training stack into $(VENV_TEST); this takes minutes, once ..."
 	$(VENV_TEST)/bin/python -m pip install --quiet $(TORCH)
 	$(VENV_TEST)/bin/python -m pip install --quiet --constraint tests/constraints.txt \
-		--editable '.[cpu,train,export,raw,captions,pdf,motion,dev]'
+		--editable '.[cpu,train,export,raw,captions,review,pdf,motion,dev]'
 	@touch $@
 
 # Installed apart from the tests' environment, which does not need them.

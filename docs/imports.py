@@ -37,7 +37,7 @@ LAYERS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     (
         "shotcrop_cli",
         "runs and checks",
-        ("api", "watch", "caption_run", "checkup", "pipeline", "cropper", "cli", "run_options"),
+        ("api", "watch", "caption_run", "checkup", "pipeline", "cropper", "cli", "review", "run_options"),
     ),
     ("shotcrop_cli", "models and scores", ("evaluation", "report", "interchange", "model", "captions")),
     ("shotcrop_cli", "photo library", ("library", "sidecar", "crop_settings")),

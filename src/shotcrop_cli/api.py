@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, NoReturn
 from shotcrop_cli.caption_run import find_captions, queue_captions
 from shotcrop_cli.errors import EmptyError, InputError, ShotcropError
 from shotcrop_cli.library.discover import discover
+from shotcrop_cli.library.edits import save_edit, sidecar_of
 from shotcrop_cli.library.hand_work import KEEP_ALL
 from shotcrop_cli.library.orphans import Orphan
 from shotcrop_cli.library.output_folder import add_roots, list_of_all_runs, open_output, read_roots
@@ -43,6 +44,7 @@ from shotcrop_cli.sidecar import read
 if TYPE_CHECKING:
     from shotcrop_cli.captions.service import CaptionService
     from shotcrop_cli.imaging.formats import Format
+    from shotcrop_cli.library.edits import EditsFile
     from shotcrop_cli.model.multi_device import MultiDeviceComposer
     from shotcrop_cli.pipeline.batch_size import BatchSize
     from shotcrop_cli.pipeline.loaded_photo import RunContext
@@ -551,6 +553,9 @@ class _ApplyRun(_Run):
     def _tasks(self, root: Path, paths: Iterable[Path]) -> Iterator[Task]:
         """Yield what to crop, each sidecar once, and report what cannot be cropped."""
         photo_roots = self._options.photos or read_roots(root)
+        if self._options.edits is not None:
+            yield from self._edited_tasks(root, photo_roots, self._options.edits)
+            return
         seen: set[Path] = set()
         for named in paths:
             for path in sidecars_in(named) if named.is_dir() else (named,):
@@ -564,6 +569,23 @@ class _ApplyRun(_Run):
                     continue
                 if task.shots and (not named.is_dir() or is_pending(task, self._allowed)):
                     yield task
+
+    def _edited_tasks(self, root: Path, photo_roots: Sequence[Path], edits: EditsFile) -> Iterator[Task]:
+        """Save the edits of a file, yield what to crop then, and report what cannot be saved or cropped."""
+        for edit in edits.photos:
+            try:
+                path = sidecar_of(root, edit.photo)
+                save_edit(path, root, edit, dry_run=self._dry_run)
+                task = recrop_task(path, root, photo_roots)
+            except FileNotFoundError:
+                self.add(PhotoResult(root / edit.photo, PhotoStatus.FAILED, reason=f"it has no sidecar in {root}"))
+            except ShotcropError as error:
+                self.add(PhotoResult(root / edit.photo, PhotoStatus.FAILED, reason=str(error)))
+            else:
+                if task.shots and (is_pending(task, self._allowed) or self._dry_run):
+                    yield task
+                else:
+                    self.add(PhotoResult(task.target.source.path, PhotoStatus.DONE, path, rejected=task.rejected))
 
 
 class _CaptionRun(_Run):

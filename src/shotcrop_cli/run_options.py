@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from shotcrop_cli.captions.settings import Endpoint
 from shotcrop_cli.crop_settings import CropSettings
@@ -16,6 +16,9 @@ from shotcrop_cli.library.name_template import NameTemplate
 from shotcrop_cli.library.selection import Selection
 from shotcrop_cli.library.shard import Shard
 from shotcrop_cli.shots import SHOT_TYPES, ShotType
+
+if TYPE_CHECKING:
+    from shotcrop_cli.library.edits import EditsFile
 
 StrPath: TypeAlias = "str | os.PathLike[str]"
 
@@ -139,6 +142,8 @@ class ApplyOptions:
         max_pixels: Pixels that a photo may have.
         fail_fast: Whether to stop at the first failed photo.
         keep_results: Whether the `RunResult` lists every photo. It always lists those that failed.
+        edits: What a person changed in a static review page. It is saved in the sidecars first, and only the photos
+            that it names are cropped. `sidecars` then is the output folder that the page shows.
     """
 
     sidecars: tuple[Path, ...]
@@ -152,6 +157,7 @@ class ApplyOptions:
     max_pixels: int = DEFAULT_MAX_PIXELS
     fail_fast: bool = False
     keep_results: bool = True
+    edits: EditsFile | None = None
 
 
 @dataclass(frozen=True, slots=True)

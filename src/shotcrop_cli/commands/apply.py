@@ -11,6 +11,8 @@ from shotcrop_cli.api import apply_sidecars
 from shotcrop_cli.cli import crop_options
 from shotcrop_cli.cli.help import Command, option, option_group
 from shotcrop_cli.cli.reporter import ConsoleReporter
+from shotcrop_cli.errors import ShotcropError
+from shotcrop_cli.library.edits import read_edits
 from shotcrop_cli.pipeline.malloc import keep_freed_memory
 from shotcrop_cli.run_options import ApplyOptions
 
@@ -19,6 +21,12 @@ from shotcrop_cli.run_options import ApplyOptions
 @click.argument("paths", nargs=-1, required=True, metavar="SIDECAR...", type=click.Path(exists=True, path_type=Path))
 @option_group(
     "Photos and output",
+    option(
+        "--edits",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        metavar="FILE",
+        help="Save the edits in FILE, from a page that shotcrop review --static made of this folder, and apply them.",
+    ),
     option(
         "--photos",
         multiple=True,
@@ -45,6 +53,11 @@ def apply_command(ctx: click.Context, /, **values: Any) -> None:
     SIDECAR is such a file, or an output folder. Of a folder, shotcrop applies the sidecars with edited boxes or
     captions. Later runs of shotcrop crop keep them.
     """
+    edits = None
+    if values["edits"] is not None:
+        edits = read_edits(values["edits"])
+        if len(values["paths"]) != 1 or not values["paths"][0].is_dir():
+            raise ShotcropError("--edits: it needs one output folder", hint="name the folder that the page shows")
     options = ApplyOptions(
         sidecars=values["paths"],
         photos=values["photos"],
@@ -57,6 +70,7 @@ def apply_command(ctx: click.Context, /, **values: Any) -> None:
         max_pixels=values["max_pixels"],
         fail_fast=values["fail_fast"],
         keep_results=False,
+        edits=edits,
     )
     report_options = crop_options.to_report_options(values)
     keep_freed_memory()  # before any threads start

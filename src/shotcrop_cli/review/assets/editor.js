@@ -1,0 +1,407 @@
+// One photo: the stage, a panel for each shot, and what can be done with them.
+
+import { sameBox } from "./geometry.js";
+import { Stage } from "./stage.js";
+import { editOf } from "./store.js";
+
+const PREVIEW_PX = 190;
+const $ = (id) => document.getElementById(id);
+
+export class Editor extends EventTarget {
+  constructor(store, source) {
+    super();
+    Object.assign(this, { store, source });
+    this.image = $("photo");
+    this.panels = new Map();
+    this.stage = new Stage({ frame: $("frame"), boxes: $("boxes"), guides: $("guides"), image: this.image });
+    this.stage.readOnly = store.readOnly;
+    this.stage.addEventListener("box", ({ detail }) => store.setBox(detail.key, detail.box));
+    this.stage.addEventListener("settled", () => store.schedule(150));
+    this.stage.addEventListener("select", () => this.drawSelection());
+    store.addEventListener("open", () => this.open());
+    store.addEventListener("change", () => this.draw());
+    store.addEventListener("saving", () => this.drawSaved());
+    store.addEventListener("saved", () => this.drawSaved());
+    store.addEventListener("cropped", () => this.drawSaved());
+    this.image.addEventListener("load", () => this.drawPreviews());
+    this.image.addEventListener("error", () => this.showGone());
+    new ResizeObserver(() => this.fit()).observe($("stage"));
+    $("lock").onclick = () => this.toggleLock();
+    $("snap").onclick = () => this.toggleSnap();
+    $("undo").onclick = () => this.undo();
+    $("redo").onclick = () => this.redo();
+    $("reject-photo").onclick = () => this.rejectPhoto();
+    $("keep-photo").onclick = () => this.keepPhoto();
+  }
+
+  get photo() {
+    return this.store.photo;
+  }
+
+  open() {
+    const { base } = this.photo;
+    $("photo-title").textContent = base.photo;
+    $("facts").textContent = base.facts;
+    $("notes").replaceChildren(...base.notes.map((note) => Object.assign(document.createElement("li"), { textContent: note })));
+    $("gone").hidden = true;
+    $("frame").hidden = false;
+    this.image.alt = `Photo ${base.name}`;
+    this.image.src = this.source.image(base, "large");
+    this.panels.clear();
+    const panels = base.shots.map((shot) => this.panel(shot));
+    if (!panels.length) {
+      const text = "The model found no people in this photo, so there are no crops.";
+      panels.push(Object.assign(document.createElement("p"), { className: "empty", textContent: text }));
+    }
+    $("shots").replaceChildren(...panels);
+    this.stage.locked = new Set(base.shots.filter((shot) => shot.aspect).map((shot) => shot.key));
+    this.stage.open(base, base.shots, base.people);
+    this.openPeople(base);
+    this.fit();
+    this.drawSelection();
+  }
+
+  openPeople({ people, shots }) {
+    const choices = people.filter((person) => Object.keys(person.boxes).length);
+    const offered = shots.length && choices.length > 1 && !this.store.readOnly ? choices : [];
+    const text = document.createElement("span");
+    text.textContent = "Crop around";
+    text.className = "muted";
+    const buttons = offered.map((person, at) => {
+      const button = Object.assign(document.createElement("button"), { type: "button", className: "toggle" });
+      button.textContent = at === 0 ? "main person" : `person ${at + 1}`;
+      button.onclick = () => this.choosePerson(person);
+      button.onpointerenter = button.onfocus = () => this.outline(person);
+      button.onpointerleave = button.onblur = () => this.outline(null);
+      return button;
+    });
+    this.people = offered;
+    $("people").replaceChildren(...(buttons.length ? [text, ...buttons] : []));
+    $("people").hidden = !buttons.length;
+  }
+
+  // Show whom a button means.
+  outline(person) {
+    const box = person?.body ?? person?.head;
+    this.stage.clearGuides();
+    if (!box) return;
+    const element = document.createElement("i");
+    element.className = "person";
+    const [x0, y0, x1, y1] = box.map((side) => 100 * side);
+    Object.assign(element.style, { left: `${x0}%`, top: `${y0}%`, width: `${x1 - x0}%`, height: `${y1 - y0}%` });
+    this.stage.guides.append(element);
+  }
+
+  choosePerson(person) {
+    this.store.change(`person:${Date.now()}`, (edit) => {
+      for (const shot of edit.shots) {
+        const { shot: type } = this.photo.base.shots.find((one) => one.key === shot.key);
+        const box = person.boxes[type];
+        if (box && !sameBox(box, shot.box)) Object.assign(shot, { box: { ...box }, edited: true });
+      }
+    });
+  }
+
+  nextPerson() {
+    if (!this.people?.length) return;
+    const current = this.photo.edit.shots.at(-1).box;
+    const type = this.photo.base.shots.at(-1).shot;
+    const at = this.people.findIndex((person) => person.boxes[type] && sameBox(person.boxes[type], current));
+    this.choosePerson(this.people[(at + 1) % this.people.length]);
+  }
+
+  panel(shot) {
+    const element = $("shot-panel").content.firstElementChild.cloneNode(true);
+    const find = (selector) => element.querySelector(selector);
+    const { store } = this;
+    element.classList.add(shot.shot);
+    element.setAttribute("aria-label", shot.name);
+    find("h2").textContent = shot.name;
+    find(".score").textContent = shot.score === null ? "" : shot.score.toFixed(2);
+    find(".score").title = "The model’s score of this box, 0 to 1";
+    find(".ratio").textContent = shot.aspect ? shot.aspect.join(":") : "";
+    const panel = {
+      key: shot.key, shot, element, canvas: find("canvas"), caption: find(".caption"), alt: find(".alt"), keep: find(".keep"),
+      reject: find(".reject"), reset: find(".reset"), tags: find(".tags"), crop: new Image(),
+      numbers: [...element.querySelectorAll(".numbers input")],
+    };
+    find(".preview").onclick = () => {
+      this.stage.select(shot.key);
+      this.stage.focus(shot.key);
+    };
+    panel.caption.oninput = () => store.setText(shot.key, "caption", panel.caption.value.replace(/\s*\n\s*/g, " "));
+    panel.alt.oninput = () => store.setText(shot.key, "alt_text", panel.alt.value.replace(/\s*\n\s*/g, " "));
+    for (const field of [panel.caption, panel.alt]) {
+      field.readOnly = store.readOnly;
+      field.onfocus = () => this.stage.select(shot.key);
+      field.onkeydown = (event) => {
+        if (event.key === "Enter") event.preventDefault();
+        if (event.key === "Enter" || event.key === "Escape") {
+          event.stopPropagation();
+          this.stage.focus(shot.key);
+        }
+      };
+    }
+    panel.keep.onclick = () => this.keepShot(shot.key);
+    panel.reject.onclick = () => this.rejectShot(shot.key);
+    panel.reset.onclick = () => this.reset(shot.key);
+    for (const input of panel.numbers) {
+      input.max = input.name === "x" || input.name === "width" ? this.photo.base.width : this.photo.base.height;
+      input.onchange = () => this.typed(panel);
+    }
+    panel.crop.onload = () => this.drawPreview(panel);
+    this.panels.set(shot.key, panel);
+    return element;
+  }
+
+  typed(panel) {
+    const box = Object.fromEntries(panel.numbers.map((input) => [input.name, Number(input.value) || 0]));
+    this.stage.put(this.stage.items.get(panel.key), box);
+  }
+
+  // Return what the server says of a shot.
+  base(key) {
+    return this.photo.base.shots.find((shot) => shot.key === key);
+  }
+
+  keepShot(key) {
+    const shot = this.store.shot(key);
+    const kept = shot.edited && !shot.rejected;
+    this.store.setShot(key, { edited: !kept, rejected: false });
+  }
+
+  rejectShot(key) {
+    this.store.setShot(key, { rejected: !this.store.shot(key).rejected });
+  }
+
+  reset(key) {
+    this.store.setBox(key, this.base(key).model_box);
+  }
+
+  rejectPhoto() {
+    this.store.change(`photo:${Date.now()}`, (edit) => {
+      edit.rejected = !edit.rejected;
+    });
+    if (this.photo?.edit.rejected) this.dispatchEvent(new Event("next"));
+  }
+
+  keepPhoto() {
+    this.store.change(`photo:${Date.now()}`, (edit) => {
+      edit.rejected = false;
+      for (const shot of edit.shots) if (!shot.rejected) shot.edited = true;
+    });
+    this.dispatchEvent(new Event("next"));
+  }
+
+  undo() {
+    this.elsewhere(this.store.undo(), "undo");
+  }
+
+  redo() {
+    this.elsewhere(this.store.redo(), "redo");
+  }
+
+  // The change was made to another photo: go there first.
+  elsewhere(entry, step) {
+    if (entry) this.dispatchEvent(new CustomEvent("visit", { detail: { id: entry.id, then: step } }));
+  }
+
+  toggleLock() {
+    const key = this.stage.selected;
+    if (key === null) return;
+    this.stage.setLocked(key, !this.stage.locked.has(key));
+    this.drawSelection();
+  }
+
+  toggleSnap() {
+    this.stage.snaps = !this.stage.snaps;
+    $("snap").setAttribute("aria-pressed", String(this.stage.snaps));
+  }
+
+  selectAt(number) {
+    const key = [...this.panels.keys()][number];
+    if (key === undefined) return;
+    this.stage.select(key);
+    this.stage.focus(key);
+    this.panels.get(key).element.scrollIntoView({ block: "nearest" });
+  }
+
+  focusText(field) {
+    this.panels.get(this.stage.selected)?.[field].focus();
+  }
+
+  // Fit the photo into the stage.
+  fit() {
+    if (!this.photo) return;
+    const { width, height } = this.photo.base;
+    const stage = $("stage"), frame = $("frame");
+    stage.style.setProperty("--ratio", String(width / height));
+    const scale = Math.min(stage.clientWidth / width, stage.clientHeight / height);
+    frame.style.width = `${Math.max(1, Math.floor(width * scale))}px`;
+    frame.style.height = `${Math.max(1, Math.floor(height * scale))}px`;
+    this.drawPreviews();
+  }
+
+  showGone() {
+    if (!this.photo) return;
+    $("frame").hidden = true;
+    $("gone").hidden = false;
+    $("gone").textContent = "The photo cannot be shown: it is gone, or in a folder that shotcrop may not read. Name its folder with --photos.";
+    this.drawPreviews();
+  }
+
+  draw() {
+    if (!this.photo) return;
+    const { base, edit } = this.photo;
+    this.stage.draw(edit, edit.rejected);
+    $("undo").disabled = !this.store.done.length;
+    $("redo").disabled = !this.store.undone.length;
+    const reject = $("reject-photo");
+    reject.setAttribute("aria-pressed", String(edit.rejected));
+    reject.textContent = edit.rejected ? "Photo rejected" : "Reject photo";
+    $("editor").classList.toggle("is-rejected", edit.rejected);
+    for (const shot of edit.shots) this.drawPanel(this.panels.get(shot.key), shot, base.shots.find((one) => one.key === shot.key), edit.rejected);
+    this.drawNotice();
+    this.drawSaved();
+  }
+
+  drawPanel(panel, shot, base, photoRejected) {
+    if (!panel) return;
+    panel.shot = base;
+    panel.edit = shot;
+    const rejected = shot.rejected || photoRejected;
+    panel.element.classList.toggle("rejected", rejected);
+    panel.keep.setAttribute("aria-pressed", String(shot.edited && !shot.rejected));
+    panel.keep.textContent = shot.edited && !shot.rejected ? "Kept" : "Keep";
+    panel.reject.setAttribute("aria-pressed", String(shot.rejected));
+    panel.reject.textContent = shot.rejected ? "Rejected" : "Reject";
+    panel.reset.hidden = sameBox(shot.box, base.model_box);
+    const tags = [];
+    if (base.retouched) tags.push("changed by another program");
+    if (base.deleted) tags.push("file deleted");
+    else if (!base.has_crop && !rejected) tags.push("no file");
+    panel.tags.textContent = tags.join(", ");
+    for (const [field, text] of [[panel.caption, shot.caption], [panel.alt, shot.alt_text]]) {
+      if (document.activeElement !== field && field.value !== text) field.value = text;
+    }
+    for (const input of panel.numbers) {
+      if (document.activeElement !== input) input.value = String(shot.box[input.name]);
+    }
+    const address = base.has_crop ? this.source.crop(this.photo.base, base, "large") : "";
+    if (panel.address !== address) {
+      panel.address = address;
+      if (address) panel.crop.src = address;
+    }
+    this.drawPreview(panel);
+  }
+
+  drawPreviews() {
+    for (const panel of this.panels.values()) if (panel.edit) this.drawPreview(panel);
+  }
+
+  // Draw what the crop will be: the finished crop while it is current, else that part of the photo.
+  drawPreview(panel) {
+    const { canvas, crop, edit, shot } = panel;
+    if (!this.photo || !edit) return;
+    const { box } = edit;
+    const density = Math.min(devicePixelRatio || 1, 2);
+    const scale = Math.min(PREVIEW_PX / box.width, PREVIEW_PX / box.height) * density;
+    canvas.width = Math.max(1, Math.round(box.width * scale));
+    canvas.height = Math.max(1, Math.round(box.height * scale));
+    canvas.style.aspectRatio = `${box.width} / ${box.height}`;
+    canvas.setAttribute("aria-label", `${shot.name}: ${edit.alt_text || edit.caption || "no caption"}`);
+    const context = canvas.getContext("2d");
+    context.imageSmoothingQuality = "high";
+    const isCurrent = sameBox(box, shot.box) && this.photo.job?.state !== "waiting" && !this.photo.base.is_pending;
+    if (isCurrent && panel.address && crop.complete && crop.naturalWidth) {
+      context.drawImage(crop, 0, 0, canvas.width, canvas.height);
+      return;
+    }
+    if (!this.image.complete || !this.image.naturalWidth) return;
+    const shown = this.image.naturalWidth / this.photo.base.width;
+    context.drawImage(this.image, box.x * shown, box.y * shown, box.width * shown, box.height * shown, 0, 0, canvas.width, canvas.height);
+  }
+
+  drawSelection() {
+    const key = this.stage.selected;
+    for (const panel of this.panels.values()) panel.element.classList.toggle("selected", panel.key === key);
+    const item = this.stage.items.get(key);
+    const lock = $("lock");
+    lock.setAttribute("aria-pressed", String(this.stage.locked.has(key)));
+    lock.textContent = item?.shot.aspect ? `Lock ${item.shot.aspect.join(":")}` : "Lock shape";
+    lock.disabled = !item;
+  }
+
+  drawSaved() {
+    const { photo } = this;
+    if (!photo || this.store.readOnly) return;
+    const saved = $("saved");
+    let text = "";
+    if (!this.source.save) text = this.store.isDirty ? "Kept in this browser" : "";
+    else if (photo.conflict || photo.error) text = "Not saved";
+    else if (photo.saving || this.store.isDirty) text = "Saving …";
+    else if (photo.job?.state === "waiting") text = "Saved, cropping …";
+    else if (photo.job?.state === "failed") text = "Saved, not cropped";
+    else if (this.store.done.some((entry) => entry.id === photo.id)) text = "Saved";
+    if (saved.textContent !== text) saved.textContent = text;
+  }
+
+  drawNotice() {
+    const { photo, store } = this;
+    const notice = $("notice");
+    const parts = [];
+    const button = (text, action, primary = false) => {
+      const element = Object.assign(document.createElement("button"), { type: "button", textContent: text, onclick: action });
+      element.className = primary ? "primary" : "";
+      return element;
+    };
+    const message = (text) => Object.assign(document.createElement("p"), { textContent: text });
+    if (photo.conflict) {
+      parts.push(message(`This photo was changed elsewhere since you opened it. ${this.difference()} Your own changes are still here.`));
+      parts.push(button("Keep my changes", () => store.settle(true), true), button("Take the newer state", () => store.settle(false)));
+    } else if (photo.error) {
+      parts.push(message(`Not saved: ${photo.error} Your changes are kept in this browser.`));
+      parts.push(button("Try again", () => store.save(photo), true));
+    } else if (photo.job?.state === "failed") {
+      parts.push(message(`Your changes are saved, but the crops could not be made: ${photo.job.message}`));
+    } else if (photo.job?.message) {
+      parts.push(message(photo.job.message));
+      if (!store.readOnly) parts.push(button("Replace it and keep a backup", () => this.overwrite()));
+    }
+    const text = parts.map((part) => part.textContent).join("|");
+    if (text === this.noticeText) return;
+    this.noticeText = text;
+    notice.replaceChildren(...parts);
+    notice.hidden = !parts.length;
+  }
+
+  // Say what the newer state has, in words.
+  difference() {
+    const { conflict, edit } = this.photo;
+    const newer = editOf(conflict);
+    const words = [];
+    for (const shot of newer.shots) {
+      const mine = edit.shots.find((one) => one.key === shot.key);
+      const { name } = conflict.shots.find((one) => one.key === shot.key);
+      if (!mine) continue;
+      if (!sameBox(shot.box, mine.box)) words.push(`${name}: box ${shot.box.width} × ${shot.box.height} at ${shot.box.x}, ${shot.box.y}`);
+      if (shot.caption !== mine.caption) words.push(`${name}: caption “${shot.caption}”`);
+      if (shot.alt_text !== mine.alt_text) words.push(`${name}: alt text “${shot.alt_text}”`);
+      if (shot.rejected !== mine.rejected) words.push(`${name}: ${shot.rejected ? "rejected" : "not rejected"}`);
+    }
+    if (newer.rejected !== edit.rejected) words.push(newer.rejected ? "the photo is rejected" : "the photo is not rejected");
+    return words.length ? `It now has ${words.join("; ")}.` : "";
+  }
+
+  async overwrite() {
+    const { photo } = this;
+    const answer = await this.source.save(photo.id, { ...editOf(photo.base), fingerprint: photo.base.fingerprint }, { overwrite: true });
+    if (answer.status !== 200) {
+      photo.error = answer.error;
+      this.draw();
+      return;
+    }
+    this.store.adopt(photo, answer);
+    this.store.poll(photo);
+  }
+}

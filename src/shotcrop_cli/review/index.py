@@ -1,0 +1,464 @@
+"""An index of the sidecars in an output folder, to sort, filter and search 100,000 photos in little memory.
+
+The index is a temporary SQLite database, which SQLite keeps in a few megabytes of memory and otherwise on the disk. It
+is a view: whoever opens a photo reads its sidecar.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sqlite3
+import stat
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from shotcrop_cli.geometry import to_pixels
+from shotcrop_cli.imaging.formats import format_of
+from shotcrop_cli.library.plan import SIDECAR_SUFFIX
+from shotcrop_cli.shots import SHOT_TYPES, Box, PixelBox
+from shotcrop_cli.sidecar import MAX_BYTES
+
+NO_SCORE = 2.0
+"""Sorts photos without a score behind all others."""
+_BATCH = 500
+"""Sidecars that become visible together while the folder is read."""
+_SCHEMA = """
+CREATE TABLE photos (
+    id TEXT PRIMARY KEY, path BLOB NOT NULL, folder TEXT NOT NULL, name TEXT NOT NULL, status TEXT NOT NULL,
+    score REAL NOT NULL, score_establishing REAL NOT NULL, score_medium REAL NOT NULL, score_close_up REAL NOT NULL,
+    people INTEGER NOT NULL, is_open INTEGER NOT NULL, is_edited INTEGER NOT NULL, rejected_shots INTEGER NOT NULL,
+    is_rejected INTEGER NOT NULL, is_pending INTEGER NOT NULL, text TEXT NOT NULL, card TEXT NOT NULL,
+    size INTEGER NOT NULL, mtime INTEGER NOT NULL, scan INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX by_score ON photos (score, folder, name);
+CREATE INDEX by_name ON photos (folder, name);
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which photos to list. The default is all of them.
+
+    Args:
+        status: `done`, `no_subject` or `unreadable`; empty for any.
+        state: `open` for photos with a crop that no one accepted or rejected, `edited`, `rejected` or `pending`; empty
+            for any.
+        below: Only photos with a lower score.
+        shot: The shot that `below` and the order concern; empty for the worst of a photo.
+        people: Number of people; `MANY_PEOPLE` stands for that many or more. None for any.
+        folder: Only photos in this folder and those below it; empty for all.
+        text: Only photos with this text in a caption, an alternative text or the name.
+        by_name: Whether to sort by folder and name. Default: the lowest score first.
+    """
+
+    status: str = ""
+    state: str = ""
+    below: float | None = None
+    shot: str = ""
+    people: int | None = None
+    folder: str = ""
+    text: str = ""
+    by_name: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A part of the list: how many photos fit the filter, and the JSON text of each card."""
+
+    total: int
+    cards: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the folder is read: the photos found so far, and whether that is all of them."""
+
+    photos: int
+    complete: bool
+
+
+MANY_PEOPLE = 4
+_STATES = {
+    "open": "is_open = 1",
+    "edited": "is_edited = 1",
+    "rejected": "(is_rejected = 1 OR rejected_shots > 0)",
+    "pending": "is_pending = 1",
+}
+
+
+class _Written(msgspec.Struct):
+    caption: str
+    alt_text: str = ""
+    sha256: str | None = None
+
+
+class _Shot(msgspec.Struct):
+    shot: str
+    box: PixelBox
+    box_norm: tuple[float, float, float, float]
+    file: str | None
+    caption: str = ""
+    alt_text: str = ""
+    score: float | None = None
+    edited: bool = False
+    rejected: bool = False
+    written: _Written | None = None
+
+
+class _Source(msgspec.Struct):
+    width: int
+    height: int
+    sha256: str
+
+
+class _Record(msgspec.Struct):
+    status: str
+    source: _Source
+    shots: list[_Shot]
+    people: list[msgspec.Raw] = []
+    rejected: bool = False
+
+
+_DECODER = msgspec.json.Decoder(_Record)
+
+
+class PhotoIndex:
+    """The photos of an output folder. Threads may share it.
+
+    Args:
+        root: The output folder, resolved.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._lock = threading.Lock()
+        self._database = sqlite3.connect("", check_same_thread=False, isolation_level=None)
+        self._database.executescript(_SCHEMA)
+        self._scanning = threading.Lock()
+        self._scan = 0
+        self._complete = False
+
+    def close(self) -> None:
+        """Give up the database."""
+        with self._lock:
+            self._database.close()
+
+    @property
+    def progress(self) -> Progress:
+        """How far the folder is read."""
+        return Progress(self._count(), self._complete)
+
+    def scan(self) -> None:
+        """Read the sidecars that are new or changed, and forget those that are gone."""
+        with self._scanning:
+            self._scan += 1
+            rows: list[tuple[object, ...]] = []
+            for path, folder_names, status in _sidecars(self._root):
+                identity = photo_id(self._root, path)
+                if self._is_current(identity, status):
+                    continue
+                if (row := self._row(identity, path, folder_names, status)) is not None:
+                    rows.append(row)
+                if len(rows) >= _BATCH:
+                    self._put(rows)
+                    rows = []
+            self._put(rows)
+            with self._lock:
+                self._database.execute("DELETE FROM photos WHERE scan < ?", (self._scan,))
+            self._complete = True
+
+    def update(self, path: Path) -> None:
+        """Read one sidecar again, because somebody changed it."""
+        identity = photo_id(self._root, path)
+        try:
+            names = frozenset(os.listdir(path.parent))  # noqa: PTH208 - names alone
+            row = self._row(identity, path, names, os.lstat(path))
+        except OSError:
+            row = None
+        if row is None:
+            with self._lock:
+                self._database.execute("DELETE FROM photos WHERE id = ?", (identity,))
+        else:
+            self._put([row])
+
+    def path(self, identity: str) -> Path | None:
+        """Return the sidecar of a photo; None if there is none. Only this leads from an address to a file."""
+        with self._lock:
+            row = self._database.execute("SELECT path FROM photos WHERE id = ?", (identity,)).fetchone()
+        return None if row is None else self._root / os.fsdecode(row[0])
+
+    def page(self, wanted: Filter, offset: int, limit: int) -> Page:
+        """Return a part of the list."""
+        where, values = _where(wanted)
+        with self._lock:
+            (total,) = self._database.execute(f"SELECT count(*) FROM photos {where}", values).fetchone()
+            rows = self._database.execute(
+                f"SELECT card FROM photos {where} ORDER BY {', '.join(_order(wanted))} LIMIT ? OFFSET ?",
+                (*values, limit, offset),
+            ).fetchall()
+        return Page(total, tuple(card for (card,) in rows))
+
+    def position(self, wanted: Filter, identity: str) -> int | None:
+        """Return how many photos come before one in the list, whether or not it fits; None if it is unknown."""
+        where, values = _where(wanted)
+        columns = ", ".join(_order(wanted))
+        with self._lock:
+            row = self._database.execute(f"SELECT {columns} FROM photos WHERE id = ?", (identity,)).fetchone()
+            if row is None:
+                return None
+            before = f"({columns}) < ({', '.join('?' * len(row))})"
+            joined = f"{where} AND {before}" if where else f"WHERE {before}"
+            (count,) = self._database.execute(f"SELECT count(*) FROM photos {joined}", (*values, *row)).fetchone()
+        return int(count)
+
+    def neighbour(self, wanted: Filter, identity: str, *, forward: bool) -> str | None:
+        """Return the next or previous photo of the list, whether or not this one fits; None if there is none."""
+        where, values = _where(wanted)
+        order = _order(wanted)
+        columns = ", ".join(order)
+        sign, direction = (">", "ASC") if forward else ("<", "DESC")
+        with self._lock:
+            row = self._database.execute(f"SELECT {columns} FROM photos WHERE id = ?", (identity,)).fetchone()
+            if row is None:
+                return None
+            beyond = f"({columns}) {sign} ({', '.join('?' * len(row))})"
+            joined = f"{where} AND {beyond}" if where else f"WHERE {beyond}"
+            found = self._database.execute(
+                f"SELECT id FROM photos {joined} ORDER BY {', '.join(f'{name} {direction}' for name in order)} LIMIT 1",
+                (*values, *row),
+            ).fetchone()
+        return None if found is None else str(found[0])
+
+    def folders(self, limit: int) -> tuple[str, ...]:
+        """Return the folders of the photos, sorted, at most `limit`."""
+        with self._lock:
+            rows = self._database.execute(
+                "SELECT DISTINCT folder FROM photos WHERE folder != '' ORDER BY folder LIMIT ?", (limit,)
+            ).fetchall()
+        return tuple(folder for (folder,) in rows)
+
+    def pending(self) -> tuple[str, ...]:
+        """Return the photos with edits that are not applied yet."""
+        with self._lock:
+            rows = self._database.execute("SELECT id FROM photos WHERE is_pending = 1 ORDER BY folder, name").fetchall()
+        return tuple(identity for (identity,) in rows)
+
+    def _count(self) -> int:
+        with self._lock:
+            (count,) = self._database.execute("SELECT count(*) FROM photos").fetchone()
+        return int(count)
+
+    def _is_current(self, identity: str, status: os.stat_result) -> bool:
+        with self._lock:
+            found = self._database.execute(
+                "UPDATE photos SET scan = ? WHERE id = ? AND size = ? AND mtime = ?",
+                (self._scan, identity, status.st_size, status.st_mtime_ns),
+            )
+        return found.rowcount > 0
+
+    def _row(
+        self, identity: str, path: Path, names: frozenset[str], status: os.stat_result
+    ) -> tuple[object, ...] | None:
+        if not stat.S_ISREG(status.st_mode):
+            return None
+        relative = path.relative_to(self._root)
+        name = text_of(relative.name.removesuffix(SIDECAR_SUFFIX))
+        folder = "" if relative.parent == Path() else text_of(relative.parent.as_posix())
+        try:
+            with path.open("rb") as file:
+                content = file.read(MAX_BYTES + 1)
+            entry = _Entry.of(_DECODER.decode(content), path.parent, names)
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, RecursionError):
+            entry = _UNREADABLE
+        card = {"id": identity, "name": name, "folder": folder, **entry.card}
+        return (
+            identity,
+            os.fsencode(relative),
+            folder,
+            name,
+            entry.status,
+            *entry.scores,
+            entry.people,
+            entry.is_open,
+            entry.is_edited,
+            entry.rejected_shots,
+            entry.is_rejected,
+            entry.is_pending,
+            f"{folder}/{name}\n{entry.text}".casefold(),
+            json.dumps(card, separators=(",", ":")),
+            status.st_size,
+            status.st_mtime_ns,
+            self._scan,
+        )
+
+    def _put(self, rows: Sequence[tuple[object, ...]]) -> None:
+        with self._lock:
+            self._database.execute("BEGIN")
+            self._database.executemany(f"INSERT OR REPLACE INTO photos VALUES ({', '.join('?' * 20)})", rows)
+            self._database.execute("COMMIT")
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """What the index keeps of a sidecar."""
+
+    status: str
+    scores: tuple[float, float, float, float]
+    people: int
+    is_open: bool
+    is_edited: bool
+    rejected_shots: int
+    is_rejected: bool
+    is_pending: bool
+    text: str
+    card: dict[str, object]
+
+    @classmethod
+    def of(cls, record: _Record, folder: Path, names: frozenset[str]) -> _Entry:
+        """Read what the index keeps.
+
+        Raises:
+            ValueError: A box is not valid.
+        """
+        source = record.source
+        shots, texts = [], []
+        scores = dict.fromkeys(map(str, SHOT_TYPES), NO_SCORE)
+        is_open = is_edited = is_pending = False
+        rejected_shots = 0
+        for shot in record.shots:
+            has_new_text = shot.written is not None and (shot.written.caption, shot.written.alt_text) != (
+                shot.caption,
+                shot.alt_text,
+            )
+            is_due = has_new_text or to_pixels(Box(*shot.box_norm), source.width, source.height) != shot.box
+            has_file = shot.file is not None and _exists(shot.file, folder, names)
+            rejected = shot.rejected or (shot.file is not None and not has_file and not is_due)
+            edited = shot.edited or is_due
+            is_edited |= edited
+            rejected_shots += rejected
+            is_open |= has_file and not edited and not rejected
+            is_pending |= is_due and not rejected and not record.rejected and shot.file is not None
+            if shot.score is not None and shot.file is not None and shot.shot in scores:
+                scores[shot.shot] = min(scores[shot.shot], shot.score)
+            texts += [shot.caption, shot.alt_text]
+            box = shot.box
+            shots.append(
+                {
+                    "key": shot.shot,
+                    "shot": shot.shot,
+                    "box": [box.x, box.y, box.width, box.height],
+                    "score": shot.score,
+                    "edited": edited,
+                    "rejected": rejected,
+                    "file": has_file,
+                    "caption": shot.caption,
+                    "version": "" if shot.written is None else (shot.written.sha256 or "")[:12],
+                }
+            )
+        card: dict[str, object] = {
+            "status": record.status,
+            "width": source.width,
+            "height": source.height,
+            "version": source.sha256[:12],
+            "rejected": record.rejected,
+            "pending": is_pending,
+            "people": len(record.people),
+            "shots": shots,
+        }
+        lowest = min(scores.values())
+        card["score"] = None if lowest == NO_SCORE else lowest
+        return cls(
+            record.status,
+            (lowest, *scores.values()),  # type: ignore[arg-type]
+            len(record.people),
+            is_open and not record.rejected,
+            is_edited,
+            rejected_shots,
+            record.rejected,
+            is_pending,
+            "\n".join(texts),
+            card,
+        )
+
+
+_UNREADABLE = _Entry(
+    "unreadable", (NO_SCORE,) * 4, 0, False, False, 0, False, False, "", {"status": "unreadable", "shots": []}
+)
+
+
+def photo_id(root: Path, sidecar: Path) -> str:
+    """Return what addresses call a photo: a hash of its path, the same in every run."""
+    return hashlib.sha256(os.fsencode(sidecar.relative_to(root))).hexdigest()[:20]
+
+
+def text_of(name: str) -> str:
+    """Return a file name as text that every program can read; bytes that are not UTF-8 become question marks."""
+    return name.encode("utf-8", "replace").decode("utf-8")
+
+
+def _exists(name: str, folder: Path, names: frozenset[str]) -> bool:
+    if "/" not in name:
+        return name in names
+    return os.path.isfile(folder / name)  # noqa: PTH113 - never raises
+
+
+def _sidecars(root: Path) -> Iterator[tuple[Path, frozenset[str], os.stat_result]]:
+    """Yield the sidecars below a folder, with the names next to each, without following links."""
+    for parent, folders, found in os.walk(root):
+        folders.sort()
+        names = frozenset(found)
+        for name in sorted(found):
+            if name.startswith(".") or not name.endswith(SIDECAR_SUFFIX):
+                continue
+            if format_of(Path(name.removesuffix(SIDECAR_SUFFIX))) is None:
+                continue
+            path = Path(parent, name)
+            try:
+                status = os.lstat(path)
+            except OSError:
+                continue
+            if stat.S_ISREG(status.st_mode):
+                yield path, names, status
+
+
+def _order(wanted: Filter) -> tuple[str, ...]:
+    if wanted.by_name:
+        return ("folder", "name", "id")
+    score = f"score_{wanted.shot}" if wanted.shot in map(str, SHOT_TYPES) else "score"
+    return (score, "folder", "name", "id")
+
+
+def _where(wanted: Filter) -> tuple[str, list[object]]:
+    terms: list[str] = []
+    values: list[object] = []
+
+    def add(term: str, *more: object) -> None:
+        terms.append(term)
+        values.extend(more)
+
+    if wanted.status:
+        add("status = ?", wanted.status)
+    if wanted.state in _STATES:
+        add(_STATES[wanted.state])
+    if wanted.below is not None:
+        score = f"score_{wanted.shot}" if wanted.shot in map(str, SHOT_TYPES) else "score"
+        add(f"{score} < ?", wanted.below)
+    if wanted.people is not None:
+        add("people >= ?" if wanted.people >= MANY_PEOPLE else "people = ?", wanted.people)
+    if wanted.folder:
+        add("(folder = ? OR folder LIKE ? ESCAPE '!')", wanted.folder, f"{_escaped(wanted.folder)}/%")
+    for word in wanted.text.casefold().split():
+        add("text LIKE ? ESCAPE '!'", f"%{_escaped(word)}%")
+    return (f"WHERE {' AND '.join(terms)}" if terms else ""), values
+
+
+def _escaped(text: str) -> str:
+    return text.replace("!", "!!").replace("%", "!%").replace("_", "!_")

@@ -1,0 +1,205 @@
+"""All that the page shows of one photo, read from its sidecar: boxes, texts, people, and what may be done."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from shotcrop_cli import sidecar as sidecars
+from shotcrop_cli.framing import frame_shot
+from shotcrop_cli.library.edits import are_pending, as_seen, fingerprint, shot_key
+from shotcrop_cli.library.plan import SIDECAR_SUFFIX
+from shotcrop_cli.review.index import photo_id, text_of
+from shotcrop_cli.shots import SHOT_TYPES, Box, Person, PixelBox, ShotType
+from shotcrop_cli.sidecar import ShotRecord, Sidecar
+
+NAMES = {
+    ShotType.ESTABLISHING: "Establishing",
+    ShotType.MEDIUM: "Medium",
+    ShotType.CLOSE_UP: "Close-up",
+}
+"""What the page calls the shots."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShotState:
+    """One shot of a photo.
+
+    Args:
+        key: What tells it from the others; see `shot_key`.
+        shot: Which of the three.
+        name: What the page calls it.
+        box: Where it is cropped, in pixels of the upright photo.
+        model_box: Where the model would crop it with the recorded settings.
+        aspect: Width and height of the recorded aspect ratio; None for any.
+        caption: What it shows.
+        alt_text: The same for somebody who cannot see it.
+        score: The model's score; None without one.
+        edited: Whether a person set or accepted it.
+        rejected: Whether a person does not want it, or deleted its crop.
+        retouched: Whether a person or program changed the file of the crop.
+        has_crop: Whether there is a file.
+        deleted: Whether a person deleted the file.
+        version: Changes with the content of the file.
+    """
+
+    key: str
+    shot: str
+    name: str
+    box: PixelBox
+    model_box: PixelBox
+    aspect: tuple[int, int] | None
+    caption: str
+    alt_text: str
+    score: float | None
+    edited: bool
+    rejected: bool
+    retouched: bool
+    has_crop: bool
+    deleted: bool
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class PersonState:
+    """One person, with the boxes that the recorded settings would give their shots."""
+
+    body: tuple[float, ...] | None
+    head: tuple[float, ...] | None
+    face: tuple[float, ...] | None
+    probability: float
+    boxes: dict[str, PixelBox]
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoState:
+    """A photo as the page shows it.
+
+    Args:
+        id: What addresses call it.
+        photo: Its path as the output folder mirrors it.
+        name: Its file name.
+        folder: The folder of the output folder that it is in.
+        status: `done` or `no_subject`.
+        fingerprint: Identifies what a person sees; an edit names it.
+        width: Width of the upright photo in pixels.
+        height: Height of the upright photo in pixels.
+        version: Changes with the content of the photo.
+        rejected: Whether a person wants no crops of it.
+        shots: Its shots.
+        people: Everybody that the model sees, the main person first.
+        notes: Lines about it, such as warnings.
+        facts: When and how it was taken, in a few words.
+        is_pending: Whether it has edits that are not applied yet.
+    """
+
+    id: str
+    photo: str
+    name: str
+    folder: str
+    status: str
+    fingerprint: str
+    width: int
+    height: int
+    version: str
+    rejected: bool
+    shots: tuple[ShotState, ...]
+    people: tuple[PersonState, ...]
+    notes: tuple[str, ...]
+    facts: str
+    is_pending: bool
+
+
+def read_state(path: Path, root: Path) -> PhotoState:
+    """Read the state of a photo.
+
+    Raises:
+        ShotcropError: The sidecar cannot be read.
+        FileNotFoundError: There is none.
+    """
+    return state_of(path, root, sidecars.read(path))
+
+
+def state_of(path: Path, root: Path, record: Sidecar) -> PhotoState:
+    """Return the state of a photo with a sidecar that was read."""
+    seen = as_seen(path, record)
+    source = record.source
+    relative = path.relative_to(root)
+    folder = "" if relative.parent == Path() else text_of(relative.parent.as_posix())
+    shots = tuple(_shot(written, shot, record) for written, shot in zip(record.shots, seen.shots, strict=True))
+    main = record.main_person
+    people = tuple(_person(person, record) for person in record.people)
+    if not people and (main.body or main.head):
+        people = (PersonState(_sides(main.body), _sides(main.head), None, 1.0, {}),)
+    facts = (f"{source.width} × {source.height}", source.captured_at, source.camera, source.lens)
+    return PhotoState(
+        id=photo_id(root, path),
+        photo=text_of(relative.as_posix().removesuffix(SIDECAR_SUFFIX)),
+        name=text_of(path.name.removesuffix(SIDECAR_SUFFIX)),
+        folder=folder,
+        status=str(record.status),
+        fingerprint=fingerprint(seen),
+        width=source.width,
+        height=source.height,
+        version=source.sha256[:12],
+        rejected=record.rejected,
+        shots=shots,
+        people=people,
+        notes=_lines(record),
+        facts=" · ".join(filter(None, facts)),
+        is_pending=are_pending(seen.shots, record),
+    )
+
+
+def _shot(written: ShotRecord, shot: ShotRecord, record: Sidecar) -> ShotState:
+    aspect = record.settings.framing.for_shot(shot.shot).aspect
+    own = shot.written
+    return ShotState(
+        key=shot_key(shot),
+        shot=str(shot.shot),
+        name=NAMES[shot.shot],
+        box=shot.box,
+        model_box=_framed(shot.shot, shot.model_box, record, record.main_person.body, record.main_person.head),
+        aspect=None if aspect is None else (aspect.width, aspect.height),
+        caption=shot.caption,
+        alt_text=shot.alt_text,
+        score=shot.score,
+        edited=shot.edited,
+        rejected=shot.rejected,
+        retouched=shot.retouched,
+        has_crop=shot.file is not None,
+        deleted=written.file is not None and shot.file is None,
+        version="" if own is None else (own.sha256 or "")[:12],
+    )
+
+
+def _person(person: Person, record: Sidecar) -> PersonState:
+    boxes = {str(shot.type): _framed(shot.type, shot.box, record, person.body, person.head) for shot in person.shots}
+    return PersonState(_sides(person.body), _sides(person.head), _sides(person.face), person.probability, boxes)
+
+
+def _sides(box: Box | None) -> tuple[float, ...] | None:
+    return None if box is None else tuple(box)
+
+
+def _framed(shot: ShotType, box: Box, record: Sidecar, body: Box | None, head: Box | None) -> PixelBox:
+    source = record.source
+    return frame_shot(shot, box, source.width, source.height, record.settings.framing, body, head).box
+
+
+def _lines(record: Sidecar) -> tuple[str, ...]:
+    reasoning = record.reasoning
+    thought = " ".join(filter(None, (reasoning.scene, reasoning.subject, reasoning.story)))
+    story = "" if record.captions is None else record.captions.story
+    return tuple(filter(None, (thought, story, *record.warnings)))
+
+
+def crop_file(path: Path, record: Sidecar, key: str) -> str | None:
+    """Return the name of the crop of a shot, relative to the sidecar's folder; None if there is none."""
+    return next((shot.file for shot in record.shots if shot_key(shot) == key), None)
+
+
+def shot_names() -> Sequence[tuple[str, str]]:
+    """Return the shots and their names, widest first."""
+    return [(str(shot), NAMES[shot]) for shot in SHOT_TYPES]

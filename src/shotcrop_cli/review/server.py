@@ -1,0 +1,115 @@
+"""Run the review page: find a port, open the browser, and end cleanly."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import webbrowser
+import zlib
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvicorn
+
+from shotcrop_cli.errors import ShotcropError
+from shotcrop_cli.library.output_folder import read_roots
+from shotcrop_cli.review.app import Review, make_app
+from shotcrop_cli.review.images import Images
+from shotcrop_cli.review.index import PhotoIndex
+from shotcrop_cli.review.jobs import Recropper
+from shotcrop_cli.review.security import Access
+
+HOST = "127.0.0.1"
+_FIRST_PORT, _PORTS = 20_000, 10_000
+_TRIES = 20
+_FINISH_SECONDS = 60.0
+"""How long the server waits for crops at its end."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerOptions:
+    """How to serve the page.
+
+    Args:
+        root: The output folder, resolved.
+        photos: Folders to read photos from; empty for those that `crop` recorded.
+        port: The port; None for one that the folder decides, or the next one that is free.
+        read_only: Whether nothing can be saved.
+        opens_browser: Whether to open the page in the browser.
+    """
+
+    root: Path
+    photos: tuple[Path, ...] = ()
+    port: int | None = None
+    read_only: bool = False
+    opens_browser: bool = True
+
+
+def serve(options: ServerOptions, say: Callable[[str], None]) -> None:
+    """Serve the page until the process is interrupted.
+
+    Args:
+        options: How to serve it.
+        say: Receives the address of the page, and what happens at the end.
+
+    Raises:
+        ShotcropError: The port is in use.
+    """
+    with _listen(options) as listener:
+        port = listener.getsockname()[1]
+        access = Access((f"{HOST}:{port}", f"localhost:{port}"))
+        index = PhotoIndex(options.root)
+        recropper = None if options.read_only else Recropper(options.photos, index.update)
+        images = Images(options.root, options.photos or read_roots(options.root))
+        review = Review(options.root, index, images, recropper, access)
+        address = f"http://{HOST}:{port}/?token={access.token}"
+        threading.Thread(target=_scan, args=(index, recropper), name="scan", daemon=True).start()
+        config = uvicorn.Config(
+            make_app(review),
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            server_header=False,
+            timeout_graceful_shutdown=2,
+        )
+        say(address)
+        if options.opens_browser:
+            threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+        with suppress(KeyboardInterrupt):
+            uvicorn.Server(config).run(sockets=[listener])
+        if recropper is not None and (waiting := recropper.waiting):
+            say(f"Finishing the crops of {waiting} photo{'' if waiting == 1 else 's'} ...")
+            if not recropper.finish(_FINISH_SECONDS):
+                say("Some crops are not made yet. Your edits are saved; `shotcrop apply` makes the crops.")
+
+
+def _scan(index: PhotoIndex, recropper: Recropper | None) -> None:
+    """Read the folder, and crop what an interrupted review, or a person, edited and did not apply."""
+    index.scan()
+    for identity in index.pending() if recropper is not None else ():
+        if recropper is not None and (path := index.path(identity)) is not None:
+            recropper.put(path)
+
+
+def _listen(options: ServerOptions) -> socket.socket:
+    """Bind the port. A folder gets the same one each time: browsers keep unsaved edits by the port, too.
+
+    Raises:
+        ShotcropError: It is in use.
+    """
+    first = _FIRST_PORT + zlib.crc32(str(options.root).encode("utf-8", "surrogateescape")) % _PORTS
+    ports: Sequence[int] = range(first, first + _TRIES) if options.port is None else [options.port]
+    for port in ports:
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((HOST, port))
+            listener.listen(128)
+        except OSError as error:
+            listener.close()
+            reason = error.strerror
+        else:
+            return listener
+    raise ShotcropError(f"port {ports[0]}: {reason}", hint="choose another one with --port")
