@@ -28,12 +28,9 @@ EXTRAS = {
     "jxl": "pillow-jxl-plugin",
     "parquet": "pyarrow",
     "captions": "openai",
-<<<<<<< HEAD
     "pdf": "fpdf2",
     "motion": "imageio-ffmpeg",
-=======
     "review": "starlette",
->>>>>>> ac0ed69 (Review crops in the browser, and apply edits from a static page)
     "train": "trl",
     "export": "onnxscript",
 }

@@ -52,19 +52,15 @@ COMMANDS: dict[str, LazyCommand] = {
     "caption": LazyCommand(
         _EVERYDAY, "caption", "caption_command", "Let a captioner write the captions of finished crops."
     ),
-<<<<<<< HEAD
-    "sheet": LazyCommand(
-        _EVERYDAY, "sheet", "sheet_command", "Draw photos and their crops on pages, as pictures or as a PDF."
-    ),
-=======
     "review": LazyCommand(
         _EVERYDAY,
         "review",
         "review_command",
         "Review crops in the browser: correct boxes and captions, keep and reject crops.",
     ),
-    "sheet": LazyCommand(_EVERYDAY, "sheet", "sheet_command", "Draw contact sheets of photos and their crops."),
->>>>>>> ac0ed69 (Review crops in the browser, and apply edits from a static page)
+    "sheet": LazyCommand(
+        _EVERYDAY, "sheet", "sheet_command", "Draw photos and their crops on pages, as pictures or as a PDF."
+    ),
     "export": LazyCommand(
         _EVERYDAY, "export", "export_command", "Write boxes, captions and scores for other programs."
     ),

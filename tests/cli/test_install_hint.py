@@ -111,11 +111,8 @@ def test_one_runtime_takes_the_place_of_all_others(tmp_path: Path, marker: str, 
 def test_every_extra_that_is_installed_is_kept(tmp_path: Path) -> None:
     packages = tuple(package for extra, package in EXTRAS.items() if extra != "gpu")
     here = found(tmp_path, marker="uv-receipt.toml", packages=packages)
-<<<<<<< HEAD
-    assert here.add_extras() == "uv tool install 'shotcrop-cli[captions,cpu,export,jxl,motion,parquet,pdf,raw,train]'"
-=======
-    assert here.add_extras() == "uv tool install 'shotcrop-cli[captions,cpu,export,jxl,parquet,raw,review,train]'"
->>>>>>> ac0ed69 (Review crops in the browser, and apply edits from a static page)
+    extras = "captions,cpu,export,jxl,motion,parquet,pdf,raw,review,train"
+    assert here.add_extras() == f"uv tool install 'shotcrop-cli[{extras}]'"
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,7 +32,7 @@ class ShotEdit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How one shot should be.
 
     Args:
-        key: Which shot of the photo; see `shot_key`.
+        key: Which crop of the photo; see `CropKey`.
         box: Where to crop, in whole pixels of the upright photo.
         caption: What the crop shows.
         alt_text: The same for somebody who cannot see it.
@@ -96,11 +95,6 @@ def read_edits(path: Path) -> EditsFile:
     return edits
 
 
-def shot_key(shot: ShotRecord) -> str:
-    """Return what tells a shot from all others of its photo."""
-    return str(shot.shot)
-
-
 def as_seen(path: Path, record: Sidecar) -> Sidecar:
     """Return a sidecar in which the crops that somebody deleted are rejected.
 
@@ -108,7 +102,7 @@ def as_seen(path: Path, record: Sidecar) -> Sidecar:
         path: The sidecar.
         record: Its content.
     """
-    names = [shot.file for shot in record.shots if shot.file is not None and is_inside(shot.file)]
+    names = [shot.file for shot in record.all_crops if shot.file is not None and is_inside(shot.file)]
     present = {name for name in names if os.path.isfile(path.parent / name)}  # noqa: PTH113 - never raises
     return with_rejections(record, present)
 
@@ -120,8 +114,8 @@ def fingerprint(seen: Sidecar) -> str:
         seen: The sidecar, as `as_seen` returns it.
     """
     shots = [
-        (shot_key(shot), shot.box, shot.caption, shot.alt_text, shot.edited, shot.rejected, shot.file is None)
-        for shot in seen.shots
+        (str(shot.key), shot.box, shot.caption, shot.alt_text, shot.edited, shot.rejected, shot.file is None)
+        for shot in seen.all_crops
     ]
     values = repr((seen.source.sha256, seen.source.width, seen.source.height, seen.rejected, shots))
     return hashlib.sha256(values.encode("utf-8", "surrogatepass")).hexdigest()[:32]
@@ -182,7 +176,7 @@ def save_edit(path: Path, root: Path, edit: PhotoEdit, *, dry_run: bool = False)
 
 def _has(seen: Sidecar, edit: PhotoEdit) -> bool:
     """Say whether an edit was saved already, for example by a request whose answer was lost."""
-    values = {shot_key(shot): (shot.box, shot.caption, shot.alt_text, shot.rejected) for shot in seen.shots}
+    values = {str(shot.key): (shot.box, shot.caption, shot.alt_text, shot.rejected) for shot in seen.all_crops}
     return seen.rejected == edit.rejected and all(
         values.get(shot.key) == (shot.box, shot.caption, shot.alt_text, shot.rejected) for shot in edit.shots
     )
@@ -200,13 +194,13 @@ def edited(record: Sidecar, seen: Sidecar, edit: PhotoEdit) -> Sidecar:
         PhotoError: The edit names a shot that does not exist, or a box outside the photo.
     """
     wanted = {shot.key: shot for shot in edit.shots}
-    if unknown := wanted.keys() - {shot_key(shot) for shot in seen.shots}:
+    if unknown := wanted.keys() - {str(shot.key) for shot in seen.all_crops}:
         raise PhotoError(f"{edit.photo or record.source.path}: it has no shot {min(unknown)!r}", hint=_FIX_STALE)
     shots = [
-        shot if (change := wanted.get(shot_key(shot))) is None else _changed(written, shot, change, record)
-        for written, shot in zip(record.shots, seen.shots, strict=True)
+        shot if (change := wanted.get(shot.key)) is None else _changed(written, shot, change, record)
+        for written, shot in zip(record.all_crops, seen.all_crops, strict=True)
     ]
-    return replace(record, shots=tuple(shots), rejected=edit.rejected)
+    return replace(record.with_crops(shots), rejected=edit.rejected)
 
 
 def _changed(written: ShotRecord, seen: ShotRecord, edit: ShotEdit, record: Sidecar) -> ShotRecord:
@@ -234,10 +228,10 @@ def _check(edit: ShotEdit, record: Sidecar) -> None:
         raise PhotoError(f"{source.path}: a text has more than {MAX_TEXT} characters", hint="shorten it")
 
 
-def are_pending(shots: Sequence[ShotRecord], record: Sidecar) -> bool:
-    """Say whether any of these shots has an edited box or caption that is not applied yet."""
-    return any(
-        shot.has_new_caption or is_moved(shot.box, shot.box_norm, record.source)
-        for shot in shots
-        if not shot.rejected and not record.rejected
+def are_pending(seen: Sidecar) -> bool:
+    """Say whether a sidecar, as `as_seen` returns it, has an edited box or caption that is not applied yet."""
+    return not seen.rejected and any(
+        crop.has_new_caption or is_moved(crop.box, crop.box_norm, seen.source)
+        for crop in seen.all_crops
+        if not crop.rejected and crop.file is not None
     )

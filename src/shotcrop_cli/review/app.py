@@ -144,6 +144,8 @@ class _Pages:
             "list": self._list(wanted, 0, _FIRST_ROWS),
             "status": self._status(),
             "folders": review.index.folders(_FOLDERS),
+            "persons": review.index.names("persons"),
+            "sets": review.index.names("sets"),
             "query": request.url.query,
         }
         title = text_of(review.root.name)
@@ -236,7 +238,7 @@ class _Pages:
         except ShotcropError as error:
             return _error(422, str(error))
         review.index.update(path)
-        if request.apply or request.overwrite_edited or are_pending(seen.shots, seen):
+        if request.apply or request.overwrite_edited or are_pending(seen):
             recropper.put(path, Allowed(overwrite_edited=request.overwrite_edited))
         return _json(self._with_job(path, read_state(path, review.root)))
 
@@ -317,6 +319,8 @@ def _filter(request: Request) -> Filter:
         below=limit,
         shot=query.get("shot", ""),
         people=int(people) if people.isascii() and people.isdigit() else None,
+        person=query.get("person", ""),
+        set_name=query.get("set", ""),
         folder=query.get("folder", ""),
         text=query.get("q", "")[:500],
         by_name=query.get("sort") == "name",

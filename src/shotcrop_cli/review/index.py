@@ -12,7 +12,7 @@ import os
 import sqlite3
 import stat
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +21,7 @@ import msgspec
 from shotcrop_cli.geometry import to_pixels
 from shotcrop_cli.imaging.formats import format_of
 from shotcrop_cli.library.plan import SIDECAR_SUFFIX
-from shotcrop_cli.shots import SHOT_TYPES, Box, PixelBox
+from shotcrop_cli.shots import DEFAULT_SET, MAIN, SHOT_TYPES, Box, CropKey, PixelBox, ShotType
 from shotcrop_cli.sidecar import MAX_BYTES
 
 NO_SCORE = 2.0
@@ -33,7 +33,8 @@ CREATE TABLE photos (
     id TEXT PRIMARY KEY, path BLOB NOT NULL, folder TEXT NOT NULL, name TEXT NOT NULL, status TEXT NOT NULL,
     score REAL NOT NULL, score_establishing REAL NOT NULL, score_medium REAL NOT NULL, score_close_up REAL NOT NULL,
     people INTEGER NOT NULL, is_open INTEGER NOT NULL, is_edited INTEGER NOT NULL, rejected_shots INTEGER NOT NULL,
-    is_rejected INTEGER NOT NULL, is_pending INTEGER NOT NULL, text TEXT NOT NULL, card TEXT NOT NULL,
+    is_rejected INTEGER NOT NULL, is_pending INTEGER NOT NULL, persons TEXT NOT NULL, sets TEXT NOT NULL,
+    text TEXT NOT NULL, card TEXT NOT NULL,
     size INTEGER NOT NULL, mtime INTEGER NOT NULL, scan INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX by_score ON photos (score, folder, name);
@@ -52,6 +53,8 @@ class Filter:
         below: Only photos with a lower score.
         shot: The shot that `below` and the order concern; empty for the worst of a photo.
         people: Number of people; `MANY_PEOPLE` stands for that many or more. None for any.
+        person: Only photos with a crop of this person; see `CropKey`. Empty for any.
+        set_name: Only photos with a crop of this ratio set; empty for any.
         folder: Only photos in this folder and those below it; empty for all.
         text: Only photos with this text in a caption, an alternative text or the name.
         by_name: Whether to sort by folder and name. Default: the lowest score first.
@@ -62,6 +65,8 @@ class Filter:
     below: float | None = None
     shot: str = ""
     people: int | None = None
+    person: str = ""
+    set_name: str = ""
     folder: str = ""
     text: str = ""
     by_name: bool = False
@@ -109,6 +114,8 @@ class _Shot(msgspec.Struct):
     edited: bool = False
     rejected: bool = False
     written: _Written | None = None
+    person: str = MAIN
+    set: str = DEFAULT_SET
 
 
 class _Source(msgspec.Struct):
@@ -122,6 +129,7 @@ class _Record(msgspec.Struct):
     source: _Source
     shots: list[_Shot]
     people: list[msgspec.Raw] = []
+    more_crops: list[_Shot] = []
     rejected: bool = False
 
 
@@ -243,6 +251,17 @@ class PhotoIndex:
             ).fetchall()
         return tuple(folder for (folder,) in rows)
 
+    def names(self, column: str) -> tuple[str, ...]:
+        """Return the persons or ratio sets of crops other than the ordinary ones, sorted.
+
+        Args:
+            column: `persons` or `sets`.
+        """
+        assert column in ("persons", "sets")
+        with self._lock:
+            rows = self._database.execute(f"SELECT DISTINCT {column} FROM photos WHERE {column} != ''").fetchall()
+        return tuple(sorted({name for (names,) in rows for name in names.split()} - {MAIN, DEFAULT_SET}))
+
     def pending(self) -> tuple[str, ...]:
         """Return the photos with edits that are not applied yet."""
         with self._lock:
@@ -292,6 +311,8 @@ class PhotoIndex:
             entry.rejected_shots,
             entry.is_rejected,
             entry.is_pending,
+            entry.persons,
+            entry.sets,
             f"{folder}/{name}\n{entry.text}".casefold(),
             json.dumps(card, separators=(",", ":")),
             status.st_size,
@@ -302,7 +323,7 @@ class PhotoIndex:
     def _put(self, rows: Sequence[tuple[object, ...]]) -> None:
         with self._lock:
             self._database.execute("BEGIN")
-            self._database.executemany(f"INSERT OR REPLACE INTO photos VALUES ({', '.join('?' * 20)})", rows)
+            self._database.executemany(f"INSERT OR REPLACE INTO photos VALUES ({', '.join('?' * 22)})", rows)
             self._database.execute("COMMIT")
 
 
@@ -318,6 +339,8 @@ class _Entry:
     rejected_shots: int
     is_rejected: bool
     is_pending: bool
+    persons: str
+    sets: str
     text: str
     card: dict[str, object]
 
@@ -333,7 +356,7 @@ class _Entry:
         scores = dict.fromkeys(map(str, SHOT_TYPES), NO_SCORE)
         is_open = is_edited = is_pending = False
         rejected_shots = 0
-        for shot in record.shots:
+        for shot in (*record.shots, *record.more_crops):
             has_new_text = shot.written is not None and (shot.written.caption, shot.written.alt_text) != (
                 shot.caption,
                 shot.alt_text,
@@ -352,8 +375,10 @@ class _Entry:
             box = shot.box
             shots.append(
                 {
-                    "key": shot.shot,
+                    "key": str(CropKey(ShotType(shot.shot), shot.person, shot.set)),
                     "shot": shot.shot,
+                    "person": shot.person,
+                    "set": shot.set,
                     "box": [box.x, box.y, box.width, box.height],
                     "score": shot.score,
                     "edited": edited,
@@ -384,13 +409,15 @@ class _Entry:
             rejected_shots,
             record.rejected,
             is_pending,
+            _tokens(shot.person for shot in record.more_crops),
+            _tokens(shot.set for shot in record.more_crops),
             "\n".join(texts),
             card,
         )
 
 
 _UNREADABLE = _Entry(
-    "unreadable", (NO_SCORE,) * 4, 0, False, False, 0, False, False, "", {"status": "unreadable", "shots": []}
+    "unreadable", (NO_SCORE,) * 4, 0, False, False, 0, False, False, "", "", "", {"status": "unreadable", "shots": []}
 )
 
 
@@ -402,6 +429,11 @@ def photo_id(root: Path, sidecar: Path) -> str:
 def text_of(name: str) -> str:
     """Return a file name as text that every program can read; bytes that are not UTF-8 become question marks."""
     return name.encode("utf-8", "replace").decode("utf-8")
+
+
+def _tokens(names: Iterable[str]) -> str:
+    """Return names between spaces, so that each can be found alone."""
+    return "".join(f" {name} " for name in sorted(set(names)))
 
 
 def _exists(name: str, folder: Path, names: frozenset[str]) -> bool:
@@ -453,6 +485,9 @@ def _where(wanted: Filter) -> tuple[str, list[object]]:
         add(f"{score} < ?", wanted.below)
     if wanted.people is not None:
         add("people >= ?" if wanted.people >= MANY_PEOPLE else "people = ?", wanted.people)
+    for column, name in (("persons", wanted.person), ("sets", wanted.set_name)):
+        if name:
+            add(f"{column} LIKE ? ESCAPE '!'", f"% {_escaped(name)} %")
     if wanted.folder:
         add("(folder = ? OR folder LIKE ? ESCAPE '!')", wanted.folder, f"{_escaped(wanted.folder)}/%")
     for word in wanted.text.casefold().split():

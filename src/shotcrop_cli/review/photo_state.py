@@ -8,11 +8,24 @@ from pathlib import Path
 
 from shotcrop_cli import sidecar as sidecars
 from shotcrop_cli.framing import frame_shot
-from shotcrop_cli.library.edits import are_pending, as_seen, fingerprint, shot_key
+from shotcrop_cli.library.edits import are_pending, as_seen, fingerprint
 from shotcrop_cli.library.plan import SIDECAR_SUFFIX
 from shotcrop_cli.review.index import photo_id, text_of
-from shotcrop_cli.shots import SHOT_TYPES, Box, Person, PixelBox, ShotType
+from shotcrop_cli.shots import (
+    DEFAULT_SET,
+    GROUP,
+    MAIN,
+    SHOT_TYPES,
+    Box,
+    CropKey,
+    Person,
+    PixelBox,
+    Shot,
+    ShotType,
+    person_number,
+)
 from shotcrop_cli.sidecar import ShotRecord, Sidecar
+from shotcrop_cli.subjects import Subject, subject_of
 
 NAMES = {
     ShotType.ESTABLISHING: "Establishing",
@@ -27,8 +40,10 @@ class ShotState:
     """One shot of a photo.
 
     Args:
-        key: What tells it from the others; see `shot_key`.
+        key: What tells it from the others; see `CropKey`.
         shot: Which of the three.
+        person: Whom it shows, as `CropKey` calls them.
+        set_name: The ratio set that it belongs to.
         name: What the page calls it.
         box: Where it is cropped, in pixels of the upright photo.
         model_box: Where the model would crop it with the recorded settings.
@@ -41,11 +56,14 @@ class ShotState:
         retouched: Whether a person or program changed the file of the crop.
         has_crop: Whether there is a file.
         deleted: Whether a person deleted the file.
+        left_out: Why there is no crop, if its ratio cannot hold the heads.
         version: Changes with the content of the file.
     """
 
     key: str
     shot: str
+    person: str
+    set_name: str
     name: str
     box: PixelBox
     model_box: PixelBox
@@ -58,6 +76,7 @@ class ShotState:
     retouched: bool
     has_crop: bool
     deleted: bool
+    left_out: str
     version: str
 
 
@@ -127,7 +146,7 @@ def state_of(path: Path, root: Path, record: Sidecar) -> PhotoState:
     source = record.source
     relative = path.relative_to(root)
     folder = "" if relative.parent == Path() else text_of(relative.parent.as_posix())
-    shots = tuple(_shot(written, shot, record) for written, shot in zip(record.shots, seen.shots, strict=True))
+    shots = tuple(_shot(written, shot, record) for written, shot in zip(record.all_crops, seen.all_crops, strict=True))
     main = record.main_person
     people = tuple(_person(person, record) for person in record.people)
     if not people and (main.body or main.head):
@@ -148,19 +167,21 @@ def state_of(path: Path, root: Path, record: Sidecar) -> PhotoState:
         people=people,
         notes=_lines(record),
         facts=" · ".join(filter(None, facts)),
-        is_pending=are_pending(seen.shots, record),
+        is_pending=are_pending(seen),
     )
 
 
 def _shot(written: ShotRecord, shot: ShotRecord, record: Sidecar) -> ShotState:
-    aspect = record.settings.framing.for_shot(shot.shot).aspect
+    aspect = record.settings.framing_of(shot.key).for_shot(shot.shot).aspect
     own = shot.written
     return ShotState(
-        key=shot_key(shot),
+        key=str(shot.key),
         shot=str(shot.shot),
-        name=NAMES[shot.shot],
+        person=shot.person,
+        set_name=shot.set_name,
+        name=name_of(shot.key),
         box=shot.box,
-        model_box=_framed(shot.shot, shot.model_box, record, record.main_person.body, record.main_person.head),
+        model_box=_framed(shot.key, shot.model_box, record, _subject(shot.person, record)),
         aspect=None if aspect is None else (aspect.width, aspect.height),
         caption=shot.caption,
         alt_text=shot.alt_text,
@@ -170,12 +191,14 @@ def _shot(written: ShotRecord, shot: ShotRecord, record: Sidecar) -> ShotState:
         retouched=shot.retouched,
         has_crop=shot.file is not None,
         deleted=written.file is not None and shot.file is None,
+        left_out=shot.left_out,
         version="" if own is None else (own.sha256 or "")[:12],
     )
 
 
 def _person(person: Person, record: Sidecar) -> PersonState:
-    boxes = {str(shot.type): _framed(shot.type, shot.box, record, person.body, person.head) for shot in person.shots}
+    subject = Subject(person.shots, person.body, person.head)
+    boxes = {str(shot.type): _framed(CropKey(shot.type), shot.box, record, subject) for shot in person.shots}
     return PersonState(_sides(person.body), _sides(person.head), _sides(person.face), person.probability, boxes)
 
 
@@ -183,9 +206,24 @@ def _sides(box: Box | None) -> tuple[float, ...] | None:
     return None if box is None else tuple(box)
 
 
-def _framed(shot: ShotType, box: Box, record: Sidecar, body: Box | None, head: Box | None) -> PixelBox:
-    source = record.source
-    return frame_shot(shot, box, source.width, source.height, record.settings.framing, body, head).box
+def _framed(key: CropKey, box: Box, record: Sidecar, subject: Subject | None) -> PixelBox:
+    source, framing = record.source, record.settings.framing_of(key)
+    body, head = (None, None) if subject is None else (subject.body, subject.head)
+    close_up = None if subject is None else subject.shots[-1].box
+    return frame_shot(key.shot, box, source.width, source.height, framing, body, head, close_up).box
+
+
+def _subject(person: str, record: Sidecar) -> Subject | None:
+    shots = tuple(Shot(shot.shot, shot.model_box, score=shot.score) for shot in record.shots)
+    main = Subject(shots, record.main_person.body, record.main_person.head)
+    return subject_of(person, record.people, main, record.source.width / record.source.height)
+
+
+def name_of(key: CropKey) -> str:
+    """Return what the page calls a crop, such as `Medium, person 2, story`."""
+    number = person_number(key.person)
+    person = "" if key.person == MAIN else "group" if key.person == GROUP else f"person {number}"
+    return ", ".join(filter(None, (NAMES[key.shot], person, "" if key.set_name == DEFAULT_SET else key.set_name)))
 
 
 def _lines(record: Sidecar) -> tuple[str, ...]:
@@ -197,7 +235,7 @@ def _lines(record: Sidecar) -> tuple[str, ...]:
 
 def crop_file(path: Path, record: Sidecar, key: str) -> str | None:
     """Return the name of the crop of a shot, relative to the sidecar's folder; None if there is none."""
-    return next((shot.file for shot in record.shots if shot_key(shot) == key), None)
+    return next((shot.file for shot in record.all_crops if shot.key == key), None)
 
 
 def shot_names() -> Sequence[tuple[str, str]]:

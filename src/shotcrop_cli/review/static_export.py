@@ -45,6 +45,7 @@ def write_static(root: Path, folder: Path, photos: Sequence[Path] = ()) -> int:
     try:
         index.scan()
         entries = list(_entries(root, index, Images(root, photos or read_roots(root)), folder))
+        index_names = {column: index.names(column) for column in ("persons", "sets")}
     finally:
         index.close()
     if not entries:
@@ -61,6 +62,8 @@ def write_static(root: Path, folder: Path, photos: Sequence[Path] = ()) -> int:
         "open": "",
         "query": "",
         "status": {"photos": len(entries), "complete": True, "waiting": 0},
+        "persons": index_names["persons"],
+        "sets": index_names["sets"],
         "folders": sorted({json.loads(entry)["row"]["folder"] for entry in entries} - {""}),
     }
     page = render_page(

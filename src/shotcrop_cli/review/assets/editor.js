@@ -95,7 +95,8 @@ export class Editor extends EventTarget {
   choosePerson(person) {
     this.store.change(`person:${Date.now()}`, (edit) => {
       for (const shot of edit.shots) {
-        const { shot: type } = this.photo.base.shots.find((one) => one.key === shot.key);
+        const { shot: type, person: whom, set_name: set } = this.photo.base.shots.find((one) => one.key === shot.key);
+        if (whom !== "main" || set !== "default") continue;
         const box = person.boxes[type];
         if (box && !sameBox(box, shot.box)) Object.assign(shot, { box: { ...box }, edited: true });
       }
@@ -104,8 +105,8 @@ export class Editor extends EventTarget {
 
   nextPerson() {
     if (!this.people?.length) return;
-    const current = this.photo.edit.shots.at(-1).box;
-    const type = this.photo.base.shots.at(-1).shot;
+    const type = "close_up";
+    const current = this.store.shot(type).box;
     const at = this.people.findIndex((person) => person.boxes[type] && sameBox(person.boxes[type], current));
     this.choosePerson(this.people[(at + 1) % this.people.length]);
   }
@@ -279,6 +280,7 @@ export class Editor extends EventTarget {
     const tags = [];
     if (base.retouched) tags.push("changed by another program");
     if (base.deleted) tags.push("file deleted");
+    else if (base.left_out) tags.push(base.left_out);
     else if (!base.has_crop && !rejected) tags.push("no file");
     panel.tags.textContent = tags.join(", ");
     for (const [field, text] of [[panel.caption, shot.caption], [panel.alt, shot.alt_text]]) {
@@ -314,6 +316,11 @@ export class Editor extends EventTarget {
     context.imageSmoothingQuality = "high";
     const isCurrent = sameBox(box, shot.box) && this.photo.job?.state !== "waiting" && !this.photo.base.is_pending;
     if (isCurrent && panel.address && crop.complete && crop.naturalWidth) {
+      // A crop may have another shape than its box, if its ratio set puts it on a background.
+      const fits = Math.min(PREVIEW_PX / crop.naturalWidth, PREVIEW_PX / crop.naturalHeight) * density;
+      canvas.width = Math.max(1, Math.round(crop.naturalWidth * fits));
+      canvas.height = Math.max(1, Math.round(crop.naturalHeight * fits));
+      canvas.style.aspectRatio = `${crop.naturalWidth} / ${crop.naturalHeight}`;
       context.drawImage(crop, 0, 0, canvas.width, canvas.height);
       return;
     }

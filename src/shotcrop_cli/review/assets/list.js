@@ -2,6 +2,7 @@
 
 const PAGE = 60;
 const PAGES_KEPT = 24;
+const ON_CARD = 3;
 const ROOM = 1.5;
 // Browsers limit how high an element may be. Longer lists scroll in larger steps.
 const HIGHEST = 12_000_000;
@@ -178,19 +179,21 @@ export class List extends EventTarget {
     const link = document.createElement("a");
     link.href = this.source.address(row.id);
     link.tabIndex = index === this.current ? 0 : -1;
+    const line = document.createElement("span");
+    line.className = "line";
     const pictures = document.createElement("span");
     pictures.className = "pictures";
     if (row.status === "unreadable") {
       pictures.append(text("p", "broken", "This sidecar cannot be read. `shotcrop apply` says why."));
     } else {
-      pictures.append(this.photo(row), ...row.shots.map((shot) => this.crop(row, shot)));
+      const more = row.shots.length - ON_CARD;
+      pictures.append(this.photo(row), ...row.shots.slice(0, ON_CARD).map((shot) => this.crop(row, shot)));
+      if (more > 0) line.append(text("span", "muted", `+ ${more} more`));
       if (!row.shots.length) pictures.append(text("p", "broken", "No people found"));
     }
-    const line = document.createElement("span");
-    line.className = "line";
     const name = text("span", "name", row.name);
     if (row.folder) name.prepend(text("span", "muted", `${row.folder}/`));
-    line.append(name, ...this.tags(row));
+    line.prepend(name, ...this.tags(row));
     if (row.score !== null && row.score !== undefined) line.append(text("span", "score", row.score.toFixed(2)));
     link.append(pictures, line);
     element.append(link);

@@ -360,12 +360,17 @@ addEventListener("keydown", (event) => {
 // Begin
 
 setTheme(recall("theme"));
-setFilters(boot.query ?? "");
-source.search = search();
 $("folders").replaceChildren(...boot.folders.map((folder) => Object.assign(document.createElement("option"), { value: folder })));
+for (const [field, names] of [["person", boot.persons], ["set", boot.sets]]) {
+  const select = filters.elements[field];
+  for (const name of names) select.append(new Option(name.replace(/^person(\d+)$/, "person $1"), name));
+  select.parentElement.hidden = !names.length;
+}
+setFilters(boot.query ?? "");
 list.show(query(), boot.list);
 showTotal();
 showDrafts();
+source.search = search();
 const first = isStatic ? location.hash.slice(1) : boot.open;
 if (first && (isStatic || boot.photo)) openPhoto(first, { push: false });
 else {

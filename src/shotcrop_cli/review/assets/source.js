@@ -87,6 +87,8 @@ export class StaticSource {
         (!wanted.get("status") || row.status === wanted.get("status")) &&
         (!below || score(photo) < Number(below)) &&
         (!people || (Number(people) >= MANY_PEOPLE ? row.people >= MANY_PEOPLE : row.people === Number(people))) &&
+        (!wanted.get("person") || row.shots.some((one) => one.person === wanted.get("person"))) &&
+        (!wanted.get("set") || row.shots.some((one) => one.set === wanted.get("set"))) &&
         (!folder || row.folder === folder || row.folder.startsWith(`${folder}/`)) &&
         words.every((word) => text.includes(word))
       );
