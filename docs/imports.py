@@ -26,7 +26,7 @@ LAYERS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         "stages",
         ("pipeline", "stages", "composer", "grpo", "ssft", "sft", "pseudo_label", "train_detector"),
     ),
-    ("shotcrop_train", "parts of stages", ("rewards", "pseudo", "runs", "scorers")),
+    ("shotcrop_train", "parts of stages", ("rewards", "pseudo", "runs", "scorers", "estimates")),
     (
         "shotcrop_train",
         "checkpoints",

@@ -32,6 +32,7 @@ EXTRAS = {
     "motion": "imageio-ffmpeg",
     "review": "starlette",
     "train": "trl",
+    "qlora": "bitsandbytes",
     "export": "onnxscript",
 }
 """The extras for users, each with a package that only this extra installs. But `train` brings pyarrow, too."""

@@ -14,7 +14,7 @@ from shotcrop_train import sft
 from shotcrop_train.recipe import SftRecipe
 from shotcrop_train.runs import provenance
 
-COMMANDS = ("sft", "pseudo-label", "ssft", "grpo", "detector", "run", "check-data", "import-data")
+COMMANDS = ("sft", "pseudo-label", "ssft", "grpo", "detector", "run", "plan", "merge", "check-data", "import-data")
 
 
 def test_every_stage_of_the_method_has_its_command() -> None:
@@ -24,12 +24,27 @@ def test_every_stage_of_the_method_has_its_command() -> None:
 @pytest.mark.parametrize(
     ("command", "flags"),
     [
-        ("sft", ("--config", "--data", "--output", "--from", "--crossfit", "--steps", "--set", "--offline")),
+        (
+            "sft",
+            (
+                "--config",
+                "--data",
+                "--output",
+                "--from",
+                "--crossfit",
+                "--steps",
+                "--set",
+                "--merge-adapter",
+                "--offline",
+            ),
+        ),
         ("pseudo-label", ("--config", "--data", "--output", "--proposer", "--limit", "--set", "--offline")),
         ("ssft", ("--config", "--data", "--pseudo", "--output", "--from", "--steps", "--set", "--offline")),
         ("grpo", ("--config", "--data", "--output", "--from", "--hard", "--steps", "--set", "--offline")),
         ("detector", ("--config", "--data", "--output", "--start", "--fold", "--steps", "--set")),
         ("run", ("--config", "--data", "--output", "--start", "--set", "--offline")),
+        ("plan", ("--config", "--from", "--gpu", "--gpus", "--shards", "--steps", "--set", "--offline")),
+        ("merge", ("RUN", "OUTPUT", "--best", "--dtype", "--offline")),
         ("check-data", ("DATASET",)),
         ("import-data", ("--coco", "--answers", "--photos", "--output", "--coord-space")),
     ],

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import PartialState
 from huggingface_hub import snapshot_download
 from peft import PeftConfig, PeftModel
 from safetensors import SafetensorError
-from transformers import AutoModelForImageTextToText, AutoProcessor, PreTrainedModel, ProcessorMixin
+from transformers import (
+    AutoModelForImageTextToText,
+    AutoProcessor,
+    BitsAndBytesConfig,
+    PreTrainedModel,
+    ProcessorMixin,
+)
+from transformers.utils import is_flash_attn_2_available
 
+from shotcrop_cli import install_hint
 from shotcrop_cli.errors import ModelError
 from shotcrop_train.recipe import ModelRecipe
 from shotcrop_train.text_base import TextBase, fit_vocabulary, load_text_base
@@ -38,10 +48,26 @@ def load_base(
         ModelError: There is no such base, or it cannot be read.
     """
     recipe = recipe or ModelRecipe()
-    model, processor = _load(start, _dtype(recipe, trained), offline)
+    options = _options(recipe, trained)
+    model, processor = _load(start, options, offline)
     if not trained:
         model.to(PartialState().device if torch.cuda.is_available() else "cpu").eval()
     return load_text_base(model, processor, recipe)
+
+
+def computes_in_bfloat16(recipe: ModelRecipe) -> bool:
+    """Return whether training computes in bfloat16: on a GPU, unless the recipe asks for float32.
+
+    Raises:
+        ModelError: The GPU cannot compute in bfloat16.
+    """
+    if not torch.cuda.is_available() or recipe.dtype == "float32":
+        return False
+    if not torch.cuda.is_bf16_supported(including_emulation=False):
+        raise ModelError(
+            f"{torch.cuda.get_device_name()} cannot compute in bfloat16", hint="set model.dtype = 'float32'"
+        )
+    return True
 
 
 def _dtype(recipe: ModelRecipe, trained: bool) -> torch.dtype:
@@ -51,19 +77,64 @@ def _dtype(recipe: ModelRecipe, trained: bool) -> torch.dtype:
     return torch.bfloat16 if torch.cuda.is_available() and not whole else torch.float32
 
 
-def _load(start: str | Path, dtype: torch.dtype, offline: bool) -> tuple[PreTrainedModel, ProcessorMixin]:
+def load_merged(adapter: Path, dtype: str, *, offline: bool) -> TextBase:
+    """Load a LoRA checkpoint and merge it into its base, in a number format of torch or, with `auto`, the base's."""
+    model, processor = _load(adapter, {"dtype": dtype}, offline)
+    return load_text_base(model, processor, ModelRecipe())
+
+
+def _options(recipe: ModelRecipe, trained: bool) -> dict[str, Any]:
+    """Return what `from_pretrained` needs to load a base as a recipe says.
+
+    Raises:
+        ModelError: The recipe asks for what this machine lacks.
+    """
+    options: dict[str, Any] = {"dtype": _dtype(recipe, trained)}
+    if recipe.attention:
+        if recipe.attention == "flash_attention_2" and not is_flash_attn_2_available():
+            raise ModelError(
+                "the recipe asks for flash attention, which needs a CUDA GPU and the package flash-attn",
+                hint=f"{install_hint.add_packages('flash-attn')}, or set model.attention = 'sdpa'",
+            )
+        options["attn_implementation"] = recipe.attention
+    if recipe.quantise and trained:
+        if not torch.cuda.is_available():
+            raise ModelError(
+                "the recipe asks for weights of 4 bits, which need a CUDA GPU",
+                hint="leave out model.quantise, or train on a machine with a GPU",
+            )
+        if importlib.util.find_spec("bitsandbytes") is None:
+            raise ModelError(
+                "the recipe asks for weights of 4 bits, which need the package bitsandbytes",
+                hint=install_hint.add_extras("train", "qlora"),
+            )
+        options["quantization_config"] = BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type=recipe.quantise,
+            bnb_4bit_compute_dtype=torch.bfloat16,
+            bnb_4bit_use_double_quant=True,
+        )
+    return options
+
+
+def _load(start: str | Path, options: dict[str, Any], offline: bool) -> tuple[PreTrainedModel, ProcessorMixin]:
     folder = _find(start, offline)
     local = Path(start).expanduser().is_dir()
     try:
         processor = AutoProcessor.from_pretrained(folder, local_files_only=True)
         if (folder / ADAPTER).is_file():
-            model, _ = _load(PeftConfig.from_pretrained(str(folder)).base_model_name_or_path, dtype, offline)
+            if "quantization_config" in options:
+                raise ModelError(
+                    f"{start} is a LoRA adapter, and weights of 4 bits cannot take it up",
+                    hint=f"merge it first: shotcrop train merge {start} MERGED",
+                )
+            model, _ = _load(PeftConfig.from_pretrained(str(folder)).base_model_name_or_path, options, offline)
             fit_vocabulary(model, len(processor.tokenizer))
             # peft freezes the base, and full fine-tuning may start from here.
             model = PeftModel.from_pretrained(model, folder).merge_and_unload().requires_grad_(True)
         else:
             model = AutoModelForImageTextToText.from_pretrained(
-                folder, dtype=dtype, local_files_only=True, use_safetensors=True
+                folder, local_files_only=True, use_safetensors=True, **options
             )
     except (OSError, ValueError, SafetensorError) as error:
         raise ModelError(

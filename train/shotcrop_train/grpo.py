@@ -32,7 +32,7 @@ from trl.trainer import grpo_trainer
 from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.evaluation.dataset import read_dataset
 from shotcrop_train.checkpoint_folders import WholeCheckpoints, last_checkpoint
-from shotcrop_train.checkpoints import load_base
+from shotcrop_train.checkpoints import computes_in_bfloat16, load_base
 from shotcrop_train.data.chat_template import check_chat_template, set_chat_template
 from shotcrop_train.data.samples import split
 from shotcrop_train.data.skipped_photos import SkippedPhotos
@@ -253,7 +253,7 @@ def _settings(recipe: GrpoRecipe, output: Path) -> GRPOConfig:
         warmup_steps=plan.warmup_steps,
         max_grad_norm=plan.max_grad_norm,
         gradient_checkpointing=recipe.model.gradient_checkpointing,
-        bf16=cuda,
+        bf16=computes_in_bfloat16(recipe.model),
         use_cpu=not cuda,
         use_vllm=recipe.vllm.use,
         vllm_mode=recipe.vllm.mode,

@@ -34,7 +34,10 @@ class ModelRecipe:
         lora_dropout: Dropout before the updates.
         lora_targets: Names of the linear layers that get updates.
         freeze_vision: Do not train the vision tower, in LoRA and in full training.
-        dtype: `float32`, `bfloat16`, or `auto`: bfloat16 on a GPU, except for weights that are trained themselves.
+        dtype: `float32`, `bfloat16`, or `auto`: bfloat16 on a GPU, except for weights that are trained themselves. With
+            `float32` a GPU also computes in it.
+        quantise: `nf4` for QLoRA: the base's linear layers have 4 bits. It needs a GPU and the extra `qlora`.
+        attention: `flash_attention_2`, `sdpa` or `eager`; empty for what transformers chooses.
         gradient_checkpointing: Compute activations twice instead of keeping them in memory.
         micro_batch: Photos of a batch in memory at once; 0 for all. Their gradients are added up.
         max_pixels: Photos are shrunk to this many pixels; related work uses 1 to 2 million. 0 keeps the processor's own
@@ -43,6 +46,7 @@ class ModelRecipe:
         coord_space: How boxes are written: `permille`, `absolute`, or `auto` for the form that the base's family knows.
         think: Write the reasoning before the shots.
         location_tokens: Write boxes as location tokens. These join the vocabulary and are trained.
+        keep_adapter: With LoRA, leave the trained adapter as it is. Otherwise the run also merges it into its base.
         chat_template: `chatml` for the built-in template, the path of a Jinja file, or empty for the base's own.
     """
 
@@ -52,6 +56,8 @@ class ModelRecipe:
     lora_targets: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
     freeze_vision: bool = True
     dtype: str = "auto"
+    quantise: str = ""
+    attention: str = ""
     gradient_checkpointing: bool = False
     micro_batch: int = 0
     max_pixels: int = 1_048_576
@@ -59,15 +65,21 @@ class ModelRecipe:
     coord_space: str = "auto"
     think: bool = True
     location_tokens: bool = False
+    keep_adapter: bool = False
     chat_template: str = ""
 
     def __post_init__(self) -> None:
         for name, choices in (
             ("dtype", ("auto", "float32", "bfloat16")),
             ("coord_space", ("auto", "permille", "absolute")),
+            ("quantise", ("", "nf4")),
+            ("attention", ("", "flash_attention_2", "sdpa", "eager")),
         ):
             if getattr(self, name) not in choices:
-                raise ValueError(f"'{name}' must be one of {', '.join(choices)}, not '{getattr(self, name)}'")
+                named = ", ".join(choice or "empty" for choice in choices)
+                raise ValueError(f"'{name}' must be one of {named}, not '{getattr(self, name)}'")
+        if self.quantise and not self.lora_rank:
+            raise ValueError("weights of 4 bits cannot be trained themselves: set 'lora_rank' or leave out 'quantise'")
 
 
 @dataclass(frozen=True)

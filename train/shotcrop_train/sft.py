@@ -27,7 +27,7 @@ from trl import SFTConfig
 from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.evaluation.dataset import Record, read_dataset
 from shotcrop_train.checkpoint_folders import last_checkpoint
-from shotcrop_train.checkpoints import load_base
+from shotcrop_train.checkpoints import computes_in_bfloat16, load_base
 from shotcrop_train.data.chat_template import check_chat_template, set_chat_template
 from shotcrop_train.data.mixture import Mixture
 from shotcrop_train.data.samples import Sample, empty_samples, expert_samples, held_back, proposal_samples, split
@@ -184,7 +184,7 @@ def _settings(recipe: SftRecipe, output: Path) -> SFTConfig:
         save_total_limit=2,
         seed=plan.seed,
         use_cpu=not cuda,
-        bf16=cuda,
+        bf16=computes_in_bfloat16(recipe.model),
         gradient_checkpointing=recipe.model.gradient_checkpointing,
         max_length=None,
         remove_unused_columns=False,

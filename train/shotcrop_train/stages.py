@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from shotcrop_cli.errors import ShotcropError
 from shotcrop_train.recipe import load_recipe
+
+if TYPE_CHECKING:
+    from shotcrop_train.estimates.plan_run import Plan
 
 T = TypeVar("T")
 
@@ -165,6 +168,70 @@ def grpo(
         hard=hard,
         offline=offline,
     )
+
+
+def plan(
+    recipe: str,
+    start: str,
+    gpu: str,
+    *,
+    gpus: int = 1,
+    shards: int = 1,
+    steps: int | None = None,
+    offline: bool = False,
+    changes: Sequence[str] = (),
+) -> Plan:
+    """Estimate what a run of a large model needs; see `estimates.budget`.
+
+    Args:
+        recipe: Name or path of the recipe of stage 1, the second half of stage 2, or stage 3.
+        start: The model: a folder with its `config.json`, or ORG/NAME on the hub.
+        gpu: Name of a GPU, or its memory in GB.
+        gpus: Number of GPUs.
+        shards: GPUs that share weights and Adam's states.
+        steps: Optimiser steps that replace the recipe's.
+        offline: Use only what the hub has sent before.
+        changes: Values that replace the recipe's.
+
+    Raises:
+        ShotcropError: The recipe is not one of these stages, or the model or the GPU is unknown.
+    """
+    from shotcrop_train.composer.nano_recipe import is_nano
+    from shotcrop_train.estimates.budget import Load, estimate
+    from shotcrop_train.estimates.gpus import find_gpu
+    from shotcrop_train.estimates.model_shape import read_shape
+    from shotcrop_train.estimates.plan_run import Plan
+    from shotcrop_train.recipe import RECIPES, SftRecipe, read_toml
+
+    card = find_gpu(gpu)
+    content = read_toml(recipe, RECIPES)
+    if is_nano(recipe) or "criteria" in content:
+        raise ShotcropError(
+            f"{recipe} trains no large model", hint="name a recipe such as qwen3-vl-sft or qwen3-vl-grpo-cinema"
+        )
+    if "reward" in content:
+        from shotcrop_train.grpo import GrpoRecipe
+
+        third = _shortened(recipe, GrpoRecipe, steps, None, changes)
+        policy, model = third.optimisation, third.model
+        answers = policy.photos * policy.group
+        load = Load(
+            sequences=answers,
+            micro_batch=policy.batch_size,
+            steps=policy.steps,
+            answers=answers,
+            answer_tokens=policy.max_tokens,
+            reference=policy.beta != 0.0 and model.lora_rank == 0,
+            vllm=third.vllm.use,
+        )
+    else:
+        from shotcrop_train.ssft import SsftRecipe
+
+        first = _shortened(recipe, SsftRecipe if "ratio" in content else SftRecipe, steps, None, changes)
+        model, batch = first.model, first.optimisation
+        load = Load(batch.batch_size, model.micro_batch or batch.batch_size, batch.steps)
+    shape = read_shape(start, model, offline=offline)
+    return Plan(recipe, shape, load, card, gpus, estimate(shape, model, load, card, shards=shards))
 
 
 def _needed(start: str | None, what: str) -> Path:

@@ -83,21 +83,9 @@ class TextBase:
         """Return the LoRA of a recipe. It trains the rows of location tokens, no other embeddings."""
         if recipe.lora_rank == 0:
             return None
-        names = "|".join(map(re.escape, recipe.lora_targets))
-        # Vision towers have layers of the same names.
-        where = r"(.*\.)?(language_model|text_model)\." if recipe.freeze_vision else ""
         locates = self.contract.space is CoordSpace.LOCATION
         rows = self.processor.tokenizer.convert_tokens_to_ids(list(LOCATION_TOKENS)) if locates else None
-        tied = self.model.config.get_text_config().tie_word_embeddings
-        embeddings = ("embed_tokens",) if tied else ("embed_tokens", "lm_head")
-        return LoraConfig(
-            r=recipe.lora_rank,
-            lora_alpha=recipe.lora_alpha or 2 * recipe.lora_rank,
-            lora_dropout=recipe.lora_dropout,
-            target_modules=rf"{where}(.*\.)?({names})",
-            trainable_token_indices=None if rows is None else dict.fromkeys(embeddings, rows),
-            task_type="CAUSAL_LM",
-        )
+        return lora_config(recipe, tied=self.model.config.get_text_config().tie_word_embeddings, rows=rows)
 
     def sft_trainer(self, recipe: SftRecipe, common: Mapping[str, Any]) -> SFTTrainer:
         """Return trl's trainer with a weight for each token."""
@@ -155,13 +143,45 @@ def load_text_base(model: PreTrainedModel, processor: ProcessorMixin, recipe: Mo
     return TextBase(model, processor, _contract(processor, CoordSpace(trained["space"]), think=trained["think"]))
 
 
+def lora_config(recipe: ModelRecipe, *, tied: bool, rows: Sequence[int] | None = None) -> LoraConfig:
+    """Return the LoRA of a recipe.
+
+    Args:
+        recipe: The recipe; its rank is above 0.
+        tied: Whether the head shares the weights of the embeddings.
+        rows: Rows of the embeddings that are trained, too.
+    """
+    names = "|".join(map(re.escape, recipe.lora_targets))
+    # Vision towers have layers of the same names.
+    where = r"(.*\.)?(language_model|text_model)\." if recipe.freeze_vision else ""
+    embeddings = ("embed_tokens",) if tied else ("embed_tokens", "lm_head")
+    return LoraConfig(
+        r=recipe.lora_rank,
+        lora_alpha=recipe.lora_alpha or 2 * recipe.lora_rank,
+        lora_dropout=recipe.lora_dropout,
+        target_modules=rf"{where}(.*\.)?({names})",
+        trainable_token_indices=None if rows is None else dict.fromkeys(embeddings, rows),
+        task_type="CAUSAL_LM",
+    )
+
+
+def vision_towers(model: PreTrainedModel) -> list[torch.nn.Module]:
+    """Return a model's vision towers, the outermost modules with their names."""
+    found: dict[str, torch.nn.Module] = {}
+    for name, module in model.named_modules():
+        inside = any(name.startswith(f"{outer}.") for outer in found)
+        if name.rpartition(".")[2] in VISION_TOWERS and not inside:
+            found[name] = module
+    return list(found.values())
+
+
 def freeze_vision(model: PreTrainedModel) -> None:
     """Stop the training of a model's vision tower.
 
     Raises:
         ModelError: No module of the model has the name of a vision tower.
     """
-    towers = [module for name, module in model.named_modules() if name.rpartition(".")[2] in VISION_TOWERS]
+    towers = vision_towers(model)
     if not towers:
         raise ModelError(
             f"no vision tower was found in {type(model).__name__}", hint="set freeze_vision = false in the recipe"

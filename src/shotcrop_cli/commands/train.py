@@ -10,10 +10,12 @@ from shotcrop_cli.cli.console import Console
 from shotcrop_cli.cli.help import Group, option
 from shotcrop_cli.cli.streams import result
 from shotcrop_cli.commands.train_data import check_data_command, import_data_command
+from shotcrop_cli.commands.train_model import merge_command
 from shotcrop_cli.commands.train_options import (
     FILE,
     FOLDER,
     data_option,
+    merge_option,
     offline_option,
     output_option,
     recipe_option,
@@ -24,7 +26,9 @@ from shotcrop_cli.commands.train_options import (
     training,
     training_packages,
     weights_option,
+    with_adapter,
 )
+from shotcrop_cli.commands.train_plan import plan_command
 
 
 @click.group(
@@ -56,6 +60,7 @@ def train_command() -> None:
 @steps_option
 @set_option
 @template_option
+@merge_option
 @offline_option
 def sft_command(
     recipe_name: str,
@@ -66,6 +71,7 @@ def sft_command(
     steps: int | None,
     changes: tuple[str, ...],
     chat_template: str | None,
+    merge_adapter: bool | None,
     offline: bool,
 ) -> None:
     """Train a model on expert shots (stage 1).
@@ -85,7 +91,7 @@ def sft_command(
                 steps=steps,
                 offline=offline,
                 chat_template=chat_template,
-                changes=changes,
+                changes=with_adapter(changes, merge_adapter),
             )
         )
 
@@ -141,6 +147,7 @@ def pseudo_label_command(
 @steps_option
 @set_option
 @template_option
+@merge_option
 @offline_option
 def ssft_command(
     recipe_name: str,
@@ -151,6 +158,7 @@ def ssft_command(
     steps: int | None,
     changes: tuple[str, ...],
     chat_template: str | None,
+    merge_adapter: bool | None,
     offline: bool,
 ) -> None:
     """Fine-tune a model on expert and pseudo-labelled shots (stage 2)."""
@@ -167,7 +175,7 @@ def ssft_command(
                 steps=steps,
                 offline=offline,
                 chat_template=chat_template,
-                changes=changes,
+                changes=with_adapter(changes, merge_adapter),
             )
         )
 
@@ -187,6 +195,7 @@ def ssft_command(
 @steps_option
 @set_option
 @template_option
+@merge_option
 @offline_option
 def grpo_command(
     recipe_name: str,
@@ -197,6 +206,7 @@ def grpo_command(
     steps: int | None,
     changes: tuple[str, ...],
     chat_template: str | None,
+    merge_adapter: bool | None,
     offline: bool,
 ) -> None:
     """Train a model by reinforcement learning with GRPO-S (stage 3)."""
@@ -213,7 +223,7 @@ def grpo_command(
                 steps=steps,
                 offline=offline,
                 chat_template=chat_template,
-                changes=changes,
+                changes=with_adapter(changes, merge_adapter),
             )
         )
 
@@ -277,5 +287,7 @@ def run_command(
         result(f"{name}: {made}")
 
 
+train_command.add_command(plan_command)
+train_command.add_command(merge_command)
 train_command.add_command(check_data_command)
 train_command.add_command(import_data_command)

@@ -48,6 +48,12 @@ template_option = option(
     metavar="FILE",
     help="Large model: chat template in Jinja, or chatml for the built-in one. Default: that of the recipe or model.",
 )
+merge_option = option(
+    "--merge-adapter/--no-merge-adapter",
+    "merge_adapter",
+    default=None,
+    help="Large model with LoRA: merge the trained adapter into its base, or keep it as it is. Default: merge.",
+)
 set_option = option(
     "--set",
     "changes",
@@ -73,6 +79,11 @@ def training_packages() -> Iterator[None]:
         raise ShotcropError(
             f"training needs the package '{error.name}'", hint=install_hint.add_extras("train")
         ) from error
+
+
+def with_adapter(changes: tuple[str, ...], merge_adapter: bool | None) -> tuple[str, ...]:
+    """Return the changes of `--set` and that of `--merge-adapter`, if it was given."""
+    return changes if merge_adapter is None else (*changes, f"model.keep_adapter={str(not merge_adapter).lower()}")
 
 
 @contextmanager

@@ -1,0 +1,68 @@
+"""`shotcrop train plan`: what a run will need, before anything is loaded."""
+
+from __future__ import annotations
+
+import click
+
+from shotcrop_cli.cli.help import Command, option
+from shotcrop_cli.cli.streams import result
+from shotcrop_cli.commands.train_options import (
+    offline_option,
+    recipe_option,
+    set_option,
+    steps_option,
+    training_packages,
+)
+
+
+@click.command(
+    "plan",
+    cls=Command,
+    example=(
+        "see whether stage 1 fits one H100",
+        "shotcrop train plan --config qwen3-vl-sft \\\n      --from Qwen/Qwen3-VL-4B-Instruct --gpu h100",
+    ),
+)
+@recipe_option
+@option(
+    "--from",
+    "start",
+    required=True,
+    metavar="MODEL",
+    help="The large model: a folder with a config.json, or ORG/REPO of a model hub.",
+)
+@option("--gpu", required=True, metavar="NAME|GB", help="A GPU such as a100-80, h100 or l40s, or its memory in GB.")
+@option("--gpus", type=click.IntRange(min=1), default=1, show_default=True, metavar="N", help="Number of GPUs.")
+@option(
+    "--shards",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="GPUs that share the weights, gradients and optimiser, as with FSDP or ZeRO-3.",
+)
+@steps_option
+@set_option
+@offline_option
+def plan_command(
+    recipe_name: str,
+    start: str,
+    gpu: str,
+    gpus: int,
+    shards: int,
+    steps: int | None,
+    changes: tuple[str, ...],
+    offline: bool,
+) -> None:
+    """Estimate the memory and time of a run.
+
+    The command reads only the recipe and the model's configuration. It loads no weights.
+    """
+    with training_packages():
+        from shotcrop_train import stages
+        from shotcrop_train.estimates.plan_run import table
+
+        made = stages.plan(
+            recipe_name, start, gpu, gpus=gpus, shards=shards, steps=steps, offline=offline, changes=changes
+        )
+    result(table(made))
