@@ -61,6 +61,12 @@ COMMANDS: dict[str, LazyCommand] = {
     "sheet": LazyCommand(
         _EVERYDAY, "sheet", "sheet_command", "Draw photos and their crops on pages, as pictures or as a PDF."
     ),
+    "motion": LazyCommand(
+        _EVERYDAY,
+        "motion",
+        "motion_command",
+        "Make a video clip of each photo, in which a camera goes from shot to shot.",
+    ),
     "export": LazyCommand(
         _EVERYDAY, "export", "export_command", "Write boxes, captions and scores for other programs."
     ),
