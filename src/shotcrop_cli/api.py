@@ -256,7 +256,9 @@ class _CropRun(_Run):
         refuse_remote(options.output)
         captions = None if options.dry_run else find_captions(options.captions, self.reporter)
         found = discover(options.selection, output)
-        whole = plan(found.sources, output, options.template, options.settings.format, _read_format)
+        wanted = Wanted("", options.settings, options.shots, options.subjects, options.sets)
+        keys = wanted.possible_crops()
+        whole = plan(found.sources, output, options.template, options.settings.format, _read_format, keys)
         planned = whole.part(options.shard)
         targets = planned.targets
         # What cannot be read may be of any shard, so every run reports it.
@@ -267,7 +269,7 @@ class _CropRun(_Run):
                 raise EmptyError("no photos found", hint="check that the disk with the photos is mounted")
             self.reporter.warn("no photos found")
         model = self._model or CropModel.find(options.model, self.reporter)
-        wanted = Wanted(model.sha256, options.settings, options.shots)
+        wanted = replace(wanted, model_sha256=model.sha256)
         index = Index(output, wanted, options.template.text)
         state = OutputState(
             output,

@@ -175,7 +175,7 @@ def frame_shot(
     if shot is ShotType.ESTABLISHING:
         scale = max(scale, before.width / aspect.width)
     airy = parts[-2] if parts else PixelBox(0, 0, 1, 1)
-    size = _size(aspect, scale, (max(airy.width, smallest), max(airy.height, smallest)), (width, height))
+    size = size_in_ratio(aspect, scale, (max(airy.width, smallest), max(airy.height, smallest)), (width, height))
     framed = _place(before, parts, size, (width, height))
 
     notes = []
@@ -226,7 +226,7 @@ def _parts(shot: ShotType, crop: Box, main_person: Box | None, head: Box) -> tup
     return union(intersection(_pad(main_person, BODY_AIR), crop) or body, airy), union(body, bare), airy, bare
 
 
-def _size(aspect: Aspect, scale: float, least: tuple[int, int], most: tuple[int, int]) -> tuple[int, int]:
+def size_in_ratio(aspect: Aspect, scale: float, least: tuple[int, int], most: tuple[int, int]) -> tuple[int, int]:
     """Return the width and height nearest to a multiple of a ratio.
 
     Args:
@@ -241,7 +241,7 @@ def _size(aspect: Aspect, scale: float, least: tuple[int, int], most: tuple[int,
     if steps >= EXACT_STEPS:
         return steps * wide, steps * high
     if wide < high:
-        return _size(Aspect(high, wide), scale, least[::-1], most[::-1])[::-1]
+        return size_in_ratio(Aspect(high, wide), scale, least[::-1], most[::-1])[::-1]
     height = max(_round(scale * high), math.ceil(least[0] * high / wide), least[1])
     height = max(min(height, most[0] * high // wide, most[1]), 1)
     return min(_round(height * wide / high), most[0]), height

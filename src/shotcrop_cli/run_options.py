@@ -15,7 +15,8 @@ from shotcrop_cli.library.hand_work import KEEP_ALL, Allowed
 from shotcrop_cli.library.name_template import NameTemplate
 from shotcrop_cli.library.selection import Selection
 from shotcrop_cli.library.shard import Shard
-from shotcrop_cli.shots import SHOT_TYPES, ShotType
+from shotcrop_cli.shots import DEFAULT_SET, SHOT_TYPES, ShotType
+from shotcrop_cli.subjects import Subjects
 
 if TYPE_CHECKING:
     from shotcrop_cli.library.edits import EditsFile
@@ -69,7 +70,9 @@ class CropOptions:
         photos: A photo, folder or pattern, several of these, or a `Selection` with filters.
         output: Folder for the crops. It gets the same subfolders as the photos.
         shots: The shots to crop; empty to write only sidecars. Crops that exist are kept up to date all the same.
-        settings: How the crops should look.
+        settings: How the crops should look, with the ratio sets.
+        subjects: Whom to crop.
+        sets: Names of the ratio sets to make; `default` for ordinary crops. Finished sets stay up to date.
         template: Names of the crops.
         model: Which model to use, and where to run it.
         captions: Where captions come from.
@@ -96,6 +99,8 @@ class CropOptions:
     output: StrPath
     shots: tuple[ShotType, ...] = SHOT_TYPES
     settings: CropSettings = CropSettings()  # noqa: RUF009 - it is frozen
+    subjects: Subjects = Subjects()  # noqa: RUF009
+    sets: tuple[str, ...] = (DEFAULT_SET,)
     template: NameTemplate = NameTemplate()  # noqa: RUF009
     model: ModelOptions = ModelOptions()
     captions: CaptionOptions = CaptionOptions()

@@ -210,6 +210,7 @@ class Person:
         probability: Probability that this is the main person, or one of several who are the main subject together.
         shots: Exactly one shot of each type, in the order of `SHOT_TYPES`, without captions.
         name: Who it is, if the photo's metadata says so; otherwise None.
+        confidence: How sure the model is that this is a person, 0..1, or None when it does not say.
 
     Raises:
         AnswerError: A shot is missing, repeated or out of order.
@@ -221,6 +222,7 @@ class Person:
     probability: float
     shots: tuple[Shot, ...]
     name: str | None = None
+    confidence: float | None = None
 
     def __post_init__(self) -> None:
         _check_triple(self.shots)

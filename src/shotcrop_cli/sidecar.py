@@ -465,6 +465,7 @@ def _person_document(person: Person) -> dict[str, object]:
     return {
         **({} if person.name is None else {"name": person.name}),
         "probability": round(person.probability, SCORE_DIGITS),
+        **({} if person.confidence is None else {"confidence": _score(person.confidence)}),
         "body": _sides(person.body),
         "head": _sides(person.head),
         "face": _sides(person.face),
@@ -536,7 +537,7 @@ def _person(person: Mapping[str, Any]) -> Person:
     shots = tuple(
         Shot(ShotType(shot["shot"]), Box(*shot["model_box"]), score=shot["score"]) for shot in person["shots"]
     )
-    return Person(body, head, face, person["probability"], shots, person.get("name"))
+    return Person(body, head, face, person["probability"], shots, person.get("name"), person.get("confidence"))
 
 
 def _settings(document: Mapping[str, Any]) -> CropSettings:

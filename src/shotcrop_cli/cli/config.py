@@ -35,6 +35,10 @@ CAPTIONERS = "captioner"
 """The table with a table for each captioner; all commands share it."""
 CAPTIONERS_KEY = "shotcrop.captioners"
 """Key of `Context.meta` that keeps these tables, with the file of each."""
+SETS = "sets"
+"""The table with the ratio sets that `--set NAME` takes."""
+SETS_KEY = "shotcrop.sets"
+"""Key of `Context.meta` that keeps it."""
 _META_KEY = "shotcrop.config"
 """Key of `Context.meta` that keeps the file named before the command."""
 
@@ -240,6 +244,27 @@ def captioners(files: Iterable[ConfigFile]) -> dict[str, CaptionerTable]:
     return found
 
 
+def ratio_sets(files: Iterable[ConfigFile]) -> dict[str, str]:
+    """Return the texts of the ratio sets by name; a later file wins.
+
+    Raises:
+        ShotcropError: What should be a table or a text is none.
+    """
+    found: dict[str, str] = {}
+    for file in files:
+        table = file.tables.get(SETS, {})
+        if not isinstance(table, dict):
+            raise ShotcropError(f"{file.path}: '{SETS}' is not a table", hint=f"write [{SETS}]")
+        for name, text in table.items():
+            if not isinstance(text, str):
+                raise ShotcropError(
+                    f"{file.path}: [{SETS}] {name}: must be a text, not {_spelled(text)}",
+                    hint='write, for example, story = "9:16:1080x1920"',
+                )
+            found[name] = text
+    return found
+
+
 def warn_of_unknown_variables(context: click.Context, console: Console) -> None:
     """Warn about variables that begin like those of this command but belong to none of its options."""
     prefix = "_".join((ENVIRONMENT_PREFIX, *_names(context))).replace("-", "_").upper() + "_"
@@ -263,6 +288,7 @@ def _configure(context: click.Context, _param: click.Parameter, value: str | Non
     files = find_files(Path(_expanded(named)) if named else None, notes)
     context.default_map = defaults(files, context)
     context.meta[CAPTIONERS_KEY] = captioners(files)
+    context.meta[SETS_KEY] = ratio_sets(files)
     warn_of_unknown_variables(context, Console())
 
 
@@ -289,7 +315,7 @@ def _table(file: ConfigFile, context: click.Context) -> Mapping[str, Any]:
     assert isinstance(group, click.Group)
     names = _names(context.parent)
     where = f"{file.path}: [{'.'.join(names)}]" if names else f"{file.path}:"
-    known = [*group.list_commands(context.parent), *([] if names else [CAPTIONERS])]
+    known = [*group.list_commands(context.parent), *([] if names else [CAPTIONERS, SETS])]
     _check_names(outer, known, where, "table")
     table = outer.get(str(context.info_name), {})
     if not isinstance(table, dict):

@@ -30,6 +30,8 @@ _FINISHED = (PhotoStatus.DONE, PhotoStatus.UNCHANGED, PhotoStatus.NO_SUBJECT)
 """The statuses of photos whose sidecar is up to date."""
 _NAMED_WITHOUT_PEOPLE = 20
 """How many photos without people a run names on stderr (our choice)."""
+_LISTED_OF_SETS = 5
+"""How many photos with crops that are left out or too small the summary names, and how many crops of each."""
 _LISTED_ORPHANS = 20
 """How many photos that are gone the summary lists (our choice)."""
 
@@ -160,6 +162,8 @@ class ConsoleReporter(Reporter):
             self._console.info(f"gone: {photo.source}: {photo.reason}")
         for path in _kept(run):
             self._console.info(f"kept: {path}: somebody changed it")
+        for line in (*_of_sets("left out", run.left_out), *_of_sets("small", run.small)):
+            self._console.info(line)
         lists = (self._failed, run.failed), (self._review, run.to_review), (self._no_people, run.without_people)
         for photo_list, photos in lists:
             if photo_list is not None:
@@ -201,6 +205,16 @@ def _without_people(run: RunResult, no_people_list: Path | None) -> Iterator[str
             yield f"without people: {more} more; to list all, add --no-people-list FILE"
 
 
+def _of_sets(word: str, photos: Sequence[PhotoResult]) -> Iterator[str]:
+    """Yield lines about crops of ratio sets that are left out or smaller than their set."""
+    for photo in photos[:_LISTED_OF_SETS]:
+        what = photo.left_out if word == "left out" else photo.small
+        more = f" and {len(what) - _LISTED_OF_SETS} more" if len(what) > _LISTED_OF_SETS else ""
+        yield f"{word}: {photo.source}: {', '.join(what[:_LISTED_OF_SETS])}{more}"
+    if (rest := len(photos) - _LISTED_OF_SETS) > 0:
+        yield f"{word}: crops of {_counted(rest, 'more photo')}; --manifest FILE lists all"
+
+
 def _kept(run: RunResult) -> list[Path]:
     return [path for photo in run.kept for path in photo.kept]
 
@@ -210,7 +224,11 @@ def _hand_work(run: RunResult) -> str:
     rejected = f", {_counted(run.rejected, 'rejected crop')} left out" if run.rejected else ""
     followed = f", {_counted(run.followed, 'renamed photo')} recognised" if run.followed else ""
     orphans = f", {_counted(len(run.orphans), 'photo')} gone" if run.orphans else ""
-    return (f", {_counted(kept, 'edited file')} kept" if kept else "") + rejected + followed + orphans
+    left_out = sum(len(photo.left_out) for photo in run.left_out)
+    small = sum(len(photo.small) for photo in run.small)
+    sets = f", {_counted(left_out, 'crop')} left out because heads would be cut" if left_out else ""
+    sets += f", {_counted(small, 'crop')} smaller than their set" if small else ""
+    return (f", {_counted(kept, 'edited file')} kept" if kept else "") + rejected + followed + orphans + sets
 
 
 def _next_steps(run: RunResult, options: ReportOptions, crops: int) -> Iterator[str]:
@@ -223,6 +241,10 @@ def _next_steps(run: RunResult, options: ReportOptions, crops: int) -> Iterator[
         yield f"{_counted(len(run.without_people), 'photo')} without people: see {options.no_people_list}"
     if run.left:
         yield f"To crop the {_counted(run.left, 'photo')} that --max-time left, run the same command again."
+    if run.left_out:
+        yield "To put crops that were left out on a background, add --fit pad."
+    if run.small:
+        yield "To enlarge crops that are smaller than their set, add --upscale."
     if run.kept:
         yield "To replace edited crops, add --overwrite-edited. The old files stay as NAME.bak."
     if run.orphans:
@@ -289,6 +311,8 @@ def _shots(photo: PhotoResult) -> list[dict[str, object]]:
     return [
         {
             "shot": str(shot.shot),
+            "person": shot.person,
+            "set": shot.set_name,
             "box": {side: getattr(shot.box, side) for side in ("x", "y", "width", "height")},
             "box_norm": [
                 round(side, BOX_DIGITS) for side in from_pixels(shot.box, record.source.width, record.source.height)
@@ -300,6 +324,7 @@ def _shots(photo: PhotoResult) -> list[dict[str, object]]:
             "score": None if shot.score is None else round(shot.score, SCORE_DIGITS),
             "edited": shot.edited,
             "rejected": shot.rejected or record.rejected,
+            "left_out": shot.left_out or None,
         }
-        for shot in record.shots
+        for shot in record.all_crops
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ import click
 
 from shotcrop_cli.api import crop_photos
 from shotcrop_cli.cli import crop_options
+from shotcrop_cli.cli.config import SETS_KEY
 from shotcrop_cli.cli.console import Console
+from shotcrop_cli.cli.delivery_options import people_options, set_options, to_sets, to_subjects
 from shotcrop_cli.cli.help import Command, option, option_group
 from shotcrop_cli.cli.reporter import ConsoleReporter
 from shotcrop_cli.interchange.crop_rows import CropRow, rows_of
@@ -57,7 +60,9 @@ from shotcrop_cli.run_options import CropOptions, ModelOptions
 )
 @crop_options.watch_options
 @crop_options.selection_options
+@people_options
 @crop_options.look_options
+@set_options
 @crop_options.caption_options
 @crop_options.review_options
 @crop_options.model_group
@@ -75,11 +80,14 @@ def crop_command(ctx: click.Context, /, **values: Any) -> None:
     model or the options have changed.
     """
     crop_options.check_watch(values)
+    names, sets = to_sets(values, ctx.meta.get(SETS_KEY, {}))
     options = CropOptions(
         photos=crop_options.to_selection(values),
         output=values["output"],
         shots=crop_options.to_shots(values),
-        settings=crop_options.to_settings(values),
+        settings=replace(crop_options.to_settings(values), sets=sets),
+        subjects=to_subjects(values),
+        sets=names,
         template=NameTemplate.parse(values["name_template"]),
         model=ModelOptions(
             name=values["model"],

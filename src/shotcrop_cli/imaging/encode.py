@@ -88,6 +88,7 @@ def encode_crop(
     policy: MetadataPolicy,
     max_size: int | None = None,
     srgb: bool = False,
+    size: tuple[int, int] | None = None,
 ) -> EncodedCrop:
     """Crop a photo and encode the crop.
 
@@ -100,6 +101,7 @@ def encode_crop(
         policy: Which metadata of the photo the crop keeps.
         max_size: Largest longer side in pixels, to which larger crops are shrunk; None keeps the size.
         srgb: Whether to convert the pixels to sRGB.
+        size: Exact width and height to scale the crop to; None to go by `max_size`.
 
     Raises:
         PhotoError: The format cannot store these pixels, or this Pillow cannot write the format.
@@ -111,7 +113,7 @@ def encode_crop(
             f"this installation of Pillow cannot write {crop_format.name}",
             hint=f"{install_hint.reinstall('pillow')}, or choose another --format",
         )
-    size = _size(box, max_size)
+    size = _size(box, max_size) if size is None else size
     # Pillow's writers read `info`, which describes the whole photo: keep only the transparent colour.
     info: dict[Any, object] = {key: value for key, value in photo.pixels.info.items() if key == "transparency"}
     try:

@@ -1,4 +1,4 @@
-"""The rows of a manifest: one for each shot in a sidecar, and one for each photo without people."""
+"""The rows of a manifest: one for each crop in a sidecar, and one for each photo without people."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from dataclasses import dataclass, fields
 
 from shotcrop_cli.geometry import from_pixels
 from shotcrop_cli.interchange.recorded_photo import RecordedPhoto
-from shotcrop_cli.sidecar import BOX_DIGITS, SCORE_DIGITS, ShotRecord
+from shotcrop_cli.shots import MAIN, person_number
+from shotcrop_cli.sidecar import BOX_DIGITS, SCORE_DIGITS, ShotRecord, Sidecar
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,9 @@ class CropRow:
     photo_height: int
     status: str
     shot: str | None
+    person: str | None
+    person_name: str | None
+    set: str | None
     box_x: int | None
     box_y: int | None
     box_width: int | None
@@ -39,6 +43,7 @@ class CropRow:
     edited: bool
     rejected: bool
     retouched: bool
+    left_out: str | None
     story: str | None
     captured_at: str | None
     model: str
@@ -51,11 +56,19 @@ COLUMNS = tuple(field.name for field in fields(CropRow))
 
 
 def rows_of(photo: RecordedPhoto) -> Iterator[CropRow]:
-    """Yield the rows of a photo, the widest shot first."""
+    """Yield the rows of a photo: the three ordinary crops, the widest shot first, then the others."""
     if not photo.record.shots:
         yield _row(photo, None)
-    for shot in photo.record.shots:
+    for shot in photo.record.all_crops:
         yield _row(photo, shot)
+
+
+def _name_of(shot: ShotRecord, record: Sidecar) -> str | None:
+    """Return who a crop shows, if the sidecar has a name."""
+    boxes = [one.model_box for one in record.shots]
+    is_alone = bool(record.people) and [one.box for one in record.people[0].shots] == boxes
+    number = 1 if shot.person == MAIN and is_alone else person_number(shot.person)
+    return None if number is None or number > len(record.people) else record.people[number - 1].name
 
 
 def _row(photo: RecordedPhoto, shot: ShotRecord | None) -> CropRow:
@@ -72,6 +85,9 @@ def _row(photo: RecordedPhoto, shot: ShotRecord | None) -> CropRow:
         photo_height=source.height,
         status=str(record.status),
         shot=None if shot is None else str(shot.shot),
+        person=None if shot is None else shot.person,
+        person_name=None if shot is None else _name_of(shot, record),
+        set=None if shot is None else shot.set_name,
         box_x=None if box is None else box.x,
         box_y=None if box is None else box.y,
         box_width=None if box is None else box.width,
@@ -89,6 +105,7 @@ def _row(photo: RecordedPhoto, shot: ShotRecord | None) -> CropRow:
         edited=shot is not None and shot.edited,
         rejected=record.rejected if shot is None else photo.is_rejected(shot),
         retouched=shot is not None and shot.retouched,
+        left_out=None if shot is None else shot.left_out or None,
         story=None if record.captions is None else record.captions.story,
         captured_at=source.captured_at,
         model=record.model.id,

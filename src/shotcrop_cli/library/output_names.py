@@ -12,6 +12,7 @@ from shotcrop_cli.library.name_template import NameTemplate, TemplateNames, fold
 from shotcrop_cli.library.plan import SIDECAR_SUFFIX, Target
 from shotcrop_cli.library.shard import Shard
 from shotcrop_cli.library.source import Source
+from shotcrop_cli.shots import SHOT_TYPES, CropKey, ShotType
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,7 @@ def plan(
     template: NameTemplate = NameTemplate(),  # noqa: B008 - it is frozen
     crop_format: CropFormat = CropFormat.SAME,
     content_format: Callable[[Source], Format | None] = lambda _: None,
+    keys: Sequence[CropKey | ShotType] = SHOT_TYPES,
 ) -> Plan:
     """Name the output files of every photo. The output folder gets the same subfolders as the photos.
 
@@ -63,6 +65,7 @@ def plan(
         crop_format: The format that the user wants for crops.
         content_format: Returns the format that the content of a photo has; None for the one of its extension. Called
             only for photos whose crops differ by their extension alone.
+        keys: The crops that a photo may get.
     """
     folders = {folder: output / folder.relative for folder in {source.folder for source in sources}}
     names = {form: TemplateNames(template, output_format(form, crop_format).suffix) for form in set(FORMATS.values())}
@@ -71,7 +74,7 @@ def plan(
     if not template.is_default:
         targets, refused = _drop_unnameable(targets)
         _name_by_content(targets, template, crop_format, content_format)
-    reasons = _collisions(targets, {folder.relative for folder in folders}, output, template)
+    reasons = _collisions(targets, {folder.relative for folder in folders}, output, template, keys)
     refused += [Refused(targets[at].source, reason) for at, reason in sorted(reasons.items())]
     kept = tuple(target for at, target in enumerate(targets) if at not in reasons) if reasons else tuple(targets)
     return Plan(kept, tuple(refused))
@@ -112,7 +115,11 @@ def _name_by_content(
 
 
 def _collisions(
-    targets: Sequence[Target], parents: Collection[PurePath], output: Path, template: NameTemplate
+    targets: Sequence[Target],
+    parents: Collection[PurePath],
+    output: Path,
+    template: NameTemplate,
+    keys: Sequence[CropKey | ShotType],
 ) -> dict[int, str]:
     """Return by number which targets would write files of others, and why that cannot be, with the fix."""
     starts = {parent: f"{folded(str(parent))}/" for parent in parents}
@@ -121,7 +128,7 @@ def _collisions(
     for at, target in enumerate(targets):
         start = starts[target.source.folder.relative]
         # With the default template all names start with the photo's name, so it is enough to compare that.
-        for name in (target.source.name,) if template.is_default else _files(target):
+        for name in (target.source.name,) if template.is_default else _files(target, keys):
             first = taken.setdefault(start + folded(name), at)
             if first != at:
                 sharing.setdefault(first, {first: None})[at] = None
@@ -134,7 +141,7 @@ def _collisions(
     # Folders are seldom named like a crop or a sidecar. Only if one is, every file has to be compared.
     if not template.is_default or any(PurePath(folder).suffix in _OUTPUT_SUFFIXES for folder in used):
         for at, target in enumerate(targets):
-            for name in _files(target):
+            for name in _files(target, keys):
                 if folded(str(target.source.folder.relative / name)) in used:
                     reasons.setdefault(at, _would_replace(target.folder / name))
     return reasons
@@ -161,5 +168,6 @@ def _would_replace(path: Path) -> str:
     )
 
 
-def _files(target: Target) -> tuple[str, ...]:
-    return *target.crop_names, target.sidecar_name
+def _files(target: Target, keys: Sequence[CropKey | ShotType]) -> tuple[str, ...]:
+    more = (target.crop_name(key) for key in keys if key not in SHOT_TYPES)
+    return *target.crop_names, *more, target.sidecar_name

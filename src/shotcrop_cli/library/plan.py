@@ -13,7 +13,7 @@ from shotcrop_cli.imaging.formats import CropFormat, Format, output_format
 from shotcrop_cli.library.hand_work import KEEP_ALL, XMP_SUFFIX, Allowed
 from shotcrop_cli.library.name_template import Names
 from shotcrop_cli.library.source import Source
-from shotcrop_cli.shots import DEFAULT_SET, MAIN, SHOT_TYPES, CropKey, ShotType
+from shotcrop_cli.shots import DEFAULT_SET, GROUP, MAIN, SHOT_TYPES, CropKey, ShotType, person_key
 from shotcrop_cli.sidecar import (
     FIX_SIDECAR,
     ShotRecord,
@@ -30,6 +30,8 @@ PHOTO_CHANGED = "the photo changed"
 SIDECAR_SUFFIX = ".json"
 REJECTED = "rejected"
 """The reason of a task for a photo of which a person wants no crops."""
+MOST_PEOPLE = 10
+"""So many people the default model reports at most."""
 _FIX_LOSSES = "add --replace to replace them, or choose another --output for the new crops"
 
 
@@ -208,6 +210,12 @@ class Wanted:
             found = self.subjects.find(record.people, boxes, record.source.width / record.source.height)
         sets = [(name, self._shots_of(name)) for name in self.sets]
         return wanted_crops(found, sets, self.shots or SHOT_TYPES)
+
+    def possible_crops(self) -> tuple[CropKey, ...]:
+        """Return all crops that the run could make of a photo, whoever is in it."""
+        everybody = (MAIN, *map(person_key, range(1, MOST_PEOPLE + 1)), GROUP)
+        sets = [(name, self._shots_of(name)) for name in self.sets]
+        return wanted_crops((MAIN,) if self.subjects.is_main else everybody, sets, SHOT_TYPES)
 
     def _shots_of(self, name: str) -> tuple[ShotType, ...]:
         ratio_set = None if name == DEFAULT_SET else self.settings.ratio_set(name)

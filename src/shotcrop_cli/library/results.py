@@ -68,6 +68,8 @@ class PhotoResult:
         backups: New names of such files that it replaced on request.
         rejected: Keys of crops that it leaves out, because a person rejected them or deleted their crops.
         former: Where the photo was before it was renamed or moved, if its crops followed it in this run.
+        small: Its crops that have fewer pixels than their ratio set asks for, in words.
+        left_out: Its crops that the run left out, because their ratio cannot hold the heads, in words.
     """
 
     source: Path
@@ -83,6 +85,8 @@ class PhotoResult:
     has_no_people: bool = False
     is_own_crop: bool = False
     former: Path | None = None
+    small: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +103,8 @@ class RunResult:
         left: Number of photos that were due when the time for the run was over.
         followed: Number of renamed or moved photos whose crops followed them.
         orphans: The photos that are gone and whose crops are still there.
+        small: The photos with crops that have fewer pixels than their ratio set asks for.
+        left_out: The photos with crops that the run left out, because their ratio cannot hold the heads.
         photos: Every photo, if the options ask to keep all results; otherwise empty.
         seconds: Duration of the run.
         provider: Where the model ran; empty if no photo needed it.
@@ -114,6 +120,8 @@ class RunResult:
     left: int = 0
     followed: int = 0
     orphans: tuple[PhotoResult, ...] = ()
+    small: tuple[PhotoResult, ...] = ()
+    left_out: tuple[PhotoResult, ...] = ()
     photos: tuple[PhotoResult, ...] = ()
     seconds: float = 0.0
     provider: str = ""
@@ -149,6 +157,8 @@ class Results:
         self._without_people: list[PhotoResult] = []
         self._rejected = self._followed = 0
         self._orphans: list[PhotoResult] = []
+        self._small: list[PhotoResult] = []
+        self._left_out: list[PhotoResult] = []
         self._photos: list[PhotoResult] = []
         self._keep_all = keep_all
         self._failures = (PhotoStatus.FAILED, PhotoStatus.NO_SUBJECT) if strict else (PhotoStatus.FAILED,)
@@ -169,6 +179,10 @@ class Results:
         self._followed += photo.former is not None
         if photo.status is PhotoStatus.ORPHAN:
             self._orphans.append(photo)
+        if photo.small:
+            self._small.append(photo)
+        if photo.left_out:
+            self._left_out.append(photo)
         if self._keep_all:
             self._photos.append(photo)
         return is_failure
@@ -185,6 +199,8 @@ class Results:
             left=left,
             followed=self._followed,
             orphans=tuple(self._orphans),
+            small=tuple(self._small),
+            left_out=tuple(self._left_out),
             photos=tuple(self._photos),
             seconds=seconds,
             provider=provider,

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from shotcrop_cli.crop_settings import CropSettings
 from shotcrop_cli.framing import frame_shot
 from shotcrop_cli.geometry import from_pixels, to_pixels
+from shotcrop_cli.head_framing import frame_with_heads, padded_box, reason
 from shotcrop_cli.imaging.lossless import align_to_blocks
 from shotcrop_cli.imaging.photo import Photo
 from shotcrop_cli.library.plan import Task
 from shotcrop_cli.pipeline.crop import copies_blocks
+from shotcrop_cli.ratio_sets import Fit
 from shotcrop_cli.shots import MAIN, SHOT_TYPES, CropKey, Shot, ShotType
 from shotcrop_cli.sidecar import ShotRecord, Sidecar
 from shotcrop_cli.subjects import Subject, subject_of
@@ -57,25 +60,45 @@ def frame_crops(
         if crop.key not in due and (crop.edited or crop.retouched or crop.rejected):
             crops.append(crop)
             continue
-        box = crop.box  # a person's box is not framed
-        if not crop.edited:
-            subject = _subject(crop.person, sidecar)
-            framed = frame_shot(
-                crop.shot,
-                crop.model_box,
-                photo.width,
-                photo.height,
-                sidecar.settings.framing_of(crop.key),
-                None if subject is None else subject.body,
-                None if subject is None else subject.head,
-                None if subject is None else subject.shots[-1].box,
-            )
-            box = framed.box
-            notes += framed.notes
-        if copies_blocks(photo, sidecar.settings):  # even if copying fails later: a box must not depend on that
+        if crop.edited:  # a person's box is not framed
+            crop = replace(crop, left_out="")
+        else:
+            crop, of_crop = _framed(crop, sidecar, (photo.width, photo.height))
+            notes += of_crop
+        box = crop.box
+        # Even if copying fails later: a box must not depend on that.
+        if copies_blocks(photo, sidecar.settings) and not is_resized(crop, sidecar.settings):
             box = align_to_blocks(photo, box)
         crops.append(replace(crop, box=box, box_norm=from_pixels(box, photo.width, photo.height)))
-    return tuple(crops), notes
+    return tuple(crops), list(dict.fromkeys(notes))
+
+
+def is_resized(crop: ShotRecord, settings: CropSettings) -> bool:
+    """Say whether a crop has the exact size of its ratio set, or a background, so that it is not copied."""
+    ratio_set = settings.ratio_set(crop.set_name)
+    ratio = None if ratio_set is None else ratio_set.ratio(crop.shot)
+    return crop.padded or (ratio is not None and ratio.size is not None)
+
+
+def _framed(crop: ShotRecord, sidecar: Sidecar, photo: tuple[int, int]) -> tuple[ShotRecord, tuple[str, ...]]:
+    """Return a crop with its box, which is not rounded yet, and notes on what the framing could not do."""
+    subject, framing = _subject(crop.person, sidecar), sidecar.settings.framing_of(crop.key)
+    ratio_set = sidecar.settings.ratio_set(crop.set_name)
+    if ratio_set is None or subject is None:
+        body, head, close_up = (
+            (None, None, None) if subject is None else (subject.body, subject.head, subject.shots[-1].box)
+        )
+        framed = frame_shot(crop.shot, crop.model_box, *photo, framing, body, head, close_up)
+        return replace(crop, box=framed.box), framed.notes
+    found = frame_with_heads(crop.shot, crop.model_box, photo, framing, subject)
+    aspect = framing.for_shot(crop.shot).aspect
+    crop = replace(crop, box=found.box, left_out="", padded=False)
+    if found.fits or aspect is None:
+        return crop, tuple(f"{crop.set_name}: {note}" for note in found.notes)
+    if ratio_set.fit is Fit.PAD:
+        return replace(crop, box=padded_box(crop.shot, crop.model_box, photo, framing, subject), padded=True), ()
+    why = reason(aspect, found.heads)
+    return replace(crop, left_out=why), (f"{crop.key}: left out: {why}",)
 
 
 def _proposed(key: CropKey, sidecar: Sidecar) -> ShotRecord | None:

@@ -206,7 +206,7 @@ def _edited_story(record: Sidecar | None) -> CaptionRecord | None:
 def _rounded_person(person: Person) -> Person:
     body, head, face = (box and _rounded(box) for box in (person.body, person.head, person.face))
     shots = tuple(replace(shot, box=_rounded(shot.box)) for shot in person.shots)
-    return Person(body, head, face, person.probability, shots)
+    return replace(person, body=body, head=head, face=face, shots=shots)
 
 
 def _proposed(shot: Shot) -> ShotRecord:

@@ -8,11 +8,12 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from shotcrop_cli import __version__
+from shotcrop_cli.crop_settings import CropSettings
 from shotcrop_cli.errors import PhotoError
 from shotcrop_cli.imaging.encode import EncodedCrop
 from shotcrop_cli.imaging.formats import format_of_name
@@ -74,7 +75,7 @@ def write_photo(
     task = loaded.task
     files = _Files(loaded, run, notes=list(notes))
     if shots or not files.keep_all_crops():
-        written = tuple(files.add(shot) for shot in shots)
+        written = (*(files.add(shot) for shot in shots), *files.drop({shot.key for shot in shots}))
     else:  # the model finds no people any more, but somebody worked on the crops
         assert task.record is not None  # else there would be no shots to keep
         written, captions = files.unchanged_shots(), task.record.captions
@@ -101,7 +102,31 @@ def write_photo(
         kept=tuple(dict.fromkeys(files.kept)),
         rejected=task.rejected,
         backups=tuple(backup for _, backup in files.backups) + tuple(file.path for file in files.copies),
+        small=tuple(too_small(crop, task.settings) for crop in written if is_too_small(crop, task)),
+        left_out=tuple(f"{crop.key}: {crop.left_out}" for crop in written if crop.left_out and crop.key in task.shots),
     )
+
+
+def is_too_small(crop: ShotRecord, task: Task) -> bool:
+    """Say whether a crop that this task made has fewer pixels than its ratio set asks for."""
+    size = _wanted_size(crop, task.settings)
+    if crop.key not in task.shots or size is None or crop.size is None or crop.retouched:
+        return False
+    return crop.size.width < size[0] or crop.size.height < size[1]
+
+
+def too_small(crop: ShotRecord, settings: CropSettings) -> str:
+    """Say how large a crop is that is too small for its ratio set."""
+    size = _wanted_size(crop, settings)
+    assert size is not None
+    assert crop.size is not None
+    return f"{crop.key} has {crop.size.width}x{crop.size.height} pixels, not {size[0]}x{size[1]}"
+
+
+def _wanted_size(crop: ShotRecord, settings: CropSettings) -> tuple[int, int] | None:
+    ratio_set = settings.ratio_set(crop.set_name)
+    ratio = None if ratio_set is None else ratio_set.ratio(crop.shot)
+    return None if ratio is None else ratio.size
 
 
 @dataclass(slots=True)
@@ -129,9 +154,43 @@ class _Files:
         there = place(self.task, shot.key)
         if there.must_stay(self.run.allowed):
             return self._keep(shot, there)
-        crop, loss = make_crop(self.loaded.photo, self.loaded.source.data, shot.box, self.task.settings)
+        if shot.left_out:
+            return self._leave_out(shot, there)
+        photo, settings = self.loaded.photo, self.task.settings
+        crop, loss = make_crop(photo, self.loaded.source.data, shot.box, settings, shot.key, padded=shot.padded)
         self.notes += [note for note in (*crop.warnings, loss) if note and note not in self.notes]
         return self._replace(shot, there, crop)
+
+    def _leave_out(self, shot: ShotRecord, there: Placement) -> ShotRecord:
+        """Make no crop, because the ratio cannot hold the heads, and remove that of an earlier run."""
+        self.backups += [(path, free_name(path, BACKUP_SUFFIX)) for path in there.edited]
+        self.obsolete += there.own
+        if there.own:
+            self.replaced[shot.key] = None
+        return replace(shot, file=None, size=None, retouched=False, written=Written(shot.caption), replaced=None)
+
+    def drop(self, keys: Collection[str]) -> Iterator[ShotRecord]:
+        """Remove the crops of people whom the model does not find any more; yield those that somebody changed.
+
+        Args:
+            keys: The crops that the photo still has.
+        """
+        record, target = self.task.record, self.task.target
+        times = (target.source.mtime_ns, *recorded_times(record))
+        for shot in () if record is None else record.all_crops:
+            if shot.key in keys or shot.file is None:
+                continue
+            path = target.folder / shot.file
+            if crop_in_place(path, shot, times).owner is Owner.PERSON:
+                self.kept.append(path)
+                if self._has_recorded_size():
+                    yield replace(shot, retouched=True)
+                continue
+            self.obsolete.append(path)
+            self.replaced[shot.key] = None
+            xmp = companions(path)[0]
+            if (content := _read(xmp)) is not None and is_own_xmp(content, shot):
+                self.obsolete.append(xmp)
 
     def keep_all_crops(self) -> bool:
         """Whether somebody worked on crops of a photo in which the model finds no people any more.

@@ -290,6 +290,7 @@ def _person(scene: Scene, person: int, probability: float, shots: tuple[Shot, ..
         face=box_or_none(scene.face[person]),
         probability=min(probability, 1.0),
         shots=shots,
+        confidence=float(1 - (1 - scene.head_score[person]) * (1 - scene.body_score[person])),
     )
 
 
