@@ -107,7 +107,7 @@ $(VENV)/ready: pyproject.toml
 $(VENV_CLI)/ready: pyproject.toml tests/constraints.txt
 	$(call create-environment,$(VENV_CLI))
 	@echo "Installing shotcrop with its test tools into $(VENV_CLI) ..."
-	$(VENV_CLI)/bin/python -m pip install --quiet --constraint tests/constraints.txt --editable '.[cpu,raw,captions,review,pdf,motion,dev]'
+	$(VENV_CLI)/bin/python -m pip install --quiet --constraint tests/constraints.txt --editable '.[cpu,raw,captions,review,pdf,motion,s3,dev]'
 	@touch $@
 
 $(VENV_TEST)/ready-to-test: pyproject.toml tests/constraints.txt
@@ -115,7 +115,7 @@ $(VENV_TEST)/ready-to-test: pyproject.toml tests/constraints.txt
 	@echo "Installing shotcrop with torch and the training stack into $(VENV_TEST); this takes minutes, once ..."
 	$(VENV_TEST)/bin/python -m pip install --quiet $(TORCH)
 	$(VENV_TEST)/bin/python -m pip install --quiet --constraint tests/constraints.txt \
-		--editable '.[cpu,train,export,raw,captions,review,pdf,motion,dev]'
+		--editable '.[cpu,train,export,raw,captions,review,pdf,motion,s3,dev]'
 	@touch $@
 
 # Installed apart from the tests' environment, which does not need them.

@@ -37,10 +37,10 @@ LAYERS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     (
         "shotcrop_cli",
         "runs and checks",
-        ("api", "watch", "caption_run", "checkup", "pipeline", "cropper", "cli", "review", "run_options"),
+        ("api", "watch", "caption_run", "checkup", "pipeline", "remote", "cropper", "cli", "review", "run_options"),
     ),
     ("shotcrop_cli", "models and scores", ("evaluation", "report", "interchange", "model", "captions")),
-    ("shotcrop_cli", "photo library", ("library", "sidecar", "crop_settings")),
+    ("shotcrop_cli", "photo library", ("storage", "library", "sidecar", "crop_settings")),
     ("shotcrop_cli", "pixels", ("imaging", "framing", "head_framing", "ratio_sets", "subjects", "resources")),
     ("shotcrop_cli", "nouns and geometry", ("body", "geometry", "shots", "install_hint", "errors")),
 )

@@ -29,6 +29,8 @@ from shotcrop_cli.shots import (
     ShotType,
 )
 
+pytest_plugins = ["object_store"]
+
 # No deadline: a machine that is busy with other things is no bug of the code under test. The same examples everywhere:
 # `--hypothesis-profile=search` looks for new ones.
 settings.register_profile("shotcrop", deadline=None, derandomize=True)

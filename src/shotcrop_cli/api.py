@@ -40,6 +40,7 @@ from shotcrop_cli.model.lazy import LazyComposer
 from shotcrop_cli.resources import usable_memory, usable_processors
 from shotcrop_cli.run_options import ApplyOptions, CropOptions, ModelOptions, RecaptionOptions
 from shotcrop_cli.sidecar import read
+from shotcrop_cli.storage.location import is_url, place
 
 if TYPE_CHECKING:
     from shotcrop_cli.captions.service import CaptionService
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from shotcrop_cli.model.multi_device import MultiDeviceComposer
     from shotcrop_cli.pipeline.batch_size import BatchSize
     from shotcrop_cli.pipeline.loaded_photo import RunContext
+    from shotcrop_cli.pipeline.steps import Steps
 
 _MEMORY_SHARE = 4
 """Decoded photos may take one part in this many of the memory. That is enough for the large batches of a GPU."""
@@ -182,8 +184,10 @@ class _Run:
         self._left = 0
         self._stopping = False
         self._former: dict[Path, Orphan] = {}
+        self.show: Callable[[PhotoResult], PhotoResult] = lambda photo: photo
 
     def add(self, photo: PhotoResult) -> None:
+        photo = self.show(photo)
         if (orphan := self._former.get(photo.source)) is not None:
             photo = replace(photo, former=orphan.photo)
         is_failure = self._results.add(photo)
@@ -247,13 +251,19 @@ class _CropRun(_Run):
         is_ready: Callable[[Source], bool] | None,
     ) -> None:
         super().__init__(options, reporter, options.min_score)
-        self._options, self._model, self._is_ready = options, model, is_ready
-        self._output = Path(options.output)
+        paths = tuple(map(place, options.selection.paths))
+        self._options = options = replace(options, photos=replace(options.selection, paths=paths))
+        self._model, self._is_ready = model, is_ready
+        self._output = place(options.output)
         self._captions: CaptionService | None = None
+        self._limit = options.limit
+        self._steps: Steps | None = None
 
     def run(self) -> RunResult:
         options, output = self._options, self._output
-        refuse_remote(options.output)
+        selection = options.selection
+        if any([is_url(path) for path in (options.output, *selection.paths, *(selection.listed or ()))]):
+            return self._run_remote()
         captions = None if options.dry_run else find_captions(options.captions, self.reporter)
         found = discover(options.selection, output)
         wanted = Wanted("", options.settings, options.shots, options.subjects, options.sets)
@@ -296,6 +306,37 @@ class _CropRun(_Run):
                 return self._crop(targets, found.skipped, refused, tracker, state, model.composer)
         finally:
             gc.unfreeze()
+
+    def _run_remote(self) -> RunResult:
+        """Crop photos of an object store, or into one."""
+        from shotcrop_cli.remote.crop_run import RemoteCrop
+
+        if self._is_ready is not None:
+            raise ShotcropError("--watch: only folders of this machine can be watched", hint="run again and again")
+        model = self._model = self._model or CropModel.find(self._options.model, self.reporter)
+        remote = RemoteCrop(self._options, self, self.reporter, model.sha256)
+
+        def show(photo: PhotoResult) -> PhotoResult:
+            return photo if remote.staging is None else remote.staging.shown(photo)
+
+        self.show = show
+        try:
+            with suppress(_FirstFailure):
+                remote.work(self._wait())
+        finally:
+            result = self.result(model.composer.identity.provider if model.composer.loaded else "")
+            self.reporter.finish(result)
+        return result
+
+    def crop_part(self, due: Sequence[Task], state: OutputState, root: Path, steps: Steps) -> bool:
+        """Crop some photos whose files are copies below a folder, and say whether to go on."""
+        assert self._model is not None
+        self._output, self._steps = root, steps
+        if self._is_time_over():
+            self._left += len(due)
+        else:
+            self._carry_out(due, state, self._model.composer)
+        return not self._is_time_over() and (self._limit is None or self._limit > 0)
 
     def _warn_of_named(self, ignored: Sequence[Ignored]) -> None:
         """Say that paths which the user named are ignored, in few lines: a shell may have named thousands."""
@@ -401,7 +442,7 @@ class _CropRun(_Run):
         options = self._options
         if options.settings.lossless and not is_installed():
             self.reporter.warn(MISSING)
-        model = composer.composer if any(task.needs_model for task in due[: options.limit]) else None
+        model = composer.composer if any(task.needs_model for task in due[: self._limit]) else None
         per_device = options.model.batch_size
         if per_device is None and model is not None:
             per_device = model.recall_batch_size()
@@ -444,8 +485,9 @@ class _CropRun(_Run):
         add: Callable[[PhotoResult], None],
     ) -> None:
         from shotcrop_cli.pipeline.runner import run
+        from shotcrop_cli.pipeline.steps import LOCAL_STEPS
 
-        limit = self._options.limit
+        limit = self._limit
         waiting, share = iter(due), len(due) if limit is None else limit
         with self.reporter.progress(min(share, len(due))) as advance:
 
@@ -455,6 +497,7 @@ class _CropRun(_Run):
                     share += 1
                 else:
                     advance()
+                    self._limit = None if self._limit is None else self._limit - 1
                 add(photo)
 
             # As many photos again as have failed or were skipped: otherwise the same ones could use up the limit every
@@ -469,6 +512,7 @@ class _CropRun(_Run):
                     batch_size=batch_size,
                     report=report,
                     byte_budget=byte_budget,
+                    steps=self._steps or LOCAL_STEPS,
                 )
 
     def _still_due(self, tasks: Iterable[Task], state: OutputState) -> Iterator[Task]:

@@ -72,13 +72,13 @@ def test_what_the_wheel_is_built_from_is_sent_to_docker() -> None:
 
 
 def test_each_extra_is_explained() -> None:
-    assert set(re.findall(r"^\| `([a-z]+)` \|", INSTALL, re.MULTILINE)) == EXTRAS
+    assert set(re.findall(r"^\| `([a-z0-9]+)` \|", INSTALL, re.MULTILINE)) == EXTRAS
 
 
 @pytest.mark.parametrize("path", [*PAGES, ROOT / "Dockerfile", ROOT / "Makefile"], ids=name_of)
 def test_extras_that_a_command_names_exist(path: Path) -> None:
     text = path.read_text("utf-8")
-    named = {extra for group in re.findall(r"(?:\.|shotcrop-cli)\[([a-z,]+)\]", text) for extra in group.split(",")}
+    named = {extra for group in re.findall(r"(?:\.|shotcrop-cli)\[([a-z0-9,]+)\]", text) for extra in group.split(",")}
     assert named <= EXTRAS
 
 

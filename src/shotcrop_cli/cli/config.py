@@ -18,9 +18,10 @@ import click
 from click.types import FloatParamType, IntParamType, StringParamType
 
 from shotcrop_cli.cli.options import means_path, name_or_path
-from shotcrop_cli.cli.param_types import LocalPath
+from shotcrop_cli.cli.param_types import LocalPath, PlacePath
 from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.library.remote import refuse_remote
+from shotcrop_cli.storage.location import is_url
 
 if TYPE_CHECKING:
     from shotcrop_cli.cli.console import Console
@@ -99,7 +100,7 @@ def make_configurable(command: click.Command, prefix: str) -> None:
     taken = any(_OPTION in param.opts for param in command.params)
     for param in command.params:
         param.envvar = variable(prefix, key_of(param))
-        if isinstance(param.type, click.Path):
+        if isinstance(param.type, click.Path) and not isinstance(param.type, PlacePath):
             param.type = LocalPath.like(param.type)
         if isinstance(param, click.Option):
             param.allow_from_autoenv = False  # it would use the name of the parameter, and users know the option
@@ -356,6 +357,8 @@ def _scalar(param: click.Parameter, value: Any, folder: Path) -> Any:
     if isinstance(value, bool) or isinstance(param.type, (IntParamType, FloatParamType)):
         return value
     text = str(value)
+    if isinstance(param.type, PlacePath) and is_url(text):
+        return text
     if isinstance(param.type, click.Path) and not (text == "-" and param.type.allow_dash):
         refuse_remote(text)
         return str(folder / _expanded(text))

@@ -16,6 +16,7 @@ from shotcrop_cli.framing import Aspect
 from shotcrop_cli.imaging.formats import SAME_QUALITY
 from shotcrop_cli.library.remote import refuse_remote
 from shotcrop_cli.shots import SHOT_TYPES, ShotType
+from shotcrop_cli.storage.location import UrlPath, place
 
 Aspects = tuple[tuple[ShotType, Aspect], ...]
 """Ratios as `framing.Framing` takes them."""
@@ -57,6 +58,24 @@ class LocalPath(click.Path):
             self.fail("The path is empty.", param, ctx)
         refuse_remote(value)
         return super().convert(value, param, ctx)
+
+
+class PlacePath(click.Path):
+    """A path on this machine, or the URL of an object store; then it gets no checks, which would cost requests."""
+
+    def convert(
+        self, value: str | os.PathLike[str], param: click.Parameter | None, ctx: click.Context | None
+    ) -> str | bytes | os.PathLike[str]:
+        """Read a path or URL.
+
+        Raises:
+            ShotcropError: It has a scheme that shotcrop does not know.
+            click.BadParameter: It is empty, or fails the checks of `click.Path`.
+        """
+        if not os.fspath(value):
+            self.fail("The path is empty.", param, ctx)
+        found = place(value)
+        return found if isinstance(found, UrlPath) else super().convert(found, param, ctx)
 
 
 class ShotsType(click.ParamType):  # type: ignore[type-arg]

@@ -305,7 +305,7 @@ def _shots(photo: PhotoResult) -> list[dict[str, object]]:
     if photo.sidecar is None or photo.status not in _FINISHED:
         return []
     try:
-        record = read_record(photo.sidecar)
+        record = photo.record or read_record(photo.sidecar)
     except (ShotcropError, FileNotFoundError):
         return []
     return [

@@ -15,6 +15,7 @@ from shotcrop_cli.cli.config import SETS_KEY
 from shotcrop_cli.cli.console import Console
 from shotcrop_cli.cli.delivery_options import people_options, set_options, to_sets, to_subjects
 from shotcrop_cli.cli.help import Command, option, option_group
+from shotcrop_cli.cli.param_types import PlacePath
 from shotcrop_cli.cli.reporter import ConsoleReporter
 from shotcrop_cli.interchange.crop_rows import CropRow, rows_of
 from shotcrop_cli.interchange.manifest_table import check_manifest, write_manifest
@@ -29,15 +30,15 @@ from shotcrop_cli.run_options import CropOptions, ModelOptions
     cls=Command,
     example=("crop 20 photos to see how it looks", "shotcrop crop ~/photos -o ~/shots --limit 20"),
 )
-@click.argument("paths", nargs=-1, metavar="[PATH...]", type=click.Path(path_type=Path))
+@click.argument("paths", nargs=-1, metavar="[PATH...]", type=PlacePath(path_type=Path))
 @option_group(
     "Output",
     option(
         "-o",
         "--output",
         required=True,
-        metavar="DIR",
-        type=click.Path(path_type=Path),
+        metavar="DIR|URL",
+        type=PlacePath(path_type=Path),
         help="Folder for the crops. It gets the same subfolders as each PATH.",
     ),
     crop_options.dry_run_option,
@@ -73,8 +74,8 @@ from shotcrop_cli.run_options import CropOptions, ModelOptions
 def crop_command(ctx: click.Context, /, **values: Any) -> None:
     """Crop photos of people into an establishing, a medium and a close-up shot.
 
-    PATH is a photo, a folder of photos or a quoted pattern such as '~/photos/**/*.jpg'. shotcrop never changes your
-    photos.
+    PATH is a photo, a folder of photos or a quoted pattern such as '~/photos/**/*.jpg'. PATH and the output may be
+    URLs such as s3://bucket/photos. shotcrop never changes your photos.
 
     Run the same command again to continue an interrupted run. shotcrop skips finished photos unless the photo, the
     model or the options have changed.

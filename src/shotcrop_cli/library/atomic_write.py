@@ -6,7 +6,7 @@ import errno
 import os
 import secrets
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import chain, count
@@ -33,6 +33,35 @@ class NewFile:
     path: Path
     content: bytes
     mtime_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What `put_in_place` gets, for a storage that is not a folder of this machine."""
+
+    files: tuple[NewFile, ...]
+    first: NewFile | Path | None = None
+    backups: tuple[tuple[Path, Path], ...] = ()
+    obsolete: tuple[Path, ...] = ()
+
+
+_ELSEWHERE: dict[Path, Callable[[Change], None]] = {}
+"""By output folder, what carries out its changes elsewhere."""
+
+
+@contextmanager
+def written_elsewhere(root: Path, write: Callable[[Change], None]) -> Iterator[None]:
+    """Let `put_in_place` change something else than a folder, of which that folder only holds copies.
+
+    Args:
+        root: The folder.
+        write: Carries out a change, in the order that `put_in_place` promises. It may be called in several threads.
+    """
+    _ELSEWHERE[root] = write
+    try:
+        yield
+    finally:
+        del _ELSEWHERE[root]
 
 
 def put_in_place(
@@ -63,6 +92,9 @@ def put_in_place(
         PhotoError: A name is too long, or a folder has this name.
         OutputError: The output cannot be written, whatever the photo.
     """
+    if (write := _ELSEWHERE.get(root)) is not None:
+        write(Change(tuple(files), first, tuple(backups), tuple(obsolete)))
+        return
     staged: list[tuple[Path, Path]] = []
     new = [first, *files] if isinstance(first, NewFile) else [*files]
     try:

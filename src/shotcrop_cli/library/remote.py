@@ -1,4 +1,4 @@
-"""Recognise paths on other machines, which shotcrop cannot read or write yet."""
+"""Refuse URLs where only a path of this machine will do."""
 
 from __future__ import annotations
 
@@ -26,6 +26,6 @@ def refuse_remote(path: str | os.PathLike[str]) -> None:
     if name == _FILE:
         raise ShotcropError(f"{shown}: shotcrop takes paths, not URLs", hint=f"write /{rest}")
     raise ShotcropError(
-        f"{shown}: shotcrop works with local files only; {name}:// is not supported yet",
+        f"{shown}: this has to be a local path; {name}:// is not supported yet",
         hint="copy or mount it, and name the local path",
     )

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from shotcrop_cli.errors import ExitCode
 from shotcrop_cli.shots import CropKey, ShotType
-from shotcrop_cli.sidecar import SCORE_DIGITS, ShotRecord
+from shotcrop_cli.sidecar import SCORE_DIGITS, ShotRecord, Sidecar
 
 
 class PhotoStatus(str, Enum):
@@ -70,6 +70,7 @@ class PhotoResult:
         former: Where the photo was before it was renamed or moved, if its crops followed it in this run.
         small: Its crops that have fewer pixels than their ratio set asks for, in words.
         left_out: Its crops that the run left out, because their ratio cannot hold the heads, in words.
+        record: Its sidecar, if that is in an object store; None if it can be read at its path.
     """
 
     source: Path
@@ -87,6 +88,7 @@ class PhotoResult:
     former: Path | None = None
     small: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
+    record: Sidecar | None = None
 
 
 @dataclass(frozen=True, slots=True)

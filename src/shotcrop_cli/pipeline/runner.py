@@ -19,7 +19,7 @@ from shotcrop_cli.library.plan import Task
 from shotcrop_cli.library.results import PhotoResult
 from shotcrop_cli.pipeline.batch_size import BatchSize
 from shotcrop_cli.pipeline.loaded_photo import LoadedPhoto, RunContext
-from shotcrop_cli.pipeline.steps import finish, load
+from shotcrop_cli.pipeline.steps import LOCAL_STEPS, Steps
 from shotcrop_cli.shots import Composer
 
 BYTES_PER_WORKER = 300_000_000
@@ -38,6 +38,7 @@ def run(
     batch_size: int | BatchSize,
     report: Callable[[PhotoResult], None],
     byte_budget: int | None = None,
+    steps: Steps = LOCAL_STEPS,
 ) -> None:
     """Carry out every task and report each result as it comes.
 
@@ -54,6 +55,7 @@ def run(
         report: Called in this thread once per photo. An exception it raises ends the run.
         byte_budget: Bytes of decoded photos to hold at once; None for `BYTES_PER_WORKER` each. A single photo that is
             larger is processed all the same.
+        steps: What is done to a photo before and after the model sees it.
 
     Raises:
         OutputError: The output is full, gone or read-only.
@@ -61,7 +63,7 @@ def run(
     size = BatchSize(batch_size) if isinstance(batch_size, int) else batch_size
     if byte_budget is None:
         byte_budget = workers * BYTES_PER_WORKER
-    pipeline = _Pipeline(tasks, composer, context, workers, size, report, byte_budget)
+    pipeline = _Pipeline(tasks, composer, context, workers, size, report, byte_budget, steps)
     try:
         pipeline.work()
     finally:
@@ -78,7 +80,9 @@ class _Pipeline:
         batch_size: BatchSize,
         report: Callable[[PhotoResult], None],
         byte_budget: int,
+        steps: Steps,
     ) -> None:
+        self._steps = steps
         self._tasks = iter(tasks)
         self._waiting = next(self._tasks, None)
         self._composer, self._context, self._report = composer, context, report
@@ -148,7 +152,7 @@ class _Pipeline:
             include_crops = self._context.include_crops
             max_pixels = self._context.max_pixels
             self._decoding.append(
-                self._decoders.submit(load, task, size, include_crops=include_crops, max_pixels=max_pixels)
+                self._decoders.submit(self._steps.load, task, size, include_crops=include_crops, max_pixels=max_pixels)
             )
 
     def _has_room(self) -> bool:
@@ -177,7 +181,7 @@ class _Pipeline:
         self._batch_bytes = 0
 
     def _write(self, photo: LoadedPhoto) -> None:
-        future = self._writers.submit(finish, photo, self._context)
+        future = self._writers.submit(self._steps.finish, photo, self._context)
         self._writing[future] = photo.bytes
 
     def _collect(self, at_most: int) -> None:

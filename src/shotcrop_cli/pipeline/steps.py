@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from shotcrop_cli.errors import AnswerError, OutputError, PhotoError
 from shotcrop_cli.geometry import clamp, to_pixels
@@ -99,6 +99,22 @@ def finish(loaded: LoadedPhoto, run: RunContext) -> PhotoResult:
         raise
     except Exception as error:  # as in `load`
         return failed(loaded.task.target, error)
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """The two steps of a photo, for files of this machine or for others.
+
+    Args:
+        load: See the function `load`.
+        finish: See the function `finish`.
+    """
+
+    load: Callable[..., LoadedPhoto | PhotoResult] = load
+    finish: Callable[[LoadedPhoto, RunContext], PhotoResult] = finish
+
+
+LOCAL_STEPS = Steps()
 
 
 def skipped_crop(task: Task) -> PhotoResult:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from shotcrop_cli import main
 from shotcrop_cli.cli import config
 from shotcrop_cli.cli.options import json_option, model_options, verbosity_options
+from shotcrop_cli.cli.param_types import PlacePath
 from shotcrop_cli.errors import ExitCode, ShotcropError
 
 
@@ -27,8 +28,8 @@ def got(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
     values_of_options: dict[str, Any] = {}
 
     @click.command()
-    @click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
-    @click.option("-o", "--output", type=click.Path(path_type=Path))
+    @click.argument("paths", nargs=-1, type=PlacePath(path_type=Path))
+    @click.option("-o", "--output", type=PlacePath(path_type=Path))
     @click.option("--files-from", type=click.Path(allow_dash=True))
     @click.option("--recursive/--no-recursive", default=True)
     @click.option("--exclude", multiple=True)
@@ -256,7 +257,7 @@ def test_a_file_that_nobody_named_and_cannot_be_read_is_left_out(
     assert "cannot read the configuration: Is a directory" in _error("--config", tmp_path / name, "crop")
 
 
-@pytest.mark.parametrize("url", ["s3://bucket/x", "gs://b", "https://example.org/a", "S3:/bucket", "sftp://h/x"])
+@pytest.mark.parametrize("url", ["https://example.org/a", "HTTP:/bucket", "sftp://h/x"])
 def test_a_path_on_another_machine_is_refused_wherever_it_is_given(
     got: dict[str, Any], write: Write, monkeypatch: pytest.MonkeyPatch, url: str
 ) -> None:
@@ -270,6 +271,17 @@ def test_a_path_on_another_machine_is_refused_wherever_it_is_given(
     monkeypatch.delenv("SHOTCROP_CROP_OUTPUT")
     write(f"[crop]\noutput = '{url}'")
     assert f"shotcrop.toml: [crop] output: {scheme}://" in _error("crop")
+
+
+def test_a_url_of_an_object_store_is_taken_where_it_can_be_used(
+    got: dict[str, Any], write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _run("crop", "s3://bucket//x/", "file:///srv/photos", "-o", "GS://b/y")
+    assert (list(map(str, got["paths"])), str(got["output"])) == (["s3://bucket/x", "/srv/photos"], "gs://b/y")
+    write("[crop]\noutput = 's3://bucket/x'")
+    _run("crop")
+    assert str(got["output"]) == "s3://bucket/x"
+    assert "s3:// is not supported yet" in _error("crop", "--files-from", "s3://bucket/x")
 
 
 def test_a_name_with_a_colon_is_a_local_path(got: dict[str, Any]) -> None:

@@ -1,0 +1,363 @@
+"""Copies of the files of the photos at hand, in a temporary folder, where the steps of a local run find them.
+
+A photo, its sidecar and what else is there of it come here before the steps need them, and go as soon as the photo is
+done. What the steps write goes to the store at once, in the order that `put_in_place` promises.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePath
+
+from shotcrop_cli import sidecar as sidecars
+from shotcrop_cli.errors import PhotoError, ShotcropError
+from shotcrop_cli.library.atomic_write import Change, NewFile
+from shotcrop_cli.library.hand_work import BACKUP_SUFFIX
+from shotcrop_cli.library.plan import SIDECAR_SUFFIX, Target, with_rejections
+from shotcrop_cli.library.results import PhotoResult, PhotoStatus
+from shotcrop_cli.library.source import Folder, Source
+from shotcrop_cli.sidecar import Sidecar
+from shotcrop_cli.storage.interface import ABSENT, MTIME_KEY, PHOTO_TAG_KEY, Changed, Content, Denied, Entry, Storage
+from shotcrop_cli.storage.local import nanoseconds, seconds
+from shotcrop_cli.storage.location import UrlPath, is_url
+
+_BACKUP = re.compile(rf"{re.escape(BACKUP_SUFFIX)}(?:\.\d+)?")
+_FINISHED = (PhotoStatus.DONE, PhotoStatus.UNCHANGED, PhotoStatus.NO_SUBJECT)
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """A folder of photos.
+
+    Args:
+        storage: Where it is.
+        copies: The folder for copies of its photos; that of the photos themselves on this machine.
+    """
+
+    storage: Storage
+    copies: Path
+
+
+class Staging:
+    """Keeps copies of the files that are worked on.
+
+    Args:
+        folder: A temporary folder of this run.
+        output: The output.
+        wants_records: Whether results carry their sidecars.
+    """
+
+    def __init__(self, folder: Path, output: Storage, *, wants_records: bool = False) -> None:
+        self.root = folder / "shots"
+        self.root.mkdir()
+        self.output = output
+        self.check: Callable[[], None] = lambda: None
+        self.not_deleted: list[str] = []
+        self._folder, self._wants_records = folder, wants_records
+        self._roots: list[Root] = []
+        self._photos: dict[Path, Entry] = {}
+        self._files: dict[Path, dict[str, Entry]] = {}  # by sidecar, what the output has of a photo
+        self._tags: dict[str, str] = {}
+        self._changed: set[Path] = set()
+
+    def add_root(self, storage: Storage) -> Root:
+        """Prepare to copy photos from a folder of an object store."""
+        root = Root(storage, self._folder / "photos" / str(len(self._roots)))
+        root.copies.mkdir(parents=True)
+        self._roots.append(root)
+        return root
+
+    def source(self, root: Root, entry: Entry, folders: dict[str, Folder]) -> Source:
+        """Return the photo that an entry of a listing is.
+
+        Args:
+            root: Its folder.
+            entry: The entry.
+            folders: The folders of photos so far, which they share.
+        """
+        parent, _, name = entry.name.rpartition("/")
+        if (folder := folders.get(parent)) is None:
+            folder = folders[parent] = Folder(root.copies / parent, PurePath(parent))
+        source = Source(folder, name, entry.size_bytes, entry.mtime_ns)
+        self._photos[source.path] = entry
+        return source
+
+    def expect(self, target: Target, files: Mapping[str, Entry]) -> None:
+        """Take what the output has of a photo."""
+        self._files[target.sidecar] = dict(files)
+        for name, entry in files.items():
+            self._tags[name] = entry.tag
+
+    def names(self, target: Target) -> frozenset[str]:
+        """Return the names that the output has of a photo, below the output."""
+        return frozenset(self._files.get(target.sidecar, ()))
+
+    def bring_sidecar(self, target: Target) -> bool:
+        """Copy the sidecar of a photo, and say whether the photo has to be compared by its content.
+
+        A photo is copied, too, if it has the recorded size and any other sign of a change.
+        """
+        name = self._name(target.sidecar)
+        entry = self._files.get(target.sidecar, {}).get(name)
+        if entry is None:
+            return False
+        try:
+            content = self.output.read(name)
+        except FileNotFoundError:  # the listing was old
+            del self._files[target.sidecar][name]
+            del self._tags[name]
+            return False
+        self._tags[name] = content.tag
+        photo = self._photos.get(target.source.path)
+        data = _with_path(content.data, self.show(target.source.path), target.source.path)
+        self._copy(target.sidecar, data, entry.mtime_ns)
+        try:
+            record = sidecars.parse(data)
+        except (ShotcropError, ValueError, RecursionError):
+            return False
+        self._look_up(target, record)
+        if photo is None:
+            return False
+        recorded = content.metadata.get(PHOTO_TAG_KEY, photo.tag)
+        is_suspect = recorded != photo.tag or record.source.mtime != sidecars.iso_mtime(photo.mtime_ns)
+        if is_suspect and record.source.size_bytes == photo.size_bytes:
+            with suppress(PhotoError):  # decoding will say what is wrong
+                self._bring_photo(target)
+        return recorded != photo.tag
+
+    def _look_up(self, target: Target, record: Sidecar) -> None:
+        """List crops whose names do not start with that of their photo, so that they were not in the listing."""
+        files, folder = self._files[target.sidecar], self._name(target.folder)
+        for shot in record.shots:
+            name = f"{folder}/{shot.file}" if folder else f"{shot.file}"
+            if shot.file is None or shot.file.startswith(f"{target.source.name}.") or ".." in shot.file.split("/"):
+                continue
+            for entry in self.output.list(below=PurePath(name).with_suffix("").as_posix() + "."):
+                files[entry.name], self._tags[entry.name] = entry, entry.tag
+
+    def bring(self, target: Target) -> None:
+        """Copy a photo and what the output has of it.
+
+        Raises:
+            PhotoError: The photo is gone, changed or may not be read.
+        """
+        self._bring_photo(target)
+        for name, entry in self._files.get(target.sidecar, {}).items():
+            path = self.root / name
+            if path == target.sidecar or path.exists():
+                continue
+            if _BACKUP.search(PurePath(name).name):
+                self._copy(path, b"", entry.mtime_ns)  # only its name matters
+                continue
+            try:
+                content = self.output.read(name)
+            except FileNotFoundError:
+                self._tags.pop(name, None)
+                continue
+            self._tags[name] = content.tag
+            self._copy(path, content.data, _mtime_ns(content, entry))
+
+    def _bring_photo(self, target: Target) -> None:
+        path = target.source.path
+        if (entry := self._photos.get(path)) is None or path.exists():
+            return
+        root = next(root for root in self._roots if path.is_relative_to(root.copies))
+        shown = self.show(path)
+        try:
+            content = root.storage.read(path.relative_to(root.copies).as_posix(), entry.tag)
+        except Changed:
+            raise PhotoError(f"{shown}: the photo changed during the run", hint="run again") from None
+        except FileNotFoundError:
+            raise PhotoError(f"{shown}: cannot be read: it is gone", hint="check that it exists") from None
+        except Denied:
+            raise PhotoError(f"{shown}: cannot be read: access denied", hint="allow to read it") from None
+        if len(content.data) != entry.size_bytes:
+            raise PhotoError(f"{shown}: the photo changed during the run", hint="run again")
+        self._copy(path, content.data, entry.mtime_ns)
+
+    def retry(self, target: Target) -> bool:
+        """Copy again what the output has of a photo, if a listing had not shown that; say whether to try again."""
+        if target.sidecar not in self._changed:
+            return False
+        self._changed.discard(target.sidecar)
+        files = self._files.setdefault(target.sidecar, {})
+        folder = self._name(target.folder)
+        for name in target.crop_names:
+            whole = f"{folder}/{name}" if folder else name
+            (self.root / whole).unlink(missing_ok=True)
+            if (entry := self.output.stat(whole)) is None:
+                files.pop(whole, None)
+                self._tags.pop(whole, None)
+            else:
+                files[whole], self._tags[whole] = entry, entry.tag
+        self.bring(target)
+        return True
+
+    def release(self, target: Target) -> None:
+        """Remove the copies of a photo that is done."""
+        for name in (*self._files.pop(target.sidecar, ()), self._name(target.sidecar)):
+            self._tags.pop(name, None)
+            (self.root / name).unlink(missing_ok=True)
+        if self._photos.pop(target.source.path, None) is not None:
+            target.source.path.unlink(missing_ok=True)
+        self._changed.discard(target.sidecar)
+
+    def carry_out(self, change: Change) -> None:
+        """Write to the output what `put_in_place` would write to a folder, in the same order.
+
+        Raises:
+            PhotoError: Somebody else wrote one of the objects.
+            StorageError: The output cannot be written.
+        """
+        self.check()
+        if isinstance(change.first, NewFile):
+            self._write(change.first, change)
+        elif change.first is not None:
+            self._delete(change.first)
+        new = {file.path for file in change.files}
+        for path, backup in change.backups:
+            self._write(NewFile(backup, path.read_bytes(), path.stat().st_mtime_ns), change)
+            if path not in new:
+                self._delete(path)
+        for file in change.files[:-1]:
+            self._write(file, change)
+        for path in change.obsolete:
+            self._delete(path)
+        for file in change.files[-1:]:
+            self._write(file, change)
+
+    def _write(self, file: NewFile, change: Change) -> None:
+        name, data = self._name(file.path), file.content
+        metadata = {} if file.mtime_ns is None else {MTIME_KEY: seconds(file.mtime_ns)}
+        sidecar = change.files[-1].path
+        if SIDECAR_SUFFIX in file.path.suffixes:
+            photo = _path_in(data)
+            data = data if photo is None else _with_path(data, photo, self.show(photo))
+            if photo is not None and (entry := self._photos.get(photo)) is not None:
+                metadata[PHOTO_TAG_KEY] = entry.tag
+        try:
+            tag = self.output.write(name, data, self._tags.get(name, ABSENT), metadata)
+        except Changed:
+            # The answer to an earlier try may have been lost.
+            try:
+                there = self.output.read(name)
+            except FileNotFoundError:
+                there = Content(b"")
+            if there.data != data:
+                self._changed.add(sidecar)
+                raise PhotoError(
+                    f"{self.show(file.path)}: somebody wrote it while its photo was being cropped",
+                    hint="run the same command again",
+                ) from None
+            tag = there.tag
+        self._tags[name] = tag
+        self._files.setdefault(sidecar, {})[name] = Entry(name, len(data), file.mtime_ns or 0, tag)
+        if file.path.suffix == SIDECAR_SUFFIX:
+            self._copy(file.path, file.content, None)
+
+    def _delete(self, path: Path) -> None:
+        name = self._name(path)
+        try:
+            self.output.delete(name)
+        except Denied:
+            self.not_deleted.append(str(self.show(path)))
+        self._tags.pop(name, None)
+
+    def _copy(self, path: Path, data: bytes, mtime_ns: int | None) -> None:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+            if mtime_ns is not None:
+                os.utime(path, ns=(mtime_ns, mtime_ns))
+        except OSError as error:
+            raise PhotoError(
+                f"{self.show(path)}: cannot be copied to {self._folder}: {error.strerror}",
+                hint="set TMPDIR to a folder with more space",
+            ) from error
+
+    def _name(self, path: Path) -> str:
+        name = path.relative_to(self.root).as_posix()
+        return "" if name == "." else name
+
+    def show(self, path: Path) -> Path:
+        """Return where the file really is of which this is a copy."""
+        for copies, storage in self._places():
+            if path.is_relative_to(copies):
+                kind = UrlPath if is_url(storage.url) else Path
+                return kind(storage.url, *path.relative_to(copies).parts)
+        return path
+
+    def show_text(self, text: str) -> str:
+        """Return a message with the places where the files really are."""
+        for copies, storage in self._places():
+            text = text.replace(str(copies), storage.url)
+        return text
+
+    def _places(self) -> Iterable[tuple[Path, Storage]]:
+        yield self.root, self.output
+        yield from ((root.copies, root.storage) for root in self._roots)
+
+    def shown(self, photo: PhotoResult) -> PhotoResult:
+        """Return a result with the places where the files really are, and with its sidecar if it still has a copy."""
+        return replace(
+            photo,
+            source=self.show(photo.source),
+            sidecar=None if photo.sidecar is None else self.show(photo.sidecar),
+            crops=tuple(map(self.show, photo.crops)),
+            kept=tuple(map(self.show, photo.kept)),
+            backups=tuple(map(self.show, photo.backups)),
+            reason=self.show_text(photo.reason),
+            record=photo.record or self._record(photo),
+        )
+
+    def _record(self, photo: PhotoResult) -> Sidecar | None:
+        path = photo.sidecar
+        if not self._wants_records or path is None or photo.status not in _FINISHED or path not in self._files:
+            return None
+        try:
+            record = sidecars.read(path)
+        except (ShotcropError, OSError):
+            return None
+        folder = self._name(path.parent)
+        return with_rejections(
+            record, {name.removeprefix(f"{folder}/") if folder else name for name in self._files[path]}
+        )
+
+    def clear(self) -> None:
+        """Forget everything but the roots, between two parts of a listing."""
+        self._photos.clear()
+        self._files.clear()
+        self._tags.clear()
+        for folder in (self.root, *(root.copies for root in self._roots)):
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True, exist_ok=True)
+
+
+def _mtime_ns(content: Content, entry: Entry) -> int:
+    """Return the time of a crop, by which a run knows its own if there is no sidecar."""
+    recorded = nanoseconds(content.metadata.get(MTIME_KEY, ""))
+    return entry.mtime_ns if recorded is None else recorded
+
+
+def _path_in(data: bytes) -> Path | None:
+    """Return the photo that a sidecar names; None if it is not one of ours."""
+    try:
+        return Path(json.loads(data)["source"]["path"])
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+
+
+def _with_path(data: bytes, old: Path, new: Path) -> bytes:
+    """Replace the path of the photo in a sidecar, and leave every other byte as it is."""
+    text = json.dumps(str(new), ensure_ascii=False).encode("utf-8", "backslashreplace")
+    for ascii_only in (False, True):
+        found = json.dumps(str(old), ensure_ascii=ascii_only).encode("utf-8", "backslashreplace")
+        if found in data:
+            return data.replace(found, text, 1)
+    return data
