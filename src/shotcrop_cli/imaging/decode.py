@@ -29,6 +29,7 @@ from shotcrop_cli.imaging.formats import (
     DEFAULT_MAX_PIXELS,
     GIF,
     HEIF,
+    JPEG,
     JPEG_XL,
     PNG,
     RAW,
@@ -233,6 +234,8 @@ def _is_large(source: SourceBytes) -> bool:
     form = real_format(source.path.name, format_of_content(source.data))
     if form is RAW:
         return source.size_bytes > _LARGE_RAW_BYTES
+    if form is JPEG and (pixels := jpeg.count_pixels(source.data)):
+        return pixels > _LARGE_PHOTO_PIXELS
     try:
         register(source.path, form)
         image = open_image(source.path, read_chunks(source.data).content)

@@ -23,6 +23,7 @@ TABLES = 0xDB
 _SCAN = 0xDA
 _COEFFICIENTS = 64
 _DCT_BLOCK = 8
+_FRAME_SIDES = struct.Struct(">HH")
 
 _SCALES = (8, 4, 2)
 """By what libjpeg can divide the size of a photo while it decodes, largest first."""
@@ -47,6 +48,15 @@ def reduce_scale(image: Image.Image, least_sides: tuple[int, int]) -> None:
         if shorter >= scale * least_sides[0] and longer >= scale * least_sides[1]:
             image.draft(image.mode, (image.width // scale, image.height // scale))
             return
+
+
+def count_pixels(data: bytes) -> int | None:
+    """Return the number of pixels of a JPEG, from its frame header alone; None if it has none."""
+    for marker, content in segments(data):
+        if marker in FRAMES and len(content) >= _FRAME_SIDES.size + 1:
+            height, width = _FRAME_SIDES.unpack_from(content, 1)
+            return int(height) * int(width)
+    return None
 
 
 def coding_unit(image: JpegImagePlugin.JpegImageFile) -> tuple[int, int]:

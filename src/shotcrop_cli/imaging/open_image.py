@@ -7,7 +7,7 @@ from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, JpegImagePlugin, UnidentifiedImageError
 
 from shotcrop_cli import install_hint
 from shotcrop_cli.errors import PhotoError
@@ -69,6 +69,9 @@ def open_image(
     except Exception as error:  # hostile bytes may raise anything in a parser
         raise PhotoError(f"{name}: cannot be read as an image", hint=hint) from error
     _check_pixels(name, image.width * image.height, max_pixels)
+    if isinstance(image, JpegImagePlugin.JpegImageFile):
+        # The decoder gets all data at once: after each part, it would wait for the interpreter lock.
+        image.decodermaxblock = max(image.decodermaxblock, len(data))
     return image
 
 

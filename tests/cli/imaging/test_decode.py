@@ -450,3 +450,29 @@ def test_12_bit_gray_is_scaled_to_16_bits(tmp_path: Path) -> None:
     photo = _decode(tmp_path / "a.tif")
     assert np.abs(np.asarray(photo.pixels)[0] - values * (65535 / 4095)).max() < 1
     assert photo.warnings == ()
+
+
+def test_a_jpeg_is_handed_to_the_decoder_in_one_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    get_decoder, parts = Image._getdecoder, list[int]()
+
+    class Watched:
+        """A decoder that other threads may interrupt after each part."""
+
+        def __init__(self, *arguments: object) -> None:
+            self._decoder = get_decoder(*arguments)
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self._decoder, name)
+
+        def decode(self, part: bytes) -> tuple[int, int]:
+            parts.append(len(part))
+            return self._decoder.decode(part)
+
+    noise = np.random.default_rng(0).integers(0, 256, (400, 400, 3), np.uint8)
+    path = write_photo(tmp_path / "a.jpg", Image.fromarray(noise), quality=100, subsampling=0)
+    assert path.stat().st_size > 3 * 65536
+    monkeypatch.setattr(Image, "_getdecoder", Watched)
+    photo = decode(read_source(path))
+    assert len(parts) == 1
+    monkeypatch.undo()
+    assert np.array_equal(np.asarray(photo.pixels), np.asarray(open_image(path)))

@@ -65,3 +65,40 @@ def test_a_name_that_the_file_system_refuses_costs_one_photo(tmp_path: Path, mon
 )
 def test_temporaries_are_recognised_by_name(name: str, expected: bool) -> None:
     assert is_temporary(name) is expected
+
+
+def test_every_file_is_on_the_disk_before_the_first_gets_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[tuple[str, str]] = []
+    fsync, replace = os.fsync, Path.replace
+
+    def synced(number: int) -> None:
+        fsync(number)
+        steps.append(("sync", Path(f"/dev/fd/{number}").read_text()))
+
+    def renamed(path: Path, target: Path) -> Path:
+        steps.append(("rename", path.read_text()))
+        return replace(path, target)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(Path, "replace", renamed)
+    contents = [f"content {number}" for number in range(20)]
+    put_in_place(
+        [NewFile(tmp_path / f"{text}.jpg", text.encode(), mtime_ns=10**18) for text in contents], root=tmp_path
+    )
+    assert steps == [("sync", text) for text in contents] + [("rename", text) for text in contents]
+    assert {path.stat().st_mtime_ns for path in tmp_path.iterdir()} == {10**18}
+
+
+def test_few_files_are_open_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fsync, most = os.fsync, list[int]()
+
+    def counted(number: int) -> None:
+        fsync(number)
+        most.append(len(os.listdir("/dev/fd")))  # noqa: PTH208
+
+    monkeypatch.setattr(os, "fsync", counted)
+    before = len(os.listdir("/dev/fd"))  # noqa: PTH208
+    put_in_place([NewFile(tmp_path / f"{number}.jpg", b"x") for number in range(50)], root=tmp_path)
+    assert len(most) == 50 and max(most) - before <= 8

@@ -19,13 +19,13 @@ def insert(content: bytes, metadata: Metadata) -> tuple[bytes, tuple[str, ...]]:
         content: A JPEG file without metadata.
         metadata: What to store.
     """
-    content = resolution.insert_into_jpeg(content, metadata.resolution)
     payloads, notes = _payloads(metadata)
     markers = b"".join(
         bytes((0xFF, marker)) + (2 + len(payload)).to_bytes(2, "big") + payload for marker, payload in payloads
     )
     place = 4 + int.from_bytes(content[4:6], "big") if content[3] == _APP0 else 2
-    return content[:place] + markers + content[place:], tuple(notes)
+    head = resolution.insert_into_jpeg(content[:place], metadata.resolution)
+    return b"".join((head, markers, memoryview(content)[place:])), tuple(notes)
 
 
 def _payloads(metadata: Metadata) -> tuple[list[tuple[int, bytes]], list[str]]:

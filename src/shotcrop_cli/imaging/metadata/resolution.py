@@ -58,10 +58,10 @@ def valid_resolution(x: float, y: float, unit: Unit | None) -> Resolution | None
 
 
 def insert_into_jpeg(content: bytes, resolution: Resolution | None) -> bytes:
-    """Return a JPEG file with a resolution in its JFIF marker, or without any. Only a file with that marker changes.
+    """Return a JPEG with a resolution in its JFIF marker, or without any. Only a file with that marker changes.
 
     Args:
-        content: The file.
+        content: The file, or its beginning up to the end of that marker.
         resolution: Its resolution; one that JFIF cannot hold is left out.
     """
     if content[2:4] != _JFIF or content[6:11] != b"JFIF\x00":

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from html import escape
 
 from lxml import etree
@@ -153,7 +154,16 @@ def mark_as_crop(packet: bytes) -> bytes:
     Args:
         packet: What `for_crop` returned; empty for a photo without a packet.
     """
-    root = _parse(packet or _NO_PACKET)
+    return _marked(packet) if packet else _only_mark()
+
+
+@lru_cache(maxsize=1)
+def _only_mark() -> bytes:
+    return _marked(_NO_PACKET)
+
+
+def _marked(packet: bytes) -> bytes:
+    root = _parse(packet)
     if root is None:
         return packet
     rdf = root if root.tag == _RDF else root.find(_RDF)
@@ -209,8 +219,8 @@ def jpeg_payloads(packet: bytes) -> list[bytes]:
     Args:
         packet: A packet that `is_readable`.
     """
-    root = _parse(packet)
-    if len(packet) <= _MAX_STANDARD_BYTES or root is None:
+    root = None if len(packet) <= _MAX_STANDARD_BYTES else _parse(packet)
+    if root is None:
         return [_STANDARD + packet]
     more = etree.Element(_RDF, nsmap={"rdf": _RDF_SPACE})
     described = etree.SubElement(more, _DESCRIPTION, {_ABOUT: ""})
