@@ -6,6 +6,7 @@ Weights that half precision holds exactly are stored so; the graphs compute in s
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -53,22 +54,26 @@ class GeometryGraph(nn.Module):
         return answer
 
 
-def export_detector(network: DetectorNetwork, target: Path, side: int) -> None:
+def export_detector(network: DetectorNetwork, target: Path, side: int, *, halve: bool = True) -> None:
     """Write the graph of a detector.
 
     Args:
         network: The trained network.
         target: The file.
         side: Side of its square input in pixels.
+        halve: Whether to store weights in half precision. `quantise.quantise_detector` needs them in single precision.
     """
     photos = {INPUT: torch.zeros(2, side, side, 3, dtype=torch.uint8)}
-    _export(DetectorGraph(network), photos, target, DETECTOR_OUTPUTS)
+    _export(DetectorGraph(network), photos, target, DETECTOR_OUTPUTS, halve=halve)
 
 
 def export_composer(networks: Sequence[ComposerNetwork], target: Path) -> None:
-    """Write the graph of an ensemble of composers; without features from the detector it has no inputs for them."""
+    """Write the graph of an ensemble of composers; without features from the detector it has no inputs for them.
+
+    Its weights are rounded to half precision, which moves boxes by less than the export allows; see `verify`.
+    """
     options, k = networks[0].options, MOST_CANDIDATES
-    ensemble = ComposerEnsemble(list(networks))
+    ensemble = _rounded(ComposerEnsemble(list(networks)))
     example = {
         "features": torch.zeros(2, k, options.features),
         "known": torch.ones(2, k, options.features),
@@ -85,7 +90,18 @@ def export_composer(networks: Sequence[ComposerNetwork], target: Path) -> None:
     _export(ensemble, example | features, target, COMPOSER_OUTPUTS)
 
 
-def _export(module: nn.Module, example: dict[str, Tensor], target: Path, outputs: Sequence[str]) -> None:
+def _rounded(ensemble: ComposerEnsemble) -> ComposerEnsemble:
+    rounded = copy.deepcopy(ensemble)
+    with torch.no_grad():
+        for parameter in rounded.parameters():
+            if parameter.numel() >= HALF_FROM:
+                parameter.copy_(parameter.half().float())
+    return rounded
+
+
+def _export(
+    module: nn.Module, example: dict[str, Tensor], target: Path, outputs: Sequence[str], *, halve: bool = True
+) -> None:
     photos = torch.export.Dim.DYNAMIC
     program = trace(
         module.eval(),
@@ -95,7 +111,8 @@ def _export(module: nn.Module, example: dict[str, Tensor], target: Path, outputs
         dynamic={name: {0: photos} for name in example},
     )
     proto = program.model_proto
-    store_weights_in_half(proto)
+    if halve:
+        store_weights_in_half(proto)
     onnx.save(proto, str(target))
 
 

@@ -62,7 +62,7 @@ def stages(offline: bool, weights: Path | None = None) -> Mapping[str, Stage]:
         photos, start = data / stage.photos, Path(made(stage.start))
         provenance.record(output, stage="export", recipe=stage, datasets=[photos], start=start)
         target = output / "model"
-        export_nano(start, target, [record.path for record in read_dataset(photos)][:VERIFIED_PHOTOS])
+        export_nano(start, target, [record.path for record in read_dataset(photos)], verified=VERIFIED_PHOTOS)
         return target
 
     return {

@@ -4,6 +4,7 @@ A compact model (`NanoManifest`):
 
     model.json             sizes, tags, thresholds and costs
     detector.onnx          photos -> people, things and tags; see `shotcrop_cli.model.nano.detector`
+    detector.int8.onnx     the same in 8-bit integers, for CPUs; may be absent
     composer.onnx          candidates for the main subject -> boxes; see `shotcrop_cli.model.nano.composer`
     shotcrop_export.json   the export record: versions, hashes of the files above, measured difference to torch
 
@@ -42,7 +43,9 @@ DETECTOR_FILES = (MANIFEST, nano.DETECTOR, nano.COMPOSER)
 LARGE_GRAPHS = (VISION, EMBED, DECODER)
 WEIGHTS = tuple(f"{graph}.data" for graph in LARGE_GRAPHS)
 LARGE_FILES = (MANIFEST, TOKENIZER, *LARGE_GRAPHS, ROWS, *WEIGHTS)
-HASHED_FILES = tuple(dict.fromkeys((*DETECTOR_FILES, *LARGE_FILES)))
+OPTIONAL_FILES = (nano.DETECTOR_INT8,)
+"""Files that belong to a model folder if its export record names them."""
+HASHED_FILES = tuple(dict.fromkeys((*DETECTOR_FILES, *OPTIONAL_FILES, *LARGE_FILES)))
 """Every file that a model folder of any kind may contain, except its export record."""
 
 _MANIFESTS: Mapping[str, type[NanoManifest] | type[LargeManifest]] = {
@@ -99,7 +102,8 @@ def read_bundle(folder: Path) -> Bundle:
         raise ModelError(f"{folder / EXPORT_RECORD} has no file hashes", hint=remedy)
     sizes = record.get("bytes", {})
     hashes = {}
-    for name in _FILES[type(manifest)]:
+    optional = (name for name in OPTIONAL_FILES if name in recorded)
+    for name in (*_FILES[type(manifest)], *optional):
         path = folder / name
         try:
             found = path.stat().st_size if name in WEIGHTS else file_sha256(path)

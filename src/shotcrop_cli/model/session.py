@@ -195,6 +195,14 @@ def device_cache_folder(model: str, provider: str, index: int) -> Path:
     return cache_folder(model, import_onnxruntime().__version__, place)
 
 
+def uses_cpu(device: Device) -> bool:
+    """Return whether a session on a device will run on ONNX Runtime's own CPU provider, without opening one."""
+    if device.providers:
+        return device.providers[0] == short_name(CPU)
+    offered = import_onnxruntime().get_available_providers()
+    return device.kind == "cpu" or (device.kind == "auto" and CUDA not in offered)
+
+
 def open_session(path: Path, device: Device, threads: int | None = None, *, engine: Engine | None = None) -> Session:
     """Load a graph.
 

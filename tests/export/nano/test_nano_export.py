@@ -17,7 +17,7 @@ from figures import manifest
 from shotcrop_cli.commands.export_onnx import export_onnx_command
 from shotcrop_cli.errors import ModelError, OutputError, ShotcropError
 from shotcrop_cli.model.bundle import EXPORT_RECORD, read_bundle
-from shotcrop_cli.model.nano.manifest import COMPOSER, DETECTOR, DecodingLimits
+from shotcrop_cli.model.nano.manifest import COMPOSER, DETECTOR, DETECTOR_INT8, DecodingLimits
 from shotcrop_export.nano import export, verify
 from shotcrop_export.nano.export import export_nano
 from shotcrop_train.composer.nano_checkpoint import MEMBER, Member, save_member, write_checkpoint
@@ -79,6 +79,7 @@ def test_an_export_is_verified_and_says_what_it_measured(exported: Path) -> None
     assert difference["photos"] == 6
     assert 0 < difference["largest_raw_difference"] < verify.LARGEST_RAW
     assert 0 < difference["largest_box_difference"] < verify.LARGEST_BOX
+    assert 0 < difference["int8_agreement"] <= 1
     assert read_bundle(exported).manifest.name == "shotcrop-nano"
 
 
@@ -87,6 +88,19 @@ def test_the_detectors_weights_are_stored_in_half_the_space(exported: Path) -> N
     large = [one for one in graph.initializer if np.prod(one.dims) >= 4096]
     assert large
     assert {one.data_type for one in large} == {onnx.TensorProto.FLOAT16}
+
+
+@pytest.mark.parametrize(("least", "kept"), [(0.0, True), (1.1, False)])
+def test_a_detector_in_bytes_is_kept_only_if_it_agrees(
+    run: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, least: float, kept: bool
+) -> None:
+    monkeypatch.setattr(export, "LEAST_AGREEMENT", least)
+    bundle, _ = export_nano(run, tmp_path / "model", sorted(photos.iterdir()), verified=1)
+    assert (DETECTOR_INT8 in bundle.hashes) is kept
+    assert (tmp_path / "model" / DETECTOR_INT8).exists() is kept
+    if kept:
+        graph = onnx.load(str(tmp_path / "model" / DETECTOR_INT8)).graph
+        assert {node.op_type for node in graph.node} >= {"QuantizeLinear", "DequantizeLinear"}
 
 
 def test_an_export_contains_no_path_of_this_machine(exported: Path) -> None:

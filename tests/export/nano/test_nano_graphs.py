@@ -44,6 +44,7 @@ def test_the_composers_graph_is_the_ensemble(tmp_path: Path, person: int, photo:
     networks = [ComposerNetwork(options).eval() for _ in range(2)]
     for network in networks:
         torch.nn.init.normal_(network.boxes[-1].weight)
+        network.half().float()  # the graph stores weights in half precision
     export_composer(networks, tmp_path / "composer.onnx")
     session = open_graph(tmp_path / "composer.onnx")
     wanted = input_shapes(manifest(person_features=person, photo_features=photo))

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from shotcrop_cli.model.bundle import Bundle
 from shotcrop_cli.model.nano.decoding import decode
-from shotcrop_cli.model.nano.manifest import DETECTOR, NanoManifest
+from shotcrop_cli.model.nano.manifest import DETECTOR, DETECTOR_INT8, NanoManifest
 from shotcrop_cli.model.nano.scene import Floats, Scene
-from shotcrop_cli.model.session import Device, Session, open_session
+from shotcrop_cli.model.session import CPU, Device, Session, open_session, uses_cpu
 from shotcrop_cli.model.tensorrt import Engine, Shapes
 
 INPUT, OUTPUTS = "pixels", ("cells", "tags", "middle", "pooled")
@@ -45,7 +45,7 @@ class Detector:
 
     @classmethod
     def load(cls, bundle: Bundle, manifest: NanoManifest, device: Device, threads: int | None) -> Detector:
-        """Load the graph of a model folder.
+        """Load the graph of a model folder: on a CPU the one in 8-bit integers, if there is one.
 
         Args:
             bundle: The model folder.
@@ -55,7 +55,12 @@ class Detector:
         """
         size = manifest.image_size
         engine = Engine(bundle.sha256, (Shapes.per_photo(INPUT, (size, size, 3)),))
-        return cls(manifest, open_session(bundle.path(DETECTOR), device, threads, engine=engine))
+        has_int8 = DETECTOR_INT8 in bundle.hashes
+        if not (has_int8 and uses_cpu(device)):
+            session = open_session(bundle.path(DETECTOR), device, threads, engine=engine)
+            if not (has_int8 and session.provider == CPU):  # `auto` found no GPU that works
+                return cls(manifest, session)
+        return cls(manifest, open_session(bundle.path(DETECTOR_INT8), Device("cpu"), threads))
 
     def detect(self, photos: NDArray[np.uint8], aspects: Sequence[float]) -> list[Detection]:
         """Detect people and things.

@@ -16,6 +16,8 @@ from shotcrop_cli.shots import FACINGS, SETTINGS
 FORMAT = "shotcrop-nano/2"
 DETECTOR, COMPOSER = "detector.onnx", "composer.onnx"
 """The graphs in a model folder."""
+DETECTOR_INT8 = "detector.int8.onnx"
+"""The detector in 8-bit integers, for CPUs; a model folder need not have it."""
 PEOPLE_TAG = "people"
 """The tag of photos that show people."""
 SIDE_STEP = 32
