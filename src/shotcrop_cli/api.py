@@ -29,7 +29,7 @@ from shotcrop_cli.library.output_names import plan
 from shotcrop_cli.library.output_state import OutputState
 from shotcrop_cli.library.own_crops import OWN_CROP_REASON, looks_like_own_crop
 from shotcrop_cli.library.placement import kept_crops
-from shotcrop_cli.library.plan import REJECTED, Action, Target, Task, Wanted
+from shotcrop_cli.library.plan import NOT_SHOWN, REJECTED, Action, Target, Task, Wanted
 from shotcrop_cli.library.recrop import is_pending, output_root, recrop_task, sidecars_in
 from shotcrop_cli.library.remote import refuse_remote
 from shotcrop_cli.library.results import PhotoResult, PhotoStatus, Reporter, Results, RunResult, recorded_low_scores
@@ -214,6 +214,8 @@ class _Run:
                     kept=task.retouched,
                     rejected=task.rejected,
                     has_no_people=task.no_subject,
+                    lacks_subject=task.reason == NOT_SHOWN,
+                    names=task.names,
                 )
             )
         else:
@@ -221,8 +223,9 @@ class _Run:
 
     def _is_notable(self, task: Task) -> bool:
         """Say whether the summary mentions an unchanged photo."""
+        lacks_subject = task.reason == NOT_SHOWN
         is_former = bool(self._former) and task.target.source.path in self._former
-        return bool(task.no_subject or task.retouched or task.rejected or is_former)
+        return bool(task.no_subject or task.retouched or task.rejected or is_former or task.names or lacks_subject)
 
     def add_planned(self, task: Task) -> None:
         target, reason = task.target, task.reason

@@ -470,4 +470,5 @@ def to_report_options(values: Values) -> ReportOptions:
         reviews=min_score is not None,
         output=values.get("output"),
         no_images=values.get("no_images", False),
+        persons=tuple(values.get("persons", ())),
     )

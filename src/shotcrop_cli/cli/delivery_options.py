@@ -68,6 +68,13 @@ people_options = option_group(
         metavar="WHO",
         help=f"Crop one subject instead: {', '.join(CHOICES)}, or the number of a person.",
     ),
+    option(
+        "--person",
+        "persons",
+        multiple=True,
+        metavar="NAME",
+        help="Crop only people with this name in the face regions that a photo program wrote; repeatable.",
+    ),
 )
 
 set_options = option_group(
@@ -112,7 +119,7 @@ def to_subjects(values: Mapping[str, Any]) -> Subjects:
     Raises:
         click.UsageError: Two of them contradict each other.
     """
-    number, choice, names = values["subjects"], values["subject"] or "", tuple(values.get("persons", ()))
+    number, choice, names = values["subjects"], values["subject"] or "", tuple(values["persons"])
     given = {"--subjects": number is not None, "--subject": bool(choice), "--person": bool(names)}
     named = [name for name, is_given in given.items() if is_given]
     if len(named) > 1:

@@ -18,6 +18,7 @@ from shotcrop_cli.geometry import from_pixels
 from shotcrop_cli.interchange.recorded_photo import read_record
 from shotcrop_cli.library.results import PhotoResult, PhotoStatus, Reporter, RunResult, duration
 from shotcrop_cli.sidecar import BOX_DIGITS, SCORE_DIGITS
+from shotcrop_cli.subjects import folded_name
 
 _IN_WORDS = {
     PhotoStatus.DONE: "done",
@@ -30,6 +31,8 @@ _FINISHED = (PhotoStatus.DONE, PhotoStatus.UNCHANGED, PhotoStatus.NO_SUBJECT)
 """The statuses of photos whose sidecar is up to date."""
 _NAMED_WITHOUT_PEOPLE = 20
 """How many photos without people a run names on stderr (our choice)."""
+_NAMED_PEOPLE = 10
+"""How many names in the photos the summary lists if none is the one that was asked for."""
 _LISTED_OF_SETS = 5
 """How many photos with crops that are left out or too small the summary names, and how many crops of each."""
 _LISTED_ORPHANS = 20
@@ -49,6 +52,7 @@ class ReportOptions:
         reviews: Whether the summary says how many photos need a review.
         no_images: Whether the run makes only sidecars.
         output: The output folder, to say where the crops are; None if there are several.
+        persons: The names of the people whom the run crops; empty if it goes by other things.
     """
 
     as_json: bool = False
@@ -59,6 +63,7 @@ class ReportOptions:
     reviews: bool = False
     no_images: bool = False
     output: Path | None = None
+    persons: tuple[str, ...] = ()
 
 
 class ConsoleReporter(Reporter):
@@ -164,6 +169,8 @@ class ConsoleReporter(Reporter):
             self._console.info(f"kept: {path}: somebody changed it")
         for line in (*_of_sets("left out", run.left_out), *_of_sets("small", run.small)):
             self._console.info(line)
+        for line in _without_subject(run, self._options.persons):
+            self._console.warn(line)
         lists = (self._failed, run.failed), (self._review, run.to_review), (self._no_people, run.without_people)
         for photo_list, photos in lists:
             if photo_list is not None:
@@ -203,6 +210,19 @@ def _without_people(run: RunResult, no_people_list: Path | None) -> Iterator[str
         yield from (f"without people: {photo.source}" for photo in found[:_NAMED_WITHOUT_PEOPLE])
         if (more := len(found) - _NAMED_WITHOUT_PEOPLE) > 0:
             yield f"without people: {more} more; to list all, add --no-people-list FILE"
+
+
+def _without_subject(run: RunResult, persons: Sequence[str]) -> Iterator[str]:
+    """Yield lines about photos that do not show whom the run asks for, and about names that no photo has."""
+    found = {folded_name(name) for name in run.names}
+    for person in persons if any(run.counts.values()) and not run.dry_run else ():
+        if folded_name(person) not in found:
+            names = [f"{name} ({_counted(number, 'photo')})" for name, number in run.names.items()][:_NAMED_PEOPLE]
+            more = f" and {len(run.names) - len(names)} more" if len(run.names) > len(names) else ""
+            yield f"no photo names {person!r} in a face region; there are {', '.join(names) or 'no names'}{more}"
+    if run.without_subject and not run.dry_run:
+        do = "photo does" if run.without_subject == 1 else "photos do"
+        yield f"{run.without_subject} {do} not show whom you asked for"
 
 
 def _of_sets(word: str, photos: Sequence[PhotoResult]) -> Iterator[str]:

@@ -13,6 +13,7 @@ from shotcrop_cli.imaging.formats import format_called
 from shotcrop_cli.library.atomic_write import NewFile, put_in_place
 from shotcrop_cli.library.hand_work import KEEP_ALL, XMP_SUFFIX, Allowed, hash_file, is_retouched, recorded_times
 from shotcrop_cli.library.name_template import can_name, is_inside
+from shotcrop_cli.library.names_in_photos import names_to_record, read_regions, with_names
 from shotcrop_cli.library.plan import PHOTO_CHANGED, REJECTED, Action, Target, Task, Wanted, decide, with_rejections
 from shotcrop_cli.library.up_to_date import Index, PhotoStamp, Stamp, UpToDateCheck
 from shotcrop_cli.shots import SHOT_TYPES
@@ -53,7 +54,9 @@ class OutputState:
         self._index = index
         self._check_content = check_content
         self._allowed = allowed
-        self._reads_all = overwrite or allowed.overwrite_edited or allowed.restore_rejected
+        self._reads_all = (
+            overwrite or allowed.overwrite_edited or allowed.restore_rejected or bool(wanted.subjects.names)
+        )
         self._check = UpToDateCheck(wanted)
         self._listings: dict[str, frozenset[str]] = {}
 
@@ -78,6 +81,12 @@ class OutputState:
             return task
         content = b"" if stamp is None else self._read(target)
         record, fault = self._parse(target, content)
+        names: tuple[str, ...] = ()
+        recorded = () if record is None else record.people
+        if record is not None and self._wanted.subjects.names:
+            regions = read_regions(target.source.path)
+            names = tuple(dict.fromkeys(region.name for region in regions))
+            record = with_names(record, regions)
         if record is not None:
             target = target.for_format(format_called(record.source.format), self._wanted.settings.format)
         task = decide(
@@ -96,8 +105,10 @@ class OutputState:
         if task.is_due:
             return replace(task, stamp=stamp)
         if task.action is Action.SKIP and record is not None and not self._read_only:
-            self._update(task, record, content)
-        return task
+            asked = self._wanted.subjects.names
+            people = names_to_record(record.people, recorded, asked, record.settings.metadata)
+            self._update(task, replace(record, people=people), content)
+        return replace(task, names=names) if names else task
 
     def list_folder(self, folder: str, names: frozenset[str]) -> None:
         """Take the names in a folder of the output, which then need not be listed again."""

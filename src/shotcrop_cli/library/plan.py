@@ -30,6 +30,8 @@ PHOTO_CHANGED = "the photo changed"
 SIDECAR_SUFFIX = ".json"
 REJECTED = "rejected"
 """The reason of a task for a photo of which a person wants no crops."""
+NOT_SHOWN = "it does not show whom the run asks for"
+"""The reason of a task for a photo of other people."""
 MOST_PEOPLE = 10
 """So many people the default model reports at most."""
 _FIX_LOSSES = "add --replace to replace them, or choose another --output for the new crops"
@@ -117,6 +119,7 @@ class Task:
             photo with the same name.
         stamp: Stamps of the photo and its sidecar when this was decided; None without a sidecar.
         wanted: What the run would make, as far as the model decides it; None if only `shots` are made.
+        names: The names in the photo, if the run asks for people by name and there is nothing to do.
     """
 
     target: Target
@@ -130,6 +133,7 @@ class Task:
     recorded_path: Path | None = None
     stamp: tuple[tuple[int, int, int, int], tuple[int, int]] | None = None
     wanted: Wanted | None = None
+    names: tuple[str, ...] = ()
 
     @property
     def is_due(self) -> bool:
@@ -339,6 +343,7 @@ def decide(
     if due:
         return Task(target, settings, Action.CROP, next(filter(None, reasons.values())), due, record, wanted=wanted)
     reason = "unchanged" if same_time else "unchanged but for its time"
+    reason = reason if asked else NOT_SHOWN
     return Task(target, settings, Action.SKIP, reason, shots, record)
 
 

@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
@@ -71,6 +71,8 @@ class PhotoResult:
         small: Its crops that have fewer pixels than their ratio set asks for, in words.
         left_out: Its crops that the run left out, because their ratio cannot hold the heads, in words.
         record: Its sidecar, if that is in an object store; None if it can be read at its path.
+        lacks_subject: Whether it shows people, but not whom the run asks for.
+        names: The names in its face regions, if the run asks for people by name.
     """
 
     source: Path
@@ -89,6 +91,8 @@ class PhotoResult:
     small: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
     record: Sidecar | None = None
+    lacks_subject: bool = False
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +111,8 @@ class RunResult:
         orphans: The photos that are gone and whose crops are still there.
         small: The photos with crops that have fewer pixels than their ratio set asks for.
         left_out: The photos with crops that the run left out, because their ratio cannot hold the heads.
+        without_subject: Number of photos that show people, but not whom the run asks for.
+        names: The names in all photos with the number of photos of each, if the run asks for people by name.
         photos: Every photo, if the options ask to keep all results; otherwise empty.
         seconds: Duration of the run.
         provider: Where the model ran; empty if no photo needed it.
@@ -124,6 +130,8 @@ class RunResult:
     orphans: tuple[PhotoResult, ...] = ()
     small: tuple[PhotoResult, ...] = ()
     left_out: tuple[PhotoResult, ...] = ()
+    without_subject: int = 0
+    names: Mapping[str, int] = field(default_factory=dict)
     photos: tuple[PhotoResult, ...] = ()
     seconds: float = 0.0
     provider: str = ""
@@ -161,6 +169,8 @@ class Results:
         self._orphans: list[PhotoResult] = []
         self._small: list[PhotoResult] = []
         self._left_out: list[PhotoResult] = []
+        self._without_subject = 0
+        self._names: Counter[str] = Counter()
         self._photos: list[PhotoResult] = []
         self._keep_all = keep_all
         self._failures = (PhotoStatus.FAILED, PhotoStatus.NO_SUBJECT) if strict else (PhotoStatus.FAILED,)
@@ -181,6 +191,8 @@ class Results:
         self._followed += photo.former is not None
         if photo.status is PhotoStatus.ORPHAN:
             self._orphans.append(photo)
+        self._without_subject += photo.lacks_subject
+        self._names.update(photo.names)
         if photo.small:
             self._small.append(photo)
         if photo.left_out:
@@ -203,6 +215,8 @@ class Results:
             orphans=tuple(self._orphans),
             small=tuple(self._small),
             left_out=tuple(self._left_out),
+            without_subject=self._without_subject,
+            names=dict(self._names.most_common()),
             photos=tuple(self._photos),
             seconds=seconds,
             provider=provider,

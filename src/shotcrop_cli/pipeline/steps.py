@@ -15,8 +15,10 @@ from shotcrop_cli.errors import AnswerError, OutputError, PhotoError
 from shotcrop_cli.geometry import clamp, to_pixels
 from shotcrop_cli.imaging.decode import SourceBytes, decode, guard_memory, read_source
 from shotcrop_cli.imaging.formats import DEFAULT_MAX_PIXELS
+from shotcrop_cli.imaging.metadata.face_regions import regions_of_photo
 from shotcrop_cli.imaging.photo import Photo
 from shotcrop_cli.imaging.thumbnail import least_sides, thumbnail
+from shotcrop_cli.library.names_in_photos import names_to_record, with_names
 from shotcrop_cli.library.own_crops import OWN_CROP_REASON, is_own_crop
 from shotcrop_cli.library.plan import Target, Task
 from shotcrop_cli.library.results import PhotoResult, PhotoStatus
@@ -92,9 +94,14 @@ def finish(loaded: LoadedPhoto, run: RunContext) -> PhotoResult:
         start = time.perf_counter()
         with _with_pixels(loaded, run.max_pixels) as complete:
             sidecar = _recorded_sidecar(complete) if complete.answer is None else _new_sidecar(complete, run)
+            sidecar, names = _with_names(sidecar, complete)
             sidecar, task = add_crops(sidecar, complete.task)
             shots, notes = frame_crops(sidecar, complete.photo, task.shots)
-            return write_photo(replace(complete, task=task), sidecar, shots, notes, run, start)
+            written = write_photo(
+                replace(complete, task=task), _with_fewer_names(sidecar, task), shots, notes, run, start
+            )
+            is_shown = not sidecar.shots or task.wanted is None or bool(task.wanted.crops(sidecar))
+            return replace(written, names=names, lacks_subject=not is_shown)
     except OutputError:
         raise
     except Exception as error:  # as in `load`
@@ -115,6 +122,22 @@ class Steps:
 
 
 LOCAL_STEPS = Steps()
+
+
+def _with_names(sidecar: Sidecar, loaded: LoadedPhoto) -> tuple[Sidecar, tuple[str, ...]]:
+    """Return a sidecar with the names in the photo, and these names; as it is if the run asks for no one by name."""
+    wanted = loaded.task.wanted
+    if wanted is None or not wanted.subjects.names:
+        return sidecar, ()
+    regions = regions_of_photo(loaded.task.target.source.path, loaded.photo.metadata.xmp)
+    return with_names(sidecar, regions), tuple(dict.fromkeys(region.name for region in regions))
+
+
+def _with_fewer_names(sidecar: Sidecar, task: Task) -> Sidecar:
+    """Return a sidecar that names only those whom it may name."""
+    asked = () if task.wanted is None else task.wanted.subjects.names
+    before = () if task.record is None else task.record.people
+    return replace(sidecar, people=names_to_record(sidecar.people, before, asked, sidecar.settings.metadata))
 
 
 def skipped_crop(task: Task) -> PhotoResult:

@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from conftest import FakeComposer, fixed_composition, names_in, no_people, open_image, picture, write_photo
+from named_faces import mwg
 from shotcrop_cli.errors import ExitCode
 from shotcrop_cli.main import cli
 from shotcrop_cli.shots import Answer, Box, Composition, Grounding, Person, Shot, ShotType
@@ -353,6 +354,63 @@ class TestHandWork:
         (output / "a.jpg.json").write_text(json.dumps(edit_all), "utf-8")
         run("crop", photo, "-o", output, "--subjects", "all", "--set", "story=9:16")
         assert {name: (output / name).read_bytes() for name in before} == before
+
+
+class TestPeopleByName:
+    @pytest.fixture
+    def named(self, photo: Path) -> Path:
+        """Return a photo in which a photo program named the third person and the main person."""
+        photo.with_name("a.jpg.xmp").write_bytes(mwg(("Anna Ek", HEADS[2]), ("Ben", HEADS[0])))
+        return photo
+
+    def test_a_person_is_cropped_by_name(self, named: Path, output: Path, three_people: FakeComposer) -> None:
+        run("crop", named, "-o", output, "--person", "anna  EK")
+        assert crops_in(output) == ["establishing", "person3-close_up", "person3-medium"]
+        assert "1 unchanged" in run("crop", named, "-o", output, "--person", "anna  EK").output
+        run("crop", named, "-o", output, "--person", "Anna Ek", "--person", "Ben")
+        assert crops_in(output) == [*ORDINARY, "person3-close_up", "person3-medium"]
+        assert len(three_people.seen) == 1
+
+    def test_regions_in_the_photo_itself_count(self, photos: Path, output: Path) -> None:
+        photo = write_photo(photos / "a.jpg", picture(*SIZE), xmp=mwg(("Anna Ek", HEADS[1])))
+        run("crop", photo, "-o", output, "--person", "Anna Ek", "--shots", "medium")
+        assert crops_in(output) == ["person2-medium"]
+
+    def test_the_sidecar_names_only_those_who_are_asked_for(self, named: Path, output: Path) -> None:
+        def names() -> list[str | None]:
+            return [person.name for person in read(output / "a.jpg.json").people]
+
+        run("crop", named, "-o", output, "--subjects", "all")
+        assert names() == [None, None, None]
+        run("crop", named, "-o", output, "--person", "Anna Ek")
+        assert names() == [None, None, "Anna Ek"]
+        run("crop", named, "-o", output)
+        assert names() == [None, None, "Anna Ek"]
+        run("crop", named, "-o", output, "--metadata", "none")
+        assert names() == [None, None, None]
+        run("crop", named, "-o", output, "--person", "Anna Ek", "--metadata", "none")
+        assert names() == [None, None, None]
+
+    def test_the_manifest_has_the_name(self, named: Path, output: Path, tmp_path: Path) -> None:
+        manifest = tmp_path / "crops.jsonl"
+        run("crop", named, "-o", output, "--person", "Anna Ek", "--person", "Ben", "--manifest", manifest)
+        rows = [json.loads(line) for line in manifest.read_text("utf-8").splitlines()]
+        assert {(row["person"], row["person_name"]) for row in rows} == {("main", "Ben"), ("person3", "Anna Ek")}
+
+    def test_a_name_that_no_photo_has_is_said(self, named: Path, photos: Path, output: Path) -> None:
+        write_photo(photos / "b.jpg", picture(*SIZE))
+        for _ in range(2):  # the second run finds nothing to do
+            result = run("crop", photos, "-o", output, "--person", "Anne")
+            assert "no photo names 'Anne' in a face region; there are Anna Ek (1 photo), Ben (1 photo)" in result.output
+            assert "2 photos do not show whom you asked for" in result.output
+        assert crops_in(output) == []
+        result = run("crop", photos, "-o", output, "--person", "Ben")
+        assert "no photo names" not in result.output
+        assert "1 photo does not show whom you asked for" in result.output
+
+    def test_a_number_that_no_photo_has_is_said(self, photo: Path, output: Path) -> None:
+        for _ in range(2):
+            assert "1 photo does not show whom" in run("crop", photo, "-o", output, "--subject", "7").output
 
 
 class TestNames:

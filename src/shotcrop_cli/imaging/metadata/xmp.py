@@ -70,7 +70,7 @@ _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 def is_readable(packet: bytes) -> bool:
     """Return whether a packet can be edited for crops."""
-    return _parse(packet) is not None
+    return parse(packet) is not None
 
 
 def orientation(packet: bytes) -> int | None:
@@ -82,7 +82,7 @@ def orientation(packet: bytes) -> int | None:
 
 def has_position(packet: bytes) -> bool:
     """Return whether a packet says where the photo was taken, in coordinates."""
-    root = _parse(packet) if packet else None
+    root = parse(packet) if packet else None
     if root is None:
         return b"GPSLatitude" in packet
     return any(
@@ -94,7 +94,7 @@ def has_position(packet: bytes) -> bool:
 
 def values(packet: bytes) -> dict[str, str]:
     """Return the texts of a packet by `{namespace}name`: of each list only the first one, and nothing of structures."""
-    root = _parse(packet) if packet else None
+    root = parse(packet) if packet else None
     found: dict[str, str] = {}
     for description in () if root is None else root.iter(_DESCRIPTION):
         if description.getparent().tag != _RDF:
@@ -117,7 +117,7 @@ def for_crop(packet: bytes, width: int, height: int, *, keep_gps: bool) -> tuple
         height: Its height in pixels.
         keep_gps: Whether to keep what the policy `all` keeps: coordinates, serial numbers, and what is unknown.
     """
-    root = _parse(packet) if packet else None
+    root = parse(packet) if packet else None
     if root is None:
         return b"", ()
     source_ids = _source_ids(root)
@@ -163,11 +163,11 @@ def _only_mark() -> bytes:
 
 
 def _marked(packet: bytes) -> bytes:
-    root = _parse(packet)
+    root = parse(packet)
     if root is None:
         return packet
     rdf = root if root.tag == _RDF else root.find(_RDF)
-    assert rdf is not None  # by `_parse`
+    assert rdf is not None  # by `parse`
     if any(description.get(_OWN_CROP_NAME) for description in rdf):
         return packet
     description = etree.SubElement(rdf, _DESCRIPTION, nsmap={"shotcrop": OWN_CROP.decode()})
@@ -204,7 +204,7 @@ def from_jpeg(packet: bytes, payloads: Iterable[bytes]) -> tuple[bytes, tuple[st
     extended = b"".join(parts[offset] for offset in sorted(parts))
     if len(extended) > _MAX_PACKET_BYTES:
         return packet, (f"a part of the XMP is larger than {_MAX_PACKET_BYTES >> 20} MiB and was left out",)
-    root, more = _parse(packet), _parse(extended) if len(extended) == total else None
+    root, more = parse(packet), parse(extended) if len(extended) == total else None
     if root is None or more is None:
         return packet, ("a part of the XMP is damaged or missing and was left out",)
     _rdf(root).extend(_rdf(more))
@@ -219,7 +219,7 @@ def jpeg_payloads(packet: bytes) -> list[bytes]:
     Args:
         packet: A packet that `is_readable`.
     """
-    root = None if len(packet) <= _MAX_STANDARD_BYTES else _parse(packet)
+    root = None if len(packet) <= _MAX_STANDARD_BYTES else parse(packet)
     if root is None:
         return [_STANDARD + packet]
     more = etree.Element(_RDF, nsmap={"rdf": _RDF_SPACE})
@@ -253,7 +253,7 @@ def _properties(root: etree._Element) -> Iterator[tuple[int, etree._Element]]:
             yield len(etree.tostring(element, encoding="utf-8")), element
 
 
-def _parse(packet: bytes) -> etree._Element | None:
+def parse(packet: bytes) -> etree._Element | None:
     """Return the root; None if the packet is damaged, is not XMP, or has a document type, which XMP never has."""
     parser = etree.XMLParser(
         resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False, remove_comments=True, remove_pis=True
@@ -272,7 +272,7 @@ def _parse(packet: bytes) -> etree._Element | None:
 
 def _rdf(root: etree._Element) -> etree._Element:
     found = root if root.tag == _RDF else root.find(_RDF)
-    assert found is not None  # `_parse` returns no other packets
+    assert found is not None  # `parse` returns no other packets
     return found
 
 
