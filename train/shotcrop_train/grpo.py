@@ -36,13 +36,14 @@ from shotcrop_train.checkpoints import computes_in_bfloat16, load_base
 from shotcrop_train.data.chat_template import check_chat_template, set_chat_template
 from shotcrop_train.data.samples import split
 from shotcrop_train.data.skipped_photos import SkippedPhotos
-from shotcrop_train.recipe import ModelRecipe, Schedule
+from shotcrop_train.recipe import ModelRecipe, Schedule, Tracking
 from shotcrop_train.rewards.photo_pool import GrpoData, PhotoPool, read_hard_cases
 from shotcrop_train.rewards.reward_function import RewardRecipe, prepare
 from shotcrop_train.runs import provenance
 from shotcrop_train.runs.curves import Panel, draw_curves
 from shotcrop_train.runs.final_model import save_final
 from shotcrop_train.runs.run_log import LOG, RunLog
+from shotcrop_train.runs.tracking import Trackers, tracking_settings
 from shotcrop_train.runs.validation import validate
 from shotcrop_train.sft import CURVES
 from shotcrop_train.torch_composer import TorchComposer
@@ -122,6 +123,7 @@ class GrpoRecipe:
     optimisation: Policy = field(default_factory=Policy)
     vllm: VllmRecipe = field(default_factory=VllmRecipe)
     schedule: Schedule = field(default_factory=Schedule)
+    tracking: Tracking = field(default_factory=Tracking)
 
 
 class GroupTrainer(WholeCheckpoints, GRPOTrainer):
@@ -214,6 +216,7 @@ def train(
     def evaluate(model: torch.nn.Module) -> Mapping[str, float]:
         return validate(TorchComposer(replace(base, model=model)), held_back, skipped)
 
+    log = RunLog(output, evaluate if held_back else None, recipe.schedule.evaluate_every, skipped=skipped)
     trainer = GroupTrainer(
         model=base.model,
         reward_funcs=prepare(recipe.reward, pool, plan.group, experts, offline=offline, skipped=skipped),
@@ -221,8 +224,9 @@ def train(
         train_dataset=pool.dataset(plan.steps * plan.photos * settings.world_size),
         processing_class=base.processor,
         peft_config=base.lora(recipe.model),
-        callbacks=[RunLog(output, evaluate if held_back else None, recipe.schedule.evaluate_every, skipped=skipped)],
+        callbacks=[log],
     )
+    log.trackers = Trackers(trainer, recipe.tracking.to)
     add_head_bias(trainer.model)
     trainer.train(resume_from_checkpoint=last_checkpoint(output))
     final = save_final(trainer, base, recipe.model, output)
@@ -265,5 +269,5 @@ def _settings(recipe: GrpoRecipe, output: Path) -> GRPOConfig:
         seed=plan.seed,
         remove_unused_columns=False,
         dataloader_num_workers=0,
-        report_to=[],
+        **tracking_settings(recipe.tracking, output),
     )

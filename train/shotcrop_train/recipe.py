@@ -134,6 +134,21 @@ class Schedule:
 
 
 @dataclass(frozen=True)
+class Tracking:
+    """Which experiment trackers a run reports to. A run may continue with others.
+
+    Args:
+        to: Names that transformers knows, such as `wandb`, `mlflow` or `trackio`.
+        name: Name of the run; empty for that of its folder.
+        project: Project or experiment of the run; empty for what the tracker chooses.
+    """
+
+    to: tuple[str, ...] = ()
+    name: str = ""
+    project: str = ""
+
+
+@dataclass(frozen=True)
 class SftRecipe:
     """A supervised run of a large model."""
 
@@ -142,6 +157,7 @@ class SftRecipe:
     optimisation: Optimisation = field(default_factory=Optimisation)
     augmentation: Augmentation = field(default_factory=Augmentation)
     schedule: Schedule = field(default_factory=Schedule)
+    tracking: Tracking = field(default_factory=Tracking)
 
 
 def load_recipe(name: str, kind: type[T], changes: Sequence[str] = ()) -> T:

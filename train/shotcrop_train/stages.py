@@ -59,14 +59,12 @@ def sft(
     crossfit: Sequence[str] = (),
     steps: int | None = None,
     offline: bool = False,
-    chat_template: str | None = None,
     changes: Sequence[str] = (),
 ) -> Path:
     """Run stage 1; see `sft.train` and `composer.composer_sft.train`."""
     from shotcrop_train.composer.nano_recipe import is_nano, load_nano_recipe
 
     if is_nano(recipe):
-        _refuse_template(chat_template)
         from shotcrop_train.composer import composer_sft
 
         nano = load_nano_recipe(recipe, changes).shortened("sft", steps)
@@ -75,9 +73,7 @@ def sft(
     from shotcrop_train import sft as large
     from shotcrop_train.recipe import SftRecipe
 
-    return large.train(
-        _shortened(recipe, SftRecipe, steps, chat_template, changes), data, output, start, offline=offline
-    )
+    return large.train(_shortened(recipe, SftRecipe, steps, changes), data, output, start, offline=offline)
 
 
 def pseudo_label(
@@ -113,14 +109,12 @@ def ssft(
     *,
     steps: int | None = None,
     offline: bool = False,
-    chat_template: str | None = None,
     changes: Sequence[str] = (),
 ) -> Path:
     """Run the second half of stage 2; see `ssft.train` and `composer.composer_ssft.train`."""
     from shotcrop_train.composer.nano_recipe import is_nano, load_nano_recipe
 
     if is_nano(recipe):
-        _refuse_template(chat_template)
         from shotcrop_train.composer import composer_ssft
 
         nano = load_nano_recipe(recipe, changes).shortened("ssft", steps)
@@ -128,7 +122,7 @@ def ssft(
     from shotcrop_train import ssft as large
 
     return large.train(
-        _shortened(recipe, large.SsftRecipe, steps, chat_template, changes),
+        _shortened(recipe, large.SsftRecipe, steps, changes),
         data,
         pseudo,
         output,
@@ -146,14 +140,12 @@ def grpo(
     hard: Path | None = None,
     steps: int | None = None,
     offline: bool = False,
-    chat_template: str | None = None,
     changes: Sequence[str] = (),
 ) -> Path:
     """Run stage 3; see `grpo.train` and `composer.composer_grpo.train`."""
     from shotcrop_train.composer.nano_recipe import is_nano, load_nano_recipe
 
     if is_nano(recipe):
-        _refuse_template(chat_template)
         from shotcrop_train.composer import composer_grpo
 
         nano = load_nano_recipe(recipe, changes).shortened("grpo", steps)
@@ -161,7 +153,7 @@ def grpo(
     from shotcrop_train import grpo as large
 
     return large.train(
-        _shortened(recipe, large.GrpoRecipe, steps, chat_template, changes),
+        _shortened(recipe, large.GrpoRecipe, steps, changes),
         data,
         output,
         start,
@@ -212,7 +204,7 @@ def plan(
     if "reward" in content:
         from shotcrop_train.grpo import GrpoRecipe
 
-        third = _shortened(recipe, GrpoRecipe, steps, None, changes)
+        third = _shortened(recipe, GrpoRecipe, steps, changes)
         policy, model = third.optimisation, third.model
         answers = policy.photos * policy.group
         load = Load(
@@ -227,7 +219,7 @@ def plan(
     else:
         from shotcrop_train.ssft import SsftRecipe
 
-        first = _shortened(recipe, SsftRecipe if "ratio" in content else SftRecipe, steps, None, changes)
+        first = _shortened(recipe, SsftRecipe if "ratio" in content else SftRecipe, steps, changes)
         model, batch = first.model, first.optimisation
         load = Load(batch.batch_size, model.micro_batch or batch.batch_size, batch.steps)
     shape = read_shape(start, model, offline=offline)
@@ -244,17 +236,10 @@ def _needed(start: str | None, what: str) -> Path:
     return Path(start)
 
 
-def _refuse_template(chat_template: str | None) -> None:
-    if chat_template is not None:
-        raise ShotcropError("the compact model has no chat template", hint="leave out --chat-template")
-
-
-def _shortened(name: str, kind: type[T], steps: int | None, chat_template: str | None, changes: Sequence[str]) -> T:
-    """Read a recipe of large models; changes, a number of optimiser steps and a chat template replace its own."""
+def _shortened(name: str, kind: type[T], steps: int | None, changes: Sequence[str]) -> T:
+    """Read a recipe of large models; changes and a number of optimiser steps replace its own."""
     plan: Any = load_recipe(name, kind, changes)
     if steps is not None:
         plan = replace(plan, optimisation=replace(plan.optimisation, steps=steps))
-    if chat_template is not None:
-        plan = replace(plan, model=replace(plan.model, chat_template=chat_template))
     changed: T = plan
     return changed

@@ -15,18 +15,16 @@ from shotcrop_cli.commands.train_options import (
     FILE,
     FOLDER,
     data_option,
-    merge_option,
+    large_model_options,
     offline_option,
     output_option,
     recipe_option,
     set_option,
     start_option,
     steps_option,
-    template_option,
     training,
     training_packages,
     weights_option,
-    with_adapter,
 )
 from shotcrop_cli.commands.train_plan import plan_command
 
@@ -58,9 +56,7 @@ def train_command() -> None:
     help="Compact model: a further detector, for photos that the one of --from has learned from; repeatable.",
 )
 @steps_option
-@set_option
-@template_option
-@merge_option
+@large_model_options
 @offline_option
 def sft_command(
     recipe_name: str,
@@ -70,8 +66,6 @@ def sft_command(
     crossfit: tuple[str, ...],
     steps: int | None,
     changes: tuple[str, ...],
-    chat_template: str | None,
-    merge_adapter: bool | None,
     offline: bool,
 ) -> None:
     """Train a model on expert shots (stage 1).
@@ -90,8 +84,7 @@ def sft_command(
                 crossfit=crossfit,
                 steps=steps,
                 offline=offline,
-                chat_template=chat_template,
-                changes=with_adapter(changes, merge_adapter),
+                changes=changes,
             )
         )
 
@@ -145,9 +138,7 @@ def pseudo_label_command(
 @output_option
 @start_option
 @steps_option
-@set_option
-@template_option
-@merge_option
+@large_model_options
 @offline_option
 def ssft_command(
     recipe_name: str,
@@ -157,8 +148,6 @@ def ssft_command(
     start: str | None,
     steps: int | None,
     changes: tuple[str, ...],
-    chat_template: str | None,
-    merge_adapter: bool | None,
     offline: bool,
 ) -> None:
     """Fine-tune a model on expert and pseudo-labelled shots (stage 2)."""
@@ -174,8 +163,7 @@ def ssft_command(
                 start,
                 steps=steps,
                 offline=offline,
-                chat_template=chat_template,
-                changes=with_adapter(changes, merge_adapter),
+                changes=changes,
             )
         )
 
@@ -193,9 +181,7 @@ def ssft_command(
 @start_option
 @option("--hard", type=FILE, metavar="FILE", help="Hard cases: the hard.jsonl that shotcrop train pseudo-label wrote.")
 @steps_option
-@set_option
-@template_option
-@merge_option
+@large_model_options
 @offline_option
 def grpo_command(
     recipe_name: str,
@@ -205,8 +191,6 @@ def grpo_command(
     hard: Path | None,
     steps: int | None,
     changes: tuple[str, ...],
-    chat_template: str | None,
-    merge_adapter: bool | None,
     offline: bool,
 ) -> None:
     """Train a model by reinforcement learning with GRPO-S (stage 3)."""
@@ -222,8 +206,7 @@ def grpo_command(
                 hard=hard,
                 steps=steps,
                 offline=offline,
-                chat_template=chat_template,
-                changes=with_adapter(changes, merge_adapter),
+                changes=changes,
             )
         )
 

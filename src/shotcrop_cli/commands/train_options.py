@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 
@@ -14,6 +17,8 @@ from shotcrop_cli.cli.help import option
 from shotcrop_cli.cli.options import name_or_path
 from shotcrop_cli.cli.streams import result
 from shotcrop_cli.errors import ShotcropError
+
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -54,6 +59,16 @@ merge_option = option(
     default=None,
     help="Large model with LoRA: merge the trained adapter into its base, or keep it as it is. Default: merge.",
 )
+tracker_option = option(
+    "--report-to",
+    "trackers",
+    multiple=True,
+    metavar="NAME",
+    help="Large model: experiment tracker, such as wandb, mlflow or trackio; repeatable. Default: none.",
+)
+run_name_option = option(
+    "--run-name", metavar="TEXT", help="Large model: name of the run in trackers. Default: that of the run folder."
+)
 set_option = option(
     "--set",
     "changes",
@@ -81,9 +96,31 @@ def training_packages() -> Iterator[None]:
         ) from error
 
 
-def with_adapter(changes: tuple[str, ...], merge_adapter: bool | None) -> tuple[str, ...]:
-    """Return the changes of `--set` and that of `--merge-adapter`, if it was given."""
-    return changes if merge_adapter is None else (*changes, f"model.keep_adapter={str(not merge_adapter).lower()}")
+def large_model_options(command: Command) -> Command:
+    """Add the options for large models that are short for `--set`. They join `changes`, the values of `--set`."""
+
+    @wraps(command)
+    def run(
+        *arguments: Any,
+        changes: tuple[str, ...],
+        chat_template: str | None,
+        merge_adapter: bool | None,
+        trackers: tuple[str, ...],
+        run_name: str | None,
+        **others: Any,
+    ) -> Any:
+        short = {
+            "model.chat_template": chat_template,
+            "model.keep_adapter": None if merge_adapter is None else not merge_adapter,
+            "tracking.to": list(trackers) or None,
+            "tracking.name": run_name,
+        }
+        added = (f"{key}={json.dumps(value)}" for key, value in short.items() if value is not None)
+        return command(*arguments, changes=(*changes, *added), **others)
+
+    for decorate in (run_name_option, tracker_option, merge_option, template_option, set_option):
+        run = decorate(run)
+    return run  # type: ignore[return-value]
 
 
 @contextmanager

@@ -6,14 +6,17 @@ from pathlib import Path
 
 import pytest
 import trl
+from click.testing import CliRunner
 
-from shotcrop_cli.errors import ModelError, ShotcropError
-from shotcrop_train import grpo, sft, stages
+from shotcrop_cli.errors import ModelError
+from shotcrop_cli.main import cli
+from shotcrop_train import grpo, sft
 from shotcrop_train.checkpoints import load_base
 from shotcrop_train.data.chat_template import CHATML, CHATML_TEMPLATE, check_chat_template, set_chat_template
 from shotcrop_train.recipe import DataRecipe, ModelRecipe, Optimisation, Schedule, SftRecipe
 from shotcrop_train.rewards.photo_pool import GrpoData
 from shotcrop_train.rewards.reward_function import RewardRecipe
+from shotcrop_train.runs import provenance
 from shotcrop_train.runs.run_log import read_log
 from training import NO_AUGMENTATION, vary_experts, write_dataset
 from training_page import PAGE
@@ -127,8 +130,16 @@ def test_the_option_reaches_the_recipe_and_the_compact_model_has_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[str] = []
-    monkeypatch.setattr(sft, "train", lambda recipe, *_, **__: seen.append(recipe.model.chat_template) or tmp_path)
-    stages.sft("qwen3-vl-sft", tmp_path, tmp_path, "start", chat_template=CHATML)
+
+    def train(recipe: SftRecipe, data: Path, output: Path, *_: object, **__: object) -> Path:
+        provenance.record(output, stage="sft", recipe=recipe, datasets=[])
+        seen.append(recipe.model.chat_template)
+        return output / "final"
+
+    monkeypatch.setattr(sft, "train", train)
+    arguments = ["train", "sft", "--data", str(tmp_path), "-o", str(tmp_path / "run"), "--chat-template", CHATML]
+    assert CliRunner().invoke(cli, [*arguments, "--config", "qwen3-vl-sft"]).exit_code == 0
     assert seen == [CHATML]
-    with pytest.raises(ShotcropError, match="no chat template"):
-        stages.sft("nano", tmp_path, tmp_path, "start", chat_template=CHATML)
+    refused = CliRunner().invoke(cli, [*arguments, "--config", "nano"])
+    assert refused.exit_code != 0
+    assert "compact model has no setting 'model.chat_template'" in refused.output

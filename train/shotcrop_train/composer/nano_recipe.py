@@ -342,4 +342,10 @@ def load_nano_recipe(name: str, changes: Sequence[str] = ()) -> NanoRecipe:
     content = read_toml(name, RECIPES)
     if content.get("family") != FAMILY:
         raise ShotcropError(f"{name} is no recipe of the compact model", hint=f'write family = "{FAMILY}" at its start')
+    for change in changes:
+        if change.startswith(("model.", "tracking.")):
+            name = change.partition("=")[0]
+            raise ShotcropError(
+                f"the compact model has no setting '{name}'", hint="leave it out: it is for large models"
+            )
     return build(NanoRecipe, changed(content, NanoRecipe, changes), name)

@@ -28,6 +28,8 @@ PACKAGES = ("shotcrop-cli", "torch", "transformers", "trl", "peft", "accelerate"
 _WEIGHTS = ("*.safetensors", "adapter_config.json", "config.json")
 _FIXED = ("stage", "recipe", "datasets", "start", "helpers")
 """What must not change between the parts of one run."""
+_FREE = "recipe.tracking"
+"""What may: it does not change what the run makes."""
 
 
 class Complete(Exception):
@@ -137,7 +139,7 @@ def _differences(before: Any, now: Any, name: str) -> Iterable[str]:
     """
     if isinstance(before, dict) and isinstance(now, dict):
         for key in [*before, *(key for key in now if key not in before)]:
-            if key in before or not _is_off(now[key]):
+            if f"{name}.{key}" != _FREE and (key in before or not _is_off(now[key])):
                 yield from _differences(before.get(key), now.get(key), f"{name}.{key}")
     elif before != now:
         yield f"{name}: {_brief(before)}, not {_brief(now)}"

@@ -14,6 +14,7 @@ from torch.nn import Module
 from transformers import TrainerCallback
 
 from shotcrop_train.data.skipped_photos import SkippedPhotos
+from shotcrop_train.runs.tracking import Trackers
 
 LOG = "log.jsonl"
 BEST = "best"
@@ -23,7 +24,8 @@ BOARD = "tensorboard"
 class RunLog(TrainerCallback):
     """Appends every log line to the run's `log.jsonl`, evaluates the model during the run and keeps the best in `best`.
 
-    Every number also goes to a TensorBoard log. With several processes, only the first evaluates and writes.
+    Every number also goes to a TensorBoard log, and measurements also to `trackers` once these are set. With several
+    processes, only the first evaluates and writes.
 
     Args:
         folder: The run folder.
@@ -45,6 +47,7 @@ class RunLog(TrainerCallback):
         self.folder, self.evaluate, self.every, self.best = folder, evaluate, every, best
         self.started, self.first_step = time.monotonic(), 0
         self.board: SummaryWriter | None = None
+        self.trackers: Trackers | None = None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Start the clock."""
@@ -71,6 +74,8 @@ class RunLog(TrainerCallback):
         if self.best in figures and figures[self.best] > self._top():
             self._keep(model, processing_class)
         self._write(state, figures)
+        if self.trackers is not None:
+            self.trackers.log(figures)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Close the board."""
