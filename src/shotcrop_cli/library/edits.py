@@ -147,7 +147,7 @@ def save_edit(path: Path, root: Path, edit: PhotoEdit, *, dry_run: bool = False)
         dry_run: Whether to check the edit and write nothing.
 
     Returns:
-        The new sidecar, as `as_seen` returns it.
+        The new content of the sidecar.
 
     Raises:
         StaleEditError: The photo is not as the person saw it any more.
@@ -162,7 +162,7 @@ def save_edit(path: Path, root: Path, edit: PhotoEdit, *, dry_run: bool = False)
     seen = as_seen(path, record)
     if fingerprint(seen) != edit.fingerprint:
         if _has(seen, edit):
-            return seen
+            return record
         raise StaleEditError(f"{path}: somebody changed it since this edit was made", hint=_FIX_STALE)
     new = edited(record, seen, edit)
     content = new.to_bytes()
@@ -171,7 +171,7 @@ def save_edit(path: Path, root: Path, edit: PhotoEdit, *, dry_run: bool = False)
     sidecars.parse(content)
     if not dry_run and new != record:
         put_in_place([NewFile(path, content)], root=root)
-    return as_seen(path, new)
+    return new
 
 
 def _has(seen: Sidecar, edit: PhotoEdit) -> bool:
@@ -228,10 +228,16 @@ def _check(edit: ShotEdit, record: Sidecar) -> None:
         raise PhotoError(f"{source.path}: a text has more than {MAX_TEXT} characters", hint="shorten it")
 
 
-def are_pending(seen: Sidecar) -> bool:
-    """Say whether a sidecar, as `as_seen` returns it, has an edited box or caption that is not applied yet."""
-    return not seen.rejected and any(
-        crop.has_new_caption or is_moved(crop.box, crop.box_norm, seen.source)
-        for crop in seen.all_crops
-        if not crop.rejected and crop.file is not None
+def are_pending(path: Path, record: Sidecar) -> bool:
+    """Say whether `shotcrop apply` has anything to do for a sidecar.
+
+    Args:
+        path: The sidecar.
+        record: Its content.
+    """
+    seen = as_seen(path, record)
+    return not record.rejected and any(
+        crop.has_new_caption or is_moved(crop.box, crop.box_norm, record.source)
+        for written, crop in zip(record.all_crops, seen.all_crops, strict=True)
+        if not crop.rejected and written.file is not None
     )

@@ -227,7 +227,7 @@ class _Pages:
         try:
             # Threads of this server take turns. Then only other runs can hold the lock of the folder.
             with self._saving, open_output(review.root, _LOCK_SECONDS):
-                seen = save_edit(path, review.root, request.edit)
+                record = save_edit(path, review.root, request.edit)
         except StaleEditError as error:
             review.index.update(path)
             return _json({"error": str(error.message), **self._state(path)}, 409)
@@ -238,7 +238,7 @@ class _Pages:
         except ShotcropError as error:
             return _error(422, str(error))
         review.index.update(path)
-        if request.apply or request.overwrite_edited or are_pending(seen):
+        if request.apply or request.overwrite_edited or are_pending(path, record):
             recropper.put(path, Allowed(overwrite_edited=request.overwrite_edited))
         return _json(self._with_job(path, read_state(path, review.root)))
 

@@ -26,6 +26,10 @@ from shotcrop_cli.sidecar import MAX_BYTES
 
 NO_SCORE = 2.0
 """Sorts photos without a score behind all others."""
+_PROMINENT = 0.4
+"""Height of a body that counts as one of the people in a photo, as a share of the tallest one (our choice)."""
+_PART_OF_MAIN = 0.05
+"""Probability of being the main person that is enough without that height (our choice)."""
 _BATCH = 500
 """Sidecars that become visible together while the folder is read."""
 _SCHEMA = """
@@ -118,6 +122,11 @@ class _Shot(msgspec.Struct):
     set: str = DEFAULT_SET
 
 
+class _Person(msgspec.Struct):
+    probability: float
+    body: tuple[float, float, float, float] | None
+
+
 class _Source(msgspec.Struct):
     width: int
     height: int
@@ -128,7 +137,7 @@ class _Record(msgspec.Struct):
     status: str
     source: _Source
     shots: list[_Shot]
-    people: list[msgspec.Raw] = []
+    people: list[_Person] = []
     more_crops: list[_Shot] = []
     rejected: bool = False
 
@@ -388,6 +397,8 @@ class _Entry:
                     "version": "" if shot.written is None else (shot.written.sha256 or "")[:12],
                 }
             )
+        bodies = [(person.probability, person.body and Box(*person.body)) for person in record.people]
+        people = len(prominent(bodies))
         card: dict[str, object] = {
             "status": record.status,
             "width": source.width,
@@ -395,7 +406,7 @@ class _Entry:
             "version": source.sha256[:12],
             "rejected": record.rejected,
             "pending": is_pending,
-            "people": len(record.people),
+            "people": people,
             "shots": shots,
         }
         lowest = min(scores.values())
@@ -403,7 +414,7 @@ class _Entry:
         return cls(
             record.status,
             (lowest, *scores.values()),  # type: ignore[arg-type]
-            len(record.people),
+            people,
             is_open and not record.rejected,
             is_edited,
             rejected_shots,
@@ -419,6 +430,20 @@ class _Entry:
 _UNREADABLE = _Entry(
     "unreadable", (NO_SCORE,) * 4, 0, False, False, 0, False, False, "", "", "", {"status": "unreadable", "shots": []}
 )
+
+
+def prominent(people: Sequence[tuple[float, Box | None]]) -> list[int]:
+    """Return the places of the people whom a photo shows, without bystanders far away and false detections.
+
+    Args:
+        people: The probability of being the main person, and the body if it is known, the main person first.
+    """
+    tallest = max((body.height for _, body in people if body is not None), default=0.0)
+    return [
+        place
+        for place, (probability, body) in enumerate(people)
+        if place == 0 or probability >= _PART_OF_MAIN or (body is not None and body.height >= _PROMINENT * tallest)
+    ]
 
 
 def photo_id(root: Path, sidecar: Path) -> str:

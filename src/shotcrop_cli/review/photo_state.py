@@ -10,7 +10,7 @@ from shotcrop_cli import sidecar as sidecars
 from shotcrop_cli.framing import frame_shot
 from shotcrop_cli.library.edits import are_pending, as_seen, fingerprint
 from shotcrop_cli.library.plan import SIDECAR_SUFFIX
-from shotcrop_cli.review.index import photo_id, text_of
+from shotcrop_cli.review.index import photo_id, prominent, text_of
 from shotcrop_cli.shots import (
     DEFAULT_SET,
     GROUP,
@@ -18,7 +18,6 @@ from shotcrop_cli.shots import (
     SHOT_TYPES,
     Box,
     CropKey,
-    Person,
     PixelBox,
     Shot,
     ShotType,
@@ -82,12 +81,20 @@ class ShotState:
 
 @dataclass(frozen=True, slots=True)
 class PersonState:
-    """One person, with the boxes that the recorded settings would give their shots."""
+    """One person, with the boxes that the recorded settings would give their shots.
 
+    Args:
+        number: Their number in the sidecar, counted from 1.
+        name: What the page calls them.
+        body: The whole person; None if unknown.
+        head: Hair top to chin; None if unknown.
+        boxes: A box for each shot, in pixels of the upright photo.
+    """
+
+    number: int
+    name: str
     body: tuple[float, ...] | None
     head: tuple[float, ...] | None
-    face: tuple[float, ...] | None
-    probability: float
     boxes: dict[str, PixelBox]
 
 
@@ -107,7 +114,7 @@ class PhotoState:
         version: Changes with the content of the photo.
         rejected: Whether a person wants no crops of it.
         shots: Its shots.
-        people: Everybody that the model sees, the main person first.
+        people: The people whom it shows, the main person first.
         notes: Lines about it, such as warnings.
         facts: When and how it was taken, in a few words.
         is_pending: Whether it has edits that are not applied yet.
@@ -148,9 +155,10 @@ def state_of(path: Path, root: Path, record: Sidecar) -> PhotoState:
     folder = "" if relative.parent == Path() else text_of(relative.parent.as_posix())
     shots = tuple(_shot(written, shot, record) for written, shot in zip(record.all_crops, seen.all_crops, strict=True))
     main = record.main_person
-    people = tuple(_person(person, record) for person in record.people)
+    shown = prominent([(person.probability, person.body) for person in record.people])
+    people = tuple(_person(place, record) for place in shown)
     if not people and (main.body or main.head):
-        people = (PersonState(_sides(main.body), _sides(main.head), None, 1.0, {}),)
+        people = (PersonState(1, "main person", _sides(main.body), _sides(main.head), {}),)
     facts = (f"{source.width} × {source.height}", source.captured_at, source.camera, source.lens)
     return PhotoState(
         id=photo_id(root, path),
@@ -167,7 +175,7 @@ def state_of(path: Path, root: Path, record: Sidecar) -> PhotoState:
         people=people,
         notes=_lines(record),
         facts=" · ".join(filter(None, facts)),
-        is_pending=are_pending(seen),
+        is_pending=are_pending(path, record),
     )
 
 
@@ -196,10 +204,12 @@ def _shot(written: ShotRecord, shot: ShotRecord, record: Sidecar) -> ShotState:
     )
 
 
-def _person(person: Person, record: Sidecar) -> PersonState:
+def _person(place: int, record: Sidecar) -> PersonState:
+    person = record.people[place]
     subject = Subject(person.shots, person.body, person.head)
     boxes = {str(shot.type): _framed(CropKey(shot.type), shot.box, record, subject) for shot in person.shots}
-    return PersonState(_sides(person.body), _sides(person.head), _sides(person.face), person.probability, boxes)
+    name = person.name or ("main person" if place == 0 else f"person {place + 1}")
+    return PersonState(place + 1, name, _sides(person.body), _sides(person.head), boxes)
 
 
 def _sides(box: Box | None) -> tuple[float, ...] | None:

@@ -6,8 +6,8 @@ import socket
 import threading
 import webbrowser
 import zlib
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,12 +47,35 @@ class ServerOptions:
     opens_browser: bool = True
 
 
-def serve(options: ServerOptions, say: Callable[[str], None]) -> None:
-    """Serve the page until the process is interrupted.
+@dataclass(frozen=True, slots=True)
+class ReviewServer:
+    """A server that is ready to run.
 
     Args:
-        options: How to serve it.
-        say: Receives the address of the page, and what happens at the end.
+        address: Where the page is, with the token.
+        review: What the server works with.
+    """
+
+    address: str
+    review: Review
+    _server: uvicorn.Server
+    _listener: socket.socket
+
+    def run(self) -> None:
+        """Answer requests until the process is interrupted, or `stop` is called."""
+        self._server.run(sockets=[self._listener])
+
+    def stop(self) -> None:
+        """End `run`, which another thread called."""
+        self._server.should_exit = True
+
+
+@contextmanager
+def review_server(options: ServerOptions) -> Iterator[ReviewServer]:
+    """Prepare a server, and begin to read the output folder.
+
+    Args:
+        options: How to serve the page.
 
     Raises:
         ShotcropError: The port is in use.
@@ -64,8 +87,8 @@ def serve(options: ServerOptions, say: Callable[[str], None]) -> None:
         recropper = None if options.read_only else Recropper(options.photos, index.update)
         images = Images(options.root, options.photos or read_roots(options.root))
         review = Review(options.root, index, images, recropper, access)
-        address = f"http://{HOST}:{port}/?token={access.token}"
-        threading.Thread(target=_scan, args=(index, recropper), name="scan", daemon=True).start()
+        reader = threading.Thread(target=_scan, args=(index, recropper), name="scan", daemon=True)
+        reader.start()
         config = uvicorn.Config(
             make_app(review),
             log_config=None,
@@ -74,11 +97,26 @@ def serve(options: ServerOptions, say: Callable[[str], None]) -> None:
             server_header=False,
             timeout_graceful_shutdown=2,
         )
-        say(address)
+        yield ReviewServer(f"http://{HOST}:{port}/?token={access.token}", review, uvicorn.Server(config), listener)
+
+
+def serve(options: ServerOptions, say: Callable[[str], None]) -> None:
+    """Serve the page until the process is interrupted.
+
+    Args:
+        options: How to serve it.
+        say: Receives the address of the page, and what happens at the end.
+
+    Raises:
+        ShotcropError: The port is in use.
+    """
+    with review_server(options) as server:
+        say(server.address)
         if options.opens_browser:
-            threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+            threading.Thread(target=webbrowser.open, args=(server.address,), daemon=True).start()
         with suppress(KeyboardInterrupt):
-            uvicorn.Server(config).run(sockets=[listener])
+            server.run()
+        recropper = server.review.recropper
         if recropper is not None and (waiting := recropper.waiting):
             say(f"Finishing the crops of {waiting} photo{'' if waiting == 1 else 's'} ...")
             if not recropper.finish(_FINISH_SECONDS):

@@ -67,9 +67,9 @@ export class Editor extends EventTarget {
     const text = document.createElement("span");
     text.textContent = "Crop around";
     text.className = "muted";
-    const buttons = offered.map((person, at) => {
+    const buttons = offered.map((person) => {
       const button = Object.assign(document.createElement("button"), { type: "button", className: "toggle" });
-      button.textContent = at === 0 ? "main person" : `person ${at + 1}`;
+      button.textContent = person.name;
       button.onclick = () => this.choosePerson(person);
       button.onpointerenter = button.onfocus = () => this.outline(person);
       button.onpointerleave = button.onblur = () => this.outline(null);
@@ -349,7 +349,7 @@ export class Editor extends EventTarget {
     else if (photo.saving || this.store.isDirty) text = "Saving …";
     else if (photo.job?.state === "waiting") text = "Saved, cropping …";
     else if (photo.job?.state === "failed") text = "Saved, not cropped";
-    else if (this.store.done.some((entry) => entry.id === photo.id)) text = "Saved";
+    else if (photo.isSaved) text = "Saved";
     if (saved.textContent !== text) saved.textContent = text;
   }
 

@@ -66,8 +66,12 @@ filters.addEventListener("input", () => {
   filterTimer = setTimeout(filterNow, FILTER_MS);
 });
 filters.addEventListener("reset", () => setTimeout(filterNow));
-filters.addEventListener("submit", (event) => {
+filters.addEventListener("submit", (event) => event.preventDefault());
+// A form without a button to submit it has no such event for Enter.
+filters.addEventListener("keydown", (event) => {
+  if (event.key !== "Enter" || event.target.tagName !== "INPUT") return;
   event.preventDefault();
+  clearTimeout(filterTimer);
   filterNow();
   if (store.photo) openList();
   list.focus(0);

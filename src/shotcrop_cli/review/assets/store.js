@@ -207,6 +207,7 @@ export class Store extends EventTarget {
     photo.saving = null;
     if (answer.status === 200) {
       photo.error = "";
+      photo.isSaved = true;
       photo.base = answer.state;
       photo.job = answer.job;
       photo.edit = rebased(photo.edit, sent, editOf(answer.state));
