@@ -78,7 +78,7 @@ class RemoteCrop:
 
     def __init__(self, options: CropOptions, host: CropHost, reporter: Reporter, model_sha256: str) -> None:
         self._options, self._host, self._reporter = options, host, reporter
-        self._wanted = Wanted(model_sha256, options.settings, options.shots)
+        self._wanted = Wanted(model_sha256, options.settings, options.shots, options.subjects, options.sets)
         if options.captions.endpoint is not None:
             raise ShotcropError(
                 "--captions: a captioner cannot be used with object stores yet", hint="leave out --captions"
@@ -199,7 +199,7 @@ class RemoteCrop:
                     self._host.add_unchanged(Task(target, self._wanted.settings, Action.SKIP, "unchanged"))
                 elif limit is None or planned < limit:
                     planned += 1
-                    shots = self._wanted.shots
+                    shots = self._wanted.crops() if self._wanted.shots else ()
                     self._host.add_planned(Task(target, self._wanted.settings, Action.COMPOSE, reason, shots))
             staging.clear()
         self._tell_empty()
@@ -224,7 +224,8 @@ class RemoteCrop:
     def _targets(self, staging: Staging, found: _Found) -> tuple[Target, ...]:
         """Name the files of photos, and report photos that cannot be cropped."""
         options = self._options
-        whole = plan(found.sources, staging.root, options.template, options.settings.format)
+        keys = self._wanted.possible_crops()
+        whole = plan(found.sources, staging.root, options.template, options.settings.format, keys=keys)
         for refused in whole.refused:
             self._host.add(PhotoResult(refused.source.path, PhotoStatus.FAILED, reason=refused.reason))
         for target in whole.targets:

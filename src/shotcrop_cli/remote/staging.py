@@ -134,7 +134,7 @@ class Staging:
     def _look_up(self, target: Target, record: Sidecar) -> None:
         """List crops whose names do not start with that of their photo, so that they were not in the listing."""
         files, folder = self._files[target.sidecar], self._name(target.folder)
-        for shot in record.shots:
+        for shot in record.all_crops:
             name = f"{folder}/{shot.file}" if folder else f"{shot.file}"
             if shot.file is None or shot.file.startswith(f"{target.source.name}.") or ".." in shot.file.split("/"):
                 continue

@@ -23,6 +23,9 @@ from shotcrop_cli.library.results import PhotoStatus
 from shotcrop_cli.library.selection import Selection
 from shotcrop_cli.library.shard import Shard
 from shotcrop_cli.main import cli
+from shotcrop_cli.ratio_sets import Ratio, RatioSet
+from shotcrop_cli.shots import SHOT_TYPES
+from shotcrop_cli.subjects import Subjects
 
 PHOTOS, SHOTS = "s3://photos/trip", "s3://shots/trip"
 Trees = dict[str, bytes]
@@ -78,6 +81,21 @@ def test_objects_give_the_same_tree_as_local_files(library: Path, store: ObjectS
     done = next(photo for photo in remote.photos if str(photo.source) == f"{PHOTOS}/0/IMG_00.jpg")
     assert str(done.sidecar) == f"{SHOTS}/0/IMG_00.jpg.json"
     assert str(done.crops[0]) == f"{SHOTS}/0/IMG_00.jpg.establishing.jpg"
+
+
+def test_ratio_sets_add_up_in_object_stores_too(library: Path, store: ObjectStore, output: Path) -> None:
+    ratio = dict.fromkeys(SHOT_TYPES, Ratio.parse("9:16:18x32"))
+    story = {
+        "settings": CropSettings(sets=(RatioSet.of("story", ratio),)),
+        "sets": ("story",),
+        "subjects": Subjects(None),
+    }
+    for options in ({}, story):
+        _run(library, output, **options)
+        _run(**options)
+    tree = store.tree("shots", "trip")
+    assert len([name for name in tree if name.endswith(".medium-story.jpg")]) == 6
+    assert _comparable(tree, PHOTOS) == _comparable(_local_tree(output), str(library))
 
 
 @pytest.mark.parametrize("side", ["photos", "output"])
