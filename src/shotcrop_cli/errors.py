@@ -26,6 +26,8 @@ class ExitCode(IntEnum):
     """No photos were found, and `--fail-if-empty` makes that an error."""
     UNFINISHED = 8
     """`--max-time` ended the run, and photos are left for the next one."""
+    NOT_BETTER = 9
+    """`learn` found no style that is better for this person than the model."""
     BUG = 70
     """A bug in shotcrop (EX_SOFTWARE of sysexits.h)."""
     INTERRUPTED = 130

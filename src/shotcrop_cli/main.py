@@ -58,6 +58,7 @@ COMMANDS: dict[str, LazyCommand] = {
         "review_command",
         "Review crops in the browser: correct boxes and captions, keep and reject crops.",
     ),
+    "learn": LazyCommand(_EVERYDAY, "learn", "learn_command", "Learn your style from the boxes that you corrected."),
     "sheet": LazyCommand(
         _EVERYDAY, "sheet", "sheet_command", "Draw photos and their crops on pages, as pictures or as a PDF."
     ),

@@ -31,7 +31,7 @@ class Verdict(str, Enum):
     REJECTED = "rejected"
     """They do not want it."""
     UNSEEN = "unseen"
-    """Nothing; maybe nobody looked."""
+    """Nothing; maybe no one looked."""
 
     def __str__(self) -> str:
         return self.value

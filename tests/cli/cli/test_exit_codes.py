@@ -102,5 +102,14 @@ def test_each_exit_code_is_what_the_table_says(code: ExitCode, tmp_path: Path, m
     assert code in (ExitCode.OK, ExitCode.SOME_FAILED, ExitCode.UNFINISHED) or "rror: " in result.stderr
 
 
+@pytest.mark.usefixtures("composer")
+def test_learning_from_too_few_corrections_has_a_code_of_its_own(tmp_path: Path) -> None:
+    write_photo(tmp_path / "photos" / "a.jpg")
+    CliRunner().invoke(cli, ["crop", f"{tmp_path}/photos", "-o", f"{tmp_path}/shots"])
+    result = CliRunner().invoke(cli, ["learn", f"{tmp_path}/shots", "-o", f"{tmp_path}/style"])
+    assert result.exit_code == ExitCode.NOT_BETTER, result.output
+    assert "error: 0 photos with a box that you moved" in result.stderr
+
+
 def test_no_exit_code_is_left_out() -> None:
-    assert set(ExitCode) == set(PROVOKED) | BY_PROCESSES
+    assert set(ExitCode) == set(PROVOKED) | BY_PROCESSES | {ExitCode.NOT_BETTER}

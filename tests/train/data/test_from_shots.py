@@ -79,7 +79,7 @@ def test_who_looked_at_all_photos_teaches_what_was_left_alone(shots: Path, tmp_p
 
 
 def test_nothing_to_learn_from_is_an_error(shots: Path, tmp_path: Path) -> None:
-    with pytest.raises(ShotcropError, match="nobody has set or kept a box"):
+    with pytest.raises(ShotcropError, match="no one has set or kept a box"):
         import_shots([shots], tmp_path / "data")
     assert not (tmp_path / "data").exists()
 

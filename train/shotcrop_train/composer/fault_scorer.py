@@ -15,8 +15,8 @@ from shotcrop_cli.model.nano.facts import gather_facts, to_even
 from shotcrop_cli.model.nano.faults import CropCosts, ShotSize
 from shotcrop_cli.model.nano.manifest import FaultCosts
 from shotcrop_cli.model.nano.scene import Scene
+from shotcrop_cli.model.nano.shown_person import find_person
 from shotcrop_cli.shots import SHOT_TYPES
-from shotcrop_train.nano.composer_examples import find_person
 from shotcrop_train.scorers import Judged
 
 

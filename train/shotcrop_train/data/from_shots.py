@@ -37,7 +37,7 @@ def import_shots(
 ) -> Imported:
     """Make a dataset of the photos whose boxes a person set or kept.
 
-    A rejected box, or one that nobody judged, is in the dataset with `accepted: false`: training does not learn from
+    A rejected box, or one that no one judged, is in the dataset with `accepted: false`: training does not learn from
     it. Photos without a box to learn from are left out.
 
     Args:
@@ -65,7 +65,7 @@ def import_shots(
             )
     if not wanted:
         raise ShotcropError(
-            f"{', '.join(map(str, outputs))}: nobody has set or kept a box here",
+            f"{', '.join(map(str, outputs))}: no one has set or kept a box here",
             hint="edit boxes in the sidecars, or add --reviewed if you looked at all photos and changed none",
         )
     try:

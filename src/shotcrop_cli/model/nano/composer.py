@@ -30,6 +30,7 @@ from shotcrop_cli.model.nano.preprocess import squash
 from shotcrop_cli.model.nano.reasoning import certain, company_of, ground, ground_scene
 from shotcrop_cli.model.nano.refinement import Subject, refine_all
 from shotcrop_cli.model.nano.scene import Floats, Indices, Scene, mirror_boxes
+from shotcrop_cli.model.nano.style import restyle
 from shotcrop_cli.model.notices import Notices
 from shotcrop_cli.model.session import Device, Session, open_session
 from shotcrop_cli.model.tensorrt import Engine, Shapes
@@ -223,7 +224,11 @@ class NanoComposer:
         shown = [detection for detection, one in zip(detections, presences, strict=True) if one >= least]
         scenes = [detection.scene for detection in shown]
         proposals = self.network.propose(scenes)
-        subjects = [proposal.subjects() if proposal else [] for proposal in proposals]
+        style = self.manifest.style
+        subjects = [
+            restyle(style, scene, proposal.subjects()) if proposal else []
+            for scene, proposal in zip(scenes, proposals, strict=True)
+        ]
         refined = refine_all(list(zip(scenes, subjects, strict=True)), self.manifest.refinement)
         answers = map(self._answer, shown, proposals, refined)
         return [(next(answers) if presence >= least else None) or NoSubject(1.0 - presence) for presence in presences]

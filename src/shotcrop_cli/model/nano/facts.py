@@ -180,7 +180,7 @@ def join(parts: Sequence[Facts]) -> Facts:
     return Facts(**{one.name: _join([getattr(part, one.name) for part in parts]) for one in fields(Facts)})
 
 
-def to_even(boxes: Doubles, aspect: float) -> Doubles:
+def to_even(boxes: Doubles, aspect: float | Doubles) -> Doubles:
     """Return boxes (..., 4) of the photo frame in the even frame."""
     even = np.array(boxes, np.float64)
     even[..., 0::2] *= aspect

@@ -169,6 +169,49 @@ class ScoreCurve:
         return _logistic(self.offset + self.slope * expected_iou + self.choice * probability)
 
 
+STYLE_FEATURES = {"mean": 0, "head": 4, "all": 19}
+"""How many of the features of `style.describe_boxes` each kind of correction uses, the first ones."""
+
+
+@dataclass(frozen=True)
+class ShotStyle:
+    """The correction of one shot's boxes; see `shotcrop_cli.model.nano.style`.
+
+    Args:
+        mean: Mean of each feature that is used.
+        spread: Spread of each.
+        weights: Moves of the four edges: in general, then for each feature one spread above its mean. Empty to leave
+            the shot as it is.
+    """
+
+    mean: tuple[float, ...] = ()
+    spread: tuple[float, ...] = ()
+    weights: tuple[tuple[float, ...], ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.weights and not self.mean and not self.spread:
+            return
+        count = len(self.mean)
+        sizes = [len(row) for row in self.weights]
+        if count not in STYLE_FEATURES.values() or len(self.spread) != count or sizes != [4] * (count + 1):
+            raise ValueError("a shot of style must hold a mean, a spread and four weights per feature")
+        if min(self.spread, default=1.0) <= 0:
+            raise ValueError("the spreads of a style must be positive")
+
+
+@dataclass(frozen=True)
+class Style:
+    """Corrections that were learned from a person's boxes.
+
+    Args:
+        shots: One for each shot, widest first; empty for none.
+        base: Content hash of the model that they correct.
+    """
+
+    shots: tuple[ShotStyle, ...] = ()
+    base: str = ""
+
+
 @dataclass(frozen=True)
 class NanoManifest:
     """What the runtime must know of a compact model.
@@ -190,6 +233,7 @@ class NanoManifest:
         score: From expected IoU to score.
         fallback: Boxes of the three shots for photos that surely show people though none were located; empty to report
             such a photo as without people.
+        style: A person's style.
     """
 
     format: str
@@ -207,6 +251,7 @@ class NanoManifest:
     count: CountRule = CountRule()
     score: ScoreCurve = ScoreCurve()
     fallback: tuple[tuple[float, ...], ...] = ()
+    style: Style = Style()
 
     def __post_init__(self) -> None:
         if self.image_size <= 0 or self.image_size % SIDE_STEP:
@@ -225,6 +270,8 @@ class NanoManifest:
         ):
             if len(values) != count:
                 raise ValueError(f"{name} must hold {count} numbers")
+        if len(self.style.shots) not in (0, _SHOTS):
+            raise ValueError(f"style.shots must hold {_SHOTS} shots")
         if self.fallback and [len(box) for box in self.fallback] != [4] * _SHOTS:
             raise ValueError(f"fallback must hold {_SHOTS} boxes of four sides")
 
