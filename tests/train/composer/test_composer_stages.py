@@ -156,6 +156,25 @@ def test_a_photo_without_anybody_counts_with_the_usual_boxes() -> None:
     assert np.isnan(held.expected).all()
 
 
+def test_shots_that_are_not_accepted_are_not_measured() -> None:
+    seen = seen_photo("a.jpg")
+    bogus = np.array(seen.photo.triple)
+    bogus[2] = [0.9, 0.9, 1.0, 1.0]
+    fold = Fold(fold_of(Path("a.jpg"), 2), 2)
+    members = [Member(fitted(), fold)]
+
+    def held(accepted: tuple[bool, bool, bool]) -> HeldOut:
+        photo = replace(seen.photo, triple=bogus, accepted=accepted)
+        return measure(members, [replace(seen, photo=photo)], bogus, FaultCosts())
+
+    every, sound = held((True, True, True)), held((True, True, False))
+    assert every.figures()["held_iou_close_up"] < 0.1
+    assert np.isnan(sound.refined[0]).tolist() == [False, False, True]
+    assert np.isnan(sound.expected[0]).tolist() == [False, False, True]
+    assert sound.figures()["held_iou"] == pytest.approx(every.refined[0, :2].mean(), abs=1e-4)
+    assert held((False, False, False)).figures() == {}
+
+
 def fitted() -> ComposerNetwork:
     groups = [examples_of(seen_photo(), Examples(2, 0), np.random.default_rng(0))]
     return fit(groups, ComposerShape(width=16, layers=1), Fitting(steps=1, batch_size=1), ComposerLoss(), 0)

@@ -83,9 +83,10 @@ class HeldOut:
     """Networks on photos that they have not learned from.
 
     Args:
-        plain: IoU (n, 3) of the composers' boxes with the expert's.
-        refined: IoU (n, 3) of the refined boxes.
-        expected: IoU (n, 3) that the composers expect; NaN where no people were detected.
+        plain: IoU (n, 3) of the composers' boxes with the expert's; NaN for a shot that is not accepted.
+        refined: IoU (n, 3) of the refined boxes; NaN for a shot that is not accepted.
+        expected: IoU (n, 3) that the composers expect; NaN where no people were detected, and for shots that are not
+            accepted.
         certainty: Probability (n, 3) that somebody of the main subject is part of the right one, the same for each
             shot; NaN where no people were detected.
         plain_cuts: (n, 3), 1 where the composers' box cuts a head that the teachers saw.
@@ -105,11 +106,11 @@ class HeldOut:
         They are the mean IoU of the refined boxes, that of each shot, the same without refinement, and the number of
         medium shots and close-ups that cut somebody's head, with and without refinement.
         """
-        if len(self.plain) == 0:
+        if np.isnan(self.plain).all():
             return {}
-        shots = {f"held_iou_{kind.value}": self.refined[:, shot].mean() for shot, kind in enumerate(SHOT_TYPES)}
-        values = {"held_photos": len(self.plain), "held_iou": self.refined.mean(), **shots}
-        values |= {"held_plain_iou": self.plain.mean()}
+        shots = {f"held_iou_{kind.value}": _mean(self.refined[:, shot]) for shot, kind in enumerate(SHOT_TYPES)}
+        values = {"held_photos": len(self.plain), "held_iou": _mean(self.refined), **shots}
+        values |= {"held_plain_iou": _mean(self.plain)}
         for shot, kind in enumerate(SHOT_TYPES[1:], start=1):
             values[f"held_cuts_{kind.value}"] = self.refined_cuts[:, shot].sum()
             values[f"held_plain_cuts_{kind.value}"] = self.plain_cuts[:, shot].sum()
@@ -131,9 +132,16 @@ def measure(members: Sequence[Member], photos: Sequence[SeenPhoto], fallback: Fl
             else:
                 plain, refined = proposal.boxes[proposal.main], refine_main(scene, proposal, costs)
                 expected, certainty = proposal.expected_iou[proposal.main], proposal.certainty
+            known = np.where(one.photo.accepted, 1.0, np.nan)
             cuts = cut_heads(one.teacher, plain), cut_heads(one.teacher, refined)
-            rows.append((overlap(plain, wanted), overlap(refined, wanted), expected, np.full(3, certainty), *cuts))
+            overlaps = overlap(plain, wanted) * known, overlap(refined, wanted) * known
+            rows.append((*overlaps, expected * known, np.full(3, certainty), *cuts))
     return HeldOut(*np.array(rows, np.float64).reshape(-1, 6, 3).transpose(1, 0, 2))
+
+
+def _mean(values: Floats) -> float:
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else 0.0
 
 
 def cut_heads(scene: Scene, boxes: Floats) -> Floats:
