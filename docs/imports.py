@@ -44,6 +44,7 @@ LAYERS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
             "checkup",
             "pipeline",
             "remote",
+            "ray_engine",
             "cropper",
             "cli",
             "review",

@@ -71,6 +71,7 @@ __all__ = [
     "PhotoResult",
     "PhotoStatus",
     "PixelBox",
+    "RayOptions",
     "Reasoning",
     "RecaptionOptions",
     "Reporter",
@@ -89,7 +90,8 @@ _MODULES = {
     **dict.fromkeys(("Crop", "CropResult", "Cropper", "Person"), "cropper"),
     **dict.fromkeys(("apply_sidecars", "caption_sidecars", "crop_photos"), "api"),
     **dict.fromkeys(
-        ("ApplyOptions", "CaptionOptions", "CropOptions", "ModelOptions", "RecaptionOptions"), "run_options"
+        ("ApplyOptions", "CaptionOptions", "CropOptions", "ModelOptions", "RayOptions", "RecaptionOptions"),
+        "run_options",
     ),
     "Endpoint": "captions.settings",
     **dict.fromkeys(("Aspect", "Framing"), "framing"),

@@ -18,6 +18,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from shotcrop_cli import __version__
 from shotcrop_cli.caption_run import find_captions, queue_captions
 from shotcrop_cli.errors import EmptyError, InputError, ShotcropError
 from shotcrop_cli.library.discover import discover
@@ -50,6 +51,8 @@ if TYPE_CHECKING:
     from shotcrop_cli.pipeline.batch_size import BatchSize
     from shotcrop_cli.pipeline.loaded_photo import RunContext
     from shotcrop_cli.pipeline.steps import Steps
+    from shotcrop_cli.ray_engine.driver import RayPool
+    from shotcrop_cli.remote.staging import Staging
 
 _MEMORY_SHARE = 4
 """Decoded photos may take one part in this many of the memory. That is enough for the large batches of a GPU."""
@@ -116,7 +119,11 @@ def crop_photos(
         ShotcropError: The run cannot begin or go on; subclasses say why.
     """
     with _process_settings():
-        return _CropRun(options, reporter or Reporter(), model, is_ready).run()
+        run = _CropRun(options, reporter or Reporter(), model, is_ready)
+        try:
+            return run.run()
+        finally:
+            run.close()
 
 
 def apply_sidecars(options: ApplyOptions, reporter: Reporter | None = None) -> RunResult:
@@ -261,10 +268,16 @@ class _CropRun(_Run):
         self._captions: CaptionService | None = None
         self._limit = options.limit
         self._steps: Steps | None = None
+        self._staging: Staging | None = None
+        self._pool: RayPool | None = None
 
     def run(self) -> RunResult:
         options, output = self._options, self._output
         selection = options.selection
+        if options.ray is not None:
+            from shotcrop_cli.ray_engine.driver import import_ray
+
+            import_ray()  # what is missing shows before the work
         if any([is_url(path) for path in (options.output, *selection.paths, *(selection.listed or ()))]):
             return self._run_remote()
         captions = None if options.dry_run else find_captions(options.captions, self.reporter)
@@ -281,7 +294,7 @@ class _CropRun(_Run):
             if options.fail_if_empty:
                 raise EmptyError("no photos found", hint="check that the disk with the photos is mounted")
             self.reporter.warn("no photos found")
-        model = self._model or CropModel.find(options.model, self.reporter)
+        model = self._model = self._model or CropModel.find(options.model, self.reporter)
         wanted = replace(wanted, model_sha256=model.sha256)
         index = Index(output, wanted, options.template.text)
         state = OutputState(
@@ -317,7 +330,9 @@ class _CropRun(_Run):
         if self._is_ready is not None:
             raise ShotcropError("--watch: only folders of this machine can be watched", hint="run again and again")
         model = self._model = self._model or CropModel.find(self._options.model, self.reporter)
-        remote = RemoteCrop(self._options, self, self.reporter, model.sha256)
+        options = self._options
+        wanted = Wanted(model.sha256, options.settings, options.shots, options.subjects, options.sets)
+        remote = RemoteCrop(options, self, self.reporter, wanted)
 
         def show(photo: PhotoResult) -> PhotoResult:
             return photo if remote.staging is None else remote.staging.shown(photo)
@@ -327,19 +342,54 @@ class _CropRun(_Run):
             with suppress(_FirstFailure):
                 remote.work(self._wait())
         finally:
-            result = self.result(model.composer.identity.provider if model.composer.loaded else "")
+            result = self.result(self._provider())
             self.reporter.finish(result)
         return result
 
-    def crop_part(self, due: Sequence[Task], state: OutputState, root: Path, steps: Steps) -> bool:
+    def crop_part(self, due: Sequence[Task], state: OutputState, staging: Staging) -> bool:
         """Crop some photos whose files are copies below a folder, and say whether to go on."""
+        from shotcrop_cli.remote.steps import RemoteSteps
+
         assert self._model is not None
-        self._output, self._steps = root, steps
+        self._output, self._staging, self._steps = staging.root, staging, RemoteSteps(staging).steps
         if self._is_time_over():
             self._left += len(due)
         else:
             self._carry_out(due, state, self._model.composer)
         return not self._is_time_over() and (self._limit is None or self._limit > 0)
+
+    def _ray(self, context: RunContext) -> RayPool:
+        """Return the Ray workers, which start with the first photo."""
+        from shotcrop_cli.ray_engine.driver import RayPool
+        from shotcrop_cli.ray_engine.worker import Assignment
+
+        options = self._options
+        assert options.ray is not None and self._model is not None
+        if self._pool is None:
+            assignment = Assignment(
+                __version__,
+                replace(options.model, device="cpu" if not options.ray.gpus_per_worker else options.model.device),
+                options.workers or options.ray.cpus_per_worker,
+                Wanted(self._model.sha256, options.settings, options.shots, options.subjects, options.sets),
+                context,
+                "" if self._staging is None else self._staging.output.url,
+                options.overwrite,
+                self.reporter.wants_unchanged,
+            )
+            self._pool = RayPool(options.ray, assignment, self.reporter)
+        return self._pool
+
+    def close(self) -> None:
+        """End the Ray workers, if there are any."""
+        if self._pool is not None:
+            self._pool.close()
+
+    def _provider(self) -> str:
+        """Say where the model ran; empty if no photo needed it."""
+        if self._pool is not None:
+            return self._pool.provider
+        composer = None if self._model is None else self._model.composer
+        return composer.identity.provider if composer is not None and composer.loaded else ""
 
     def _warn_of_named(self, ignored: Sequence[Ignored]) -> None:
         """Say that paths which the user named are ignored, in few lines: a shell may have named thousands."""
@@ -413,7 +463,7 @@ class _CropRun(_Run):
                 elif due:
                     self._carry_out(due, state, composer)
         finally:  # an interrupted run reports how far it got, too
-            result = self.result(composer.identity.provider if composer.loaded else "")
+            result = self.result(self._provider())
             self.reporter.finish(result)
         return result
 
@@ -445,7 +495,8 @@ class _CropRun(_Run):
         options = self._options
         if options.settings.lossless and not is_installed():
             self.reporter.warn(MISSING)
-        model = composer.composer if any(task.needs_model for task in due[: self._limit]) else None
+        needs_model = options.ray is None and any(task.needs_model for task in due[: self._limit])
+        model = composer.composer if needs_model else None
         per_device = options.model.batch_size
         if per_device is None and model is not None:
             per_device = model.recall_batch_size()
@@ -507,8 +558,12 @@ class _CropRun(_Run):
             # night.
             while tasks := tuple(islice(waiting, share)):
                 share = 0
+                still_due = self._still_due(tasks, state)
+                if self._options.ray is not None:
+                    self._ray(context).run(still_due, report, self._staging)
+                    continue
                 run(
-                    self._still_due(tasks, state),
+                    still_due,
                     composer,
                     context,
                     workers=workers,

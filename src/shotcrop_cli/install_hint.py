@@ -34,6 +34,7 @@ EXTRAS = {
     "s3": "s3fs",
     "gcs": "gcsfs",
     "azure": "adlfs",
+    "ray": "ray",
     "train": "trl",
     "qlora": "bitsandbytes",
     "export": "onnxscript",

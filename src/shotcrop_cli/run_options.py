@@ -63,6 +63,23 @@ class CaptionOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class RayOptions:
+    """Where Ray workers run.
+
+    Args:
+        address: A cluster: `auto` for one that runs on this machine, or `ray://HOST:10001`. None to start one here.
+        workers: Number of workers; None for one per `cpus_per_worker` processors of the cluster.
+        gpus_per_worker: GPUs of each worker, such as 1 or 0.5; 0 for none.
+        cpus_per_worker: Processors of each worker.
+    """
+
+    address: str | None = None
+    workers: int | None = None
+    gpus_per_worker: float = 0.0
+    cpus_per_worker: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class CropOptions:
     """What `crop_photos` should do. The defaults are those of `shotcrop crop`.
 
@@ -93,6 +110,7 @@ class CropOptions:
         fail_fast: Whether to stop at the first failed photo.
         min_score: Crops with a lower score need a review, 0 to 1; None if none does.
         keep_results: Whether the `RunResult` lists every photo. It always lists those that failed or need a review.
+        ray: Where Ray workers crop the photos; None to crop them in this process.
     """
 
     photos: Selection | StrPath | Sequence[StrPath]
@@ -121,6 +139,7 @@ class CropOptions:
     fail_fast: bool = False
     min_score: float | None = None
     keep_results: bool = True
+    ray: RayOptions | None = None
 
     @property
     def selection(self) -> Selection:

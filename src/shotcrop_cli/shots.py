@@ -62,6 +62,10 @@ class CropKey(str):
         key.shot, key.person, key.set_name = shot, person, set_name
         return key
 
+    def __getnewargs__(self) -> tuple[ShotType, str, str]:  # type: ignore[override]
+        """Return what a copy in another process is made of."""
+        return self.shot, self.person, self.set_name
+
     @classmethod
     def of(cls, key: CropKey | ShotType) -> CropKey:
         """Return the key of a crop; a `ShotType` stands for the ordinary crop of that shot."""

@@ -34,7 +34,7 @@ from shotcrop_cli.library.hand_work import Allowed
 from shotcrop_cli.library.name_template import DEFAULT_TEMPLATE, FIELDS
 from shotcrop_cli.library.selection import Selection, read_list
 from shotcrop_cli.library.shard import Shard
-from shotcrop_cli.run_options import CaptionOptions
+from shotcrop_cli.run_options import CaptionOptions, RayOptions
 from shotcrop_cli.shots import SHOT_TYPES, ShotType
 
 Values = Mapping[str, Any]
@@ -173,6 +173,31 @@ max_pixels_option = option(
 
 model_group = option_group(
     "Model and speed", model_options, devices_option, batch_size_option, jobs_option, max_pixels_option
+)
+
+ray_options = option_group(
+    "Model and speed",
+    option(
+        "--engine",
+        type=click.Choice(["local", "ray"]),
+        default="local",
+        show_default=True,
+        help="Crop in this process, or in the workers of a Ray cluster.",
+    ),
+    option(
+        "--ray-address",
+        metavar="auto|ray://HOST:PORT",
+        help="The cluster of --engine ray. Default: start one on this machine.",
+    ),
+    option("--workers", type=click.IntRange(min=1), metavar="N", help="Ray workers. Default: one per processor."),
+    option(
+        "--gpus-per-worker",
+        type=click.FloatRange(min=0.0),
+        default=0.0,
+        show_default=True,
+        metavar="F",
+        help="GPUs of each Ray worker, such as 1 or 0.5. With 0, workers use the CPU.",
+    ),
 )
 
 review_options = option_group(
@@ -354,6 +379,20 @@ def to_selection(values: Values) -> Selection:
         follow_symlinks=values["follow_symlinks"],
         hidden=values["hidden"],
     )
+
+
+def to_ray(values: Values) -> RayOptions | None:
+    """Return where Ray workers run, by the values of `ray_options`; None without Ray.
+
+    Raises:
+        click.UsageError: An option needs `--engine ray`.
+    """
+    if values["engine"] == "ray":
+        return RayOptions(values["ray_address"], values["workers"], values["gpus_per_worker"])
+    for name in ("ray_address", "workers", "gpus_per_worker"):
+        if values[name]:
+            raise click.UsageError(f"--{name.replace('_', '-')} needs --engine ray.")
+    return None
 
 
 def to_shots(values: Values) -> tuple[ShotType, ...]:

@@ -67,6 +67,7 @@ from shotcrop_cli.run_options import CropOptions, ModelOptions
 @crop_options.caption_options
 @crop_options.review_options
 @crop_options.model_group
+@crop_options.ray_options
 @crop_options.report_options
 @crop_options.manifest_option
 @crop_options.message_options
@@ -115,6 +116,7 @@ def crop_command(ctx: click.Context, /, **values: Any) -> None:
         fail_fast=values["fail_fast"],
         min_score=values["min_score"],
         keep_results=False,
+        ray=crop_options.to_ray(values),
     )
     report_options = crop_options.to_report_options(values)
     if (manifest := values["manifest"]) is not None:

@@ -22,10 +22,8 @@ from shotcrop_cli.library.plan import PHOTO_CHANGED, Action, Target, Task, Wante
 from shotcrop_cli.library.results import PhotoResult, PhotoStatus, Reporter
 from shotcrop_cli.library.selection import Selection
 from shotcrop_cli.library.source import Folder, Source
-from shotcrop_cli.pipeline.steps import Steps
 from shotcrop_cli.remote.listing import PART_SIZE, Part, PhotoSearch, parts
 from shotcrop_cli.remote.staging import Root, Staging
-from shotcrop_cli.remote.steps import RemoteSteps
 from shotcrop_cli.run_options import CropOptions
 from shotcrop_cli.storage.interface import ABSENT, Changed, Entry, Storage
 from shotcrop_cli.storage.location import UrlPath, is_url, local_path, open_storage
@@ -49,7 +47,7 @@ class CropHost(Protocol):
     def add_planned(self, task: Task) -> None:
         """Take a photo that a dry run would crop."""
 
-    def crop_part(self, due: Sequence[Task], state: OutputState, root: Path, steps: Steps) -> bool:
+    def crop_part(self, due: Sequence[Task], state: OutputState, staging: Staging) -> bool:
         """Crop photos, and say whether to go on."""
 
 
@@ -73,12 +71,12 @@ class RemoteCrop:
         options: What to do.
         host: Takes what is found.
         reporter: Receives messages.
-        model_sha256: Hash of the model.
+        wanted: What the run would make.
     """
 
-    def __init__(self, options: CropOptions, host: CropHost, reporter: Reporter, model_sha256: str) -> None:
+    def __init__(self, options: CropOptions, host: CropHost, reporter: Reporter, wanted: Wanted) -> None:
         self._options, self._host, self._reporter = options, host, reporter
-        self._wanted = Wanted(model_sha256, options.settings, options.shots, options.subjects, options.sets)
+        self._wanted = wanted
         if options.captions.endpoint is not None:
             raise ShotcropError(
                 "--captions: a captioner cannot be used with object stores yet", hint="leave out --captions"
@@ -136,7 +134,6 @@ class RemoteCrop:
         return [str(local_path(path).absolute()) for path in self._options.selection.paths]
 
     def _crop_all(self, staging: Staging, roots: Sequence[Root]) -> None:
-        steps = RemoteSteps(staging)
         for found in self._parts(staging, roots):
             targets = self._targets(staging, found)
             state, strict = (
@@ -150,7 +147,7 @@ class RemoteCrop:
                 for is_strict in (False, True)
             )
             due = list(self._due(staging, targets, state, strict))
-            if due and not self._host.crop_part(due, state, staging.root, steps.steps):
+            if due and not self._host.crop_part(due, state, staging):
                 return
             staging.clear()
         self._tell_empty()

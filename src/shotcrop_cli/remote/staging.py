@@ -19,13 +19,13 @@ from shotcrop_cli import sidecar as sidecars
 from shotcrop_cli.errors import PhotoError, ShotcropError
 from shotcrop_cli.library.atomic_write import Change, NewFile
 from shotcrop_cli.library.hand_work import BACKUP_SUFFIX
-from shotcrop_cli.library.plan import SIDECAR_SUFFIX, Target, with_rejections
+from shotcrop_cli.library.plan import SIDECAR_SUFFIX, Target, Task, with_rejections
 from shotcrop_cli.library.results import PhotoResult, PhotoStatus
 from shotcrop_cli.library.source import Folder, Source
 from shotcrop_cli.sidecar import Sidecar
 from shotcrop_cli.storage.interface import ABSENT, MTIME_KEY, PHOTO_TAG_KEY, Changed, Content, Denied, Entry, Storage
 from shotcrop_cli.storage.local import nanoseconds, seconds
-from shotcrop_cli.storage.location import UrlPath, is_url
+from shotcrop_cli.storage.location import UrlPath, is_url, open_storage
 
 _BACKUP = re.compile(rf"{re.escape(BACKUP_SUFFIX)}(?:\.\d+)?")
 _FINISHED = (PhotoStatus.DONE, PhotoStatus.UNCHANGED, PhotoStatus.NO_SUBJECT)
@@ -42,6 +42,29 @@ class Root:
 
     storage: Storage
     copies: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """What another process has to know of the objects of a photo to crop it.
+
+    Args:
+        shown: The photo, as results name it.
+        root: URL of the folder of photos; empty if they are on a disk that all machines share.
+        photo: The photo in the listing; None if it is on a disk.
+        folder: Where its files go, below the output.
+        files: What the output has of it.
+        sidecar: Content and time of its sidecar; None if it has none.
+        former: Path of the photo in that content.
+    """
+
+    shown: Path
+    root: str
+    photo: Entry | None
+    folder: str
+    files: Mapping[str, Entry]
+    sidecar: tuple[bytes, int] | None
+    former: str
 
 
 class Staging:
@@ -198,6 +221,52 @@ class Staging:
                 files[whole], self._tags[whole] = entry, entry.tag
         self.bring(target)
         return True
+
+    def pack(self, task: Task) -> Package:
+        """Return what another process has to know of a photo."""
+        target = task.target
+        path, photo, sidecar = target.source.path, self._photos.get(target.source.path), None
+        root = next((root for root in self._roots if path.is_relative_to(root.copies)), None)
+        if target.sidecar.exists():
+            sidecar = target.sidecar.read_bytes(), target.sidecar.stat().st_mtime_ns
+        return Package(
+            self.show(path),
+            "" if root is None else root.storage.url,
+            photo,
+            self._name(target.folder),
+            {name: replace(entry, tag=self._tags[name]) for name, entry in self._files[target.sidecar].items()},
+            sidecar,
+            str(path),
+        )
+
+    def unpack(self, task: Task, package: Package) -> Task:
+        """Return a task of another process with the paths of this one."""
+        target, record = task.target, task.record
+        source = target.source
+        if package.photo is not None:
+            known = next((root for root in self._roots if root.storage.url == package.root), None)
+            root = known or self.add_root(open_storage(package.root))
+            source = replace(
+                self.source(root, package.photo, {}),
+                folder=Folder(root.copies / source.relative.parent, source.folder.relative),
+            )
+        target = replace(target, source=source, folder=self.root / package.folder)
+        self.expect(target, package.files)
+        if package.sidecar is not None:
+            data, mtime_ns = package.sidecar
+            self._copy(target.sidecar, _with_path(data, Path(package.former), source.path), mtime_ns)
+        if record is not None and record.source.path == package.former:
+            record = replace(record, source=replace(record.source, path=str(source.path)))
+        return replace(task, target=target, record=record, stamp=None)
+
+    def look_again(self, target: Target) -> None:
+        """Take what the output has of a photo by now, and copy its sidecar."""
+        start = self._name(target.sidecar).removesuffix(SIDECAR_SUFFIX) + "."
+        for name in self._files.pop(target.sidecar, {}):
+            (self.root / name).unlink(missing_ok=True)
+            self._tags.pop(name, None)
+        self.expect(target, {entry.name: entry for entry in self.output.list(below=start)})
+        self.bring_sidecar(target)
 
     def release(self, target: Target) -> None:
         """Remove the copies of a photo that is done."""
