@@ -1,4 +1,4 @@
-"""Check the words of a captioner before they are written: length, language, phrases, repetition, number of people."""
+"""Check the words of a captioner before they are written: length, language, phrases, repetition, people, names."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
+from shotcrop_cli.captions.person_names import unknown_names
 from shotcrop_cli.captions.prompt import LANGUAGES, MOST_IN_ALT_TEXT, MOST_IN_CAPTION, MOST_IN_STORY
 from shotcrop_cli.shots import MANY_PEOPLE, CaptionRequest, PhotoText
 
@@ -44,18 +45,19 @@ _ALONE = re.compile(
 _WORDS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
 
-def problems_of(text: PhotoText, request: CaptionRequest, language: str) -> list[str]:
+def problems_of(text: PhotoText, request: CaptionRequest, language: str, known: str = "") -> list[str]:
     """Return what is wrong with an answer, in words that the captioner understands; empty if nothing is.
 
     Args:
         text: The answer.
         request: What it answers.
         language: The language it should be in, as in BCP 47.
+        known: Names and texts in the photo's metadata. Other persons must not be named.
     """
-    return list(_problems(text, request, language.lower().split("-")[0]))
+    return list(_problems(text, request, language.lower().split("-")[0], known))
 
 
-def _problems(text: PhotoText, request: CaptionRequest, language: str) -> Iterator[str]:
+def _problems(text: PhotoText, request: CaptionRequest, language: str, known: str) -> Iterator[str]:
     for shot, words in zip(request.shots, text.shots, strict=True):
         yield from _wrong_text(f"the caption of {shot}", words.caption, MOST_IN_CAPTION)
         yield from _wrong_text(f"the alt_text of {shot}", words.alt_text, MOST_IN_ALT_TEXT)
@@ -67,6 +69,8 @@ def _problems(text: PhotoText, request: CaptionRequest, language: str) -> Iterat
     everything = " ".join(texts)
     if not all(_has_letters_of(language, part) for part in texts) or not _has_words_of(language, everything):
         yield f"it is not in {LANGUAGES.get(language, language)}"
+    for name in dict.fromkeys(name for part in texts for name in unknown_names(part, language, known)):
+        yield f"it names '{name}', who is not known to be in the photo"
     if language == "en" and (wrong := _wrong_number(everything, request.people)):
         yield wrong
 

@@ -10,7 +10,7 @@ import hashlib
 import io
 import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
@@ -22,8 +22,10 @@ from shotcrop_cli.captions.prompt import PROMPT_VERSION
 from shotcrop_cli.captions.settings import Endpoint
 from shotcrop_cli.errors import CaptionError, OutputError, PhotoError, ShotcropError
 from shotcrop_cli.imaging.decode import decode, read_source
+from shotcrop_cli.imaging.metadata.policy import Metadata
 from shotcrop_cli.imaging.metadata.xmp import caption_packet
 from shotcrop_cli.imaging.metadata.xmp_caption import merge_caption
+from shotcrop_cli.imaging.photo import Photo
 from shotcrop_cli.imaging.thumbnail import thumbnail
 from shotcrop_cli.library.atomic_write import NewFile, put_in_place
 from shotcrop_cli.library.hand_work import companions, hash_file, last_caption
@@ -172,11 +174,12 @@ class CaptionService:
         photo = None
         if self._endpoint.whole_photo:
             folder = path.parent.resolve()
-            photo = self._picture(find_source(path, folder.relative_to(root), record, read_roots(root)).path)
-        pictures = tuple(map(self._picture, crops.values()))
-        request = CaptionRequest(tuple(crops), pictures, photo, _people_in(record))
+            found = find_source(path, folder.relative_to(root), record, read_roots(root)).path
+            photo = self._picture(decode(read_source(found)))
+        shown = [decode(read_source(crop)) for crop in crops.values()]
+        request = CaptionRequest(tuple(crops), tuple(map(self._picture, shown)), photo, _people_in(record))
         try:
-            text = self._asked_twice(request)
+            text = self._asked_twice(request, _known_text(record, [crop.metadata for crop in shown]))
         except CaptionError as error:
             with self._lock:
                 self._failures += 1
@@ -187,8 +190,12 @@ class CaptionService:
             self._failures = 0
         return text
 
-    def _asked_twice(self, request: CaptionRequest) -> PhotoText:
+    def _asked_twice(self, request: CaptionRequest, known: str) -> PhotoText:
         """Ask, check the answer, and ask again if it is wrong.
+
+        Args:
+            request: What to ask.
+            known: Names and texts in the photo's metadata.
 
         Raises:
             CaptionError: There is no answer, or the second one is wrong, too.
@@ -202,14 +209,14 @@ class CaptionService:
                     raise
                 problems = [error.message]
                 continue
-            problems = problems_of(text, request, self._endpoint.language)
+            problems = problems_of(text, request, self._endpoint.language, known)
             if not problems:
                 return text
         raise CaptionError(f"{self._endpoint.model} at {self._endpoint.host}: {'; '.join(problems)}", answered=True)
 
-    def _picture(self, path: Path) -> bytes:
-        """Return a small JPEG of a file. It has no metadata: no place, no time, no names."""
-        small = thumbnail(decode(read_source(path)), (0, self._endpoint.image_size))
+    def _picture(self, photo: Photo) -> bytes:
+        """Return a small JPEG of a photo. It has no metadata: no place, no time, no names."""
+        small = thumbnail(photo, (0, self._endpoint.image_size))
         buffer = io.BytesIO()
         small.info = {}
         small.save(buffer, "JPEG", quality=_QUALITY)
@@ -267,3 +274,10 @@ def _people_in(record: Sidecar) -> int | None:
     """Return the number of people that the model saw, up to `MANY_PEOPLE`; None if it does not say."""
     scene = record.reasoning.scene
     return next((count for words, count in _COUNTS.items() if scene.startswith(words)), None)
+
+
+def _known_text(record: Sidecar, metadata: Iterable[Metadata]) -> str:
+    """Return the names and texts that are known of a photo: from the sidecar, and from XMP and IPTC of its crops."""
+    names = [person.name for person in record.people if person.name]
+    blocks = [block.decode("utf-8", "replace") for found in metadata for block in (found.xmp, found.iptc)]
+    return " ".join((*names, *blocks))

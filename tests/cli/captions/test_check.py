@@ -93,3 +93,10 @@ def test_phrases_that_say_nothing(text: str) -> None:
 @pytest.mark.parametrize("text", ["A man takes a photo", "A woman with a picture frame", "The boy in a shot-put ring"])
 def test_words_that_only_look_like_these_phrases(text: str) -> None:
     assert problems(saying(text)) == []
+
+
+def test_only_persons_in_the_metadata_may_be_named() -> None:
+    request = CaptionRequest(SHOT_TYPES, (b"",) * 3, None, 1)
+    text = saying("Serena Williams is at the net with a ball")
+    assert problems_of(text, request, "en") == ["it names 'Serena Williams', who is not known to be in the photo"]
+    assert problems_of(text, request, "en", "Final: Serena Williams") == []
