@@ -139,9 +139,9 @@ def test_ratios_are_of_photos_per_second() -> None:
     sized = Sized("2 MP", 10, Measured(10.0, 15.0, 300.0), Shares(0.5, 0.2, 0.3), {"Pillow": pillow, "fast": fast})
     assert sized.rows[0] == (
         *("2 MP", "shotcrop crop", "1.0", "1.50", "1500", "300"),
-        *("50%", "20%", "30%", "0.50", "0.20"),
+        *("50%", "20%", "30%", "0.50", "0.20", "0.67"),
     )
-    assert [row[-2:] for row in sized.rows[1:]] == [("1.00", "0.40"), ("2.50", "1.00")]
+    assert [row[-3:] for row in sized.rows[1:]] == [("1.00", "0.40", "1.00"), ("2.50", "1.00", "3.33")]
     assert {len(row) for row in sized.rows} == {len(crop_throughput.HEADINGS)}
 
 
