@@ -35,6 +35,7 @@ from shotcrop_cli.shots import (
     Reasoning,
     Shot,
     ShotType,
+    person_number,
 )
 
 if TYPE_CHECKING:
@@ -272,6 +273,26 @@ class Sidecar:
         listed = tuple(crops)
         shots = tuple(crop for crop in listed if crop.key.is_ordinary)
         return replace(self, shots=shots, more_crops=tuple(crop for crop in listed if not crop.key.is_ordinary))
+
+    def viewed(self, person: str = MAIN, set_name: str = "") -> Sidecar:
+        """Return the sidecar with the crops of one person and one ratio set as its `shots`, to show these.
+
+        Args:
+            person: Whom to show, as in `CropKey`. The establishing shot is that of the main subject.
+            set_name: The ratio set; empty for ordinary crops or, where there are none, those of the first set.
+        """
+        shots = tuple(self._viewed_shot(shot, person, set_name) for shot in self.shots)
+        number = person_number(person)
+        shown = self.people[number - 1] if number is not None and number <= len(self.people) else None
+        main = self.main_person if shown is None else MainPerson(shown.body, shown.head)
+        return replace(self, shots=shots, more_crops=(), main_person=main)
+
+    def _viewed_shot(self, shot: ShotRecord, person: str, set_name: str) -> ShotRecord:
+        who = MAIN if shot.shot is ShotType.ESTABLISHING else person
+        alike = [crop for crop in self.all_crops if crop.shot is shot.shot and crop.person == who]
+        found = [crop for crop in alike if not set_name or crop.set_name == set_name]
+        there = next((crop for crop in found if crop.file is not None), None)
+        return there or (found[0] if found else replace(shot, file=None, size=None, caption=""))
 
     @property
     def edited(self) -> bool:

@@ -14,10 +14,25 @@ from shotcrop_cli.cli.console import Console
 from shotcrop_cli.cli.help import option, option_group
 from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.library.selection import read_list
+from shotcrop_cli.shots import GROUP, MAIN, person_key
 from shotcrop_cli.sidecar import SidecarStatus
 
 if TYPE_CHECKING:
     from shotcrop_cli.report.entry import Choice, Chosen
+
+_MOST = 1000
+"""Largest number of a person, far above what models report."""
+
+
+def _person(value: str) -> str:
+    """Read whom to show, as names of crops call them."""
+    wanted = value.strip().casefold().removeprefix("person")
+    if wanted in (MAIN, GROUP):
+        return wanted
+    if not (wanted.isascii() and wanted.isdecimal() and 1 <= int(wanted) <= _MOST):
+        raise click.BadParameter(f"{value!r} is neither main, group nor the number of a person.")
+    return person_key(int(wanted))
+
 
 photo_filter_options = option_group(
     "Photos",
@@ -40,6 +55,20 @@ photo_filter_options = option_group(
         help="Take only the photos listed in FILE or on stdin, such as a --review-list of shotcrop crop.",
     ),
     option("-0", "--null", is_flag=True, help="Names in that list end with NUL instead of a newline."),
+    option(
+        "--set",
+        "set_name",
+        metavar="NAME",
+        help="Show the crops of this ratio set. Default: ordinary crops, or the first set if there are none.",
+    ),
+    option(
+        "--subject",
+        type=_person,
+        default=MAIN,
+        show_default=True,
+        metavar="main|group|N",
+        help="Show the crops of this person, by the number in the names of the crops.",
+    ),
     option(
         "--sort",
         type=click.Choice(["name", "score"]),
@@ -103,4 +132,4 @@ def _choice(values: Mapping[str, Any]) -> Choice:
         # Sidecars record absolute paths. A list may have others, or lead there by links.
         photos = frozenset(Path(path(photo)) for photo in listed for path in (os.path.abspath, os.path.realpath))
     status = None if values["status"] is None else SidecarStatus(values["status"])
-    return Choice(status, values["below_score"], photos)
+    return Choice(status, values["below_score"], photos, values["subject"], values["set_name"] or "")

@@ -33,7 +33,7 @@ _NAMED_WITHOUT_PEOPLE = 20
 """How many photos without people a run names on stderr (our choice)."""
 _NAMED_PEOPLE = 10
 """How many names in the photos the summary lists if none is the one that was asked for."""
-_LISTED_OF_SETS = 5
+_LISTED_OF_SETS, _NAMED_OF_SETS = 5, 3
 """How many photos with crops that are left out or too small the summary names, and how many crops of each."""
 _LISTED_ORPHANS = 20
 """How many photos that are gone the summary lists (our choice)."""
@@ -229,8 +229,8 @@ def _of_sets(word: str, photos: Sequence[PhotoResult]) -> Iterator[str]:
     """Yield lines about crops of ratio sets that are left out or smaller than their set."""
     for photo in photos[:_LISTED_OF_SETS]:
         what = photo.left_out if word == "left out" else photo.small
-        more = f" and {len(what) - _LISTED_OF_SETS} more" if len(what) > _LISTED_OF_SETS else ""
-        yield f"{word}: {photo.source}: {', '.join(what[:_LISTED_OF_SETS])}{more}"
+        more = f" and {len(what) - _NAMED_OF_SETS} more" if len(what) > _NAMED_OF_SETS else ""
+        yield f"{word}: {photo.source}: {', '.join(what[:_NAMED_OF_SETS])}{more}"
     if (rest := len(photos) - _LISTED_OF_SETS) > 0:
         yield f"{word}: crops of {_counted(rest, 'more photo')}; --manifest FILE lists all"
 

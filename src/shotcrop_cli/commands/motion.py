@@ -152,7 +152,7 @@ class _Studio:
         with self._console.progress(len(chosen.sidecars)) as progress:
             for path in chosen.sidecars:
                 try:
-                    self._photo(read_entry(shots_dir, path))
+                    self._photo(read_entry(shots_dir, path, chosen.choice))
                 except OutputError:
                     raise
                 except (ShotcropError, OSError) as error:

@@ -153,7 +153,7 @@ def _draw(shots_dir: Path, output: Path, look: _Look, values: Mapping[str, Any],
     typeface = _typeface(values["font"], chosen.characters, console)
     total, name = len(chosen.sidecars), shots_dir.resolve().name
     with console.progress(total) as progress:
-        entries = _counted(read_entries(shots_dir, chosen.sidecars), progress)
+        entries = _counted(read_entries(shots_dir, chosen.sidecars, chosen.choice), progress)
         pages = _pages(entries, total, look, name, typeface)
         if output.suffix.lower() == PDF:
             _write_pdfs(output, pages, -(-total // look.photos), look, name, typeface)

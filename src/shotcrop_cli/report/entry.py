@@ -16,6 +16,7 @@ from shotcrop_cli.imaging.decode import decode, read_source
 from shotcrop_cli.imaging.thumbnail import thumbnail
 from shotcrop_cli.library.name_template import is_inside
 from shotcrop_cli.library.results import low_scores
+from shotcrop_cli.shots import MAIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +91,15 @@ class Choice:
         status: Only photos that ended this way; None for any.
         below_score: Only photos with a crop that scores below this and that a person has not accepted; None for all.
         photos: Only these photos; None for all.
+        person: Whose crops to show, as in `CropKey`.
+        set_name: The ratio set to show; empty for ordinary crops or, where there are none, those of the first set.
     """
 
     status: sidecar.SidecarStatus | None = None
     below_score: float | None = None
     photos: frozenset[Path] | None = None
+    person: str = MAIN
+    set_name: str = ""
 
     def __contains__(self, record: sidecar.Sidecar) -> bool:
         return (
@@ -116,12 +121,14 @@ class Chosen:
         errors: An error for each JSON file that is not a sidecar.
         characters: All characters of their texts.
         without_crops: Number of photos that were left out because they have no crops.
+        choice: By what they were chosen.
     """
 
     sidecars: list[Path] = field(default_factory=list)
     errors: list[ShotcropError] = field(default_factory=list)
     characters: set[str] = field(default_factory=set)
     without_crops: int = 0
+    choice: Choice = ALL
 
 
 def choose(
@@ -153,7 +160,7 @@ def choose(
         if len(found) == limit and not lowest_first:
             break
         try:
-            entry = read_entry(root, path)
+            entry = read_entry(root, path, choice)
         except ShotcropError as error:
             errors.append(error)
             continue
@@ -167,11 +174,11 @@ def choose(
         found.append((entry.lowest_score if lowest_first else 0.0, path))
     if lowest_first:
         found.sort(key=lambda scored: scored[0])
-    return Chosen([path for _, path in found[:limit]], errors, characters, without_crops)
+    return Chosen([path for _, path in found[:limit]], errors, characters, without_crops, choice)
 
 
-def read_entry(root: Path, path: Path) -> Entry:
-    """Read the sidecar of a photo.
+def read_entry(root: Path, path: Path, choice: Choice = ALL) -> Entry:
+    """Read the sidecar of a photo, with the crops of the chosen person and ratio set as its shots.
 
     Raises:
         ShotcropError: It is not a sidecar.
@@ -180,16 +187,17 @@ def read_entry(root: Path, path: Path) -> Entry:
         record = sidecar.read(path)
     except FileNotFoundError as error:
         raise ShotcropError(f"{path}: the sidecar is gone") from error
-    return Entry(path.relative_to(root).with_suffix("").as_posix(), path.parent, record)
+    viewed = record.viewed(choice.person, choice.set_name)
+    return Entry(path.relative_to(root).with_suffix("").as_posix(), path.parent, viewed)
 
 
-def read_entries(root: Path, sidecars: Iterable[Path]) -> Iterator[Entry]:
+def read_entries(root: Path, sidecars: Iterable[Path], choice: Choice = ALL) -> Iterator[Entry]:
     """Read the sidecars of photos one by one.
 
     Raises:
         ShotcropError: One of them is no sidecar any more.
     """
-    return (read_entry(root, path) for path in sidecars)
+    return (read_entry(root, path, choice) for path in sidecars)
 
 
 def open_scaled(path: Path, bounds: tuple[int, int]) -> Image.Image | None:

@@ -499,3 +499,48 @@ def test_several_main_people_stay_whole_in_every_ratio(photo: Path, output: Path
             assert crop.box_norm.x1 >= head.x1, crop.key
             assert crop.box_norm.y0 <= head.y0, crop.key
             assert crop.box_norm.y1 >= head.y1, crop.key
+
+
+class TestSheets:
+    @pytest.fixture
+    def shots(self, photo: Path, output: Path) -> Path:
+        run("crop", photo, "-o", output, "--subjects", "2", "--set", "story=9:16", "--set", "web=16:9")
+        return output
+
+    @pytest.mark.parametrize(
+        ("person", "set_name", "files"),
+        [
+            ("main", "", ["establishing-story", "medium-story", "close_up-story"]),  # there are no ordinary crops
+            ("main", "web", ["establishing-web", "medium-web", "close_up-web"]),
+            ("person2", "web", ["establishing-web", "person2-medium-web", "person2-close_up-web"]),
+            ("person3", "web", ["establishing-web", None, None]),
+            ("main", "feed", [None, None, None]),
+        ],
+    )
+    def test_a_view_has_the_crops_of_a_person_and_a_set(
+        self, shots: Path, person: str, set_name: str, files: list[str | None]
+    ) -> None:
+        viewed = read(shots / "a.jpg.json").viewed(person, set_name)
+        assert [shot.file for shot in viewed.shots] == [name and f"a.jpg.{name}.jpg" for name in files]
+        assert viewed.main_person.head == (
+            HEADS[1] if person == "person2" else HEADS[2] if person == "person3" else HEADS[0]
+        )
+
+    def test_sheets_show_a_set(self, shots: Path, tmp_path: Path) -> None:
+        sizes = {}
+        for options in ((), ("--set", "story"), ("--set", "web"), ("--set", "web", "--subject", "2")):
+            page = tmp_path / "sheet.png"
+            run("sheet", shots, "-o", page, *options)
+            sizes[options] = page.read_bytes()
+        assert sizes[()] == sizes["--set", "story"]
+        assert len(set(sizes.values())) == 3
+        run("sheet", shots, "-o", tmp_path / "story.png", "--layout", "story", "--set", "web")
+        assert (
+            "no photo in this folder matches"
+            in run("sheet", shots, "-o", page, "--layout", "story", "--set", "feed", code=ExitCode.USAGE).output
+        )
+
+    def test_ordinary_crops_come_first(self, shots: Path, photo: Path) -> None:
+        run("crop", photo, "-o", shots)
+        viewed = read(shots / "a.jpg.json").viewed()
+        assert [shot.file for shot in viewed.shots] == [f"a.jpg.{shot}.jpg" for shot in ShotType]
