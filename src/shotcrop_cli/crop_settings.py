@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
+from enum import Enum
 from functools import lru_cache
 
 from shotcrop_cli.framing import Framing
@@ -11,6 +12,35 @@ from shotcrop_cli.imaging.formats import SAME_QUALITY, CropFormat, Quality
 from shotcrop_cli.imaging.metadata.policy import MetadataPolicy
 from shotcrop_cli.ratio_sets import RatioSet
 from shotcrop_cli.shots import DEFAULT_SET, SHOT_TYPES, CropKey, ShotType
+
+
+class XmpMode(str, Enum):
+    """Where captions are written besides the JSON sidecar."""
+
+    NONE = "none"
+    EMBEDDED = "embedded"
+    """Into the crop itself."""
+    SIDECAR = "sidecar"
+    """Into an XMP file next to the crop."""
+    BOTH = "both"
+
+    def __str__(self) -> str:
+        return self.value
+
+    @property
+    def embeds(self) -> bool:
+        """Whether captions are written into crops."""
+        return self in (XmpMode.EMBEDDED, XmpMode.BOTH)
+
+    @property
+    def has_files(self) -> bool:
+        """Whether each crop has an XMP file."""
+        return self in (XmpMode.SIDECAR, XmpMode.BOTH)
+
+    @property
+    def key(self) -> bool | str:
+        """What stands for it in hashes. Earlier versions knew only files or none."""
+        return {XmpMode.NONE: False, XmpMode.SIDECAR: True}.get(self, self.value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,28 +51,40 @@ class CropSettings:
         format: File format; `same` keeps the photo's format if shotcrop can write it.
         quality: Quality of lossy formats, 1 to 100, or `same` for the photo's own.
         metadata: What the crops keep of the photo's metadata.
-        xmp: Whether to write an XMP file with the caption next to each crop.
+        xmp: Where to write the caption for other programs.
         framing: Aspect ratios, padding and least size.
         max_size: Pixels of the longer side that larger crops are shrunk to; None to shrink none.
         to_srgb: Whether to convert crops to sRGB instead of keeping the photo's colour space.
         lossless: Whether to copy crops of JPEG photos block by block if possible, instead of encoding them again.
         sets: The ratio sets, by name.
+        keywords: Whether `xmp` also writes what the model sees as keywords.
+        prefer_own_captions: Whether the caption replaces the description that the photo has.
     """
 
     format: CropFormat = CropFormat.SAME
     quality: Quality = SAME_QUALITY
     metadata: MetadataPolicy = MetadataPolicy.SAFE
-    xmp: bool = False
+    xmp: XmpMode = XmpMode.NONE
     framing: Framing = Framing()  # noqa: RUF009 - it is frozen
     max_size: int | None = None
     lossless: bool = False
     to_srgb: bool = False
     sets: tuple[RatioSet, ...] = ()
+    keywords: bool = False
+    prefer_own_captions: bool = False
 
     def concerning(self, key: CropKey | ShotType) -> tuple[object, ...]:
         """Return the values that decide the file of one crop. Equal values give equal files."""
-        look = (self.format, self.quality, self.metadata, self.xmp, self.max_size, self.lossless, self.to_srgb)
-        return (*look, *self.shape(key))
+        look = (self.format, self.quality, self.metadata, self.xmp.key, self.max_size, self.lossless, self.to_srgb)
+        return (*look, *self._texts, *self.shape(key))
+
+    @property
+    def _texts(self) -> tuple[str, ...]:
+        """The settings of `xmp` that differ from those of earlier versions."""
+        if self.xmp is XmpMode.NONE:
+            return ()
+        wanted = {"keywords": self.keywords, "prefer_own_captions": self.prefer_own_captions}
+        return tuple(name for name, is_wanted in wanted.items() if is_wanted)
 
     def shape(self, key: CropKey | ShotType) -> tuple[object, ...]:
         """Return the values that decide the box of one crop and how it fills its ratio."""

@@ -16,7 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from shotcrop_cli.crop_settings import CropSettings
+from shotcrop_cli.crop_settings import CropSettings, XmpMode
 from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.framing import Aspect, Framing
 from shotcrop_cli.geometry import to_pixels
@@ -125,12 +125,20 @@ class Written:
         size_bytes: Size of the crop's file; None without a crop.
         sha256: Hash of the crop's file; None without a crop.
         alt_text: The alternative text.
+        headline: The story that was written into XMP.
+        keywords: The keywords that were written into XMP.
+        image_sha256: Hash of the crop's file before captions were written into it; None if there are none in it.
+        xmp_sha256: Hash of the XMP file, if it was shotcrop's alone.
     """
 
     caption: str
     size_bytes: int | None = None
     sha256: str | None = None
     alt_text: str = ""
+    headline: str = ""
+    keywords: tuple[str, ...] = ()
+    image_sha256: str | None = None
+    xmp_sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +178,7 @@ class ShotRecord:
         set_name: The ratio set that it belongs to; see `CropKey`.
         left_out: Why there is no crop, if the ratio cannot hold the heads; otherwise empty.
         padded: Whether the crop is on a background, because the ratio cannot hold the heads.
+        keywords: What the model surely sees, in a word or two each.
     """
 
     shot: ShotType
@@ -190,6 +199,7 @@ class ShotRecord:
     set_name: str = DEFAULT_SET
     left_out: str = ""
     padded: bool = False
+    keywords: tuple[str, ...] = ()
 
     @property
     def key(self) -> CropKey:
@@ -215,6 +225,7 @@ class CaptionRecord:
         key: Hash of what it was asked about and how; see `captions.service`.
         story: A line that connects the shots.
         written_story: The line as shotcrop wrote it. If `story` is another one, a person edited it.
+        language: Language of the captions.
     """
 
     model: str
@@ -222,6 +233,7 @@ class CaptionRecord:
     key: str
     story: str = ""
     written_story: str = ""
+    language: str = "en"
 
     @property
     def has_new_story(self) -> bool:
@@ -423,13 +435,15 @@ def settings_document(settings: CropSettings) -> dict[str, object]:
         "format": str(settings.format),
         "quality": settings.quality,
         "metadata": str(settings.metadata),
-        "xmp": settings.xmp,
+        "xmp": False if settings.xmp is XmpMode.NONE else str(settings.xmp),
         "aspect": {str(shot): str(aspect) for shot, aspect in framing.aspects},
         "pad": framing.pad,
         "min_size": framing.min_size,
         "max_size": settings.max_size,
         "lossless": settings.lossless,
         "to_srgb": settings.to_srgb,
+        **({"keywords": True} if settings.keywords else {}),
+        **({"prefer_own_captions": True} if settings.prefer_own_captions else {}),
         **({"sets": {one.name: _set_document(one) for one in settings.sets}} if settings.sets else {}),
     }
 
@@ -464,6 +478,7 @@ def _shot_document(shot: ShotRecord) -> dict[str, object]:
         "size": None if shot.size is None else _values(shot.size),
         "caption": shot.caption,
         **({"alt_text": shot.alt_text} if shot.alt_text else {}),
+        **({"keywords": list(shot.keywords)} if shot.keywords else {}),
         "score": _score(shot.score),
         "edited": shot.edited,
         "rejected": shot.rejected,
@@ -477,8 +492,9 @@ def _shot_document(shot: ShotRecord) -> dict[str, object]:
 
 def _written_document(written: Written) -> dict[str, object]:
     document = _values(written)
-    if not written.alt_text:
-        del document["alt_text"]
+    for name in ("alt_text", "headline", "keywords", "image_sha256", "xmp_sha256"):
+        if not document[name]:
+            del document[name]
     return document
 
 
@@ -567,7 +583,7 @@ def _settings(document: Mapping[str, Any]) -> CropSettings:
         format=CropFormat(document["format"]),
         quality=document["quality"],
         metadata=MetadataPolicy(document["metadata"]),
-        xmp=document["xmp"],
+        xmp=_xmp_mode(document["xmp"]),
         framing=Framing(
             aspects=tuple((shot, Aspect.parse(aspects[shot])) for shot in SHOT_TYPES if shot in aspects),
             pad=document["pad"],
@@ -576,6 +592,8 @@ def _settings(document: Mapping[str, Any]) -> CropSettings:
         max_size=document["max_size"],
         lossless=document["lossless"],
         to_srgb=document.get("to_srgb", False),  # sidecars of earlier versions have none
+        keywords=document.get("keywords", False),
+        prefer_own_captions=document.get("prefer_own_captions", False),
         sets=tuple(_ratio_set(name, values) for name, values in document.get("sets", {}).items()),
     )
 
@@ -586,9 +604,18 @@ def _ratio_set(name: str, document: Mapping[str, Any]) -> RatioSet:
     return replace(RatioSet.of(name, ratios), **how)
 
 
+def _xmp_mode(value: bool | str) -> XmpMode:
+    """Read where captions are written. Sidecars of earlier versions say whether there are XMP files."""
+    return XmpMode(value) if isinstance(value, str) else XmpMode.SIDECAR if value else XmpMode.NONE
+
+
 def is_moved(box: PixelBox, box_norm: Box, source: SourceRecord) -> bool:
     """Say whether somebody changed the box of a shot after shotcrop wrote it: then it no longer equals `box_norm`."""
     return to_pixels(box_norm, source.width, source.height) != box
+
+
+def _written(document: Mapping[str, Any]) -> Written:
+    return Written(**{**document, "keywords": tuple(document.get("keywords", ()))})
 
 
 def _shot(shot: Mapping[str, Any], source: SourceRecord) -> ShotRecord:
@@ -614,12 +641,13 @@ def _shot(shot: Mapping[str, Any], source: SourceRecord) -> ShotRecord:
         edited=shot["edited"] or is_moved(box, box_norm, source),
         rejected=shot.get("rejected", False),
         retouched=shot.get("retouched", False),
-        written=None if written is None else Written(**written),
+        written=None if written is None else _written(written),
         replaced=None if replaced is None else Replaced(**replaced),
         alt_text=shot.get("alt_text", ""),
         person=shot.get("person", MAIN),
         set_name=shot.get("set", DEFAULT_SET),
         left_out=shot.get("left_out", ""),
         padded=shot.get("padded", False),
+        keywords=tuple(shot.get("keywords", ())),
     )
     return replace(record, edited=True) if record.has_new_caption else record

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from shotcrop_cli.crop_settings import CropSettings
+from shotcrop_cli.crop_settings import CropSettings, XmpMode
 from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.framing import Aspect, Framing
 from shotcrop_cli.imaging.formats import CropFormat
@@ -203,7 +203,7 @@ def test_file_times_are_exact_to_the_microsecond() -> None:
         CropSettings(quality=94),
         CropSettings(format=CropFormat.PNG),
         CropSettings(metadata=MetadataPolicy.NONE),
-        CropSettings(xmp=True),
+        CropSettings(xmp=XmpMode.SIDECAR),
         CropSettings(max_size=1000),
         CropSettings(lossless=True),
         CropSettings(to_srgb=True),

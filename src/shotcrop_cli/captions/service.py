@@ -22,17 +22,19 @@ from shotcrop_cli.captions.prompt import PROMPT_VERSION
 from shotcrop_cli.captions.settings import Endpoint
 from shotcrop_cli.errors import CaptionError, OutputError, PhotoError, ShotcropError
 from shotcrop_cli.imaging.decode import decode, read_source
+from shotcrop_cli.imaging.metadata.embed import described_by_somebody, embed_texts
+from shotcrop_cli.imaging.metadata.own_texts import own_packet
 from shotcrop_cli.imaging.metadata.policy import Metadata
-from shotcrop_cli.imaging.metadata.xmp import caption_packet
-from shotcrop_cli.imaging.metadata.xmp_caption import merge_caption
+from shotcrop_cli.imaging.metadata.xmp_caption import merge_texts
 from shotcrop_cli.imaging.photo import Photo
 from shotcrop_cli.imaging.thumbnail import thumbnail
 from shotcrop_cli.library.atomic_write import NewFile, put_in_place
-from shotcrop_cli.library.hand_work import companions, hash_file, last_caption
+from shotcrop_cli.library.crop_texts import last_texts, next_to_other, texts_of
+from shotcrop_cli.library.hand_work import companions, hash_file, is_own_xmp
 from shotcrop_cli.library.output_folder import read_roots
 from shotcrop_cli.library.recrop import crops_of, find_source
 from shotcrop_cli.shots import MANY_PEOPLE, Captioner, CaptionRequest, PhotoText, ShotType
-from shotcrop_cli.sidecar import CaptionRecord, ShotRecord, Sidecar, Written
+from shotcrop_cli.sidecar import CaptionRecord, Replaced, ShotRecord, Sidecar, Written
 
 _QUALITY = 85
 """JPEG quality of the pictures that are sent (our choice)."""
@@ -155,8 +157,9 @@ class CaptionService:
         endpoint, shots = self._endpoint, {shot.shot: shot for shot in record.shots}
         # The crop as shotcrop wrote it: a rating that a program writes into the file asks for no other words.
         hashes = [
-            (str(shot), written.sha256 if (written := shots[shot].written) and written.sha256 else hash_file(crop))
+            (str(shot), (written.image_sha256 or written.sha256 if written else None) or hash_file(crop))
             for shot, crop in crops.items()
+            for written in (shots[shot].written,)
         ]
         how = (PROMPT_VERSION, endpoint.model, endpoint.language, endpoint.image_size, endpoint.whole_photo)
         return hashlib.sha256(json.dumps([how, hashes]).encode()).hexdigest()
@@ -241,33 +244,91 @@ class CaptionService:
             PhotoError: Somebody changed the sidecar in the meantime.
         """
         words = dict(zip(crops, text.shots, strict=True))
-        new: list[NewFile] = []
-        notes: list[str] = []
-        shots: list[ShotRecord] = []
-        for shot in record.shots:
-            if shot.shot not in words or shot.edited:
-                shots.append(shot)
-                continue
-            caption, alt_text = words[shot.shot].caption, words[shot.shot].alt_text
-            written = replace(shot.written or Written(caption), caption=caption, alt_text=alt_text)
-            shots.append(replace(shot, caption=caption, alt_text=alt_text, written=written))
-            if record.settings.xmp:
-                xmp = companions(crops[shot.shot])[0]
-                there = xmp.read_bytes() if xmp.is_file() else None
-                merged = None if there is None else merge_caption(there, caption, last_caption(shot))
-                if merged is not None and merged.note:
-                    notes.append(f"{xmp.name}: {merged.note}")
-                result = caption_packet(caption) if merged is None else merged.content
-                if result != there:
-                    new.append(NewFile(xmp, result))
         old = record.captions
         story = old.story if old is not None and old.has_new_story else text.story
-        captions = CaptionRecord(self._endpoint.model, self._endpoint.host, key, story, text.story)
+        endpoint = self._endpoint
+        captions = CaptionRecord(endpoint.model, endpoint.host, key, story, text.story, endpoint.language)
+        files = _Files(record, captions)
+        shots: list[ShotRecord] = []
+        for shot in record.shots:
+            if shot.shot not in words:
+                shots.append(shot)
+                continue
+            described = shot
+            if not shot.edited:
+                caption, alt_text = words[shot.shot].caption, words[shot.shot].alt_text
+                written = replace(shot.written or Written(caption), caption=caption, alt_text=alt_text)
+                described = replace(shot, caption=caption, alt_text=alt_text, written=written)
+            shots.append(files.describe(shot, described, crops[shot.shot]))
         changed = replace(record, shots=tuple(shots), captions=captions)
         if path.read_bytes() != content:
             raise PhotoError(f"{path}: the sidecar changed while its captions were being written")
-        put_in_place([*new, NewFile(path, changed.to_bytes())], root=root)
-        return tuple(notes)
+        # If a run is killed while it renews crops, this sidecar says that they are shotcrop's.
+        pending = tuple(replace(shot, replaced=files.renewed.get(shot.shot)) for shot in record.shots)
+        first = NewFile(path, replace(record, shots=pending).to_bytes()) if files.renewed else None
+        put_in_place([*files.new, NewFile(path, changed.to_bytes())], root=root, first=first)
+        return tuple(files.notes)
+
+
+class _Files:
+    """The XMP files and crops whose texts change.
+
+    Args:
+        record: The sidecar as it was.
+        captions: Who wrote the new captions.
+    """
+
+    def __init__(self, record: Sidecar, captions: CaptionRecord) -> None:
+        self._settings, self._captions = record.settings, captions
+        self.new: list[NewFile] = []
+        self.notes: list[str] = []
+        self.renewed: dict[ShotType, Replaced] = {}
+
+    def describe(self, before: ShotRecord, shot: ShotRecord, crop: Path) -> ShotRecord:
+        """Write the texts of a crop, and return what the sidecar says of it.
+
+        Args:
+            before: The crop with its old texts.
+            shot: The crop with its new texts.
+            crop: Its file.
+        """
+        settings = self._settings
+        if not (settings.xmp.embeds or settings.xmp.has_files):
+            return shot
+        texts, last = texts_of(shot, self._captions, settings), last_texts(before)
+        content = crop.read_bytes()
+        written = shot.written or Written(shot.caption)
+        if settings.xmp.embeds:
+            embedded = embed_texts(content, texts, last)
+            if embedded.note:
+                self.notes.append(f"{crop.name}: its caption was not written into it: {embedded.note}")
+            if embedded.content != content:
+                sha256 = hashlib.sha256(embedded.content).hexdigest()
+                is_own = written.sha256 == hashlib.sha256(content).hexdigest()
+                # shotcrop's own crops have the time of their photo; others tell programs that they changed.
+                self.new.append(NewFile(crop, embedded.content, crop.stat().st_mtime_ns if is_own else None))
+                if is_own:
+                    written = replace(written, size_bytes=len(embedded.content), sha256=sha256)
+                    self.renewed[shot.shot] = Replaced(str(shot.file), sha256)
+                content = embedded.content
+        written = replace(written, headline=texts.headline, keywords=texts.keywords)
+        if settings.xmp.has_files:
+            ours = (texts.description, last.description)
+            if not settings.prefer_own_captions and described_by_somebody(content, ours):
+                texts = next_to_other(texts)
+            xmp = companions(crop)[0]
+            there = xmp.read_bytes() if xmp.is_file() else None
+            own = own_packet(texts)
+            merged = own
+            if there is not None and not is_own_xmp(there, before):
+                found = merge_texts(there, texts, last)
+                merged = found.content
+                if found.note:
+                    self.notes.append(f"{xmp.name}: {found.note}")
+            if merged != there:
+                self.new.append(NewFile(xmp, merged))
+            written = replace(written, xmp_sha256=hashlib.sha256(own).hexdigest() if merged == own else None)
+        return replace(shot, written=written)
 
 
 def _people_in(record: Sidecar) -> int | None:

@@ -18,7 +18,7 @@ import click
 from click.types import FloatParamType, IntParamType, StringParamType
 
 from shotcrop_cli.cli.options import means_path, name_or_path
-from shotcrop_cli.cli.param_types import LocalPath, PlacePath
+from shotcrop_cli.cli.param_types import LocalPath, PlacePath, XmpType
 from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.library.remote import refuse_remote
 from shotcrop_cli.storage.location import is_url
@@ -379,6 +379,8 @@ def _kinds(param: click.Parameter) -> tuple[tuple[type, ...], str]:
         return (int,), "a whole number"
     if isinstance(param.type, FloatParamType):
         return (int, float), "a number"
+    if isinstance(param.type, XmpType):
+        return (str, bool), "a text, true or false"
     if isinstance(param.type, (StringParamType, click.Choice, click.Path)) or _is_name_or_path(param):
         return (str,), "a text"
     return (str, int, float), "a text or a number"

@@ -22,9 +22,9 @@ from shotcrop_cli.cli.options import (
     model_options,
     verbosity_options,
 )
-from shotcrop_cli.cli.param_types import AspectsType, PadType, PixelsType, QualityType, ShotsType
+from shotcrop_cli.cli.param_types import AspectsType, PadType, PixelsType, QualityType, ShotsType, XmpType
 from shotcrop_cli.cli.reporter import ReportOptions
-from shotcrop_cli.crop_settings import CropSettings
+from shotcrop_cli.crop_settings import CropSettings, XmpMode
 from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.framing import Framing
 from shotcrop_cli.imaging.formats import DEFAULT_MAX_PIXELS, SAME_QUALITY, CropFormat
@@ -128,7 +128,21 @@ look_options = option_group(
         show_default=True,
         help="What crops keep: safe leaves out coordinates and serial numbers, all keeps them, none only the colour.",
     ),
-    option("--xmp", is_flag=True, help="Write an XMP file with the caption next to each crop."),
+    option(
+        "--xmp",
+        type=XmpType(),
+        default=str(XmpMode.NONE),
+        metavar="embedded|sidecar|both",
+        help="Write captions for photo managers: into the crops, into an XMP file next to each crop, or both. Without "
+        "a value: sidecar.",
+    ),
+    option("--keywords", is_flag=True, help="With --xmp, also write what the model sees as keywords."),
+    option(
+        "--prefer-own-captions",
+        is_flag=True,
+        help="With --xmp, replace the description of the photo. Otherwise it stays, and the caption becomes the "
+        "alternative text.",
+    ),
     option(
         "--name-template",
         default=DEFAULT_TEMPLATE,
@@ -411,16 +425,21 @@ def to_settings(values: Values) -> CropSettings:
     """Return the look that the values of `look_options` choose.
 
     Raises:
-        click.UsageError: `--aspect` is given twice.
+        click.UsageError: `--aspect` is given twice, or an option of `--xmp` without it.
     """
     if len(values["aspect"]) > 1:
         raise click.UsageError("--aspect is given twice. Name all ratios at once, such as close_up=1:1,medium=4:5.")
+    for name in ("keywords", "prefer_own_captions"):
+        if values[name] and values["xmp"] is XmpMode.NONE:
+            raise click.UsageError(f"--{name.replace('_', '-')} needs --xmp.")
     aspects = {shot: aspect for given in values["aspect"] for shot, aspect in given}
     return CropSettings(
         format=CropFormat(values["format"]),
         quality=values["quality"],
         metadata=MetadataPolicy(values["metadata"]),
         xmp=values["xmp"],
+        keywords=values["keywords"],
+        prefer_own_captions=values["prefer_own_captions"],
         framing=Framing(
             aspects=tuple((shot, aspects[shot]) for shot in SHOT_TYPES if shot in aspects),
             pad=values["pad"],

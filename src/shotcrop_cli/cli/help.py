@@ -67,6 +67,14 @@ class Command(click.Command):
         super().__init__(*args, **kwargs)
         self.example = example
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the command line. Some options may stand without a value, even before an argument."""
+        for param in self.params:
+            bare, takes = getattr(param.type, "bare", None), getattr(param.type, "takes", None)
+            if bare is not None and takes is not None:
+                args = _with_value(args, param.opts, bare, takes)
+        return super().parse_args(ctx, args)
+
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write a table of options for each group."""
         widest = _WIDEST_TERM if formatter.width >= _NARROW else _WIDEST_TERM_IF_NARROW
@@ -83,6 +91,17 @@ class Command(click.Command):
         if self.example is not None:
             purpose, line = self.example
             formatter.write(f"\nExample: {purpose}\n  {line}\n")
+
+
+def _with_value(args: Sequence[str], names: Sequence[str], bare: str, takes: Callable[[str], bool]) -> list[str]:
+    """Return a command line in which an option without a value has one."""
+    found: list[str] = []
+    for number, arg in enumerate(args):
+        if arg == "--":
+            return [*found, *args[number:]]
+        is_bare = arg in names and not takes(args[number + 1] if number + 1 < len(args) else "")
+        found.append(f"{arg}={bare}" if is_bare else arg)
+    return found
 
 
 class Group(Command, click.Group):

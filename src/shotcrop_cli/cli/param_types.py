@@ -12,6 +12,7 @@ from typing import Literal
 
 import click
 
+from shotcrop_cli.crop_settings import XmpMode
 from shotcrop_cli.framing import Aspect
 from shotcrop_cli.imaging.formats import SAME_QUALITY
 from shotcrop_cli.library.remote import refuse_remote
@@ -184,6 +185,36 @@ class QualityType(click.ParamType):  # type: ignore[type-arg]
         if not re.fullmatch(r"\d{1,3}", text, re.ASCII) or not 1 <= int(text) <= 100:
             self.fail(f"{value!r} is neither {SAME_QUALITY} nor a whole number from 1 to 100.", param, ctx)
         return int(text)
+
+
+class XmpType(click.ParamType):  # type: ignore[type-arg]
+    """Where captions go: `embedded`, `sidecar`, `both` or `none`. As in earlier versions, true stands for `sidecar`."""
+
+    name = "xmp"
+    bare = str(XmpMode.SIDECAR)
+    """What the option means without a value."""
+
+    def convert(self, value: str | bool | XmpMode, param: click.Parameter | None, ctx: click.Context | None) -> XmpMode:
+        """Read a place.
+
+        Raises:
+            click.BadParameter: There is no such place.
+        """
+        text = str(value).strip().lower()
+        if text in _YES or text in _NO:
+            return XmpMode.SIDECAR if text in _YES else XmpMode.NONE
+        try:
+            return XmpMode(text)
+        except ValueError:
+            self.fail(f"{value!r} is not one of {', '.join(XmpMode)}.", param, ctx)
+
+    def takes(self, text: str) -> bool:
+        """Return whether a text is a value."""
+        return text in tuple(XmpMode)
+
+
+_YES, _NO = ("true", "1", "yes", "on", "t", "y"), ("false", "0", "no", "off", "f", "n", "")
+"""How people and environment variables spell switches."""
 
 
 def _aspect(item: str) -> tuple[ShotType | None, Aspect]:

@@ -116,7 +116,8 @@ def is_retouched(path: Path, shot: ShotRecord, photo_times: tuple[int, ...] = ()
 
 def is_own_xmp(content: bytes, shot: ShotRecord) -> bool:
     """Say whether an XMP file is as shotcrop wrote it for a shot."""
-    return content == caption_packet(last_caption(shot))
+    known = None if shot.written is None else shot.written.xmp_sha256
+    return content == caption_packet(last_caption(shot)) or known == hashlib.sha256(content).hexdigest()
 
 
 def last_caption(shot: ShotRecord) -> str:

@@ -178,7 +178,7 @@ class OutputState:
 
     def _wanted_files(self, target: Target) -> list[str]:
         names = [name for shot, name in zip(SHOT_TYPES, target.crop_names, strict=True) if shot in self._wanted.shots]
-        return [*names, *(name + XMP_SUFFIX for name in names)] if self._wanted.settings.xmp else names
+        return [*names, *(name + XMP_SUFFIX for name in names)] if self._wanted.settings.xmp.has_files else names
 
     def _stamp(self, target: Target) -> Stamp | None:
         """Return the stamps of the photo and its sidecar; None if there is no sidecar."""

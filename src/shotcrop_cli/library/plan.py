@@ -435,6 +435,6 @@ def _stale(target: Target, shot: ShotRecord, settings: CropSettings, record: Sid
         return "the name template changed"
     if record.settings.concerning(shot.key) != settings.concerning(shot.key):
         return "the settings changed"
-    if settings.xmp and name + XMP_SUFFIX not in present:
+    if settings.xmp.has_files and name + XMP_SUFFIX not in present:
         return f"{name}{XMP_SUFFIX} is missing"
     return ""

@@ -228,7 +228,7 @@ class UpToDateCheck:
             return None if summary.shots else True
         if tuple(shot.shot for shot in summary.shots) != SHOT_TYPES:
             return None
-        xmp = self._wanted.settings.xmp
+        xmp = self._wanted.settings.xmp.has_files
         for shot, name in zip(summary.shots, target.crop_names, strict=True):
             if shot.rejected or shot.retouched:
                 return None

@@ -109,9 +109,9 @@ def _proposed(key: CropKey, sidecar: Sidecar) -> ShotRecord | None:
     index = SHOT_TYPES.index(key.shot)
     shot, unit = subject.shots[index], to_pixels(subject.shots[index].box, 1, 1)
     caption = sidecar.shots[index].caption if key.person == MAIN else ""
-    return ShotRecord(
-        key.shot, unit, shot.box, shot.box, None, None, caption, shot.score, person=key.person, set_name=key.set_name
-    )
+    proposed = ShotRecord(key.shot, unit, shot.box, shot.box, None, None, caption, shot.score)
+    keywords = sidecar.shots[index].keywords
+    return replace(proposed, person=key.person, set_name=key.set_name, keywords=keywords)
 
 
 def _subject(person: str, sidecar: Sidecar) -> Subject | None:

@@ -221,7 +221,8 @@ def _new_sidecar(loaded: LoadedPhoto, run: RunContext) -> Sidecar:
             body, head = answer.grounding.main_person, answer.grounding.head
             person = MainPerson(body and _rounded(body), head and _rounded(head))
         proposed = answer.shots if run.captions else tuple(replace(shot, caption="") for shot in answer.shots)
-        reasoning, shots = answer.reasoning, tuple(map(_proposed, proposed))
+        reasoning, keywords = answer.reasoning, _keywords(answer)
+        shots = tuple(replace(_proposed(shot), keywords=keywords) for shot in proposed)
         people = tuple(map(_rounded_person, answer.people))
     return Sidecar(
         status=SidecarStatus.DONE if shots else SidecarStatus.NO_SUBJECT,
@@ -240,6 +241,12 @@ def _edited_story(record: Sidecar | None) -> CaptionRecord | None:
     """Return what a captioner wrote if a person edited its story, which then stays. Its captions are due again."""
     captions = None if record is None else record.captions
     return replace(captions, key="") if captions is not None and captions.has_new_story else None
+
+
+def _keywords(answer: Composition) -> tuple[str, ...]:
+    """Return what is true of all shots, in words that people search for."""
+    setting = None if answer.grounding is None else answer.grounding.setting
+    return () if setting is None else (f"{setting}s",)
 
 
 def _rounded_person(person: Person) -> Person:

@@ -17,18 +17,20 @@ from shotcrop_cli.crop_settings import CropSettings
 from shotcrop_cli.errors import PhotoError
 from shotcrop_cli.imaging.encode import EncodedCrop
 from shotcrop_cli.imaging.formats import format_of_name
-from shotcrop_cli.imaging.metadata.xmp import caption_packet
-from shotcrop_cli.imaging.metadata.xmp_caption import merge_caption
+from shotcrop_cli.imaging.metadata.embed import described_by_somebody, embed_texts
+from shotcrop_cli.imaging.metadata.own_texts import OwnTexts, own_packet
+from shotcrop_cli.imaging.metadata.policy import Metadata
+from shotcrop_cli.imaging.metadata.xmp_caption import merge_texts
 from shotcrop_cli.imaging.open_image import open_image
 from shotcrop_cli.imaging.png import read_chunks
 from shotcrop_cli.library.atomic_write import NewFile, free_name, put_in_place
+from shotcrop_cli.library.crop_texts import last_texts, next_to_other, texts_of
 from shotcrop_cli.library.hand_work import (
     BACKUP_SUFFIX,
     Owner,
     companions,
     crop_in_place,
     is_own_xmp,
-    last_caption,
     recorded_times,
 )
 from shotcrop_cli.library.placement import Placement, place
@@ -37,6 +39,7 @@ from shotcrop_cli.library.results import PhotoResult, PhotoStatus, low_scores
 from shotcrop_cli.pipeline.crop import make_crop
 from shotcrop_cli.pipeline.loaded_photo import LoadedPhoto, RunContext
 from shotcrop_cli.sidecar import (
+    CaptionRecord,
     FileSize,
     Replaced,
     ShotRecord,
@@ -73,7 +76,7 @@ def write_photo(
         OutputError: The output is full, gone or read-only.
     """
     task = loaded.task
-    files = _Files(loaded, run, notes=list(notes))
+    files = _Files(loaded, run, sidecar.captions, notes=list(notes))
     if shots or not files.keep_all_crops():
         written = (*(files.add(shot) for shot in shots), *files.drop({shot.key for shot in shots}))
     else:  # the model finds no people any more, but somebody worked on the crops
@@ -135,6 +138,7 @@ class _Files:
 
     loaded: LoadedPhoto
     run: RunContext
+    captions: CaptionRecord | None
     notes: list[str] = field(default_factory=list)
     new: list[NewFile] = field(default_factory=list)
     copies: list[NewFile] = field(default_factory=list)
@@ -157,6 +161,8 @@ class _Files:
         if shot.left_out:
             return self._leave_out(shot, there)
         photo, settings = self.loaded.photo, self.task.settings
+        if settings.xmp.embeds:
+            photo = replace(photo, metadata=_described(photo.metadata, settings))
         crop, loss = make_crop(photo, self.loaded.source.data, shot.box, settings, shot.key, padded=shot.padded)
         self.notes += [note for note in (*crop.warnings, loss) if note and note not in self.notes]
         return self._replace(shot, there, crop)
@@ -297,59 +303,111 @@ class _Files:
         kept = self._recorded(shot, before)
         crop = self.task.target.folder / before.file
         kept = replace(kept, retouched=crop in there.edited)
-        self._add_xmp(kept, before, crop, None)
+        content, embedded = self._embed_again(kept, before, crop)
+        texts = self._texts(kept)
+        xmp_sha256 = self._add_xmp(texts, before, crop, None, content)
         written = kept.written or Written(kept.caption)
-        return replace(kept, written=replace(written, caption=kept.caption, alt_text=kept.alt_text))
+        if embedded is not None and not kept.retouched:
+            written = replace(written, size_bytes=len(embedded), sha256=hashlib.sha256(embedded).hexdigest())
+        return replace(kept, written=_with_texts(written, texts, xmp_sha256))
+
+    def _embed_again(self, shot: ShotRecord, before: ShotRecord, crop: Path) -> tuple[bytes, bytes | None]:
+        """Renew the captions in a crop that stays, without touching its pixels.
+
+        Returns:
+            The content of its file, and the new content if it changes.
+        """
+        content = _read(crop) or b""
+        settings, record = self.task.settings, self.task.record
+        if not content or not settings.xmp.embeds:
+            return content, None
+        wrote = record is not None and record.settings.xmp.embeds
+        embedded = embed_texts(content, self._texts(shot), last_texts(before) if wrote else None)
+        if embedded.note:
+            self.notes.append(f"{crop.name}: its caption was not written into it: {embedded.note}")
+        if embedded.content == content:
+            return content, None
+        self.new.append(NewFile(crop, embedded.content))
+        return embedded.content, embedded.content
+
+    def _texts(self, shot: ShotRecord) -> OwnTexts:
+        return texts_of(shot, self.captions, self.task.settings)
 
     def _replace(self, shot: ShotRecord, there: Placement, crop: EncodedCrop) -> ShotRecord:
         """Write a crop, and back up what somebody changed in its place."""
-        sha256 = hashlib.sha256(crop.content).hexdigest()
+        settings, texts = self.task.settings, self._texts(shot)
+        content, image_sha256 = crop.content, None
+        if settings.xmp.embeds:
+            embedded = embed_texts(content, texts, force=settings.prefer_own_captions)
+            content, image_sha256 = embedded.content, hashlib.sha256(content).hexdigest()
+            if embedded.note:
+                self.notes.append(f"{there.path.name}: its caption was not written into it: {embedded.note}")
         self.backups += [(path, free_name(path, BACKUP_SUFFIX)) for path in there.edited]
         self.obsolete += [path for path in there.own if path != there.path]
         old = next(iter(there.own), None)  # never a person's: a run that goes on after a kill must ask again
         self.replaced[shot.key] = None if old is None else Replaced(self._name(old), there.found[old].sha256)
-        self.new.append(NewFile(there.path, crop.content, self.loaded.source.mtime_ns))
-        self._add_xmp(shot, there.before, there.path, there.former)
+        self.new.append(NewFile(there.path, content, self.loaded.source.mtime_ns))
+        xmp_sha256 = self._add_xmp(texts, there.before, there.path, there.former, content)
+        written = Written(shot.caption, len(content), hashlib.sha256(content).hexdigest(), image_sha256=image_sha256)
         return replace(
             shot,
             file=self._name(there.path),
             size=FileSize(crop.width, crop.height),
             rejected=False,
             retouched=False,
-            written=Written(shot.caption, len(crop.content), sha256, shot.alt_text),
+            written=_with_texts(written, texts, xmp_sha256),
             replaced=None,
         )
 
     def _name(self, path: Path) -> str:
         return path.relative_to(self.task.target.folder).as_posix()
 
-    def _add_xmp(self, shot: ShotRecord, before: ShotRecord | None, crop: Path, former: Path | None) -> None:
-        """Write the caption into the XMP file of a crop. What other programs wrote stays, and moves with the crop."""
+    def _add_xmp(
+        self, texts: OwnTexts, before: ShotRecord | None, crop: Path, former: Path | None, content: bytes
+    ) -> str | None:
+        """Write texts into the XMP file of a crop. What other programs wrote stays, and moves with the crop.
+
+        Args:
+            texts: What to write.
+            before: What the sidecar said of the crop.
+            crop: The crop.
+            former: Where it was before, if it got another name.
+            content: The content of the crop.
+
+        Returns:
+            The hash of the file, if it is shotcrop's alone.
+        """
         path, other = companions(crop)
         old_path, old_other = (None, None) if former is None else companions(former)
-        if old_other is not None and old_other != other and (content := _read(old_other)) is not None:
-            self._move(old_other, other, content)
+        if old_other is not None and old_other != other and (moved := _read(old_other)) is not None:
+            self._move(old_other, other, moved)
         source = path if old_path is None or path.exists() else old_path
-        content, record = _read(source), self.task.record
-        is_own = content is not None and before is not None and is_own_xmp(content, before)
-        new = content
-        if self.task.settings.xmp:
-            wrote = before is not None and record is not None and record.settings.xmp
-            new = caption_packet(shot.caption) if content is None else self._merged(shot, before, path, content, wrote)
+        there, record = _read(source), self.task.record
+        is_own = there is not None and before is not None and is_own_xmp(there, before)
+        new, settings = there, self.task.settings
+        if settings.xmp.has_files:
+            wrote = before is not None and record is not None and record.settings.xmp.has_files
+            ours = (texts.description, *(() if before is None else (last_texts(before).description,)))
+            if not settings.prefer_own_captions and described_by_somebody(content, ours):
+                texts = next_to_other(texts)
+            own = own_packet(texts)
+            new = own if there is None or (is_own and wrote) else self._merged(texts, before, path, there, wrote)
         elif is_own:
             new = None
             self.obsolete.append(source)
-        if new is not None and (source != path or new != content):
+        if new is not None and (source != path or new != there):
             self.new.append(NewFile(path, new))
         if old_path is not None and (old := _read(old_path)) is not None:
             if source == old_path or (before is not None and is_own_xmp(old, before)) or old == new:
                 self.obsolete.append(old_path)
             else:
                 self.kept.append(old_path)
+        is_own = new is not None and settings.xmp.has_files and new == own_packet(texts)
+        return hashlib.sha256(new).hexdigest() if is_own and new is not None else None
 
-    def _merged(self, shot: ShotRecord, before: ShotRecord | None, path: Path, content: bytes, wrote: bool) -> bytes:
-        last = last_caption(before) if wrote and before is not None else None
-        merged = merge_caption(content, shot.caption, last)
+    def _merged(self, texts: OwnTexts, before: ShotRecord | None, path: Path, content: bytes, wrote: bool) -> bytes:
+        last = last_texts(before) if wrote and before is not None else None
+        merged = merge_texts(content, texts, last)
         if not merged.keeps_caption:
             if merged.note:
                 self.notes.append(f"{path.name}: {merged.note}")
@@ -359,7 +417,7 @@ class _Files:
             return merged.content  # the model's caption gives way to that of a person
         if self.run.allowed.overwrite_edited:
             self.copies.append(NewFile(free_name(path, BACKUP_SUFFIX), content))
-            return merge_caption(content, shot.caption, last, force=True).content
+            return merge_texts(content, texts, last, force=True).content
         self.notes.append(f"{path.name}: {merged.note}, so that of the sidecar is not written into it")
         self.kept.append(path)
         return merged.content
@@ -370,6 +428,19 @@ class _Files:
         else:
             self.new.append(NewFile(target, content))
             self.obsolete.append(source)
+
+
+def _with_texts(written: Written, texts: OwnTexts, xmp_sha256: str | None) -> Written:
+    """Return what was written, with the texts as XMP has them."""
+    caption, alt_text, headline, keywords = texts.description, texts.alt_text, texts.headline, texts.keywords
+    return replace(
+        written, caption=caption, alt_text=alt_text, headline=headline, keywords=keywords, xmp_sha256=xmp_sha256
+    )
+
+
+def _described(metadata: Metadata, settings: CropSettings) -> Metadata:
+    """Return the metadata of a photo without the descriptions that must not hide the captions of its crops."""
+    return metadata.without_descriptions(of_cameras_only=not settings.prefer_own_captions)
 
 
 def _check_sidecar(task: Task) -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shotcrop_cli.crop_settings import CropSettings
+from shotcrop_cli.crop_settings import CropSettings, XmpMode
 from shotcrop_cli.framing import Aspect, Framing
 from shotcrop_cli.imaging.formats import JPEG, PNG, CropFormat, Format
 from shotcrop_cli.imaging.metadata.policy import MetadataPolicy
@@ -347,9 +347,9 @@ def test_a_retouched_crop_is_no_reason_to_crop_again_until_that_is_asked_for() -
 
 
 def test_a_missing_xmp_file_is_made_good() -> None:
-    record = _recorded(settings=CropSettings(xmp=True))
+    record = _recorded(settings=CropSettings(xmp=XmpMode.SIDECAR))
     there = _everything() | {f"{name}.xmp" for name in _target().crop_names[:2]}
-    task = _decide(record, present=there, settings=CropSettings(xmp=True))
+    task = _decide(record, present=there, settings=CropSettings(xmp=XmpMode.SIDECAR))
     assert _brief(task) == (Action.CROP, f"{_target().crop_names[2]}.xmp is missing", (ShotType.CLOSE_UP,))
 
 

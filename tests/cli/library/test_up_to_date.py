@@ -4,7 +4,7 @@ from pathlib import Path, PurePath
 
 import pytest
 
-from shotcrop_cli.crop_settings import CropSettings
+from shotcrop_cli.crop_settings import CropSettings, XmpMode
 from shotcrop_cli.library.name_template import NameTemplate, TemplateNames
 from shotcrop_cli.library.plan import Target, Wanted, decide
 from shotcrop_cli.library.source import Folder, Source
@@ -196,7 +196,7 @@ def test_anything_else_needs_the_whole_sidecar(changed: Sidecar) -> None:
 
 @pytest.mark.parametrize("missing", ["a.jpg.medium.jpg", "a.jpg.medium.jpg.xmp"])
 def test_a_missing_file_needs_the_whole_sidecar(missing: str) -> None:
-    settings = CropSettings(xmp=True)
+    settings = CropSettings(xmp=XmpMode.SIDECAR)
     content = replace(example(), settings=settings).to_bytes()
     assert _check(content, _target(), Wanted("d" * 64, settings)) is False
     assert _check(content, _target(), Wanted("d" * 64, settings), missing) is None

@@ -98,6 +98,15 @@ _CR3_SEARCHED_BYTES = 1 << 16
 """Only these first bytes of a CR3 file are searched (our choice): metadata comes well before preview and RAW data."""
 
 
+DESCRIPTION = 0x010E
+"""The tag `ImageDescription`."""
+_CAMERA_TEXTS = (
+    *("OLYMPUS DIGITAL CAMERA", "SONY DSC", "DCIM", "DIGITAL CAMERA", "SAMSUNG CAMERA PICTURES", "KONICA MINOLTA"),
+    *("MINOLTA DIGITAL CAMERA", "SAMSUNG DIGITAL CAMERA", "DEFAULT", "CREATED BY CAMERA", "CAMERA PHONE", "UNTITLED"),
+)
+"""Descriptions that cameras write into every photo. No person wrote them."""
+
+
 @dataclass(frozen=True, slots=True)
 class TiffMetadata:
     """The metadata blocks of a TIFF file; a field is empty if there is none."""
@@ -301,6 +310,29 @@ def with_resolution(block: bytes, resolution: Resolution) -> bytes:
     """Return a block with a resolution, unless it has one."""
     written = ExifBlock(block)
     _add_resolution(written, resolution)
+    return written.to_bytes()
+
+
+def is_camera_text(text: str) -> bool:
+    """Return whether a description is one that cameras write into every photo."""
+    words = " ".join(text.replace("\x00", " ").upper().split())
+    return not words.strip("._-") or words in _CAMERA_TEXTS
+
+
+def without_description(block: bytes, *, of_cameras_only: bool) -> bytes:
+    """Return a block without the description of the photo.
+
+    Args:
+        block: The block; empty for none.
+        of_cameras_only: Whether to leave out only a text that the camera wrote.
+    """
+    written = ExifBlock(block) if block else None
+    entry = None if written is None else written.main.get(DESCRIPTION)
+    if written is None or entry is None:
+        return block
+    if of_cameras_only and not is_camera_text(entry.value.decode("latin-1")):
+        return block
+    del written.main[DESCRIPTION]
     return written.to_bytes()
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 
 from shotcrop_cli.imaging.metadata import xmp_names
 from shotcrop_cli.imaging.metadata.embedded_images import contains_image
+from shotcrop_cli.imaging.metadata.own_texts import OwnTexts
 
 RESOURCE = 0x0404
 """Number of the IPTC block among Photoshop's image resources."""
+_DIGEST = 0x0425
+"""Number of the check sum of the IPTC block, by which Adobe's programs see that others changed it."""
 _TAG_MARKER = 0x1C
 _APPLICATION_RECORD = 2
 _KEPT_RECORDS = (1, _APPLICATION_RECORD)
@@ -23,6 +27,12 @@ _READ_BYTES = 4000
 """Of a value only these first bytes are searched for dates and coordinates (our choice)."""
 _EXTENDED_SIZE = 0x8000
 """Bit in the size field that says: the real size follows."""
+
+CAPTION, HEADLINE, KEYWORD = 120, 105, 25
+"""Numbers of data sets in the application record."""
+_LONGEST = {CAPTION: 2000, HEADLINE: 256, KEYWORD: 64}
+"""Bytes of the longest value. Source: IPTC-IIM 4.2."""
+_CHARACTER_SET, _UTF8, _VERSION = (1, 90), b"\x1b%G", (2, 0)
 
 MAX_BLOCK_BYTES = 1 << 20
 """Longer blocks are dropped. Blocks of agencies have about 5,000 bytes; the limit is our choice."""
@@ -88,6 +98,101 @@ def _data_sets(block: bytes) -> Iterator[tuple[int, int, bytes, bytes]]:
             break
         yield record, data_set, block[start:end], block[place:end]
         place = end
+
+
+def with_texts(block: bytes, texts: OwnTexts, last: OwnTexts | None = None, *, force: bool = False) -> bytes:
+    """Return a block with the texts of shotcrop, without those that somebody else wrote, changed or removed.
+
+    Args:
+        block: The block; empty for none.
+        texts: The new texts.
+        last: The texts that shotcrop wrote into it before; None if it never did.
+        force: Whether to replace a caption that is not shotcrop's.
+    """
+    sets = [(record, number, value) for record, number, value, _ in _data_sets(block)]
+    decoded = "utf-8" if (*_CHARACTER_SET, _UTF8) in sets or _decodes(sets) else "latin-1"
+    before = last or OwnTexts()
+    new: dict[int, list[str]] = {}
+    scalars = ((CAPTION, texts.description, before.description), (HEADLINE, texts.headline, before.headline))
+    for number, text, old in scalars:
+        found = _found(sets, number, decoded)
+        text, old = _shortened(text, number), _shortened(old, number)
+        is_ours = not found or found == [old] or (force and number == CAPTION)
+        was_removed = not found and last is not None and text == old
+        if is_ours and not was_removed and found != [text] and (text or found):
+            new[number] = [text] if text else []
+    keywords = _found(sets, KEYWORD, decoded)
+    wanted = [keyword for keyword in texts.keywords if len(keyword.encode()) <= _LONGEST[KEYWORD]]
+    kept = [keyword for keyword in keywords if keyword in wanted or keyword not in before.keywords]
+    kept += [keyword for keyword in wanted if keyword not in keywords and keyword not in before.keywords]
+    if kept != keywords:
+        new[KEYWORD] = kept
+    if not new:
+        return block
+    return _written(sets, new, decoded) or block
+
+
+def _found(sets: list[tuple[int, int, bytes]], number: int, encoding: str) -> list[str]:
+    return [value.decode(encoding, "replace") for record, each, value in sets if (record, each) == (2, number)]
+
+
+def _decodes(sets: list[tuple[int, int, bytes]]) -> bool:
+    try:
+        b"\n".join(value for *_, value in sets).decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _shortened(text: str, number: int) -> str:
+    return text.encode()[: _LONGEST[number]].decode("utf-8", "ignore")
+
+
+def _written(sets: list[tuple[int, int, bytes]], new: dict[int, list[str]], encoding: str) -> bytes:
+    """Write a block with other values; empty if its character set cannot hold them."""
+    values = [each for each in sets if not (each[0] == _APPLICATION_RECORD and each[1] in new)]
+    values = [each for each in values if each[:2] != _VERSION]
+    try:
+        added = [(2, number, text.encode(encoding)) for number, texts in new.items() for text in texts]
+    except UnicodeEncodeError:
+        return b""
+    if encoding == "utf-8":
+        values = [(*_CHARACTER_SET, _UTF8), *(each for each in values if each[:2] != _CHARACTER_SET)]
+    values = [*values, *added]
+    if any(record == _APPLICATION_RECORD for record, *_ in values):
+        values.append((*_VERSION, b"\x00\x04"))
+    values.sort(key=lambda each: (each[0], each[1] if each[:2] in (_VERSION, _CHARACTER_SET) else 256))
+    return b"".join(_stored(*each) for each in values)
+
+
+def _stored(record: int, number: int, value: bytes) -> bytes:
+    size = len(value)
+    head = bytes((_TAG_MARKER, record, number))
+    if size < _EXTENDED_SIZE:
+        return head + size.to_bytes(2, "big") + value
+    return head + (_EXTENDED_SIZE + 4).to_bytes(2, "big") + size.to_bytes(4, "big") + value
+
+
+def replaced_in_resources(resources: bytes, block: bytes) -> bytes:
+    """Return Photoshop's image resources with another IPTC block, and with its check sum if they have one.
+
+    Args:
+        resources: The resources without their header, which may lack an IPTC block.
+        block: The new block.
+    """
+    kept, place = [], 0
+    while resources[place : place + 4] == b"8BIM":
+        code, start = int.from_bytes(resources[place + 4 : place + 6], "big"), place
+        name_size = resources[place + 6]
+        place += 6 + _round_up_to_even(1 + name_size)
+        size = int.from_bytes(resources[place : place + 4], "big")
+        place += 4 + _round_up_to_even(size)
+        if code == _DIGEST:
+            digest = hashlib.md5(block, usedforsecurity=False).digest()
+            kept.append(resources[start : place - len(digest)] + digest if size == len(digest) else b"")
+        elif code != RESOURCE:
+            kept.append(resources[start:place])
+    return b"".join([as_resource(block) if block else b"", *kept])
 
 
 def from_resources(resources: bytes) -> bytes:

@@ -5,7 +5,7 @@ EXIF, IPTC and XMP have modules that edit them. This module applies the chosen p
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from shotcrop_cli.imaging.metadata import exif, iptc, xmp
@@ -92,6 +92,14 @@ class Metadata:
             resolution=self.resolution and (self.resolution.turned if self._is_turned else self.resolution),
             notes=(*self.notes, *notes, *self._too_long(), *(self._without_map() if keep_gps else ())),
         )
+
+    def without_descriptions(self, *, of_cameras_only: bool) -> Metadata:
+        """Return the metadata without the description in EXIF, which some programs show before that in XMP.
+
+        Args:
+            of_cameras_only: Whether to leave out only a text that cameras write into every photo.
+        """
+        return replace(self, exif=exif.without_description(self.exif, of_cameras_only=of_cameras_only))
 
     @property
     def orientation(self) -> int:

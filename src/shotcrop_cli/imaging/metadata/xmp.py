@@ -182,7 +182,12 @@ def caption_packet(caption: str) -> bytes:
     Args:
         caption: What the crop shows. Characters that XML cannot hold are left out.
     """
-    return _CAPTION_PACKET.format(caption=escape(_NOT_XML.sub("", caption), quote=False)).encode("utf-8")
+    return _CAPTION_PACKET.format(caption=escape(without_control_characters(caption), quote=False)).encode("utf-8")
+
+
+def without_control_characters(text: str) -> str:
+    """Return a text without the characters that XML cannot hold."""
+    return _NOT_XML.sub("", text)
 
 
 def from_jpeg(packet: bytes, payloads: Iterable[bytes]) -> tuple[bytes, tuple[str, ...]]:
