@@ -25,12 +25,12 @@ from shotcrop_cli.model.nano.candidates import (
     list_views,
 )
 from shotcrop_cli.model.nano.detector import Detection, Detector
-from shotcrop_cli.model.nano.manifest import COMPOSER, PEOPLE_TAG, NanoManifest
+from shotcrop_cli.model.nano.manifest import COMPOSER, PEOPLE_TAG, NanoManifest, Style
 from shotcrop_cli.model.nano.preprocess import squash
 from shotcrop_cli.model.nano.reasoning import certain, company_of, ground, ground_scene
 from shotcrop_cli.model.nano.refinement import Subject, refine_all
 from shotcrop_cli.model.nano.scene import Floats, Indices, Scene, mirror_boxes
-from shotcrop_cli.model.nano.style import restyle
+from shotcrop_cli.model.nano.style import choose, restyle
 from shotcrop_cli.model.notices import Notices
 from shotcrop_cli.model.session import Device, Session, open_session
 from shotcrop_cli.model.tensorrt import Engine, Shapes
@@ -223,8 +223,8 @@ class NanoComposer:
         least = self.manifest.presence.threshold
         shown = [detection for detection, one in zip(detections, presences, strict=True) if one >= least]
         scenes = [detection.scene for detection in shown]
-        proposals = self.network.propose(scenes)
         style = self.manifest.style
+        proposals = [one and in_style(style, one) for one in self.network.propose(scenes)]
         subjects = [
             restyle(style, scene, proposal.subjects()) if proposal else []
             for scene, proposal in zip(scenes, proposals, strict=True)
@@ -285,6 +285,11 @@ class NanoComposer:
         scores = (self.manifest.score.score(one, probability) for one in expected_ious)
         shots = zip(SHOT_TYPES, boxes, scores, strict=True)
         return tuple(Shot(kind, clamp(*box), score=score) for kind, box, score in shots)
+
+
+def in_style(style: Style, proposal: Proposal) -> Proposal:
+    """Return a proposal whose main subject is chosen as a style does."""
+    return replace(proposal, probability=choose(style, proposal.candidates, proposal.probability))
 
 
 def _person(scene: Scene, person: int, probability: float, shots: tuple[Shot, ...]) -> Person:
