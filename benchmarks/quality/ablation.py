@@ -74,13 +74,14 @@ class Workshop:
         """Run the first half of stage 2, once for all seeds."""
         return self.run("labels", lambda output: composer_pseudo_label.label(self.recipe, self.data, output))
 
+    def first(self, seed: int, *, pixels: bool) -> Path:
+        """Run stage 1 on all triples, with or without features from the detector."""
+        return self.sft(f"{'pixels' if pixels else 'geometry'}-{seed}", self.seeded(seed, pixels=pixels))
+
     def ssft(self, seed: int) -> Path:
-        """Run the second half of stage 2 on the full stage 1."""
-        recipe, start, labels = (
-            self.seeded(seed),
-            self.sft(f"pixels-{seed}", self.seeded(seed, pixels=True)),
-            self.labels(),
-        )
+        """Run the second half of stage 2 on the stage 1 that the recipe asks for."""
+        recipe, labels = self.seeded(seed), self.labels()
+        start = self.first(seed, pixels=recipe.composer.pixels)
         return self.run(f"ssft-{seed}", lambda output: composer_ssft.train(recipe, self.data, labels, output, start))
 
     def grpo(self, seed: int, preset: str) -> Path:
@@ -107,9 +108,9 @@ VARIANTS: Mapping[str, tuple[str, Callable[[Workshop, int], Path]]] = {
     "teachers": ("teachers' detections, geometry only", Workshop.teachers),
     "geometry": (
         "own detections, geometry only",
-        lambda shop, seed: shop.sft(f"geometry-{seed}", shop.seeded(seed, pixels=False)),
+        lambda shop, seed: shop.first(seed, pixels=False),
     ),
-    "pixels": ("+ pixels", lambda shop, seed: shop.sft(f"pixels-{seed}", shop.seeded(seed, pixels=True))),
+    "pixels": ("+ pixels", lambda shop, seed: shop.first(seed, pixels=True)),
     "ssft": ("+ SSFT", Workshop.ssft),
     "grpo-paper": ("+ GRPO-S, reward `paper`", lambda shop, seed: shop.grpo(seed, "paper")),
     "grpo-cinema": ("+ GRPO-S, reward `cinema`", lambda shop, seed: shop.grpo(seed, "cinema")),

@@ -94,7 +94,7 @@ def fit_presence(
     rule = PresenceRule(bias, head, body, tag)
     probability = np.array([rule.probability(*one) for one in facts])
     least = float(np.quantile(probability[shown == 1], 1 - plan.keep, method="lower"))
-    threshold = math.floor(1e4 * min(least, 0.5)) / 1e4
+    threshold = math.floor(1e4 * min(least, plan.highest)) / 1e4
     recognised = probability < threshold
     figures = {
         "presence_kept": round(float(1 - recognised[shown == 1].mean()), 4),
