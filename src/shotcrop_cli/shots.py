@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
+from shotcrop_cli.crop_facts import CropFacts
 from shotcrop_cli.errors import AnswerError
 
 if TYPE_CHECKING:
@@ -158,12 +159,14 @@ class Shot:
         box: Where it is cropped.
         caption: A description of the crop; empty when the model does not write captions.
         score: The model's confidence in the box, 0..1, or None when the model has none.
+        alt_text: The description for somebody who cannot see the crop; empty when the model does not write it.
     """
 
     type: ShotType
     box: Box
     caption: str = ""
     score: float | None = None
+    alt_text: str = ""
 
 
 SETTINGS = ("indoor", "outdoor")
@@ -241,6 +244,8 @@ class Composition:
         reasoning: The chain of thought in words.
         grounding: The chain of thought in figures, None from models without one.
         people: Everybody in the photo, the main person first; empty from models that find the main person alone.
+        facts: What each shot surely shows, from models that have their captions written by rule; otherwise empty.
+        people_count: How many people the photo surely shows, up to `MANY_PEOPLE`; None if the model is not sure.
 
     Raises:
         AnswerError: A shot is missing, repeated or out of order.
@@ -250,6 +255,8 @@ class Composition:
     reasoning: Reasoning = Reasoning()
     grounding: Grounding | None = None
     people: tuple[Person, ...] = ()
+    facts: tuple[CropFacts, ...] = ()
+    people_count: int | None = None
 
     def __post_init__(self) -> None:
         _check_triple(self.shots)

@@ -1,167 +1,281 @@
-"""Captions and reasoning by rule, from the facts that the compact model found: short and general, nothing made up.
+"""Captions, alternative texts and reasoning by rule: whole phrases for facts, in any language that has a catalogue.
 
-A rule is meant to make a claim only where it is right at least nine times in ten, judged by a pose detector. Measured
-with the default model on 400 photos of its training and on the 79 of `dev`:
-
-    claim                 training       dev
-    full length           53 of 53       3 of 3
-    three-quarter length  11 of 11       0 of 1
-    head and shoulders    281 of 287     53 of 53
-    several people        59 of 61       8 of 8
-    a group               15 of 15       7 of 7
+A text grows from left to right: whom the crop shows, then one phrase after the other. Each phrase is a message with a
+place for the text so far, so that a language may put it in front, as Chinese does with places. No phrase bends another:
+colours, directions and actions have forms that fit one person and several, women and men.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from enum import Enum
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
-from shotcrop_cli.geometry import visible_share
-from shotcrop_cli.shots import Box, Grounding, Reasoning
+from shotcrop_cli.captions.catalogue import ENGLISH, Translate, translator
+from shotcrop_cli.crop_facts import CropFacts, Part, Who
+from shotcrop_cli.shots import Composition, Grounding, Reasoning, ShotText
 
-HEAD_SHOWN = 0.9
-"""A close-up that holds less than this share of the head is called a detail."""
+ENOUGH = 3
+"""A medium shot or close-up with this many facts of its own does not repeat where the people are."""
 
-STANDING, SEEN_TO_THE_FEET = 6.5, 6.0
-"""Where the main person's box ends, in heads below the crown: of an upright figure, and of one whose feet are visible
-though the knees are bent. Predicted heads are a little too large rather than too small. See `shotcrop_cli.body` for the
-proportions."""
+WHO = {
+    Who.MAIN: "The main person",
+    Who.PERSON: "A person",
+    Who.CHILD: "A child",
+    Who.ONE: "One of the people",
+    Who.PEOPLE: "People",
+    Who.GROUP: "A group of people",
+    Who.CROWD: "A crowd of people",
+    Who.DOG: "A dog",
+}
+FACE = {
+    Who.MAIN: "The face of the main person",
+    Who.PERSON: "The face of a person",
+    Who.CHILD: "The face of a child",
+    Who.ONE: "The face of one of the people",
+    Who.PEOPLE: "Head and shoulders of people",
+    Who.GROUP: "Head and shoulders of a group of people",
+    Who.CROWD: "Head and shoulders of a crowd of people",
+    Who.DOG: "The head of a dog",
+}
+HEAD = {
+    Who.MAIN: "Head and shoulders of the main person",
+    Who.PERSON: "Head and shoulders of a person",
+    Who.CHILD: "Head and shoulders of a child",
+    Who.ONE: "Head and shoulders of one of the people",
+    Who.PEOPLE: FACE[Who.PEOPLE],
+    Who.GROUP: FACE[Who.GROUP],
+    Who.CROWD: FACE[Who.CROWD],
+    Who.DOG: FACE[Who.DOG],
+}
+DETAIL = {
+    Who.MAIN: "A detail of the main person",
+    Who.PERSON: "A detail of a person",
+    Who.CHILD: "A detail of a child",
+    Who.ONE: "A detail of one of the people",
+    Who.PEOPLE: "A detail of people",
+    Who.GROUP: "A detail of a group of people",
+    Who.CROWD: "A detail of a crowd of people",
+    Who.DOG: "A detail of a dog",
+}
+_OF_PART = {None: WHO, Part.FACE: FACE, Part.HEAD: HEAD, Part.DETAIL: DETAIL}
+CLOTHES = {
+    "dark": "{text} in dark clothes",
+    "light": "{text} in light clothes",
+    "red": "{text} in red",
+    "orange": "{text} in orange",
+    "yellow": "{text} in yellow",
+    "green": "{text} in green",
+    "blue": "{text} in blue",
+    "purple": "{text} in purple",
+    "pink": "{text} in pink",
+}
+CLOTHES_OF_ONE = {
+    "dark": "{text}, one of them in dark clothes",
+    "light": "{text}, one of them in light clothes",
+    "red": "{text}, one of them in red",
+    "orange": "{text}, one of them in orange",
+    "yellow": "{text}, one of them in yellow",
+    "green": "{text}, one of them in green",
+    "blue": "{text}, one of them in blue",
+    "purple": "{text}, one of them in purple",
+    "pink": "{text}, one of them in pink",
+}
+THING = {
+    "dog": "{text} with a dog",
+    "motorcycle": "{text} with a motorcycle",
+    "bicycle": "{text} with a bicycle",
+    "skateboard": "{text} with a skateboard",
+    "boat": "{text} with a boat",
+    "ball": "{text} with a ball",
+}
+ACTION = {
+    "climbing": "{text} climbing",
+    "basketball": "{text} playing basketball",
+    "tennis": "{text} playing tennis",
+    "baseball": "{text} playing baseball",
+}
+PLACE = {
+    "snow": "{text} in the snow",
+    "ice": "{text} on the ice",
+    "in water": "{text} in the water",
+    "pool": "{text} at the pool",
+    "beach": "{text} at the beach",
+    "water": "{text} by the water",
+    "rocks": "{text} among rocks",
+    "playground": "{text} on a playground",
+    "grass": "{text} in a grassy place",
+    "trees": "{text} among trees",
+    "street": "{text} in town",
+    "outdoor": "{text} outdoors",
+    "indoor": "{text} indoors",
+}
+FACING = {
+    "camera": "{text}, facing the camera",
+    "left": "{text}, facing left",
+    "right": "{text}, facing right",
+    "away": "{text}, seen from behind",
+    "down": "{text}, looking down",
+    "up": "{text}, looking up",
+}
+FRAMING = {
+    "distance": "{text}, seen from a distance",
+    "full": "{text}, full length",
+    "three-quarter": "{text}, three-quarter length",
+    "wide view": "{text}, in a wide view",
+}
+BACKGROUND = {
+    "dark": "{text}, against a dark background",
+    "light": "{text}, against a light background",
+    "green": "{text}, against a green background",
+    "blue": "{text}, against a blue background",
+}
+SIDE = {
+    "left": "{text}, on the left of the picture",
+    "right": "{text}, on the right of the picture",
+}
+COUNT = ("One person", "Two people", "Three people", "Four or more people")
+SETTING = {"outdoor": "Outdoors", "indoor": "Indoors"}
+SUBJECT = (
+    "The main person is on the left of the photo",
+    "The main person is in the middle of the photo",
+    "The main person is on the right of the photo",
+)
+STORY = {
+    "wide": "First the place, then the person in it, then the face",
+    "full": "First the whole figure, then the person from nearer by, then the face",
+    "medium": "First the person and what is around them, then the upper body, then the face",
+    "close": "Step by step closer to the face",
+}
+SENTENCE = "{text}."
 
-THIGHS = (4.0, 5.0)
-"""A crop whose lower edge is in this range, in heads below the crown, ends at the thighs of an upright figure."""
-
-SHOULDERS, SHOULDERS_STANDING = (1.3, 2.0), (1.3, 2.4)
-"""The same for a crop to head and shoulders, of any figure and of an upright one."""
-
-CUT = 0.03
-"""The photo's lower border cuts a main person whose box ends this close to it: predicted boxes vary by as much."""
-
-SLACK = 0.01
-"""A crop holds a part of the main person that ends at most this far outside it."""
-
-STEADY = 0.8
-"""Lowest score of a shot for a claim about body parts. It was measured with an earlier model, as the agreement of two
-answers: on held-out photos 36 of 37 claims on shoulders and waists were right above it, and 10 of 14 below."""
-
-SMALL = 0.35
-"""A main person lower than this share of a crop's height is small in it."""
+MESSAGES: tuple[str, ...] = tuple(
+    dict.fromkeys(
+        (
+            *(text for table in (WHO, FACE, HEAD, DETAIL) for text in table.values()),
+            *(text for table in (CLOTHES, CLOTHES_OF_ONE, THING, ACTION, PLACE) for text in table.values()),
+            *(text for table in (FACING, FRAMING, BACKGROUND, SIDE) for text in table.values()),
+            *(*COUNT, *SETTING.values(), *SUBJECT, *STORY.values(), SENTENCE),
+        )
+    )
+)
+"""Every message, in the order of the catalogues."""
 
 
-class Company(Enum):
-    """How many people a photo surely shows: unknown, just one, at least two, or at least three."""
-
-    UNKNOWN = "the main person"
-    PERSON = "a person"
-    SEVERAL = "people"
-    GROUP = "a group of people"
-
-
-def verbalise(grounding: Grounding) -> Reasoning:
-    """Put the facts of a grounding into words, and add nothing."""
-    people = grounding.people or 0
-    count = ("", "One person", "Two people", "Three people", "Four or more people")[min(people, 4)]
-    scene = " ".join(part for part in (count, _place(grounding)) if part)
-    subject = ""
-    if grounding.main_person is not None:
-        x = grounding.main_person.centre[0]
-        # Thirds of the frame, the photographer's own grid.
-        where = "left of centre" if x < 1 / 3 else "right of centre" if x > 2 / 3 else "in the centre"
-        facing = {
-            "camera": "facing the camera",
-            "left": "facing left",
-            "right": "facing right",
-            "away": "turned away",
-            "down": "looking down",
-            "up": "looking up",
-        }.get(grounding.facing or "", "")
-        subject = ", ".join(part for part in (f"The main person is {where}", facing) if part)
-    story = {
-        "wide": "From the wide scene to the person in it, then to the face",
-        "full": "From the whole figure in its place to the gesture, then to the face",
-        "medium": "From the person and the surroundings to the upper body, then to the face",
-        "close": "From a portrait that is already tight, step by step, to the face",
-    }.get(grounding.native_scale or "", "")
-    return Reasoning(*(f"{_capital(text)}." if text else "" for text in (scene, subject, story)))
-
-
-def captions(
-    grounding: Grounding, company: Company, boxes: Sequence[Box], scores: Sequence[float]
-) -> tuple[str, str, str]:
-    """Caption the three shots with the facts of a grounding.
+def describe(crops: Sequence[CropFacts], language: str = ENGLISH, *, strict: bool = False) -> tuple[ShotText, ...]:
+    """Describe the three crops of a photo.
 
     Args:
-        grounding: The facts; the setting is None where the model is unsure.
-        company: The number of people.
-        boxes: The boxes of the shots, widest first.
-        scores: The model's confidence in each box, 0..1.
+        crops: What each shows, the widest first.
+        language: One of `catalogue.LANGUAGES`.
+        strict: Whether a caption without any fact is empty instead of naming the subject plainly.
     """
-    wide, middle, tight = boxes
-    subject = {
-        Company.UNKNOWN: Company.UNKNOWN.value,
-        Company.PERSON: "the person",
-        Company.SEVERAL: "one of the people",
-        Company.GROUP: "one of the group",
-    }
-    texts = (
-        _establishing(grounding, company, wide),
-        _medium(grounding, subject[company], middle, scores[1] >= STEADY),
-        _close(grounding, subject[company], tight, scores[2] >= STEADY),
+    translate = translator(language)
+    told = _distinct([_choose(facts, is_wide=number == 0) for number, facts in enumerate(crops)], crops)
+    return tuple(
+        ShotText("" if strict and not count_facts(one) else _text(one, translate), _text(facts, translate, SENTENCE))
+        for one, facts in zip(told, crops, strict=True)
     )
-    return _capital(texts[0]), _capital(texts[1]), _capital(texts[2])
 
 
-def _establishing(grounding: Grounding, company: Company, box: Box) -> str:
-    place = _place(grounding)
-    text = f"{company.value} {place}".strip()
-    one = company in (Company.UNKNOWN, Company.PERSON)
-    if one and grounding.main_person is not None and grounding.main_person.height < SMALL * box.height:
-        return f"{text}, small in the frame"
-    if one and _shows_all(grounding, box):
-        return f"{text}, full length"
-    return text if place else f"{text} and the surroundings"
+def count_facts(facts: CropFacts) -> int:
+    """Return how many facts a text says beyond "a person" and the size of the shot."""
+    said = (facts.colour, facts.thing, facts.action, facts.place, facts.facing, facts.background, facts.side)
+    return sum(value is not None for value in said) + (facts.who not in (Who.MAIN, Who.PERSON, Who.ONE))
 
 
-def _medium(grounding: Grounding, subject: str, box: Box, steady: bool) -> str:
-    if not steady:
-        return f"a closer view of {subject}"
-    if _shows_all(grounding, box):
-        return f"a closer view of {subject}, full length"
-    end, edge = _below_crown(grounding.main_person, grounding), _below_crown(box, grounding)
-    if end >= STANDING and _within(edge, THIGHS):
-        return f"{subject}, three-quarter length"
-    return f"a closer view of {subject}"
+def verbalise(grounding: Grounding, wide: CropFacts | None = None, language: str = ENGLISH) -> Reasoning:
+    """Put the facts of a grounding into words, and add nothing.
+
+    Args:
+        grounding: The facts.
+        wide: What the establishing shot shows, which says more about the scene; None if nobody looked.
+        language: One of `catalogue.LANGUAGES`.
+    """
+    translate = translator(language)
+    setting = grounding.setting
+    if wide is not None:
+        is_known = wide.who is not Who.MAIN or wide.place is not None
+        scene = _text(CropFacts(wide.who, place=wide.place), translate) if is_known else ""
+    elif grounding.people:
+        scene = translate(COUNT[min(grounding.people, len(COUNT)) - 1])
+        scene = translate(PLACE[setting]).format(text=scene) if setting else scene
+    else:
+        scene = translate(SETTING[setting]) if setting else ""
+    subject = ""
+    if grounding.main_person is not None:
+        # Thirds of the frame, the photographer's own grid.
+        subject = translate(SUBJECT[min(int(grounding.main_person.centre[0] * 3), 2)])
+        facing = grounding.facing if wide is None else wide.facing
+        subject = translate(FACING[facing]).format(text=subject) if facing else subject
+    story = translate(STORY[grounding.native_scale]) if grounding.native_scale else ""
+    return Reasoning(*(translate(SENTENCE).format(text=text) if text else "" for text in (scene, subject, story)))
 
 
-def _close(grounding: Grounding, subject: str, box: Box, steady: bool) -> str:
-    if grounding.head is None or visible_share(grounding.head, box) < HEAD_SHOWN:
-        return f"a detail of {subject}"
-    standing = _below_crown(grounding.main_person, grounding) >= STANDING
-    if steady and _within(_below_crown(box, grounding), SHOULDERS_STANDING if standing else SHOULDERS):
-        return f"head and shoulders of {subject}"
-    return f"a close-up of {subject}"
+def reword(answer: Composition, language: str = ENGLISH, *, strict: bool = False) -> Composition:
+    """Return an answer with captions, alternative texts and reasoning in a language; see `describe`.
+
+    Answers without facts, such as those of a large model, keep their own words.
+    """
+    if not answer.facts:
+        return answer
+    texts = describe(answer.facts, language, strict=strict)
+    shots = tuple(
+        replace(shot, caption=text.caption, alt_text=text.alt_text)
+        for shot, text in zip(answer.shots, texts, strict=True)
+    )
+    reasoning = verbalise(answer.grounding or Grounding(), answer.facts[0], language)
+    return replace(answer, shots=shots, reasoning=reasoning)
 
 
-def _place(grounding: Grounding) -> str:
-    return {"indoor": "indoors", "outdoor": "outdoors"}.get(grounding.setting or "", "")
+def _choose(facts: CropFacts, *, is_wide: bool) -> CropFacts:
+    """Leave out of a caption what another shot says better."""
+    if is_wide:
+        return replace(facts, facing=None, framing="distance" if facts.framing == "distance" else None)
+    own = replace(facts, place=None)
+    return replace(own if count_facts(own) >= ENOUGH else facts, framing=None)
 
 
-def _shows_all(grounding: Grounding, box: Box) -> bool:
-    """Whether a crop surely shows the main person from crown to feet."""
-    person, head = grounding.main_person, grounding.head
-    if person is None or head is None or person.y1 > 1.0 - CUT or _below_crown(person, grounding) < SEEN_TO_THE_FEET:
-        return False
-    return box.y0 <= head.y0 + SLACK and person.y1 - SLACK <= box.y1
+def _distinct(told: Sequence[CropFacts], facts: Sequence[CropFacts]) -> Sequence[CropFacts]:
+    """Let establishing and medium shot say different things where the same is known about both."""
+    wide, medium, tight = told
+    if wide != medium:
+        return told
+    for first, second in (
+        (wide, replace(medium, framing=facts[1].framing)),
+        (replace(wide, framing=facts[0].framing), medium),
+        (replace(wide, framing="wide view"), medium),
+    ):
+        if first != second:
+            return first, second, tight
+    return told
 
 
-def _below_crown(box: Box | None, grounding: Grounding) -> float:
-    """Return how far a box's lower edge is below the main person's crown, in heads; 0 if unknown."""
-    head = grounding.head
-    return 0.0 if box is None or head is None else (box.y1 - head.y0) / head.height
+def _text(facts: CropFacts, translate: Translate, ending: str = "{text}") -> str:
+    """Put all facts into words."""
+    text = translate(_OF_PART[facts.part][facts.who])
+    for message in _phrases(facts):
+        text = translate(message).format(text=text)
+    return text if ending == "{text}" else translate(ending).format(text=text)
 
 
-def _within(value: float, span: tuple[float, float]) -> bool:
-    return span[0] <= value < span[1]
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
+def _phrases(facts: CropFacts) -> Iterator[str]:
+    """Yield the messages that follow the subject of a text."""
+    one = facts.who.is_one
+    if one and facts.colour:
+        yield CLOTHES[facts.colour]
+    if facts.thing:
+        yield THING[facts.thing]
+    if facts.action:
+        yield ACTION[facts.action]
+    if facts.place:
+        yield PLACE[facts.place]
+    if not one and facts.colour:
+        yield CLOTHES_OF_ONE[facts.colour]
+    if facts.facing:
+        yield FACING[facts.facing]
+    if facts.framing:
+        yield FRAMING[facts.framing]
+    if facts.background:
+        yield BACKGROUND[facts.background]
+    if facts.side:
+        yield SIDE[facts.side]

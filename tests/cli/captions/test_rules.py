@@ -1,130 +1,141 @@
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shotcrop_cli.captions.rules import Company, captions, verbalise
-from shotcrop_cli.geometry import clamp
-from shotcrop_cli.shots import FACINGS, FULL_FRAME, NATIVE_SCALES, SETTINGS, Box, Grounding
-
-HEAD = Box(0.45, 0.1, 0.55, 0.2)
-"""A tenth of the photo high, so that an edge at .1 + .1 n lies n heads below the crown."""
-STANDING = Box(0.35, 0.1, 0.65, 0.85)
-STEADY = (0.9, 0.9, 0.9)
-
-boxes = st.tuples(*(st.floats(0.0, 1.0) for _ in range(4))).map(lambda sides: clamp(*sides, min_side=0.02))
-groundings = st.builds(
-    Grounding,
-    main_person=boxes,
-    head=boxes,
-    people=st.sampled_from([None, 1, 2, 3, 4]),
-    setting=st.sampled_from([None, *SETTINGS]),
-    facing=st.sampled_from([None, *FACINGS]),
-    native_scale=st.sampled_from([None, *NATIVE_SCALES]),
+from shotcrop_cli.captions.catalogue import LANGUAGES
+from shotcrop_cli.captions.rules import count_facts, describe, reword, verbalise
+from shotcrop_cli.crop_facts import (
+    ACTIONS,
+    BACKGROUNDS,
+    COLOURS,
+    FACINGS,
+    FRAMINGS,
+    PLACES,
+    SIDES,
+    THINGS,
+    CropFacts,
+    Part,
+    Who,
 )
+from shotcrop_cli.shots import SHOT_TYPES, Box, Composition, Grounding, Shot
+
+optional = {
+    name: st.sampled_from([None, *values])
+    for name, values in {
+        "colour": COLOURS,
+        "thing": THINGS,
+        "action": ACTIONS,
+        "place": PLACES,
+        "facing": FACINGS,
+        "framing": FRAMINGS,
+        "background": BACKGROUNDS,
+        "side": SIDES,
+    }.items()
+}
+wider = st.builds(CropFacts, who=st.sampled_from(Who), **optional)
+closest = st.builds(CropFacts, who=st.sampled_from(Who), part=st.sampled_from(Part), **optional)
+
+CHILD = CropFacts(Who.CHILD, colour="red", thing="dog", place="snow")
 
 
-def to(edge: float) -> Box:
-    """Return a crop around the head whose lower edge lies so many heads below the crown."""
-    return Box(0.2, 0.05, 0.8, 0.1 + 0.1 * edge)
+def captions(*crops: CropFacts) -> tuple[str, ...]:
+    return tuple(text.caption for text in describe(crops))
 
 
-def tell(seen: Grounding, company: Company, shots: tuple[Box, Box, Box]) -> tuple[str, str, str]:
-    """Return the captions of boxes that the model is sure of."""
-    return captions(seen, company, shots, STEADY)
-
-
-def told(lead: Box, medium: Box, close_up: Box, setting: str | None = "outdoor") -> tuple[str, str, str]:
-    return tell(Grounding(lead, HEAD, setting=setting), Company.PERSON, (FULL_FRAME, medium, close_up))
-
-
-def test_a_standing_figure_is_told_by_where_the_crops_cut_it() -> None:
-    assert told(STANDING, to(4.5), to(1.9)) == (
-        "A person outdoors, full length",
-        "The person, three-quarter length",
-        "Head and shoulders of the person",
+def test_each_shot_says_what_it_shows_best() -> None:
+    assert captions(
+        replace(CHILD, facing="left", side="right"),
+        replace(CHILD, thing=None, facing="left", framing="three-quarter"),
+        CropFacts(Who.CHILD, Part.FACE, place="snow", facing="left", background="light"),
+    ) == (
+        "A child in red with a dog in the snow, on the right of the picture",
+        "A child in red, facing left",
+        "The face of a child, facing left, against a light background",
     )
 
 
-def test_a_figure_that_the_photo_cuts_gets_no_part_of_the_body() -> None:
-    head, lead = Box(0.3, 0.2, 0.6, 0.5), Box(0.1, 0.2, 0.9, 1.0)
-    texts = tell(Grounding(lead, head), Company.PERSON, (FULL_FRAME, Box(0.05, 0.1, 0.95, 0.98), lead))
-    assert texts[0] == "A person and the surroundings"
-    assert texts[1] == "A closer view of the person"
-
-
-@pytest.mark.parametrize("edge", [3.5, 5.5])
-def test_where_a_cut_is_not_sure_no_part_of_the_body_is_named(edge: float) -> None:
-    assert told(STANDING, to(edge), to(1.9))[1] == "A closer view of the person"
-
-
-def test_a_bent_figure_is_not_measured_by_heads() -> None:
-    crouching = Box(0.35, 0.1, 0.65, 0.6)
-    assert told(crouching, to(4.5), to(2.2)) == (
+def test_where_little_is_known_medium_and_close_up_say_where_people_are() -> None:
+    person = CropFacts(Who.PERSON, place="outdoor")
+    assert captions(person, replace(person, facing="away"), replace(person, part=Part.HEAD, facing="away")) == (
         "A person outdoors",
-        "A closer view of the person",
-        "A close-up of the person",
+        "A person outdoors, seen from behind",
+        "Head and shoulders of a person outdoors, seen from behind",
     )
 
 
-def test_no_part_of_the_body_is_named_where_the_model_is_unsure() -> None:
-    seen, shots = Grounding(STANDING, HEAD, setting="outdoor"), (FULL_FRAME, to(4.5), to(1.9))
-    texts = captions(seen, Company.PERSON, shots, (0.9, 0.7, 0.7))
-    assert texts[1:] == ("A closer view of the person", "A close-up of the person")
-
-
-def test_a_small_lead_is_said_to_be_small() -> None:
-    head, lead = Box(0.49, 0.4, 0.51, 0.43), Box(0.48, 0.4, 0.52, 0.6)
-    wide = tell(Grounding(lead, head, setting="outdoor"), Company.PERSON, (FULL_FRAME, to(4), to(2)))[0]
-    assert wide == "A person outdoors, small in the frame"
-
-
-def test_a_close_up_beside_the_head_is_a_detail() -> None:
-    assert told(STANDING, to(4.5), Box(0.3, 0.5, 0.6, 0.9))[2] == "A detail of the person"
-
-
-def test_several_people_have_one_lead() -> None:
-    seen = Grounding(STANDING, HEAD, people=None, setting="outdoor")
-    assert tell(seen, Company.GROUP, (FULL_FRAME, to(4.5), to(1.9))) == (
-        "A group of people outdoors",
-        "One of the group, three-quarter length",
-        "Head and shoulders of one of the group",
-    )
-    assert tell(seen, Company.SEVERAL, (FULL_FRAME, to(4.5), to(1.9)))[0] == "People outdoors"
-
-
-def test_who_may_not_be_alone_is_the_main_person() -> None:
-    seen = Grounding(STANDING, HEAD, people=None, setting="outdoor")
-    assert tell(seen, Company.UNKNOWN, (FULL_FRAME, to(4.5), to(1.9))) == (
-        "The main person outdoors, full length",
-        "The main person, three-quarter length",
-        "Head and shoulders of the main person",
+def test_several_people_have_one_who_wears_a_colour() -> None:
+    group = CropFacts(Who.GROUP, colour="blue", place="street")
+    assert captions(group, replace(group, who=Who.PEOPLE), CropFacts(Who.PERSON, Part.FACE, colour="blue")) == (
+        "A group of people in town, one of them in blue",
+        "People in town, one of them in blue",
+        "The face of a person in blue",
     )
 
 
-def test_nothing_known_still_makes_three_captions() -> None:
-    assert tell(Grounding(), Company.PERSON, (FULL_FRAME, to(4), to(2))) == (
-        "A person and the surroundings",
-        "A closer view of the person",
-        "A detail of the person",
-    )
-
-
-@given(
-    groundings,
-    st.sampled_from(Company),
-    st.tuples(boxes, boxes, boxes),
-    st.tuples(*(st.floats(0.0, 1.0) for _ in range(3))),
+@pytest.mark.parametrize(
+    ("medium", "wide", "said"),
+    [
+        ("three-quarter", None, ("A person outdoors", "A person outdoors, three-quarter length")),
+        (None, "full", ("A person outdoors, full length", "A person outdoors")),
+        (None, None, ("A person outdoors, in a wide view", "A person outdoors")),
+    ],
 )
-def test_captions_are_distinct_and_plain_sentences(
-    grounding: Grounding,
-    company: Company,
-    shots: tuple[Box, Box, Box],
-    scores: tuple[float, ...],
+def test_two_shots_about_which_the_same_is_known_still_differ(
+    medium: str | None, wide: str | None, said: tuple[str, str]
 ) -> None:
-    texts = captions(grounding, company, shots, scores)
-    assert len(set(texts)) == 3
+    person = CropFacts(Who.PERSON, place="outdoor")
+    crops = (replace(person, framing=wide), replace(person, framing=medium), CropFacts(Who.PERSON, Part.FACE))
+    assert captions(*crops)[:2] == said
+
+
+def test_a_small_person_is_seen_from_a_distance() -> None:
+    small = CropFacts(Who.PERSON, place="rocks", framing="distance")
+    assert captions(small, CropFacts(), CropFacts(part=Part.DETAIL))[0] == "A person among rocks, seen from a distance"
+
+
+def test_nothing_known_names_the_subject_plainly_or_leaves_strict_captions_empty() -> None:
+    crops = (CropFacts(), CropFacts(), CropFacts(part=Part.DETAIL))
+    assert captions(*crops) == ("The main person, in a wide view", "The main person", "A detail of the main person")
+    assert [text.caption for text in describe(crops, strict=True)] == ["", "", ""]
+    assert all(text.alt_text for text in describe(crops, strict=True))
+    assert describe((CHILD, CHILD, CHILD), strict=True)[0].caption
+
+
+def test_alternative_texts_are_sentences_with_all_facts() -> None:
+    wide = replace(CHILD, facing="left", framing="full", side="right")
+    assert describe((wide, CHILD, CHILD))[0].alt_text == (
+        "A child in red with a dog in the snow, facing left, full length, on the right of the picture."
+    )
+
+
+def test_a_person_and_the_size_of_the_shot_are_no_facts() -> None:
+    assert count_facts(CropFacts(Who.PERSON, Part.FACE, framing="full")) == 0
+    assert count_facts(CropFacts(Who.MAIN)) == 0
+    assert count_facts(CHILD) == 4
+
+
+@given(wider, wider, closest, st.sampled_from(LANGUAGES))
+def test_captions_are_distinct_and_plain(wide: CropFacts, medium: CropFacts, tight: CropFacts, language: str) -> None:
+    texts = describe((wide, medium, tight), language)
+    assert len({text.caption for text in texts}) == 3
     for text in texts:
-        assert text[0].isupper() and not text.endswith(".") and "  " not in text and len(text.split()) <= 18
+        assert not text.caption.endswith((".", "。")) and text.alt_text.endswith((".", "。"))
+        for one in (text.caption, text.alt_text):
+            assert one[0] == one[0].upper() and "  " not in one and not {"{", "}"} & set(one)
+
+
+def test_an_answer_is_reworded_from_its_facts() -> None:
+    box = Box(0.0, 0.0, 0.3, 1.0)
+    shots = tuple(Shot(kind, box, "old", 0.5) for kind in SHOT_TYPES)
+    plain = Composition(shots)
+    assert reword(plain) is plain
+    said = reword(Composition(shots, grounding=Grounding(box), facts=(CHILD, CHILD, replace(CHILD, part=Part.FACE))))
+    assert said.shots[0].caption == "A child in red with a dog in the snow"
+    assert all(shot.alt_text and shot.score == 0.5 for shot in said.shots)
+    assert said.reasoning.scene == "A child in the snow."
+    assert said.reasoning.subject == "The main person is on the left of the photo."
 
 
 def test_each_sentence_begins_with_a_capital_and_ends_with_a_stop() -> None:
@@ -136,5 +147,6 @@ def test_verbalised_reasoning_says_only_what_is_known() -> None:
     assert (reasoning.scene, reasoning.subject, reasoning.story) == ("", "", "")
     reasoning = verbalise(Grounding(Box(0.0, 0.0, 0.3, 1.0), None, 2, "outdoor", "right", "full"))
     assert reasoning.scene == "Two people outdoors."
-    assert reasoning.subject == "The main person is left of centre, facing right."
+    assert reasoning.subject == "The main person is on the left of the photo, facing right."
     assert reasoning.story
+    assert verbalise(Grounding(people=4), CropFacts()).scene == ""

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
 
-from shotcrop_cli.captions.rules import Company, captions, verbalise
+from shotcrop_cli.captions.rules import reword
 from shotcrop_cli.geometry import clamp
 from shotcrop_cli.model.bundle import Bundle
 from shotcrop_cli.model.nano.candidates import (
@@ -25,16 +25,18 @@ from shotcrop_cli.model.nano.candidates import (
     list_views,
 )
 from shotcrop_cli.model.nano.detector import Detection, Detector
-from shotcrop_cli.model.nano.manifest import COMPOSER, PEOPLE_TAG, NanoManifest, Style
+from shotcrop_cli.model.nano.manifest import COMPOSER, PEOPLE_TAG, NanoManifest
+from shotcrop_cli.model.nano.plain_colour import Pixels
 from shotcrop_cli.model.nano.preprocess import squash
 from shotcrop_cli.model.nano.reasoning import certain, company_of, ground, ground_scene
 from shotcrop_cli.model.nano.refinement import Subject, refine_all
 from shotcrop_cli.model.nano.scene import Floats, Indices, Scene, mirror_boxes
-from shotcrop_cli.model.nano.style import choose, restyle
+from shotcrop_cli.model.nano.sightings import Sight
+from shotcrop_cli.model.nano.style import restyle
 from shotcrop_cli.model.notices import Notices
 from shotcrop_cli.model.session import Device, Session, open_session
 from shotcrop_cli.model.tensorrt import Engine, Shapes
-from shotcrop_cli.shots import SHOT_TYPES, Answer, Box, Composition, Grounding, ModelIdentity, NoSubject, Person, Shot
+from shotcrop_cli.shots import SHOT_TYPES, Answer, Box, Composition, ModelIdentity, NoSubject, Person, Shot
 
 OUTPUTS = ("probability", "boxes", "expected")
 """Names in the graph: each candidate's probability (N, k) of being the main subject, its boxes (N, k, 3, 4) as
@@ -221,22 +223,27 @@ class NanoComposer:
         detections = self.detector.detect(photos, aspects)
         presences = list(map(self._presence, detections))
         least = self.manifest.presence.threshold
-        shown = [detection for detection, one in zip(detections, presences, strict=True) if one >= least]
-        scenes = [detection.scene for detection in shown]
+        shown = [number for number, presence in enumerate(presences) if presence >= least]
+        scenes = [detections[number].scene for number in shown]
+        proposals = self.network.propose(scenes)
         style = self.manifest.style
-        proposals = [one and in_style(style, one) for one in self.network.propose(scenes)]
         subjects = [
             restyle(style, scene, proposal.subjects()) if proposal else []
             for scene, proposal in zip(scenes, proposals, strict=True)
         ]
         refined = refine_all(list(zip(scenes, subjects, strict=True)), self.manifest.refinement)
-        answers = map(self._answer, shown, proposals, refined)
+        seen = [(detections[number], photos[number]) for number in shown]
+        answers = (
+            self._answer(*one, proposal, boxes) for one, proposal, boxes in zip(seen, proposals, refined, strict=True)
+        )
         return [(next(answers) if presence >= least else None) or NoSubject(1.0 - presence) for presence in presences]
 
-    def _answer(self, detection: Detection, proposal: Proposal | None, refined: Floats) -> Composition | None:
+    def _answer(
+        self, detection: Detection, pixels: Pixels, proposal: Proposal | None, refined: Floats
+    ) -> Composition | None:
         """Answer a photo that shows people; `refined` holds the boxes of `Proposal.subjects`."""
         if proposal is None:
-            return self._fallback(detection)
+            return self._fallback(detection, pixels)
         scene, main = detection.scene, proposal.candidates.members[proposal.main]
         probabilities = proposal.person_probabilities()
         boxes, ious = refined.tolist(), proposal.subject_ious().tolist()
@@ -246,30 +253,19 @@ class NanoComposer:
         chosen = main[0] if len(main) == 1 else -1
         shots = self._shots(boxes[chosen], ious[chosen], proposal.certainty)
         grounding = ground(scene, people[0], detection.tags, self.manifest)
-        company = company_of(scene, self.manifest.count)
-        return self._in_words(detection, shots, grounding, company, people)
+        sight = Sight(scene, detection.tags, detection.concepts, pixels, order[0], grounding, self.manifest)
+        count = certain(grounding, company_of(scene, self.manifest.count)).people
+        return _in_words(sight, shots, people, count)
 
-    def _in_words(
-        self,
-        detection: Detection,
-        shots: Sequence[Shot],
-        grounding: Grounding,
-        company: Company,
-        people: tuple[Person, ...] = (),
-    ) -> Composition:
-        """Return an answer with captions and reasoning."""
-        boxes, scores = [shot.box for shot in shots], [shot.score or 0.0 for shot in shots]
-        texts = captions(grounding, company, boxes, scores)
-        shots = tuple(replace(shot, caption=text) for shot, text in zip(shots, texts, strict=True))
-        return Composition(shots, verbalise(certain(grounding, company)), grounding, people)
-
-    def _fallback(self, detection: Detection) -> Composition | None:
+    def _fallback(self, detection: Detection, pixels: Pixels) -> Composition | None:
         """Answer a photo that surely shows people though none were located."""
         if not self.manifest.fallback:
             return None
         boxes = zip(SHOT_TYPES, self.manifest.fallback, strict=True)
-        shots = [Shot(kind, clamp(*box), score=0.0) for kind, box in boxes]
-        return self._in_words(detection, shots, ground_scene(detection.tags, self.manifest), Company.UNKNOWN)
+        shots = tuple(Shot(kind, clamp(*box), score=0.0) for kind, box in boxes)
+        grounding = ground_scene(detection.tags, self.manifest)
+        sight = Sight(detection.scene, detection.tags, detection.concepts, pixels, None, grounding, self.manifest)
+        return _in_words(sight, shots)
 
     def _presence(self, detection: Detection) -> float:
         """Return the probability that a photo shows people."""
@@ -287,9 +283,12 @@ class NanoComposer:
         return tuple(Shot(kind, clamp(*box), score=score) for kind, box, score in shots)
 
 
-def in_style(style: Style, proposal: Proposal) -> Proposal:
-    """Return a proposal whose main subject is chosen as a style does."""
-    return replace(proposal, probability=choose(style, proposal.candidates, proposal.probability))
+def _in_words(
+    sight: Sight, shots: tuple[Shot, ...], people: tuple[Person, ...] = (), count: int | None = None
+) -> Composition:
+    """Return an answer with captions and reasoning."""
+    facts = sight.crops([shot.box for shot in shots], [shot.score or 0.0 for shot in shots])
+    return reword(Composition(shots, grounding=sight.grounding, people=people, facts=facts, people_count=count))
 
 
 def _person(scene: Scene, person: int, probability: float, shots: tuple[Shot, ...]) -> Person:

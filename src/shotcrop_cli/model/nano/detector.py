@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain
 
 import numpy as np
@@ -19,6 +19,10 @@ from shotcrop_cli.model.tensorrt import Engine, Shapes
 INPUT, OUTPUTS = "pixels", ("cells", "tags", "middle", "pooled")
 """Names in the graph: uint8 photos (N, S, S, 3); raw cells (N, cells, channels), logits of the tags (N, tags), a
 feature map (N, c, S / 16, S / 16) and features of the whole photo (N, q)."""
+CONCEPTS_OUTPUT = "concepts"
+"""The output of detectors that recognise concepts: their logits (N, k, c, c) in the cells of a coarse grid. The mean of
+all cells is the photo's logit."""
+NO_CONCEPTS = np.zeros((0, 1, 1), np.float32)
 AT_ONCE_ON_CPU = 4
 """Photos that a CPU sees at once. More are not faster, and take more memory: at 288 pixels and one thread, 1 to 16
 photos at once took 30 to 34 ms each."""
@@ -26,10 +30,17 @@ photos at once took 30 to 34 ms each."""
 
 @dataclass(frozen=True, eq=False)
 class Detection:
-    """What the detector saw in a photo: people and things, and the logits of the manifest's tags (tags,)."""
+    """What the detector saw in a photo.
+
+    Args:
+        scene: People and things.
+        tags: Logits (tags,) of the manifest's tags.
+        concepts: Logits (k, c, c) of the manifest's concepts in the cells of a grid.
+    """
 
     scene: Scene
     tags: Floats
+    concepts: Floats = field(default_factory=lambda: NO_CONCEPTS)
 
 
 class Detector:
@@ -70,17 +81,19 @@ class Detector:
             aspects: Width / height of each photo before it was squashed.
         """
         at_once = len(photos) if self.session.on_cuda else AT_ONCE_ON_CPU
+        wanted = [*OUTPUTS, CONCEPTS_OUTPUT] if self.manifest.concepts else list(OUTPUTS)
         with self.session.running():
             parts = [
-                self.session.session.run(list(OUTPUTS), {INPUT: photos[start : start + at_once]})
+                self.session.session.run(wanted, {INPUT: photos[start : start + at_once]})
                 for start in range(0, len(photos), at_once)
             ]
         one_by_one = chain.from_iterable(zip(*part, strict=True) for part in parts)
         detections = []
-        for aspect, (cells, tags, feature_map, photo_features) in zip(aspects, one_by_one, strict=True):
+        for aspect, (cells, tags, feature_map, photo_features, *rest) in zip(aspects, one_by_one, strict=True):
             one = self.manifest
             scene = decode(cells, feature_map, photo_features, one.image_size, aspect, one.decoding)
-            detections.append(Detection(scene if one.uses_pixels else _without_features(scene), tags))
+            concepts = rest[0] if rest else NO_CONCEPTS
+            detections.append(Detection(scene if one.uses_pixels else _without_features(scene), tags, concepts))
         return detections
 
 

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from enum import Enum
 
 import numpy as np
 
 from shotcrop_cli.body import native_scale
-from shotcrop_cli.captions.rules import Company
 from shotcrop_cli.model.nano.manifest import CountRule, NanoManifest
 from shotcrop_cli.model.nano.scene import Floats, Scene
 from shotcrop_cli.shots import FACINGS, MANY_PEOPLE, SETTINGS, Grounding, Person
+
+
+class Company(Enum):
+    """How many people a photo surely shows: unknown, just one, at least two, or at least three."""
+
+    UNKNOWN = "unknown"
+    PERSON = "one"
+    SEVERAL = "two or more"
+    GROUP = "three or more"
 
 
 def ground(scene: Scene, main: Person, tags: Floats, manifest: NanoManifest) -> Grounding:

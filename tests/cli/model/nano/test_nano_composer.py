@@ -128,14 +128,15 @@ def test_a_person_gets_a_triple_boxes_and_scores() -> None:
     assert answer.grounding is not None
     assert (answer.grounding.main_person, answer.grounding.head) == (person.body, person.head)
     assert answer.grounding.setting == "outdoor" and answer.grounding.facing == "camera"
-    assert answer.reasoning.scene == "Outdoors."
+    assert answer.reasoning.scene == "A person outdoors."
+    assert answer.people_count is None and all(shot.alt_text for shot in answer.shots)
     wide, medium, tight = (shot.box.area for shot in answer.shots)
     assert wide > medium > tight
 
 
 def test_one_person_is_told_where_the_detector_was_measured_to_count_well() -> None:
     answer = compose_one(composer_of(seeing(cells(LEFT)), composing(), manifest(count=CountRule(alone=True))))
-    assert answer.reasoning.scene == "One person outdoors."
+    assert answer.people_count == 1
 
 
 @pytest.mark.parametrize(("favourite", "x"), [(0, 0.25), (1, 0.75)])
@@ -182,8 +183,10 @@ def test_people_who_are_not_located_get_the_fallback() -> None:
     assert isinstance(answer, Composition) and answer.people == ()
     assert [tuple(shot.box) for shot in answer.shots] == list(boxes)
     assert [shot.score for shot in answer.shots] == [0.0] * 3
-    assert answer.shots[0].caption == "The main person outdoors" and all(shot.caption for shot in answer.shots)
-    assert answer.reasoning.scene == "Outdoors." and not answer.reasoning.subject
+    assert answer.shots[0].caption == "The main person outdoors, in a wide view" and all(
+        shot.caption for shot in answer.shots
+    )
+    assert answer.reasoning.scene == "The main person outdoors." and not answer.reasoning.subject
     (without,) = composer_of(detector, composing()).compose(photos(1), [1.5])
     assert isinstance(without, NoSubject)
 

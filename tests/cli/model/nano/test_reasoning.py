@@ -7,9 +7,8 @@ import pytest
 
 from conftest import FIXED_BOXES
 from figures import Figure, manifest, scene_of
-from shotcrop_cli.captions.rules import Company
 from shotcrop_cli.model.nano.manifest import CountRule
-from shotcrop_cli.model.nano.reasoning import certain, company_of, count_people, ground, ground_scene
+from shotcrop_cli.model.nano.reasoning import Company, certain, company_of, count_people, ground, ground_scene
 from shotcrop_cli.model.nano.scene import Floats
 from shotcrop_cli.shots import Box, Grounding, Person, Shot
 

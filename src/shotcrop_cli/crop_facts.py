@@ -1,0 +1,86 @@
+"""What is known for sure about the content of a crop, as captions and alternative texts say it.
+
+Each value is a key of `captions.rules`, which has the words for it. None and False mean unknown, not absent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+COLOURS = ("dark", "light", "red", "orange", "yellow", "green", "blue", "purple", "pink")
+"""Colours of clothes."""
+BACKGROUNDS = ("dark", "light", "green", "blue")
+FACINGS = ("camera", "left", "right", "away")
+FRAMINGS = ("distance", "full", "three-quarter")
+"""How much of the main person a crop shows: small in it, from head to feet, or down to the thighs."""
+PLACES = (
+    *("snow", "ice", "in water", "pool", "beach", "water", "rocks", "playground", "grass", "trees", "street"),
+    *("outdoor", "indoor"),
+)
+"""Where the people are, the most telling first."""
+THINGS = ("dog", "motorcycle", "bicycle", "skateboard", "boat", "ball")
+"""Animals and objects, the most telling first."""
+ACTIONS = ("climbing", "basketball", "tennis", "baseball")
+SIDES = ("left", "right")
+
+
+class Who(str, Enum):
+    """Whom a crop shows."""
+
+    MAIN = "main"
+    """The main person, and perhaps others."""
+    PERSON = "person"
+    CHILD = "child"
+    ONE = "one"
+    """One of several people whom a wider shot shows."""
+    PEOPLE = "people"
+    """At least two."""
+    GROUP = "group"
+    """At least three."""
+    CROWD = "crowd"
+    DOG = "dog"
+    """A dog that the detector took for the main person."""
+
+    @property
+    def is_one(self) -> bool:
+        """Whether it is a single person."""
+        return self in (Who.MAIN, Who.PERSON, Who.CHILD, Who.ONE)
+
+
+class Part(str, Enum):
+    """What a close-up shows of the main person."""
+
+    FACE = "face"
+    HEAD = "head"
+    """Head and shoulders, the face hidden or unknown."""
+    DETAIL = "detail"
+
+
+@dataclass(frozen=True, slots=True)
+class CropFacts:
+    """The facts about one crop.
+
+    Args:
+        who: Whom it shows.
+        part: What a close-up shows of them; None for the wider shots.
+        colour: The main person's clothes, one of `COLOURS`.
+        thing: One of `THINGS`.
+        action: One of `ACTIONS`.
+        place: One of `PLACES`.
+        facing: Where the main person's face points, as the viewer sees it, one of `FACINGS`.
+        framing: One of `FRAMINGS`.
+        background: Colour of what is behind a head, one of `BACKGROUNDS`.
+        side: Where the main person is in the crop, one of `SIDES`; None in the middle.
+    """
+
+    who: Who = Who.MAIN
+    part: Part | None = None
+    colour: str | None = None
+    thing: str | None = None
+    action: str | None = None
+    place: str | None = None
+    facing: str | None = None
+    framing: str | None = None
+    background: str | None = None
+    side: str | None = None

@@ -1,0 +1,401 @@
+"""What the compact model surely sees in each crop: from detections, concepts and pixels to `CropFacts`.
+
+Every rule is meant to be right at least 19 times in 20. docs/nano-log.md and the model card say how often each one was,
+on which photos.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from shotcrop_cli.crop_facts import CropFacts, Part, Who
+from shotcrop_cli.geometry import clamp, visible_share
+from shotcrop_cli.model.nano.manifest import NanoManifest
+from shotcrop_cli.model.nano.plain_colour import Pixels, plain_colour, share_of
+from shotcrop_cli.model.nano.scene import Floats, Scene
+from shotcrop_cli.shots import FACINGS, Box, Grounding
+
+SURE, SURE_THIRD, POSSIBLE = 0.55, 0.57, 0.2
+"""Scores from which a second and a third person are surely there, and below which a second one surely is not. People
+of less than half the main person's height count less in the last case."""
+IN_CROP = 0.6
+"""A crop shows somebody if it holds this share of the head."""
+HEAD_SHOWN = 0.9
+"""A close-up that holds less of the main head shows a detail."""
+
+STANDING, SEEN_TO_THE_FEET = 6.5, 6.0
+"""Where the main person's box ends, in heads below the crown: of an upright figure, and of one whose feet are visible
+though the knees are bent. Predicted heads are a little too large rather than too small. See `shotcrop_cli.body` for the
+proportions."""
+THIGHS = (4.0, 5.0)
+"""A crop whose lower edge is in this range, in heads below the crown, ends at the thighs of an upright figure."""
+CUT, SLACK = 0.03, 0.01
+"""The photo's lower border cuts a main person whose box ends this close to it, and a crop holds a part of them that
+ends at most this far outside it: predicted boxes vary by as much."""
+STEADY = 0.8
+"""Lowest score of a shot for claims about the body. It was measured with an earlier model, as the agreement of two
+answers: on held-out photos 36 of 37 claims on shoulders and waists were right above it, and 10 of 14 below."""
+SMALL = 0.35
+"""A main person lower than this share of a crop's height is small in it."""
+
+FACE_SEEN = 0.7
+"""Score from which a face is surely visible."""
+TO_CAMERA, TO_SIDE, AWAY = 0.85, 0.3, 0.4
+"""Lowest probabilities of the tags for the direction of the face."""
+NOSE_AHEAD, NOSE_ASIDE = 0.2, 0.45
+"""How far the nose is off the middle of the eyes, in distances between them: at most to the camera, at least to a
+side."""
+NARROWEST_EYES = 0.12
+"""Eyes count as at least this far apart, in heads: in profile they meet."""
+
+JOINT_SEEN = 0.35
+CHEST = (1.6, 2.7)
+"""Where the chest is without known shoulders, in heads below the crown."""
+BELOW_SHOULDERS, CHEST_HEIGHT, HALF_CHEST = 0.15, 1.1, 0.42
+"""The upper edge of the chest below the shoulders, its height, and half its width, in heads."""
+LEAST_CHEST = 0.3
+"""A crop shows the clothes if it holds at least this height of the chest, in heads."""
+CLOTHES: Mapping[str, float] = {
+    **dict.fromkeys(("red", "orange", "yellow", "green", "blue", "purple", "pink"), 0.6),
+    "light": 0.75,
+    "dark": 0.7,
+}
+"""The share of the chest's pixels that each colour must have."""
+SAME_COLOUR, SILHOUETTE = 0.25, 70
+"""The share of the face that makes a colour that of the skin, and the value, 0 to 255, of a head against the light."""
+BACKGROUND: Mapping[str, float] = {"dark": 0.8, "light": 0.8, "green": 0.6, "blue": 0.65}
+TINT = 0.4
+"""If so much of the photo has the colour of the clothes, it may be that of the light, the night or the water."""
+
+ON_ANIMAL = 0.7
+"""A head of which an animal's box holds this share may be the animal's."""
+LEAST_ANIMAL = 0.3
+"""A dog is named if the detector also found an animal of this score in the crop."""
+MOST_OF_PHOTO = 0.6
+"""A crop with this share of the photo shows the ball that the photo shows; a smaller one must hold an object."""
+NO_MOTORCYCLE = -0.5
+"""Bicycles look like motorcycles to the model above this logit of a motorcycle."""
+SINGLE = (Who.PERSON, Who.MAIN)
+
+OUTSIDE = frozenset(("snow", "beach", "rocks", "grass", "trees", "street"))
+"""Places that are outdoors."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sight:
+    """What the model knows about a photo when it writes captions.
+
+    Args:
+        scene: The detections.
+        tags: Logits of the manifest's tags.
+        concepts: Logits (k, c, c) of the manifest's concepts.
+        pixels: (S, S, 3), the thumbnail.
+        main: Index of the main person in the scene; None if nobody was located.
+        grounding: The facts about the main person; the setting is None where the model is unsure.
+        manifest: The model's.
+    """
+
+    scene: Scene
+    tags: Floats
+    concepts: Floats
+    pixels: Pixels
+    main: int | None
+    grounding: Grounding
+    manifest: NanoManifest
+
+    def crops(self, boxes: Sequence[Box], scores: Sequence[float]) -> tuple[CropFacts, CropFacts, CropFacts]:
+        """Return the facts about the three crops of a photo.
+
+        Args:
+            boxes: The boxes of the shots, widest first.
+            scores: The model's confidence in each box.
+        """
+        wide, medium, tight = boxes
+        first = self._wide(wide)
+        others = self._medium(medium, scores[1] >= STEADY), self._tight(tight)
+        if first.who in (Who.PEOPLE, Who.GROUP, Who.CROWD):
+            second, third = (replace(one, who=Who.ONE) if one.who in SINGLE else one for one in others)
+            return first, second, third
+        return first, *others
+
+    def _wide(self, box: Box) -> CropFacts:
+        who = self._who(box)
+        framing = side = None
+        body = self.grounding.main_person
+        if who.is_one and body is not None:
+            framing = "distance" if body.height < SMALL * box.height else "full" if self._shows_all(box) else None
+            place = (body.centre[0] - box.x0) / box.width
+            side = "left" if place < 1 / 3 else "right" if place > 2 / 3 else None
+        return CropFacts(
+            who,
+            None,
+            self._clothes(box),
+            self._thing(box),
+            self._action(box),
+            self._place(box),
+            self._facing if who.is_one and framing != "distance" else None,
+            framing,
+            side=side,
+        )
+
+    def _medium(self, box: Box, steady: bool) -> CropFacts:
+        who, framing = self._who(box), None
+        if who.is_one:
+            ends, edge = self._below_crown(self.grounding.main_person), self._below_crown(box)
+            if steady and self._shows_all(box):
+                framing = "full"
+            elif steady and ends >= STANDING and THIGHS[0] <= edge < THIGHS[1]:
+                framing = "three-quarter"
+        facing = self._facing if who.is_one else None
+        return CropFacts(
+            who, None, self._clothes(box), self._thing(box), self._action(box), self._place(box), facing, framing
+        )
+
+    def _tight(self, box: Box) -> CropFacts:
+        who, head = self._who(box), self.grounding.head
+        if head is not None and self._is_dog(head):
+            return CropFacts(Who.DOG, Part.HEAD, place=self._place(box))
+        if head is None or visible_share(head, box) < HEAD_SHOWN:
+            return CropFacts(who, Part.DETAIL, place=self.grounding.setting)
+        main = self.main
+        seen = main is not None and self.scene.face_score[main] >= FACE_SEEN and self._facing != "away"
+        return CropFacts(
+            who,
+            Part.FACE if seen else Part.HEAD,
+            self._clothes(box),
+            place=self._place(box),
+            facing=self._facing if who.is_one else None,
+            background=self._background(box),
+        )
+
+    def _who(self, box: Box) -> Who:
+        """Return whom a crop shows."""
+        scene, main = self.scene, self.main
+        if main is None:
+            return Who.MAIN
+        inside = np.array([_head_share(head, box) >= IN_CROP for head in scene.head])
+        inside[main] = True
+        scores = np.where(inside, np.maximum(scene.head_score, scene.body_score), 0)
+        others = np.delete(np.sort(scores)[::-1], 0)
+        if len(others) > 1 and others[1] >= SURE_THIRD:
+            return Who.CROWD if self._sees("crowd", box) else Who.GROUP
+        if len(others) and others[0] >= SURE:
+            return Who.PEOPLE
+        heights = np.maximum(scene.head[:, 3] - scene.head[:, 1], 1e-3)
+        weights = scores * np.minimum(1, 2 * heights / heights[main])
+        weights[main] = 0
+        if weights.max(initial=0) >= POSSIBLE:
+            return Who.MAIN
+        return Who.CHILD if self._is_alone and self._sees("child", None) else Who.PERSON
+
+    def _is_dog(self, head: Box) -> bool:
+        """Whether the detector found a dog where it found the main head."""
+        return self._sees("dog", None) and any(
+            one[4] >= LEAST_ANIMAL and visible_share(head, _box(one)) >= ON_ANIMAL for one in self.scene.animals
+        )
+
+    @cached_property
+    def _is_alone(self) -> bool:
+        """Whether the photo shows nobody else of the main person's size: the child in it is then the main person."""
+        scores = np.maximum(self.scene.head_score, self.scene.body_score)
+        return int((scores >= POSSIBLE).sum()) <= 1
+
+    def _shows_all(self, box: Box) -> bool:
+        """Whether a crop surely shows the main person from crown to feet."""
+        person, head = self.grounding.main_person, self.grounding.head
+        if person is None or head is None or person.y1 > 1.0 - CUT or self._below_crown(person) < SEEN_TO_THE_FEET:
+            return False
+        return box.y0 <= head.y0 + SLACK and person.y1 - SLACK <= box.y1
+
+    def _below_crown(self, box: Box | None) -> float:
+        """Return how far a box's lower edge is below the main person's crown, in heads; 0 if unknown."""
+        head = self.grounding.head
+        return 0.0 if box is None or head is None else (box.y1 - head.y0) / head.height
+
+    @cached_property
+    def _facing(self) -> str | None:
+        """Where the main person's face points."""
+        if self.main is None:
+            return None
+        logits = np.array([self.tags[self.manifest.tags.index(name)] for name in FACINGS], np.float64)
+        odds = np.exp(logits - logits.max())
+        likely = dict(zip(FACINGS, (odds / odds.sum()).tolist(), strict=True))
+        points = self.scene.landmarks[self.main]
+        if not self.scene.face_score[self.main] > 0 or np.isnan(points).any():
+            return "away" if likely["away"] >= AWAY else None
+        head = self.scene.head[self.main]
+        # Both lengths are horizontal, except for the limit, which is in heads.
+        least = NARROWEST_EYES * (head[3] - head[1]) / self.scene.aspect
+        aside = float((points[2, 0] - points[:2, 0].mean()) / max(abs(points[1, 0] - points[0, 0]), least))
+        if likely["camera"] >= TO_CAMERA and abs(aside) <= NOSE_AHEAD:
+            return "camera"
+        side = "left" if aside < 0 else "right"
+        return side if abs(aside) >= NOSE_ASIDE and likely[side] >= TO_SIDE else None
+
+    def _clothes(self, box: Box) -> str | None:
+        """Return the colour of the main person's clothes, as far as a crop shows them."""
+        chest, head = self._chest, self.grounding.head
+        if chest is None or head is None or self._is_dog(head):
+            return None
+        x0, x1 = max(chest[0], box.x0), min(chest[2], box.x1)
+        y0, y1 = max(chest[1], box.y0), min(chest[3], box.y1)
+        if y1 - y0 < LEAST_CHEST * head.height or x1 <= x0:
+            return None
+        colour = plain_colour(self._pixels_in((x0, y0, x1, y1)), CLOTHES)
+        if colour is None or colour == "light":
+            return colour
+        # A chest of the face's colour may be bare.
+        alike = self._is_silhouette if colour == "dark" else share_of(colour, self._face) >= SAME_COLOUR
+        return None if alike or share_of(colour, self.pixels.reshape(-1, 3), pale=True) >= TINT else colour
+
+    @cached_property
+    def _face(self) -> Pixels:
+        """The pixels in the middle of the main head."""
+        head = self.grounding.head
+        assert head is not None
+        across, down = head.width / 4, head.height / 4
+        return self._pixels_in((head.x0 + across, head.y0 + down, head.x1 - across, head.y1 - down))
+
+    @cached_property
+    def _is_silhouette(self) -> bool:
+        """Whether the main head is as dark as dark clothes would be."""
+        return bool(np.median(self._face.max(1)) < SILHOUETTE)
+
+    @cached_property
+    def _chest(self) -> tuple[float, float, float, float] | None:
+        """The chest of the main person, between shoulders and waist."""
+        head, body = self.grounding.head, self.grounding.main_person
+        if head is None or self.main is None:
+            return None
+        unit, x = head.height, head.centre[0]
+        top, bottom = head.y0 + CHEST[0] * unit, head.y0 + CHEST[1] * unit
+        joints = self.scene.joints[self.main]
+        shoulders, hips = joints[:2], joints[6:8]
+        if (shoulders[:, 2] > JOINT_SEEN).all():
+            x, y = (float(value) for value in shoulders[:, :2].mean(0))
+            top = y + BELOW_SHOULDERS * unit
+            bottom = top + CHEST_HEIGHT * unit
+            if (hips[:, 2] > JOINT_SEEN).all():
+                hip_x, hip_y = (float(value) for value in hips[:, :2].mean(0))
+                bottom = max(min(bottom, y + 0.75 * (hip_y - y)), y + 0.5 * unit)
+                x += 0.35 * (hip_x - x)
+        if body is not None:
+            bottom = min(bottom, body.y1)
+        half = HALF_CHEST * unit / self.scene.aspect
+        return max(x - half, 0.0), top, min(x + half, 1.0), min(bottom, 1.0)
+
+    def _background(self, box: Box) -> str | None:
+        """Return the colour of what is to the left and right of the heads in a crop."""
+        head = self.grounding.head
+        assert head is not None
+        lowest = head.y0 + 0.75 * head.height
+        strips = []
+        for left, right in ((box.x0, head.x0 - 0.15 * head.width), (head.x1 + 0.15 * head.width, box.x1)):
+            if right - left < 0.1 * box.width:
+                return None
+            strips.append(self._pixels_in((left, box.y0, right, lowest)))
+        others = (i for i in range(len(self.scene)) if i != self.main)
+        if any(_touches(self.scene.head[i], box) or _touches(self.scene.body[i], box) for i in others):
+            return None
+        colours = {plain_colour(strip, BACKGROUND) for strip in strips}
+        colour = colours.pop()
+        return None if colours else colour
+
+    def _pixels_in(self, box: tuple[float, float, float, float]) -> Pixels:
+        """Return the pixels (n, 3) in a box of the photo frame."""
+        height, width = self.pixels.shape[:2]
+        x0, x1 = int(box[0] * width), int(np.ceil(box[2] * width))
+        y0, y1 = int(box[1] * height), int(np.ceil(box[3] * height))
+        inside: Pixels = self.pixels[y0:y1, x0:x1].reshape(-1, 3)
+        return inside
+
+    def _sees(self, concept: str, box: Box | None) -> bool:
+        """Whether the photo, and the crop if there is one, surely show a concept."""
+        rule = self._rules.get(concept)
+        if rule is None:
+            return False
+        row, threshold = rule
+        return bool(self.concepts[row].mean() >= threshold) and (
+            box is None or _mean_in(self.concepts[row], box) >= threshold
+        )
+
+    def _logit(self, concept: str) -> float:
+        """Return the photo's logit of a concept; minus infinity for unknown ones."""
+        rule = self._rules.get(concept)
+        return -np.inf if rule is None else float(self.concepts[rule[0]].mean())
+
+    @cached_property
+    def _rules(self) -> Mapping[str, tuple[int, float]]:
+        return {rule.name: (row, rule.threshold) for row, rule in enumerate(self.manifest.concepts)}
+
+    def _place(self, box: Box) -> str | None:
+        """Return where the people are, as far as a crop shows it."""
+        found = {
+            name
+            for name in ("snow", "ice", "pool", "beach", "water", "rocks", "playground", "grass", "trees", "street")
+            if self._sees(name, box)
+        }
+        setting = self.grounding.setting
+        if setting == "indoor":
+            found -= OUTSIDE
+        if {"snow", "water"} <= found:
+            # White water looks like snow, and snow like white water.
+            found -= {"snow", "water"}
+        if "water" in found and self._sees("swimming", box):
+            found.add("in water")
+        order = ("snow", "ice", "pool", "in water", "beach", "water", "rocks", "playground", "grass", "trees", "street")
+        return next((name for name in order if name in found), setting)
+
+    def _thing(self, box: Box) -> str | None:
+        """Return an animal or object in a crop."""
+        if self._sees("dog", box) and any(
+            animal[4] >= LEAST_ANIMAL and _head_share(animal[:4], box) >= IN_CROP for animal in self.scene.animals
+        ):
+            return "dog"
+        bicycle, motorcycle = self._logit("bicycle"), self._logit("motorcycle")
+        if self._sees("motorcycle", box) and motorcycle > bicycle:
+            return "motorcycle"
+        if self._sees("bicycle", box) and motorcycle < NO_MOTORCYCLE:
+            return "bicycle"
+        if self._sees("ball", box) and not self._action(box) and self._holds_object(box):
+            return "ball"
+        return next((name for name in ("skateboard", "boat") if self._sees(name, box)), None)
+
+    def _holds_object(self, box: Box) -> bool:
+        """Whether a crop holds most of the photo, or an object that may be a ball."""
+        objects = self.scene.objects
+        return box.area >= MOST_OF_PHOTO or any(_head_share(one[:4], box) >= IN_CROP for one in objects)
+
+    def _action(self, box: Box) -> str | None:
+        """Return what the people in a crop do."""
+        return next((name for name in ("climbing", "basketball", "tennis", "baseball") if self._sees(name, box)), None)
+
+
+def _head_share(sides: Floats, box: Box) -> float:
+    """Return which share of a box (4,) another box holds; 0 for unknown boxes."""
+    x0, y0, x1, y1 = (float(side) for side in sides)
+    area = (x1 - x0) * (y1 - y0)
+    width, height = min(x1, box.x1) - max(x0, box.x0), min(y1, box.y1) - max(y0, box.y0)
+    return width * height / area if area > 0 and width > 0 and height > 0 else 0.0
+
+
+def _box(sides: Floats) -> Box:
+    x0, y0, x1, y1 = (float(side) for side in sides[:4])
+    return clamp(x0, y0, x1, y1)
+
+
+def _touches(sides: Floats, box: Box) -> bool:
+    return _head_share(sides, box) > 0
+
+
+def _mean_in(grid: Floats, box: Box) -> float:
+    """Return the mean of a grid's cells (c, c) over a box of the photo frame."""
+    count = len(grid)
+    edges = np.arange(count + 1) / count
+    across = (np.minimum(edges[1:], box.x1) - np.maximum(edges[:-1], box.x0)).clip(0)
+    down = (np.minimum(edges[1:], box.y1) - np.maximum(edges[:-1], box.y0)).clip(0)
+    return float((grid * down[:, None] * across).sum() / (down.sum() * across.sum()))

@@ -1,0 +1,220 @@
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pytest
+
+from figures import Figure, manifest, scene_of
+from shotcrop_cli.crop_facts import CropFacts, Part, Who
+from shotcrop_cli.model.nano.manifest import ConceptRule
+from shotcrop_cli.model.nano.plain_colour import Pixels
+from shotcrop_cli.model.nano.scene import Scene
+from shotcrop_cli.model.nano.sightings import Sight
+from shotcrop_cli.shots import FULL_FRAME, Box, Grounding
+
+NAMES = (
+    "snow",
+    "water",
+    "beach",
+    "street",
+    "swimming",
+    "dog",
+    "bicycle",
+    "motorcycle",
+    "ball",
+    "tennis",
+    "child",
+    "crowd",
+)
+MANIFEST = manifest(concepts=tuple(ConceptRule(name, 0.0) for name in NAMES))
+MEDIUM, CLOSE_UP = Box(0.3, 0.05, 0.7, 0.6), Box(0.38, 0.05, 0.62, 0.4)
+GREY = (120, 120, 120)
+
+
+def picture(*areas: tuple[Box, tuple[int, int, int]], ground: tuple[int, int, int] = GREY) -> Pixels:
+    pixels = np.full((100, 100, 3), ground, np.uint8)
+    for box, colour in areas:
+        pixels[int(box.y0 * 100) : int(box.y1 * 100), int(box.x0 * 100) : int(box.x1 * 100)] = colour
+    return pixels
+
+
+def look(
+    scene: Scene,
+    pixels: Pixels | None = None,
+    setting: str | None = None,
+    tags: Mapping[str, float] | None = None,
+    concepts: Mapping[str, float] | None = None,
+    boxes: Sequence[Box] = (FULL_FRAME, MEDIUM, CLOSE_UP),
+) -> tuple[CropFacts, CropFacts, CropFacts]:
+    """Return what is seen of the first figure; concepts without a logit are absent."""
+    logits = np.array([(tags or {}).get(name, 0.0) for name in MANIFEST.tags], np.float32)
+    found = np.array([np.full((7, 7), (concepts or {}).get(name, -9.0)) for name in NAMES], np.float32)
+    head, body = (Box(*map(float, one[0])) for one in (scene.head, scene.body))
+    seen = picture() if pixels is None else pixels
+    return Sight(scene, logits, found, seen, 0, Grounding(body, head, setting=setting), MANIFEST).crops(
+        boxes, (0.9,) * 3
+    )
+
+
+ALONE = scene_of(Figure(0.5, 0.1, 0.1))
+
+
+@pytest.mark.parametrize(
+    ("others", "who"),
+    [
+        ((), Who.PERSON),
+        ((0.1,), Who.PERSON),
+        ((0.4,), Who.MAIN),
+        ((0.7,), Who.PEOPLE),
+        ((0.7, 0.4), Who.PEOPLE),
+        ((0.7, 0.6), Who.GROUP),
+    ],
+)
+def test_it_says_no_more_about_the_number_than_is_sure(others: Sequence[float], who: Who) -> None:
+    figures = [Figure(0.1 + 0.75 * i, 0.1, 0.1, score=score) for i, score in enumerate(others)]
+    assert look(scene_of(Figure(0.5, 0.1, 0.1), *figures))[0].who is who
+
+
+def test_others_count_only_where_the_crop_shows_them() -> None:
+    both = look(scene_of(Figure(0.5, 0.1, 0.1), Figure(0.1, 0.1, 0.1)))
+    assert [facts.who for facts in both] == [Who.PEOPLE, Who.ONE, Who.ONE]
+    beside = look(scene_of(Figure(0.5, 0.1, 0.1), Figure(0.4, 0.1, 0.1)))
+    assert beside[1].who is Who.PEOPLE
+
+
+def test_a_small_other_is_no_doubt() -> None:
+    assert look(scene_of(Figure(0.5, 0.1, 0.1), Figure(0.1, 0.1, 0.02, score=0.4)))[0].who is Who.PERSON
+
+
+def test_a_child_is_named_where_nobody_else_may_be_meant() -> None:
+    assert look(ALONE, concepts={"child": 1.0})[0].who is Who.CHILD
+    two = scene_of(Figure(0.5, 0.1, 0.1), Figure(0.1, 0.1, 0.1, score=0.5))
+    assert Who.CHILD not in [facts.who for facts in look(two, concepts={"child": 1.0})]
+
+
+def test_a_crowd_is_a_group_that_looks_like_one() -> None:
+    many = scene_of(*(Figure(0.5 + 0.1 * i, 0.1, 0.1) for i in range(4)))
+    assert look(many, concepts={"crowd": 1.0})[0].who is Who.CROWD
+    assert look(ALONE, concepts={"crowd": 1.0})[0].who is Who.PERSON
+
+
+CHEST = Box(0.42, 0.24, 0.58, 0.4)
+
+
+def test_clothes_are_seen_where_the_crop_shows_the_chest() -> None:
+    facts = look(ALONE, picture((CHEST, (200, 30, 40))), boxes=(FULL_FRAME, MEDIUM, Box(0.4, 0.05, 0.6, 0.22)))
+    assert [one.colour for one in facts] == ["red", "red", None]
+
+
+def test_bare_skin_silhouettes_and_tinted_photos_have_no_clothes() -> None:
+    face = Box(0.47, 0.1, 0.53, 0.2)
+    orange, dark, green = (235, 120, 20), (15, 15, 15), (40, 130, 60)
+    assert look(ALONE, picture((CHEST, orange), (face, orange)))[0].colour is None
+    assert look(ALONE, picture((CHEST, dark), (face, dark)))[0].colour is None
+    assert look(ALONE, picture((CHEST, dark)))[0].colour == "dark"
+    assert look(ALONE, picture((CHEST, green), ground=(150, 190, 160)))[0].colour is None
+
+
+@pytest.mark.parametrize(
+    ("nose", "tags", "facing"),
+    [
+        (0.0, {"camera": 5.0}, "camera"),
+        (0.0, {"camera": 1.0}, None),
+        (-1.0, {"left": 2.0}, "left"),
+        (1.0, {"right": 2.0}, "right"),
+        (1.0, {"left": 2.0}, None),
+        (-1.0, {"camera": 5.0}, None),
+        (None, {"away": 3.0}, "away"),
+        (None, {"camera": 5.0}, None),
+    ],
+)
+def test_a_direction_needs_the_tag_and_the_face(
+    nose: float | None, tags: Mapping[str, float], facing: str | None
+) -> None:
+    facts = look(scene_of(Figure(0.5, 0.1, 0.1, look=nose)), tags=tags)
+    assert [one.facing for one in facts] == [facing] * 3
+    assert facts[2].part is (Part.FACE if nose is not None else Part.HEAD)
+
+
+def test_of_several_people_nobody_has_a_direction() -> None:
+    assert look(scene_of(Figure(0.5, 0.1, 0.1), Figure(0.4, 0.1, 0.1)), tags={"camera": 5.0})[1].facing is None
+
+
+@pytest.mark.parametrize(
+    ("concepts", "setting", "place"),
+    [
+        ({}, None, None),
+        ({}, "indoor", "indoor"),
+        ({"snow": 1.0}, "outdoor", "snow"),
+        ({"snow": 1.0}, "indoor", "indoor"),
+        ({"snow": 1.0, "water": 1.0}, "outdoor", "outdoor"),
+        ({"water": 1.0}, None, "water"),
+        ({"water": 1.0, "swimming": 1.0}, None, "in water"),
+        ({"street": 1.0, "beach": 1.0}, None, "beach"),
+    ],
+)
+def test_the_most_telling_place_is_named(concepts: Mapping[str, float], setting: str | None, place: str | None) -> None:
+    assert look(ALONE, concepts=concepts, setting=setting)[0].place == place
+
+
+def test_a_place_counts_where_the_crop_shows_it() -> None:
+    sight = Sight(
+        ALONE,
+        np.zeros(len(MANIFEST.tags), np.float32),
+        np.full((len(NAMES), 7, 7), -9.0, np.float32),
+        picture(),
+        0,
+        Grounding(Box(0.4, 0.1, 0.6, 0.85), Box(0.46, 0.1, 0.54, 0.2)),
+        MANIFEST,
+    )
+    sight.concepts[NAMES.index("snow"), 4:] = 20.0
+    places = [facts.place for facts in sight.crops((FULL_FRAME, MEDIUM, CLOSE_UP), (0.9,) * 3)]
+    assert places == ["snow", None, None]
+
+
+def test_a_dog_is_an_animal_in_the_crop() -> None:
+    dog = (0.05, 0.6, 0.2, 0.9, 0.8)
+    facts = look(scene_of(Figure(0.5, 0.1, 0.1), animals=[dog]), concepts={"dog": 1.0})
+    assert [one.thing for one in facts] == ["dog", None, None]
+    assert look(ALONE, concepts={"dog": 1.0})[0].thing is None
+
+
+def test_a_dog_taken_for_the_main_person_is_called_a_dog() -> None:
+    dog = (0.4, 0.05, 0.6, 0.5, 0.8)
+    facts = look(scene_of(Figure(0.5, 0.1, 0.1), animals=[dog]), picture((CHEST, (200, 30, 40))), concepts={"dog": 1.0})
+    assert facts[2].who is Who.DOG and facts[0].colour is None
+
+
+def test_bicycles_and_motorcycles_are_told_apart_or_not_named() -> None:
+    assert look(ALONE, concepts={"bicycle": 1.0})[0].thing == "bicycle"
+    assert look(ALONE, concepts={"bicycle": 1.0, "motorcycle": -0.2})[0].thing is None
+    assert look(ALONE, concepts={"bicycle": 1.0, "motorcycle": 2.0})[0].thing == "motorcycle"
+
+
+def test_a_ball_is_no_news_in_a_game_and_must_be_in_the_crop() -> None:
+    assert [one.thing for one in look(ALONE, concepts={"ball": 1.0})] == ["ball", None, None]
+    held = scene_of(Figure(0.5, 0.1, 0.1), objects=[(0.45, 0.4, 0.52, 0.5, 0.6)])
+    assert look(held, concepts={"ball": 1.0})[1].thing == "ball"
+    game = look(ALONE, concepts={"ball": 1.0, "tennis": 1.0})[0]
+    assert (game.thing, game.action) == (None, "tennis")
+
+
+def test_where_a_crop_ends_and_how_large_the_figure_is() -> None:
+    small = look(scene_of(Figure(0.5, 0.4, 0.03)))
+    assert small[0].framing == "distance"
+    crops = (FULL_FRAME, Box(0.3, 0.05, 0.7, 0.55), CLOSE_UP)
+    standing = look(ALONE, boxes=crops)
+    assert (standing[0].framing, standing[1].framing) == ("full", "three-quarter")
+    assert look(scene_of(Figure(0.2, 0.1, 0.1)))[0].side == "left"
+
+
+def test_a_close_up_beside_the_head_is_a_detail() -> None:
+    assert look(ALONE, boxes=(FULL_FRAME, MEDIUM, Box(0.3, 0.5, 0.6, 0.9)))[2].part is Part.DETAIL
+
+
+def test_a_plain_background_is_named_unless_somebody_is_in_it() -> None:
+    dark = picture(ground=(10, 10, 10))
+    assert look(ALONE, dark)[2].background == "dark"
+    assert look(ALONE)[2].background is None
+    assert look(scene_of(Figure(0.5, 0.1, 0.1), Figure(0.42, 0.1, 0.1)), dark)[2].background is None
