@@ -35,8 +35,10 @@ if TYPE_CHECKING:
     from shotcrop_cli.library.results import LowScore, PhotoResult, PhotoStatus, Reporter, RunResult
     from shotcrop_cli.library.selection import Selection
     from shotcrop_cli.library.shard import Shard
+    from shotcrop_cli.ratio_sets import Fit, Ratio, RatioSet
     from shotcrop_cli.run_options import ApplyOptions, CaptionOptions, CropOptions, ModelOptions, RecaptionOptions
     from shotcrop_cli.shots import PixelBox, Reasoning, ShotType
+    from shotcrop_cli.subjects import Subjects
 
 __version__ = "0.1.0"
 
@@ -56,6 +58,7 @@ __all__ = [
     "DeviceError",
     "EmptyError",
     "Endpoint",
+    "Fit",
     "Framing",
     "InputError",
     "LockedError",
@@ -71,6 +74,8 @@ __all__ = [
     "PhotoResult",
     "PhotoStatus",
     "PixelBox",
+    "Ratio",
+    "RatioSet",
     "RayOptions",
     "Reasoning",
     "RecaptionOptions",
@@ -80,6 +85,7 @@ __all__ = [
     "Shard",
     "ShotType",
     "ShotcropError",
+    "Subjects",
     "__version__",
     "apply_sidecars",
     "caption_sidecars",
@@ -105,6 +111,8 @@ _MODULES = {
     "Selection": "library.selection",
     "Shard": "library.shard",
     **dict.fromkeys(("PixelBox", "Reasoning", "ShotType"), "shots"),
+    **dict.fromkeys(("Fit", "Ratio", "RatioSet"), "ratio_sets"),
+    "Subjects": "subjects",
     **dict.fromkeys([name for name in __all__ if name.endswith("Error")], "errors"),
 }
 
