@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 import click
 
 from shotcrop_cli.cli.console import Console
 from shotcrop_cli.cli.help import Command, option
+from shotcrop_cli.cli.param_types import PlacePath
 from shotcrop_cli.cli.streams import result
 from shotcrop_cli.errors import ExitCode, ShotcropError
 from shotcrop_cli.interchange.annotations import LOCAL_FILES, check_annotations, write_coco, write_label_studio
@@ -23,7 +25,13 @@ from shotcrop_cli.interchange.recorded_photo import RecordedPhoto, recorded_phot
     cls=Command,
     example=("list all crops in a spreadsheet", "shotcrop export ~/shots --manifest crops.csv"),
 )
-@click.argument("shots_dir", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument(
+    "shots_dirs",
+    nargs=-1,
+    required=True,
+    metavar="SHOTS_DIR...",
+    type=PlacePath(exists=True, file_okay=False, path_type=Path),
+)
 @option(
     "--manifest",
     type=click.Path(path_type=Path),
@@ -48,7 +56,7 @@ from shotcrop_cli.interchange.recorded_photo import RecordedPhoto, recorded_phot
 def export_command(
     ctx: click.Context,
     /,
-    shots_dir: Path,
+    shots_dirs: tuple[Path, ...],
     manifest: Path | None,
     coco: Path | None,
     label_studio: Path | None,
@@ -56,8 +64,9 @@ def export_command(
 ) -> None:
     """Write boxes, captions and scores for other programs.
 
-    SHOTS_DIR is the output folder of shotcrop crop. The results come from its sidecars. A sidecar that cannot be read
-    is named and left out, and the exit code is then 1.
+    SHOTS_DIR is the output folder of shotcrop crop, or its URL. With several of them, the results of all are written
+    into one file. They come from the sidecars. A sidecar that cannot be read is named and left out, and the exit code
+    is then 1.
     """
     if manifest is None and coco is None and label_studio is None:
         raise click.UsageError("Name a file to write, such as --manifest crops.csv.")
@@ -66,7 +75,7 @@ def export_command(
     for path in (coco, label_studio):
         if path is not None:
             check_annotations(path)
-    export = _Export(shots_dir, Console())
+    export = _Export(shots_dirs, Console())
     if manifest is not None:
         rows = write_manifest(manifest, (row for photo in export.photos() for row in rows_of(photo)))
         export.tell(manifest, f"{rows} row{'' if rows == 1 else 's'}")
@@ -80,21 +89,21 @@ def export_command(
 
 
 class _Export:
-    """Reads the photos of an output folder, and names each sidecar that cannot be read once."""
+    """Reads the photos of output folders, and names each sidecar that cannot be read once."""
 
-    def __init__(self, root: Path, console: Console) -> None:
-        self._root, self._console = root, console
+    def __init__(self, roots: Sequence[Path], console: Console) -> None:
+        self._roots, self._console = roots, console
         self._photos = 0
         self.unreadable: set[str] = set()
 
     def photos(self) -> Iterator[RecordedPhoto]:
-        """Yield the photos of the folder.
+        """Yield the photos of the folders, one folder after the other.
 
         Raises:
             ShotcropError: There are no sidecars.
         """
         self._photos = 0
-        for photo in recorded_photos(self._root):
+        for photo in chain.from_iterable(map(recorded_photos, self._roots)):
             if isinstance(photo, RecordedPhoto):
                 self._photos += 1
                 yield photo
@@ -103,8 +112,8 @@ class _Export:
                 self._console.warn(message)
         if not self._photos and not self.unreadable:
             raise ShotcropError(
-                f"{self._root}: there is no sidecar in this folder",
-                hint=f"shotcrop crop PHOTOS -o {shlex.quote(str(self._root))}",
+                f"{', '.join(map(str, self._roots))}: there is no sidecar in this folder",
+                hint=f"shotcrop crop PHOTOS -o {shlex.quote(str(self._roots[0]))}",
             )
 
     def tell(self, path: Path, content: str) -> None:

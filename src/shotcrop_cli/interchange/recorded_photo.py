@@ -13,6 +13,7 @@ from shotcrop_cli.library.name_template import is_inside
 from shotcrop_cli.library.plan import SIDECAR_SUFFIX, with_rejections
 from shotcrop_cli.library.recrop import sidecars_in
 from shotcrop_cli.sidecar import ShotRecord, Sidecar
+from shotcrop_cli.storage.location import is_url
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +54,14 @@ def recorded_photos(root: Path) -> Iterator[RecordedPhoto | ShotcropError]:
     Only one sidecar is in memory at a time. Instead of a photo whose sidecar cannot be read, this yields the error.
 
     Args:
-        root: Output folder of `shotcrop crop`.
+        root: Output folder of `shotcrop crop`, or its URL.
     """
+    if is_url(root):
+        from shotcrop_cli.interchange.recorded_objects import recorded_objects
+
+        for one in recorded_objects(root):
+            yield one if isinstance(one, ShotcropError) else RecordedPhoto(root, *one)
+        return
     for path in sidecars_in(root):
         try:
             record = read_record(path)

@@ -156,7 +156,7 @@ class FsspecStorage:
         shown = f"{self.url}/{name}" if name else self.url
         if isinstance(error, (FileNotFoundError, FileExistsError)):
             return type(error)(name)
-        if isinstance(error, PermissionError):
+        if isinstance(error, PermissionError) or "Credential" in type(error).__name__:
             return StorageError(f"{shown}: access denied: {redact(str(error))}", hint=_FIX_CREDENTIALS)
         what = redact(f"{type(error).__name__}: {error}")
         return StorageError(f"{shown}: the store does not answer as it should: {what}", hint=_FIX_CONNECTION)

@@ -25,16 +25,19 @@ EXAMPLES = Path(__file__).parents[3] / "examples" / "photos"
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Any]:
-    """Return a cluster of two nodes with one processor each."""
+def cluster(server: ObjectStore) -> Iterator[Any]:
+    """Return a cluster of two nodes with one processor each, which find the S3 server of the module."""
     pytest.importorskip("ray", reason="the package ray is not installed")
     from ray.cluster_utils import Cluster
 
+    os.environ.update({**ENVIRONMENT, "AWS_ENDPOINT_URL": server.url})  # workers do not get that of the driver
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": 80 << 20})
     cluster.add_node(num_cpus=1, object_store_memory=80 << 20)
     cluster.wait_for_nodes()
     yield cluster
     cluster.shutdown()
+    for name in (*ENVIRONMENT, "AWS_ENDPOINT_URL"):
+        del os.environ[name]
 
 
 @pytest.fixture
