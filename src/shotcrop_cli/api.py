@@ -41,7 +41,7 @@ from shotcrop_cli.model.lazy import LazyComposer
 from shotcrop_cli.resources import usable_memory, usable_processors
 from shotcrop_cli.run_options import ApplyOptions, CropOptions, ModelOptions, RecaptionOptions
 from shotcrop_cli.sidecar import read
-from shotcrop_cli.storage.location import is_url, place
+from shotcrop_cli.storage.location import UrlPath, is_url, place
 
 if TYPE_CHECKING:
     from shotcrop_cli.captions.service import CaptionService
@@ -607,14 +607,19 @@ class _ApplyRun(_Run):
         self._options = options
 
     def run(self) -> RunResult:
-        for named in (*self._options.sidecars, *self._options.photos):
-            refuse_remote(named)
+        urls = [path for path in self._options.sidecars if is_url(path)]
+        if not urls:
+            for named in self._options.photos:
+                refuse_remote(named)
         roots: dict[Path, list[Path]] = {}
         for path in self._options.sidecars:
-            roots.setdefault(output_root(path), []).append(path)
+            if path not in urls:
+                roots.setdefault(output_root(path), []).append(path)
         self.reporter.start()
         try:
             with suppress(_FirstFailure):
+                for url in urls:
+                    self._apply_to_objects(url)
                 for root, paths in roots.items():
                     if self._options.dry_run:
                         for task in self._tasks(root, paths):
@@ -626,33 +631,59 @@ class _ApplyRun(_Run):
             self.reporter.finish(result)
         return result
 
+    def _apply_to_objects(self, named: Path) -> None:
+        """Apply a sidecar, or those of a folder, in an object store."""
+        from shotcrop_cli.remote.apply_run import RemoteApply, output_of
+        from shotcrop_cli.remote.steps import RemoteSteps
+
+        options = self._options
+        if options.edits is not None:
+            raise ShotcropError("--edits: it needs a folder of this machine", hint="download the output first")
+        output, name = output_of(named)
+        remote = RemoteApply(output, options.photos, self, self._allowed)
+        tell = partial(_tell_waiting, UrlPath(output.url), self.reporter)
+        with remote.opened(options.wait, tell, writes=not options.dry_run) as staging:
+            self.show = staging.shown
+            if not options.dry_run:
+                self._write(remote.tasks(staging, name), staging.root, RemoteSteps(staging).steps)
+                return
+            for task in remote.tasks(staging, name):
+                self.add_planned(task)
+                staging.release(task.target)
+
     def _apply_below(self, root: Path, paths: Iterable[Path]) -> None:
+        from shotcrop_cli.pipeline.steps import LOCAL_STEPS
+
+        with open_output(root, self._options.wait, lambda: _tell_waiting(root, self.reporter)):
+            self._write(self._tasks(root, paths), root, LOCAL_STEPS)
+
+    def _write(self, due: Iterable[Task], root: Path, steps: Steps) -> None:
         from shotcrop_cli.imaging.lossless import MISSING, is_installed
         from shotcrop_cli.pipeline.loaded_photo import RunContext
         from shotcrop_cli.pipeline.runner import run
 
         def tasks() -> Iterator[Task]:
             warned = is_installed()
-            for task in self._tasks(root, paths):
+            for task in due:
                 if task.settings.lossless and not warned:
                     self.reporter.warn(MISSING)
                     warned = True
                 yield task
 
-        with open_output(root, self._options.wait, lambda: _tell_waiting(root, self.reporter)):
-            run(
-                tasks(),
-                LazyComposer(_no_model),
-                RunContext(
-                    root,
-                    reproducible=self._options.reproducible,
-                    max_pixels=self._options.max_pixels,
-                    allowed=self._options.allowed,
-                ),
-                workers=self._options.workers or usable_processors(),
-                batch_size=_APPLY_IN_FLIGHT,
-                report=self.add,
-            )
+        run(
+            tasks(),
+            LazyComposer(_no_model),
+            RunContext(
+                root,
+                reproducible=self._options.reproducible,
+                max_pixels=self._options.max_pixels,
+                allowed=self._options.allowed,
+            ),
+            workers=self._options.workers or usable_processors(),
+            batch_size=_APPLY_IN_FLIGHT,
+            report=self.add,
+            steps=steps,
+        )
 
     def _tasks(self, root: Path, paths: Iterable[Path]) -> Iterator[Task]:
         """Yield what to crop, each sidecar once, and report what cannot be cropped."""

@@ -10,6 +10,7 @@ import click
 from shotcrop_cli.api import apply_sidecars
 from shotcrop_cli.cli import crop_options
 from shotcrop_cli.cli.help import Command, option, option_group
+from shotcrop_cli.cli.param_types import PlacePath
 from shotcrop_cli.cli.reporter import ConsoleReporter
 from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.library.edits import read_edits
@@ -18,7 +19,7 @@ from shotcrop_cli.run_options import ApplyOptions
 
 
 @click.command("apply", cls=Command, example=("crop again where you edited a box", "shotcrop apply ~/shots"))
-@click.argument("paths", nargs=-1, required=True, metavar="SIDECAR...", type=click.Path(exists=True, path_type=Path))
+@click.argument("paths", nargs=-1, required=True, metavar="SIDECAR...", type=PlacePath(exists=True, path_type=Path))
 @option_group(
     "Photos and output",
     option(
@@ -30,8 +31,8 @@ from shotcrop_cli.run_options import ApplyOptions
     option(
         "--photos",
         multiple=True,
-        metavar="DIR",
-        type=click.Path(exists=True, file_okay=False, path_type=Path),
+        metavar="DIR|URL",
+        type=PlacePath(exists=True, file_okay=False, path_type=Path),
         help="Read photos only from this folder; repeatable. Default: where crop found them.",
     ),
     crop_options.overwrite_edited_option,
@@ -50,8 +51,8 @@ def apply_command(ctx: click.Context, /, **values: Any) -> None:
     To move a crop, edit the box of a shot in a sidecar, in whole pixels of the upright photo, and apply it. Captions
     work the same way. This needs no model.
 
-    SIDECAR is such a file, or an output folder. Of a folder, shotcrop applies the sidecars with edited boxes or
-    captions. Later runs of shotcrop crop keep them.
+    SIDECAR is such a file, an output folder, or the URL of one. Of a folder, shotcrop applies the sidecars with edited
+    boxes or captions. Later runs of shotcrop crop keep them.
     """
     edits = None
     if values["edits"] is not None:

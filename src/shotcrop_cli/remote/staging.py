@@ -121,17 +121,21 @@ class Staging:
         """Return the names that the output has of a photo, below the output."""
         return frozenset(self._files.get(target.sidecar, ()))
 
-    def bring_sidecar(self, target: Target) -> bool:
+    def bring_sidecar(self, target: Target, content: Content | None = None) -> bool:
         """Copy the sidecar of a photo, and say whether the photo has to be compared by its content.
 
         A photo is copied, too, if it has the recorded size and any other sign of a change.
+
+        Args:
+            target: The photo.
+            content: The sidecar, if it was read already.
         """
         name = self._name(target.sidecar)
         entry = self._files.get(target.sidecar, {}).get(name)
         if entry is None:
             return False
         try:
-            content = self.output.read(name)
+            content = content or self.output.read(name)
         except FileNotFoundError:  # the listing was old
             del self._files[target.sidecar][name]
             del self._tags[name]
