@@ -38,12 +38,21 @@ CREATE TABLE photos (
     score REAL NOT NULL, score_establishing REAL NOT NULL, score_medium REAL NOT NULL, score_close_up REAL NOT NULL,
     people INTEGER NOT NULL, is_open INTEGER NOT NULL, is_edited INTEGER NOT NULL, rejected_shots INTEGER NOT NULL,
     is_rejected INTEGER NOT NULL, is_pending INTEGER NOT NULL, persons TEXT NOT NULL, sets TEXT NOT NULL,
-    text TEXT NOT NULL, card TEXT NOT NULL,
-    size INTEGER NOT NULL, mtime INTEGER NOT NULL, scan INTEGER NOT NULL
+    text TEXT NOT NULL
 ) WITHOUT ROWID;
+CREATE TABLE stamps (
+    id TEXT PRIMARY KEY, size INTEGER NOT NULL, mtime INTEGER NOT NULL, scan INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE cards (id TEXT PRIMARY KEY, card TEXT NOT NULL) WITHOUT ROWID;
 CREATE INDEX by_score ON photos (score, folder, name);
+CREATE INDEX by_establishing ON photos (score_establishing, folder, name);
+CREATE INDEX by_medium ON photos (score_medium, folder, name);
+CREATE INDEX by_close_up ON photos (score_close_up, folder, name);
 CREATE INDEX by_name ON photos (folder, name);
 """
+"""Cards are apart, so that a search reads little."""
+_PRAGMAS = "PRAGMA cache_size = -32000; PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;"
+"""The database needs to survive nothing, so it is not made safe against crashes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +165,7 @@ class PhotoIndex:
         self._root = root
         self._lock = threading.Lock()
         self._database = sqlite3.connect("", check_same_thread=False, isolation_level=None)
-        self._database.executescript(_SCHEMA)
+        self._database.executescript(_PRAGMAS + _SCHEMA)
         self._scanning = threading.Lock()
         self._scan = 0
         self._complete = False
@@ -187,7 +196,8 @@ class PhotoIndex:
                     rows = []
             self._put(rows)
             with self._lock:
-                self._database.execute("DELETE FROM photos WHERE scan < ?", (self._scan,))
+                gone = self._database.execute("SELECT id FROM stamps WHERE scan < ?", (self._scan,)).fetchall()
+                self._delete([identity for (identity,) in gone])
             self._complete = True
 
     def update(self, path: Path) -> None:
@@ -200,7 +210,7 @@ class PhotoIndex:
             row = None
         if row is None:
             with self._lock:
-                self._database.execute("DELETE FROM photos WHERE id = ?", (identity,))
+                self._delete([identity])
         else:
             self._put([row])
 
@@ -216,9 +226,10 @@ class PhotoIndex:
         with self._lock:
             (total,) = self._database.execute(f"SELECT count(*) FROM photos {where}", values).fetchone()
             rows = self._database.execute(
-                f"SELECT card FROM photos {where} ORDER BY {', '.join(_order(wanted))} LIMIT ? OFFSET ?",
+                f"SELECT id FROM photos {where} ORDER BY {', '.join(_order(wanted))} LIMIT ? OFFSET ?",
                 (*values, limit, offset),
             ).fetchall()
+            rows = [self._database.execute("SELECT card FROM cards WHERE id = ?", row).fetchone() for row in rows]
         return Page(total, tuple(card for (card,) in rows))
 
     def position(self, wanted: Filter, identity: str) -> int | None:
@@ -285,10 +296,14 @@ class PhotoIndex:
     def _is_current(self, identity: str, status: os.stat_result) -> bool:
         with self._lock:
             found = self._database.execute(
-                "UPDATE photos SET scan = ? WHERE id = ? AND size = ? AND mtime = ?",
+                "UPDATE stamps SET scan = ? WHERE id = ? AND size = ? AND mtime = ?",
                 (self._scan, identity, status.st_size, status.st_mtime_ns),
             )
         return found.rowcount > 0
+
+    def _delete(self, identities: Sequence[str]) -> None:
+        for table in ("photos", "stamps", "cards"):
+            self._database.executemany(f"DELETE FROM {table} WHERE id = ?", [(one,) for one in identities])
 
     def _row(
         self, identity: str, path: Path, names: frozenset[str], status: os.stat_result
@@ -323,16 +338,20 @@ class PhotoIndex:
             entry.persons,
             entry.sets,
             f"{folder}/{name}\n{entry.text}".casefold(),
-            json.dumps(card, separators=(",", ":")),
             status.st_size,
             status.st_mtime_ns,
-            self._scan,
+            json.dumps(card, separators=(",", ":")),
         )
 
     def _put(self, rows: Sequence[tuple[object, ...]]) -> None:
         with self._lock:
             self._database.execute("BEGIN")
-            self._database.executemany(f"INSERT OR REPLACE INTO photos VALUES ({', '.join('?' * 22)})", rows)
+            photos = [row[:-3] for row in rows]
+            self._database.executemany(f"INSERT OR REPLACE INTO photos VALUES ({', '.join('?' * 18)})", photos)
+            stamps = [(row[0], *row[-3:-1], self._scan) for row in rows]
+            self._database.executemany("INSERT OR REPLACE INTO stamps VALUES (?, ?, ?, ?)", stamps)
+            cards = [(row[0], row[-1]) for row in rows]
+            self._database.executemany("INSERT OR REPLACE INTO cards VALUES (?, ?)", cards)
             self._database.execute("COMMIT")
 
 
