@@ -4,39 +4,54 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from shotcrop_cli.captions.settings import Endpoint, LocalModel
 from shotcrop_cli.library.results import PhotoResult, Reporter
 from shotcrop_cli.run_options import CaptionOptions
+from shotcrop_cli.shots import Captioner
 
 if TYPE_CHECKING:
     from shotcrop_cli.captions.service import CaptionService
 
 
 def find_captions(options: CaptionOptions, reporter: Reporter) -> CaptionService | None:
-    """Return what writes the captions, and say first where crops are sent; None if no server is asked.
+    """Return what writes the captions, and say first where crops are sent; None if no captioner is asked.
 
     Raises:
-        ShotcropError: The client library is missing, or the environment has no key.
+        ShotcropError: The client library or the model is missing, or the environment has no key.
     """
     if options.endpoint is None:
         return None
     # Loaded here, because most runs ask no server.
     from shotcrop_cli.captions.cache import CaptionCache
-    from shotcrop_cli.captions.endpoint import EndpointCaptioner
     from shotcrop_cli.captions.service import CaptionService
     from shotcrop_cli.model.cache import cache_root
 
-    captioner = EndpointCaptioner(options.endpoint)
-    reporter.info(options.endpoint.announcement)
+    captioner, endpoint = _captioner(options.endpoint, reporter)
+    reporter.info(endpoint.announcement)
     return CaptionService(
         captioner,
-        options.endpoint,
+        endpoint,
         CaptionCache(cache_root() / "captions"),
         max_captions=options.max_captions,
         renew=options.renew,
     )
+
+
+def _captioner(endpoint: Endpoint | LocalModel, reporter: Reporter) -> tuple[Captioner, Endpoint | LocalModel]:
+    if isinstance(endpoint, LocalModel):
+        from shotcrop_cli.model.large.captioner import LargeCaptioner
+        from shotcrop_cli.model.load import find_model
+
+        bundle = find_model(endpoint.folder)
+        model = LargeCaptioner(bundle, endpoint.language, reporter)
+        return model, replace(endpoint, model=f"{bundle.manifest.name} {bundle.sha256[:12]}")
+    from shotcrop_cli.captions.endpoint import EndpointCaptioner
+
+    return EndpointCaptioner(endpoint), endpoint
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from shotcrop_cli.captions.settings import Endpoint
+from shotcrop_cli.captions.settings import Endpoint, LocalModel
 from shotcrop_cli.crop_settings import CropSettings
 from shotcrop_cli.imaging.formats import DEFAULT_MAX_PIXELS
 from shotcrop_cli.library.hand_work import KEEP_ALL, Allowed
@@ -48,14 +48,14 @@ class CaptionOptions:
     """Where captions come from. By default, the model writes them by rule and nothing leaves this machine.
 
     Args:
-        endpoint: The server to ask; it gets the crops. None to ask none.
+        endpoint: The server to ask, which gets the crops, or a large model on this machine. None to ask none.
         writes: Whether the model's captions by rule are written; they also stand in if the server has no usable ones.
         max_captions: Photos that the server may be asked about; None for no limit.
         strict: Whether a photo for which it has no usable captions counts as failed.
         renew: Whether to ask again about captions that are up to date.
     """
 
-    endpoint: Endpoint | None = None
+    endpoint: Endpoint | LocalModel | None = None
     writes: bool = True
     max_captions: int | None = None
     strict: bool = False

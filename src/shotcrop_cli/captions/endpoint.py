@@ -7,17 +7,15 @@ long as the server asks for.
 from __future__ import annotations
 
 import base64
-import re
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
-
+from shotcrop_cli.captions.answer import read_answer
 from shotcrop_cli.captions.prompt import answer_schema, second_prompt, system_prompt, user_prompt
 from shotcrop_cli.captions.settings import Endpoint
 from shotcrop_cli.errors import CaptionError, ShotcropError
 from shotcrop_cli.install_hint import add_extras
-from shotcrop_cli.shots import CaptionRequest, PhotoText, ShotText, ShotType
+from shotcrop_cli.shots import CaptionRequest, PhotoText
 
 _HOPELESS = {401: "it refuses the key", 403: "it refuses the key", 404: "it has no such model or address"}
 """Answers of a server that it would also give about every other photo."""
@@ -96,27 +94,3 @@ class EndpointCaptioner:
     def _error(self, what: str, *, ends_asking: bool = False, answered: bool = False) -> CaptionError:
         where = f"{self._endpoint.model} at {self._endpoint.host}"
         return CaptionError(f"{where}: {what}", ends_asking=ends_asking, answered=answered)
-
-
-def read_answer(content: str, shots: Sequence[ShotType]) -> PhotoText:
-    """Read the JSON of an answer, also if a model wrote something around it.
-
-    Raises:
-        ValueError: It does not follow the schema.
-    """
-    start, end = content.find("{"), content.rfind("}")
-    try:
-        document = msgspec.json.decode(content[start : end + 1]) if 0 <= start < end else None
-        texts = [document[str(shot)] for shot in shots]  # type: ignore[index]
-        found = [ShotText(_line(text["caption"]), _line(text["alt_text"])) for text in texts]
-        return PhotoText(tuple(found), _line(document["story"]))  # type: ignore[index]
-    except (msgspec.DecodeError, KeyError, TypeError, IndexError, RecursionError) as error:
-        raise ValueError("its answer does not follow the JSON schema") from error
-
-
-def _line(text: object) -> str:
-    """Return a text in one line, without characters that neither a terminal nor XML can show."""
-    if not isinstance(text, str):
-        raise TypeError("not a text")
-    printable = "".join(character if character.isprintable() else " " for character in text)
-    return re.sub(r"\s+", " ", printable).strip()

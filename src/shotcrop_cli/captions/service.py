@@ -19,7 +19,7 @@ from shotcrop_cli import sidecar as sidecars
 from shotcrop_cli.captions.cache import CaptionCache
 from shotcrop_cli.captions.check import problems_of
 from shotcrop_cli.captions.prompt import PROMPT_VERSION
-from shotcrop_cli.captions.settings import Endpoint
+from shotcrop_cli.captions.settings import Endpoint, LocalModel
 from shotcrop_cli.errors import CaptionError, OutputError, PhotoError, ShotcropError
 from shotcrop_cli.imaging.decode import decode, read_source
 from shotcrop_cli.imaging.metadata.embed import described_by_somebody, embed_texts
@@ -84,7 +84,7 @@ class CaptionService:
     def __init__(
         self,
         captioner: Captioner,
-        endpoint: Endpoint,
+        endpoint: Endpoint | LocalModel,
         cache: CaptionCache,
         *,
         max_captions: int | None = None,

@@ -1,4 +1,4 @@
-"""Where captions come from: the rules, nowhere, or an endpoint that the user configured as `[captioner.NAME]`."""
+"""Where captions come from: the rules, nowhere, an endpoint of the configuration, or a large model on this machine."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from urllib.parse import urlsplit
 from shotcrop_cli.errors import ShotcropError
 
 RULES, NONE = "rules", "none"
-"""Values of `--captions` that are no endpoint."""
+"""Values of `--captions` that are no captioner."""
+MODEL_PREFIX = "model:"
+"""Begins a value of `--captions` that names a large model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,37 @@ class Endpoint:
                 f"captions: the environment variable {self.key_env} has no key", hint=f"export {self.key_env}=..."
             )
         return key
+
+
+@dataclass(frozen=True, slots=True)
+class LocalModel:
+    """A large model that describes crops in this process. It has the settings of an `Endpoint` that it needs.
+
+    Args:
+        folder: The model, as `--model` names it.
+        model: What sidecars call it: name and hash.
+    """
+
+    folder: str
+    model: str = ""
+    language: str = "en"
+    image_size: int = 768
+    whole_photo: bool = False
+
+    @property
+    def host(self) -> str:
+        """Where it runs."""
+        return "this process"
+
+    @property
+    def concurrency(self) -> int:
+        """Requests at the same time: the model takes one."""
+        return 1
+
+    @property
+    def announcement(self) -> str:
+        """What the first line of a run says."""
+        return f"captions by {self.model} on this machine; nothing is sent anywhere"
 
 
 _NUMBERS: dict[str, tuple[type, float, float]] = {

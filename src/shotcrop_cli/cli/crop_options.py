@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from shotcrop_cli.captions.settings import NONE, RULES, read_endpoint
+from shotcrop_cli.captions.settings import MODEL_PREFIX, NONE, RULES, LocalModel, read_endpoint
 from shotcrop_cli.cli.config import CAPTIONERS_KEY, CaptionerTable
 from shotcrop_cli.cli.console import Console
 from shotcrop_cli.cli.help import option, option_group
@@ -240,9 +240,9 @@ captions_option = option(
     "--captions",
     default=RULES,
     show_default=True,
-    metavar="rules|none|NAME",
-    help="Who writes the captions: the model by rule, no one, or the captioner NAME of your configuration, which gets "
-    "the crops.",
+    metavar="rules|none|NAME|model:DIR",
+    help="Who writes the captions: the model by rule, no one, the captioner NAME of your configuration, which gets "
+    "the crops, or the exported large model in DIR.",
 )
 
 max_captions_option = option(
@@ -476,6 +476,12 @@ def to_captioner(context: click.Context, values: Values) -> CaptionOptions:
         ShotcropError: There is no such captioner, or its table is wrong.
     """
     name: str = values["captions"]
+    if name.startswith(MODEL_PREFIX):
+        return CaptionOptions(
+            endpoint=LocalModel(name.removeprefix(MODEL_PREFIX)),
+            max_captions=values["max_captions"],
+            strict=values["strict_captions"],
+        )
     found: Mapping[str, CaptionerTable] = context.meta.get(CAPTIONERS_KEY, {})
     if name not in found:
         raise ShotcropError(

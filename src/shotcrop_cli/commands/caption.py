@@ -26,8 +26,8 @@ from shotcrop_cli.run_options import RecaptionOptions
     option(
         "--captions",
         required=True,
-        metavar="NAME",
-        help="The captioner of your configuration. It gets the crops.",
+        metavar="NAME|model:DIR",
+        help="The captioner NAME of your configuration, which gets the crops, or the exported large model in DIR.",
     ),
     crop_options.max_captions_option,
     crop_options.strict_captions_option,

@@ -23,6 +23,7 @@ from conftest import names_in
 from large import ANSWER, BOXES, save_diverse_vlm, save_taught_vlm, write_noise
 from shotcrop_cli.commands.export_onnx import export_onnx_command
 from shotcrop_cli.errors import AnswerError, ModelError
+from shotcrop_cli.main import cli
 from shotcrop_cli.model.bundle import DECODER, EMBED, EXPORT_RECORD, LARGE_GRAPHS, MANIFEST, ROWS, WEIGHTS, read_bundle
 from shotcrop_cli.model.large.answer import CoordSpace
 from shotcrop_cli.model.large.composer import LargeComposer
@@ -32,7 +33,7 @@ from shotcrop_cli.model.large.patches import make_patches
 from shotcrop_cli.model.load import find_model, load_composer
 from shotcrop_cli.model.session import Device
 from shotcrop_cli.shots import Composition, ShotType
-from shotcrop_cli.sidecar import SCHEMA_PATH
+from shotcrop_cli.sidecar import SCHEMA_PATH, read
 from shotcrop_export.large import export
 from shotcrop_export.large.export import LargeExportOptions, export_large
 from shotcrop_train.checkpoints import load_base
@@ -165,6 +166,61 @@ def test_answers_that_have_ended_leave_the_batch_and_change_no_other(
     assert sum(rows) < 8 * len(rows)
     assert sum(rows) < 2 * sum(map(len, expected)) + 8  # never more than half of the rows stand idle
     assert composer.generate(patches) == expected  # the next batch is whole again
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_questions_about_several_pictures_get_the_tokens_of_generate(
+    exported: Exported, photos: Path, family: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    composer, images, question = endless(exported(family), 24), images_in(photos)[:3], "What do these pictures show?"
+    base = load_base(exported(family).parent / "checkpoints" / family)
+    content = [*[{"type": "image"}] * 3, {"type": "text", "text": question}]
+    text = base.processor.apply_chat_template(
+        [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
+    )
+    base.model.generation_config = GenerationConfig(pad_token_id=0)  # without an end
+    inputs = base.processor(images=[images], text=[text], return_tensors="pt")
+    tokens = base.model.generate(**inputs, max_new_tokens=24, do_sample=False)
+    written: list[list[int]] = []
+    generate = composer._generate
+    monkeypatch.setattr(composer, "_generate", lambda *given: written.extend(generate(*given)) or written)
+    with pytest.raises(AnswerError, match="cut off after 24 tokens"):
+        composer.ask(question, images)
+    assert written == tokens[:, inputs["input_ids"].shape[1] :].tolist()
+    assert len(set(written[0])) > 3
+
+
+def test_a_model_captions_crops_that_it_did_not_make(
+    exported: Exported, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A random model answers no JSON, so captions by rule stay. What it may answer is then given."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    folder, output = exported("qwen3-vl"), tmp_path / "shots"
+    example = Path(__file__).parents[3] / "examples/photos/astronaut.jpg"
+    run = ["crop", str(example), "-o", str(output), "--captions", f"model:{folder}"]
+    result = CliRunner().invoke(cli, run)
+    assert result.exit_code == 0, result.output
+    assert "on this machine; nothing is sent anywhere" in result.output
+    assert "captions: 0 written, 1 failed, 0 left" in result.output
+    record = read(output / "astronaut.jpg.json")
+    assert all(shot.caption for shot in record.shots) and record.captions is None
+
+    asked: list[tuple[str, int]] = []
+
+    def answers(_composer: LargeComposer, question: str, pictures: list[Image.Image]) -> str:
+        asked.append((question, len(pictures)))
+        texts = {str(kind): {"caption": f"a woman, {kind}", "alt_text": f"a woman in {kind}"} for kind in BOXES}
+        return "Here it is: " + json.dumps({**texts, "story": "A woman smiles in front of the flag"})
+
+    monkeypatch.setattr(LargeComposer, "ask", answers)
+    caption = ["caption", str(output), "--captions", f"model:{folder}"]
+    result = CliRunner().invoke(cli, caption)
+    assert result.exit_code == 0, result.output
+    record = read(output / "astronaut.jpg.json")
+    assert [shot.caption for shot in record.shots] == [f"a woman, {kind}" for kind in BOXES]
+    assert record.captions is not None and record.captions.model.startswith("qwen3-vl")
+    assert [pictures for _, pictures in asked] == [3] and "picture desk" in asked[0][0]
+    assert "1 unchanged" in CliRunner().invoke(cli, caption).output and len(asked) == 1
 
 
 def until(end: int, answer: list[int]) -> list[int]:

@@ -12,9 +12,10 @@ from shotcrop_cli.model.bundle import Bundle, read_tokenizer
 from shotcrop_cli.model.large.answer import parse
 from shotcrop_cli.model.large.manifest import LargeManifest
 from shotcrop_cli.model.large.memory import check_memory
-from shotcrop_cli.model.large.network import LargeNetwork, resolve_device
+from shotcrop_cli.model.large.network import LargeNetwork, VisualTokens, resolve_device
 from shotcrop_cli.model.large.patches import Patches, fitted_size, make_patches
-from shotcrop_cli.model.large.positions import Ids, PromptBatch, Row, prompt_row
+from shotcrop_cli.model.large.positions import Ids, PromptBatch, Row, prompt_of_pictures, prompt_row
+from shotcrop_cli.model.large.prompts import texts_around
 from shotcrop_cli.model.notices import Notices
 from shotcrop_cli.model.session import Device
 from shotcrop_cli.shots import Answer, ModelIdentity
@@ -82,13 +83,16 @@ class LargeComposer:
         continues. So batches have few different sizes, and no photo waits long for the answer of another.
         """
         prompts = PromptBatch.from_rows([self.prompt(photo) for photo in photos])
+        return self._generate(prompts, self.network.encode_photos(photos))
+
+    def _generate(self, prompts: PromptBatch, pictures: Sequence[VisualTokens]) -> list[list[int]]:
         limit = min(
             self.manifest.prompt.answer_tokens, self.manifest.decoder.context - int(prompts.next_positions.max())
         )
-        answers: list[list[int]] = [[] for _ in photos]
-        batch = np.arange(len(photos))
-        tokens = self.network.start(prompts, self.network.encode_photos(photos))
-        ended = np.zeros(len(photos), dtype=np.bool_)
+        answers: list[list[int]] = [[] for _ in pictures]
+        batch = np.arange(len(pictures))
+        tokens = self.network.start(prompts, pictures)
+        ended = np.zeros(len(pictures), dtype=np.bool_)
         for length in range(1, limit + 1):
             for number in np.flatnonzero(~ended):
                 answers[batch[number]].append(int(tokens[number]))
@@ -102,6 +106,33 @@ class LargeComposer:
                 batch, tokens, ended = batch[rows], tokens[rows], ended[rows]
             tokens = self.network.step(tokens)
         return answers
+
+    def ask(self, question: str, pictures: Sequence[Image.Image]) -> str:
+        """Return what the model answers to another question than that for crops. Only one thread may ask at a time.
+
+        Args:
+            question: The text after the pictures.
+            pictures: Upright pictures of mode RGB, at least one.
+
+        Raises:
+            AnswerError: A picture is too elongated, there is no room for an answer, or it was cut off.
+        """
+        try:
+            patches = [make_patches(picture, self.manifest.vision) for picture in pictures]
+        except ValueError as error:
+            raise AnswerError(str(error)) from error
+        prompt = self.manifest.prompt
+        texts = [self._encode(text) for text in texts_around(prompt, question, len(pictures))]
+        grids = [one.grid for one in patches]
+        row = prompt_of_pictures(texts, prompt.image_token, grids, self.manifest.vision)
+        if row.next_position >= self.manifest.decoder.context:
+            raise AnswerError(f"the question takes all {self.manifest.decoder.context} positions of the model")
+        tokens = VisualTokens.joined(self.network.encode_photos(patches))
+        (answer,) = self._generate(PromptBatch.from_rows([row]), [tokens])
+        if answer[-1] not in prompt.end_tokens:
+            raise AnswerError(f"the answer was cut off after {len(answer)} tokens")
+        text: str = self.tokenizer.decode(answer[:-1])
+        return text
 
     def prompt(self, photo: Patches) -> Row:
         """Return the prompt for a photo."""

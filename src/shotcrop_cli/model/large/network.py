@@ -42,6 +42,11 @@ class VisualTokens:
 
     layers: tuple[Floats, ...]
 
+    @classmethod
+    def joined(cls, pictures: Sequence[VisualTokens]) -> VisualTokens:
+        """Return the tokens of several pictures in one prompt, one after the other."""
+        return cls(tuple(np.concatenate(layer) for layer in zip(*(one.layers for one in pictures), strict=True)))
+
 
 class LargeNetwork:
     """Runs the graphs of a large model. It holds the state of one batch, so only one thread may use it at a time.

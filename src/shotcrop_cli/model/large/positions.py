@@ -6,6 +6,7 @@ Patches come in the order of `patches.make_patches`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,21 +71,36 @@ class Row:
 
 
 def prompt_row(prefix: Ids, image_token: int, suffix: Ids, grid: Grid, vision: Vision) -> Row:
-    """Return the prompt with the visual tokens of a photo between prefix and suffix.
+    """Return the prompt with the visual tokens of a photo between prefix and suffix."""
+    return prompt_of_pictures((prefix, suffix), image_token, (grid,), vision)
 
-    Text advances in all three dimensions at once. The visual tokens of a photo have the same time and spread in height
-    and width. The text continues after the larger of the two.
+
+def prompt_of_pictures(texts: Sequence[Ids], image_token: int, grids: Sequence[Grid], vision: Vision) -> Row:
+    """Return a prompt with the visual tokens of pictures between texts.
+
+    Text advances in all three dimensions at once. The visual tokens of a picture have the same time and spread in
+    height and width. The text continues after the larger of the two.
+
+    Args:
+        texts: One more than there are pictures.
+        image_token: Id of the token that stands for each visual token.
+        grids: The patches of each picture.
+        vision: The model's sizes.
     """
-    rows, columns = grid.rows // vision.merge_size, grid.columns // vision.merge_size
-    start = len(prefix)
-    y, x = np.divmod(np.arange(rows * columns), columns)
-    photo = np.stack([np.full(rows * columns, start), start + y, start + x])
-    after_photo = start + max(rows, columns)
-    text = [
-        np.broadcast_to(np.arange(first, first + n), (3, n)) for first, n in ((0, start), (after_photo, len(suffix)))
-    ]
-    ids = np.concatenate([prefix, np.full(rows * columns, image_token), suffix])
-    return Row(ids.astype(np.int64), np.concatenate([text[0], photo, text[1]], axis=1), after_photo + len(suffix))
+    ids, positions, start = [texts[0]], [_text_positions(0, len(texts[0]))], len(texts[0])
+    for grid, text in zip(grids, texts[1:], strict=True):
+        rows, columns = grid.rows // vision.merge_size, grid.columns // vision.merge_size
+        y, x = np.divmod(np.arange(rows * columns), columns)
+        picture = np.stack([np.full(rows * columns, start), start + y, start + x])
+        after = start + max(rows, columns)
+        ids += [np.full(rows * columns, image_token), text]
+        positions += [picture, _text_positions(after, len(text))]
+        start = after + len(text)
+    return Row(np.concatenate(ids).astype(np.int64), np.concatenate(positions, axis=1), start)
+
+
+def _text_positions(first: int, length: int) -> Ids:
+    return np.broadcast_to(np.arange(first, first + length), (3, length))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

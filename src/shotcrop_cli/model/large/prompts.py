@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from shotcrop_cli.errors import AnswerError
 from shotcrop_cli.model.large.answer import LOCATION_BINS, CoordSpace
+from shotcrop_cli.model.large.manifest import Prompt
 from shotcrop_cli.shots import ShotType
 
 DEFINITIONS: Mapping[ShotType, str] = {
@@ -59,3 +61,25 @@ def instruction(space: CoordSpace = CoordSpace.PERMILLE, *, think: bool = True, 
         f"{how}{about}\n"
         'If nobody is visible, write only <answer>{"no_subject": true}</answer>.'
     )
+
+
+_PICTURE_START, _PICTURE_END = "<|vision_start|>", "<|vision_end|>"
+"""Around the visual tokens of a picture. Source: the chat templates of Qwen2.5-VL and Qwen3-VL."""
+
+
+def texts_around(prompt: Prompt, question: str, pictures: int) -> list[str]:
+    """Return the texts before, between and after pictures, for another question in the chat template of a model.
+
+    Args:
+        prompt: The model's prompt for crops.
+        question: The text that takes the place of the instruction.
+        pictures: The number of pictures, at least one.
+
+    Raises:
+        AnswerError: The prompt does not have the form that `shotcrop export-onnx` writes.
+    """
+    asked = instruction(prompt.coord_space, think=prompt.think)
+    before, found, after = prompt.suffix.partition(asked)
+    if not found or not prompt.prefix.endswith(_PICTURE_START) or not before.startswith(_PICTURE_END):
+        raise AnswerError("the model has another prompt than this version of shotcrop writes; export it again")
+    return [prompt.prefix, *[_PICTURE_END + _PICTURE_START] * (pictures - 1), before + question + after]
