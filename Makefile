@@ -19,7 +19,7 @@ PYTEST = OMP_NUM_THREADS=1 python -m pytest --numprocesses auto --dist worksteal
 TORCH ?= torch==2.13.0
 
 PYTHON_CODE = src train export tests docs $(wildcard benchmarks)
-BENCHMARKS = compose_latency start_up decode_limit crop_throughput peers up_to_date
+BENCHMARKS = compose_latency start_up decode_limit crop_throughput ratio_sets peers up_to_date
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:

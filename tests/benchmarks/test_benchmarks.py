@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from benchmarks.figures import Figures, machine, publish, replaced
-from benchmarks.speed import crop_throughput, decode_limit, peer_croppers, peers, start_up
+from benchmarks.speed import crop_throughput, decode_limit, peer_croppers, peers, ratio_sets, start_up
 from benchmarks.speed.child_process import Measured, measure
 from benchmarks.speed.crop_throughput import Shares, Sized
 from benchmarks.speed.decode_limit import Cut, Speed
@@ -128,6 +128,21 @@ def test_photos_are_cut_at_every_box_in_all_threads(tmp_path: Path) -> None:
     assert speed.photos == 2
     assert speed.decode_seconds > 0
     assert speed.write_seconds > 0
+
+
+def test_the_limit_of_ratio_sets_has_the_boxes_and_sizes_of_the_run(tmp_path: Path) -> None:
+    box, photo = {"x": 5, "y": 6, "width": 40, "height": 30}, str(FEW[0])
+    crops = [
+        {"box": box, "file": "a.jpg", "size": {"width": 20, "height": 15}},
+        {"box": box, "file": None, "size": None},
+    ]
+    (tmp_path / "a.json").write_text(json.dumps({"source": {"path": photo}, "more_crops": crops}))
+    found = ratio_sets.crops_of(tmp_path)
+    assert found == {Path(photo): [ratio_sets.SizedCrop((5, 6, 45, 36), (20, 15))]}
+    spent = ratio_sets.limit(found, tmp_path)
+    assert [open_image(path).size for path in tmp_path.glob("*.jpg")] == [(20, 15)]
+    assert spent.seconds > 0
+    assert ratio_sets.least([Measured(1, 5, 0), Measured(9, 4, 0)]) == Measured(9, 4, 0)
 
 
 def test_ratios_are_of_photos_per_second() -> None:
