@@ -293,7 +293,8 @@ class _CropRun(_Run):
         if not found.sources and not found.unreadable:
             if options.fail_if_empty:
                 raise EmptyError("no photos found", hint="check that the disk with the photos is mounted")
-            self.reporter.warn("no photos found")
+            if self._is_ready is None:  # a folder that is watched is often empty
+                self.reporter.warn("no photos found")
         model = self._model = self._model or CropModel.find(options.model, self.reporter)
         wanted = replace(wanted, model_sha256=model.sha256)
         index = Index(output, wanted, options.template.text)

@@ -25,6 +25,7 @@ from shotcrop_cli.library.results import PhotoResult, PhotoStatus, Reporter, Run
 from shotcrop_cli.library.selection import Wildcard
 from shotcrop_cli.library.settling import QUIET_SECONDS, Settling
 from shotcrop_cli.run_options import CropOptions
+from shotcrop_cli.storage.location import is_url
 
 LEAST_PAUSE = 1.0
 """Seconds between two looks, so that a folder that changes all the time is not searched all the time."""
@@ -145,6 +146,11 @@ class _Watch:
             if getattr(options, name):
                 raise InputError(f"{name}: not for runs that watch folders", hint="leave it out")
         self._options, self._selection = options, options.selection
+        for path in (options.output, *self._selection.paths):
+            if is_url(path):
+                raise InputError(
+                    f"{path}: only folders of this machine can be watched", hint="run `shotcrop crop` every few minutes"
+                )
         if self._selection.listed is not None:
             raise InputError("a list of photos cannot be watched", hint="name folders instead of the list")
         self._reporter, self._total = reporter, _Total(reporter)

@@ -271,6 +271,7 @@ def test_where_the_system_reports_nothing_the_folder_is_searched_regularly(
     photos.mkdir()
 
     def script(watcher: Watcher) -> None:
+        assert "warn no photos found" not in watcher.events
         watcher.until(lambda: any("watch limit reached" in event for event in watcher.events))
         write_photo(photos / "a.jpg")
         watcher.until_done("a.jpg")
@@ -286,6 +287,13 @@ def test_options_for_single_runs_are_refused(photos: Path, output: Path, options
     result = CliRunner().invoke(cli, ["crop", str(photos), "-o", str(output), "--watch", *options])
     assert result.exit_code == ExitCode.USAGE
     assert f"{options[0]} is for single runs" in result.stderr
+
+
+@pytest.mark.parametrize("paths", [["s3://bucket/photos", "-o", "shots"], ["photos", "-o", "s3://bucket/shots"]])
+def test_object_stores_are_not_watched(paths: list[str]) -> None:
+    result = CliRunner().invoke(cli, ["crop", *paths, "--watch"])
+    assert result.exit_code == ExitCode.USAGE
+    assert "only folders of this machine can be watched" in result.stderr
 
 
 def test_polling_needs_something_to_watch(photos: Path, output: Path) -> None:

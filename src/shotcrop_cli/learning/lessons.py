@@ -17,7 +17,7 @@ from shotcrop_cli.geometry import clamp
 from shotcrop_cli.imaging.decode import decode, read_source
 from shotcrop_cli.imaging.thumbnail import thumbnail
 from shotcrop_cli.interchange.corrections import WANTED, JudgedPhoto, Verdict, framed
-from shotcrop_cli.model.nano.composer import SMALLEST_SIDE, NanoComposer, Proposal, widened
+from shotcrop_cli.model.nano.composer import SMALLEST_SIDE, NanoComposer, Proposal, in_style, widened
 from shotcrop_cli.model.nano.manifest import FaultCosts, Style
 from shotcrop_cli.model.nano.preprocess import squash
 from shotcrop_cli.model.nano.refinement import Subject, refine_all
@@ -38,7 +38,8 @@ class Lesson:
     Args:
         photo: The photo and its sidecar.
         scene: What the detector sees.
-        subject: Whom the person's boxes show, with the boxes that the model proposes for them, not refined.
+        proposal: What the composer proposes.
+        person: The candidate whom the person's boxes show.
         features: What a style knows of these boxes, (3, f).
         wanted: The person's boxes (3, 4) in the photo frame.
         counts: Which of the three the person set or kept, (3,).
@@ -46,15 +47,21 @@ class Lesson:
 
     photo: JudgedPhoto
     scene: Scene
-    subject: Subject
+    proposal: Proposal
+    person: int
     features: Floats
     wanted: Floats
     counts: Mask
 
     @property
+    def triple(self) -> Floats:
+        """The boxes (3, 4) that the model proposes for this candidate, not refined."""
+        return _boxes(self.proposal, self.person)
+
+    @property
     def moves(self) -> Floats:
-        """How far the person would move the edges of the proposed boxes (3, 4)."""
-        return moves_between(self.subject.triple, self.wanted, self.scene.aspect)
+        """How far the person would move the edges of these boxes (3, 4)."""
+        return moves_between(self.triple, self.wanted, self.scene.aspect)
 
     @property
     def is_set(self) -> bool:
@@ -72,19 +79,23 @@ def lesson_of(photo: JudgedPhoto, scene: Scene, proposal: Proposal) -> Lesson:
     """
     wanted = np.array([list(box.box) for box in photo.boxes], np.float32)
     counts = np.array([box.verdict in WANTED for box in photo.boxes])
-    subject = _subject(scene, proposal, wanted, counts)
-    features = describe_boxes(scene, [subject.members], subject.triple[None])[0]
-    return Lesson(photo, scene, subject, features, wanted, counts)
+    person = _person(scene, proposal, wanted, counts)
+    members = proposal.candidates.members[person]
+    features = describe_boxes(scene, [members], _boxes(proposal, person)[None])[0]
+    return Lesson(photo, scene, proposal, person, features, wanted, counts)
 
 
-def _subject(scene: Scene, proposal: Proposal, wanted: Floats, counts: Mask) -> Subject:
+def _boxes(proposal: Proposal, candidate: int) -> Floats:
+    return widened(proposal.boxes[candidate], SMALLEST_SIDE)
+
+
+def _person(scene: Scene, proposal: Proposal, wanted: Floats, counts: Mask) -> int:
     """Return whom the person's boxes show: the model's main subject if it is part of that, else one other person."""
-    main, number = proposal.candidates.members[proposal.main], proposal.main
+    main = proposal.candidates.members[proposal.main]
     for shot in reversed(range(1, len(wanted))):  # the close-up shows best who is meant
         if counts[shot] and (person := find_person(scene, wanted[shot])) is not None:
-            number = proposal.main if person in main else proposal.candidates.members.index((person,))
-            break
-    return Subject(proposal.candidates.members[number], widened(proposal.boxes[number], SMALLEST_SIDE))
+            return proposal.main if person in main else proposal.candidates.members.index((person,))
+    return proposal.main
 
 
 def study(
@@ -143,7 +154,11 @@ def _thumbnail(path: Path, size: tuple[int, int], max_pixels: int) -> Image.Imag
 
 def crops_with(style: Style, lessons: Sequence[Lesson], costs: FaultCosts) -> Floats:
     """Return the boxes (n, 3, 4) that the model with a style crops, in the photo frame, before they are framed."""
-    wanted = [(lesson.scene, restyle(style, lesson.scene, [lesson.subject])) for lesson in lessons]
+    wanted = []
+    for lesson in lessons:
+        chosen = in_style(style, lesson.proposal)
+        subject = Subject(chosen.candidates.members[chosen.main], _boxes(chosen, chosen.main))
+        wanted.append((lesson.scene, restyle(style, lesson.scene, [subject])))
     return np.stack([boxes[0] for boxes in refine_all(wanted, costs)])
 
 

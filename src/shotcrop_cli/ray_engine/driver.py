@@ -27,6 +27,8 @@ _ATTEMPTS = 3
 """Workers that may end while they crop a photo alone before it counts as failed (our choice)."""
 _OBJECT_STORE_BYTES = 100 << 20
 """Memory for Ray's object store on this machine. Only results travel, so little is enough."""
+_STARTS = 3
+"""How often to start a cluster on this machine. Ray gives a node 30 seconds, which a busy machine may miss."""
 _STOP_SECONDS = 60.0
 _CLOSE_SECONDS = 5.0
 
@@ -211,6 +213,7 @@ def import_ray() -> Any:
         ShotcropError: It is not installed.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing leaves the machine
+    os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")  # a busy machine takes longer than Ray's 30
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     try:
         import ray
@@ -221,21 +224,25 @@ def import_ray() -> Any:
 
 def _connect(ray: Any, options: RayOptions) -> None:
     """Connect to a cluster, or start one on this machine."""
-    quiet = {"log_to_driver": False, "configure_logging": False}
-    try:
-        if options.address is None:
-            cpus = max(usable_processors(), (options.workers or 1) * options.cpus_per_worker)
-            ray.init(
-                address="local",
-                num_cpus=cpus,
-                include_dashboard=False,
-                object_store_memory=_OBJECT_STORE_BYTES,
-                **quiet,
-            )
-        else:
-            ray.init(address=options.address, **quiet)
-    except (ConnectionError, OSError, ValueError, RuntimeError, TimeoutError) as error:
-        raise ShotcropError(
-            f"--ray-address {options.address or 'local'}: {str(error).strip().splitlines()[0]}",
-            hint="start a cluster with `ray start --head`, or leave out the option",
-        ) from error
+    arguments: dict[str, Any] = {"address": options.address, "log_to_driver": False, "configure_logging": False}
+    if options.address is None:
+        cpus = max(usable_processors(), (options.workers or 1) * options.cpus_per_worker)
+        arguments |= {
+            "address": "local",
+            "num_cpus": cpus,
+            "include_dashboard": False,
+            "object_store_memory": _OBJECT_STORE_BYTES,
+        }
+    for attempt in range(_STARTS):
+        try:
+            ray.init(**arguments)
+            return
+        except Exception as error:  # Ray raises Exception itself if a busy machine starts too slowly
+            ray.shutdown()
+            if options.address is None and attempt < _STARTS - 1:
+                continue
+            raise ShotcropError(
+                f"--engine ray: {options.address or 'a cluster on this machine'} cannot be used: "
+                f"{(str(error).strip() or type(error).__name__).splitlines()[0]}",
+                hint="check --ray-address, or start a cluster with `ray start --head`",
+            ) from error

@@ -139,4 +139,5 @@ def test_a_cluster_that_does_not_answer_is_an_error(library: Path, tmp_path: Pat
         ["crop", str(library), "-o", str(tmp_path / "ray"), "--engine", "ray", "--ray-address", "ray://127.0.0.1:9"]
     )
     _, err = run.communicate(timeout=200)
-    assert run.returncode == ExitCode.USAGE and "--ray-address ray://127.0.0.1:9: " in err
+    assert run.returncode == ExitCode.USAGE
+    assert "--engine ray: ray://127.0.0.1:9 cannot be used: " in err

@@ -1,0 +1,79 @@
+"""Memory and time of a run that lists many objects: `python -m benchmarks.reliability.object_listing [NUMBER...]`.
+
+The server only answers listings, in pages of 1,000 photos that it makes up, because a test server takes hours to hold
+100,000 objects. The run is `shotcrop crop --dry-run`, as a process of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, urlsplit
+
+_PAGE = 1_000
+_ENTRY = (
+    "<Contents><Key>trip/{0:05}/IMG_{1:08}.jpg</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified>"
+    "<ETag>&quot;{1:032x}&quot;</ETag><Size>4000000</Size><StorageClass>STANDARD</StorageClass></Contents>"
+)
+
+
+class Listing(BaseHTTPRequestHandler):
+    """Lists made-up photos in one bucket, and nothing in others."""
+
+    total = 0
+    requests = 0
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        """Answer with one page."""
+        url = urlsplit(self.path)
+        first = int(parse_qs(url.query).get("continuation-token", ["0"])[0])
+        last = min(first + _PAGE, self.total) if url.path.startswith("/photos") else first
+        entries = "".join(_ENTRY.format(number // _PAGE, number) for number in range(first, last))
+        is_more = last < self.total and url.path.startswith("/photos")
+        token = f"<NextContinuationToken>{last}</NextContinuationToken>" if is_more else ""
+        body = (
+            '<?xml version="1.0"?><ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
+            f"<IsTruncated>{str(is_more).lower()}</IsTruncated>{token}{entries}</ListBucketResult>"
+        ).encode()
+        type(self).requests += 1
+        self.send_response(200)
+        self.send_header("Content-Type", "application/xml")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_arguments: object) -> None:
+        """Say nothing."""
+
+
+def main() -> None:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Listing)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    environment = {
+        **os.environ,
+        "AWS_ACCESS_KEY_ID": "none",
+        "AWS_SECRET_ACCESS_KEY": "nothing",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.server_port}",
+    }
+    print("| photos | LIST | peak MB | processor ms per photo |\n| ---: | ---: | ---: | ---: |")
+    for number in map(int, sys.argv[1:] or ["1000", "10000", "100000"]):
+        Listing.total, Listing.requests = number, 0
+        command = [sys.executable, "-m", "shotcrop_cli", "crop", "s3://photos/trip", "-o", "s3://shots/x", "-n", "-q"]
+        began = time.monotonic()
+        run = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment)
+        _, status, used = os.wait4(run.pid, 0)
+        assert status == 0, f"exit code {status}"
+        seconds = used.ru_utime + used.ru_stime
+        peak = used.ru_maxrss / (1 << (20 if sys.platform == "darwin" else 10))
+        print(f"| {number:,} | {Listing.requests:,} | {peak:.0f} | {1000 * seconds / number:.2f} |", flush=True)
+        print(f"{time.monotonic() - began:.0f} s", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
