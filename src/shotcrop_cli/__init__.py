@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from shotcrop_cli.api import apply_sidecars, caption_sidecars, crop_photos
     from shotcrop_cli.captions.settings import Endpoint
-    from shotcrop_cli.crop_settings import CropSettings
+    from shotcrop_cli.crop_settings import CropSettings, XmpMode
     from shotcrop_cli.cropper import Crop, Cropper, CropResult, Person
     from shotcrop_cli.errors import (
         AnswerError,
@@ -86,6 +86,7 @@ __all__ = [
     "ShotType",
     "ShotcropError",
     "Subjects",
+    "XmpMode",
     "__version__",
     "apply_sidecars",
     "caption_sidecars",
@@ -106,7 +107,7 @@ _MODULES = {
     "Allowed": "library.hand_work",
     "NameTemplate": "library.name_template",
     **dict.fromkeys(("LowScore", "PhotoResult", "PhotoStatus", "Reporter", "RunResult"), "library.results"),
-    "CropSettings": "crop_settings",
+    **dict.fromkeys(("CropSettings", "XmpMode"), "crop_settings"),
     **dict.fromkeys(("Aspect", "Framing"), "framing"),
     "Selection": "library.selection",
     "Shard": "library.shard",

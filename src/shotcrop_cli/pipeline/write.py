@@ -327,7 +327,8 @@ class _Files:
             self.notes.append(f"{crop.name}: its caption was not written into it: {embedded.note}")
         if embedded.content == content:
             return content, None
-        self.new.append(NewFile(crop, embedded.content))
+        mtime_ns = None if shot.retouched else self.loaded.source.mtime_ns
+        self.new.append(NewFile(crop, embedded.content, mtime_ns))
         return embedded.content, embedded.content
 
     def _texts(self, shot: ShotRecord) -> OwnTexts:
