@@ -88,7 +88,8 @@ def request(page: Page, address: str) -> float:
 def first_paint(page: Page, base: str) -> tuple[float, float]:
     """Return the milliseconds until the page shows something, and until it shows the first photo."""
     page.goto(base)
-    page.wait_for_function("[...document.images].some((image) => image.complete && image.naturalWidth)")
+    while not page.evaluate("[...document.images].some((image) => image.complete && image.naturalWidth)"):
+        time.sleep(0.01)
     paint = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
     pictures = "performance.getEntriesByType('resource').filter((entry) => /small/.test(entry.name))"
     picture = page.evaluate(f"Math.min(...{pictures}.map((entry) => entry.responseEnd))")

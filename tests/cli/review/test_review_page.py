@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -79,9 +81,19 @@ def test_a_dragged_box_is_cropped_again(serve: Serve, open_page: Open, library: 
     assert shot["edited"] is True
     assert_cropped(library, "astronaut.jpg", "close_up")
     # The preview of the page shows the same pixels as the file.
-    page.wait_for_function("document.querySelector('.shot.close_up canvas').width > 10")
-    expect(page.locator(".shot.close_up canvas")).to_be_visible()
+    until(lambda: close_to_file(page, library))
     assert library.shot("astronaut.jpg", "medium")["edited"] is False
+
+
+def close_to_file(page: Page, library: Library) -> bool:
+    """Say whether the preview of the close-up shows the pixels of its file."""
+    picture = page.locator(".shot.close_up canvas").evaluate("(canvas) => canvas.toDataURL('image/png')")
+    with Image.open(io.BytesIO(base64.b64decode(picture.partition(",")[2]))) as shown:
+        preview = shown.convert("RGB")
+    with Image.open(library.shots / library.shot("astronaut.jpg", "close_up")["file"]) as crop:
+        expected = crop.convert("RGB").resize(preview.size, Image.Resampling.BICUBIC)
+    difference = np.abs(np.asarray(preview, np.int16) - np.asarray(expected, np.int16))
+    return float(difference.mean()) < 8
 
 
 def test_a_corner_keeps_the_recorded_ratio(serve: Serve, open_page: Open, library: Library) -> None:
@@ -360,3 +372,21 @@ def test_a_read_only_page_offers_no_changes(serve: Serve, open_page: Open) -> No
     page.keyboard.press("x")
     drag(page, ".box.close_up", 40, 40)
     assert box_of(page, "close_up") == before
+
+
+def test_photos_are_kept_and_rejected_in_the_list(serve: Serve, open_page: Open, library: Library) -> None:
+    page = open_page(serve().address)
+    page.locator('select[name="sort"]').select_option("name")
+    expect(page.locator(".card .name").first).to_have_text("astronaut.jpg")
+    page.locator(".card a").first.focus()
+    page.keyboard.press("k")
+    expect(page.locator(".card", has_text="camera.jpg").locator("a")).to_be_focused()
+    page.keyboard.press("Shift+X")
+    expect(page.locator(".card", has_text="pair.jpg").locator("a")).to_be_focused()
+    expect(page.locator(".card", has_text="camera.jpg")).to_contain_text("rejected")
+    expect(page.locator(".card", has_text="astronaut.jpg")).to_contain_text("kept")
+    assert all(shot["edited"] for shot in library.record("astronaut.jpg")["shots"])
+    assert library.record("camera.jpg")["rejected"]
+    page.keyboard.press("u")
+    expect(page.locator("#photo-title")).to_have_text("camera.jpg")
+    until(lambda: not library.record("camera.jpg")["rejected"])

@@ -37,6 +37,8 @@ export class List extends EventTarget {
     this.generation++;
     this.pages.clear();
     this.clearCards();
+    this.checks = false;
+    this.wanted = undefined;
     this.current = 0;
     if (first) this.take(first, this.generation);
     else this.fetch(0);
@@ -69,12 +71,13 @@ export class List extends EventTarget {
     if (generation !== this.generation) return;
     if (this.stale) {
       this.stale = false;
-      this.clearCards();
+      this.checks = true;
     }
     const changed = total !== this.total;
     this.total = total;
     this.pages.delete(offset / PAGE);
     this.pages.set(offset / PAGE, rows);
+    if (this.checks) this.dropChanged();
     if (rows.length < Math.min(PAGE, total - offset)) {
       // The page brings only its first cards along.
       this.pages.delete(offset / PAGE);
@@ -83,6 +86,17 @@ export class List extends EventTarget {
     while (this.pages.size > PAGES_KEPT) this.pages.delete(this.pages.keys().next().value);
     if (changed) this.dispatchEvent(new CustomEvent("total"));
     this.layout();
+  }
+
+  // Remove the cards that show something else by now. Those that stay keep their pictures and the focus.
+  dropChanged() {
+    for (const [index, card] of this.cards) {
+      const row = this.row(index);
+      if (index < this.total && (!row || JSON.stringify(row) === card.dataset.row)) continue;
+      if (card.contains(document.activeElement)) this.wanted = Math.min(index, this.total - 1);
+      card.remove();
+      this.cards.delete(index);
+    }
   }
 
   row(index) {
@@ -174,6 +188,7 @@ export class List extends EventTarget {
     element.className = "card";
     element.dataset.index = String(index);
     element.dataset.id = row.id;
+    element.dataset.row = JSON.stringify(row);
     element.setAttribute("aria-setsize", String(this.total));
     element.setAttribute("aria-posinset", String(index + 1));
     const link = document.createElement("a");
@@ -248,6 +263,7 @@ export class List extends EventTarget {
     image.decoding = "async";
     image.alt = "";
     image.style.aspectRatio = String(ratio || 1);
+    image.onload = () => image.classList.add("loaded");
     image.onerror = () => image.replaceWith(text("span", "none", "cannot be shown"));
     image.src = address;
     return image;

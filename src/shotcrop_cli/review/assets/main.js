@@ -8,6 +8,8 @@ import { Store } from "./store.js";
 const FILTER_MS = 150;
 const STATUS_MS = 1000;
 const RESCAN_MS = 10_000;
+// A large folder takes longer to look through, so that happens less often.
+const RESCAN_MS_PER_PHOTO = 5;
 const $ = (id) => document.getElementById(id);
 const boot = JSON.parse($("boot").textContent);
 const isStatic = boot.mode === "static";
@@ -15,6 +17,7 @@ const source = isStatic ? new StaticSource(globalThis.shotcropData) : new LiveSo
 const store = new Store(boot, source);
 const list = new List(source);
 const editor = new Editor(store, source);
+source.drafted = (id) => store.draft(id);
 const filters = $("filters");
 const preload = [new Image(), new Image()];
 let listScroll = 0;
@@ -140,6 +143,26 @@ function openList(push = true) {
   if (id) backTo(id);
 }
 
+// Keep or reject the photo of a card, and go to the next card.
+async function decide(make) {
+  const id = list.focused;
+  if (!id) return;
+  const { next } = await source.next(id, query());
+  say((await store.decide(id, make)) || "");
+  list.refresh();
+  const answer = next ? await source.next(next, query()) : null;
+  list.focus(answer?.position ?? list.current);
+}
+
+function keepAll(edit) {
+  edit.rejected = false;
+  for (const shot of edit.shots) if (!shot.rejected) shot.edited = true;
+}
+
+function rejectAll(edit) {
+  edit.rejected = !edit.rejected;
+}
+
 async function backTo(id) {
   const answer = await source.next(id, query());
   if (answer.status === 200 && answer.position !== null && !store.photo) list.focus(Math.min(answer.position, answer.total - 1));
@@ -182,9 +205,12 @@ $("home").onclick = (event) => {
 
 let sayTimer = 0;
 function say(text) {
-  $("status").textContent = text ?? "";
+  const toast = $("toast");
+  toast.textContent = text ?? "";
+  toast.hidden = !text;
   clearTimeout(sayTimer);
-  sayTimer = setTimeout(showTotal, 5000);
+  sayTimer = setTimeout(() => say(""), 5000);
+  showTotal();
 }
 
 let progress = boot.status;
@@ -222,7 +248,7 @@ async function follow() {
 
 let scanned = Date.now();
 addEventListener("focus", async () => {
-  if (isStatic || !progress.complete || Date.now() - scanned < RESCAN_MS) return;
+  if (isStatic || !progress.complete || Date.now() - scanned < RESCAN_MS + RESCAN_MS_PER_PHOTO * progress.photos) return;
   scanned = Date.now();
   const answer = await source.scan();
   if (answer.status === 200 && !store.photo) list.refresh();
@@ -277,6 +303,7 @@ $("filter-toggle").onclick = () => {
 
 const inEditor = () => !!store.photo;
 const canEdit = () => inEditor() && !boot.readOnly;
+const canDecide = () => canEdit() || (!boot.readOnly && !!list.focused);
 const selected = () => editor.stage.selected;
 const numbers = Array.from({ length: 9 }, (_, at) => String(at + 1));
 const KEYS = [
@@ -285,10 +312,16 @@ const KEYS = [
   { group: "Photos", keys: ["Escape"], text: "Back to all photos", when: inEditor, run: () => openList() },
   { group: "Photos", keys: ["/"], text: "Search", run: () => focusSearch() },
   { group: "Photos", keys: [], shown: "Arrows, Home, End, Enter", text: "Move in the list, open a photo" },
-  { group: "Decide", keys: ["K"], text: "Keep all crops and go on", when: canEdit, run: () => editor.keepPhoto() },
+  {
+    group: "Decide", keys: ["K"], text: "Keep all crops and go on, also in the list", when: canDecide,
+    run: () => (inEditor() ? editor.keepPhoto() : decide(keepAll)),
+  },
   { group: "Decide", keys: ["Shift+K"], text: "Keep this crop", when: canEdit, run: () => editor.keepShot(selected()) },
   { group: "Decide", keys: ["X"], text: "Reject this crop, or take that back", when: canEdit, run: () => editor.rejectShot(selected()) },
-  { group: "Decide", keys: ["Shift+X"], text: "Reject the photo and go on", when: canEdit, run: () => editor.rejectPhoto() },
+  {
+    group: "Decide", keys: ["Shift+X"], text: "Reject the photo and go on, also in the list", when: canDecide,
+    run: () => (inEditor() ? editor.rejectPhoto() : decide(rejectAll)),
+  },
   { group: "Decide", keys: ["U", "Ctrl+Z"], text: "Undo", when: () => !boot.readOnly, run: () => editor.undo() },
   { group: "Decide", keys: ["Y", "Ctrl+Shift+Z", "Ctrl+Y"], text: "Redo", when: () => !boot.readOnly, run: () => editor.redo() },
   { group: "Boxes", keys: numbers, shown: "1 2 3", text: "Select a box", when: inEditor, run: (key) => editor.selectAt(Number(key) - 1) },

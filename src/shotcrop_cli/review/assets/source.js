@@ -66,6 +66,20 @@ export class StaticSource {
   constructor(data) {
     this.photos = new Map(data.photos.map((photo) => [photo.state.id, photo]));
     this.save = null;
+    this.drafted = () => null;
+  }
+
+  // The card of a photo with what the person changed of it.
+  row({ row }) {
+    const draft = this.drafted(row.id);
+    if (!draft) return row;
+    const shots = row.shots.map((shot) => {
+      const mine = draft.edit.shots.find((one) => one.key === shot.key);
+      if (!mine) return shot;
+      const { x, y, width, height } = mine.box;
+      return { ...shot, edited: mine.edited, rejected: mine.rejected, box: [x, y, width, height] };
+    });
+    return { ...row, rejected: draft.edit.rejected, shots };
   }
 
   matching(query) {
@@ -93,7 +107,7 @@ export class StaticSource {
         words.every((word) => text.includes(word))
       );
     };
-    const found = [...this.photos.values()].filter(fits);
+    const found = [...this.photos.values()].map((photo) => ({ ...photo, row: this.row(photo) })).filter(fits);
     // They come in the order of their names.
     return wanted.get("sort") === "name" ? found : found.sort((a, b) => score(a) - score(b));
   }

@@ -48,6 +48,10 @@ export function rebased(edit, before, newer) {
   return result;
 }
 
+function loaded({ state, job }) {
+  return { id: state.id, base: state, edit: editOf(state), job, saving: null, timer: 0, error: "", conflict: null };
+}
+
 export class Store extends EventTarget {
   constructor(boot, source) {
     super();
@@ -72,8 +76,9 @@ export class Store extends EventTarget {
   }
 
   // Show a photo. A draft of it that was never saved comes back.
-  open({ state, job }) {
-    this.photo = { id: state.id, base: state, edit: editOf(state), job, saving: null, timer: 0, error: "", conflict: null };
+  open(answer) {
+    const { state, job } = answer;
+    this.photo = loaded(answer);
     const draft = this.draft(state.id);
     if (draft) this.restore(draft);
     this.say("open");
@@ -123,6 +128,21 @@ export class Store extends EventTarget {
     if (this.done.length > 500) this.done.shift();
     this.undone = [];
     this.changed();
+  }
+
+  // Change a photo that is not open, and return why that failed, or nothing.
+  async decide(id, make) {
+    const answer = await this.source.photo(id);
+    if (answer.status !== 200) return answer.error;
+    const photo = loaded(answer);
+    const before = copy(photo.edit);
+    make(photo.edit);
+    if (sameEdit(before, photo.edit)) return "";
+    this.done.push({ id, title: photo.base.name, name: "list", edit: before, time: 0 });
+    this.undone = [];
+    this.keep(photo);
+    await this.save(photo);
+    return photo.conflict ? "This photo was changed elsewhere. Open it to see how." : photo.error;
   }
 
   setBox(key, box) {
