@@ -60,6 +60,9 @@ def frame_crops(
         if crop.key not in due and (crop.edited or crop.retouched or crop.rejected):
             crops.append(crop)
             continue
+        if crop.key in due and crop.person == MAIN and not crop.key.is_ordinary and not crop.edited:
+            shot = sidecar.shots[SHOT_TYPES.index(crop.shot)]
+            crop = replace(crop, caption=shot.caption, alt_text=shot.alt_text)
         if crop.edited:  # a person's box is not framed
             crop = replace(crop, left_out="")
         else:

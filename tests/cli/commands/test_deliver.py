@@ -479,6 +479,17 @@ class TestResults:
         run("crop", photo, "-o", output, "--subjects", "2", "--set", "story=9:16:90x160")
         assert (len(crops_in(output)), len(three_people.seen)) == (5, 1)
 
+    def test_sets_take_the_caption_of_their_shot(self, photo: Path, output: Path) -> None:
+        run("crop", photo, "-o", output, "--set", "default", "--set", "web=16:9")
+        edit(output, "main/default/medium", lambda crop: crop.update(caption="Ana at the harbour", edited=True))
+        edit(output, "main/web/close_up", lambda crop: crop.update(caption="Ana"))
+        run("crop", photo, "-o", output, "--set", "story=9:16", "--quality", "50")
+        captions = {str(crop.key): crop.caption for crop in read(output / "a.jpg.json").all_crops}
+        assert captions["medium"] == captions["medium-web"] == captions["medium-story"] == "Ana at the harbour"
+        assert captions["close_up-web"] == "Ana"
+        assert captions["close_up-story"] == captions["close_up"] != "Ana"
+        assert "1 unchanged" in run("crop", photo, "-o", output, "--quality", "50").output
+
     def test_xmp_files_have_the_caption(self, photo: Path, output: Path) -> None:
         run("crop", photo, "-o", output, "--set", "story=9:16", "--xmp")
         assert "the medium shot" in (output / "a.jpg.medium-story.jpg.xmp").read_text("utf-8")
