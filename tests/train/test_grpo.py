@@ -19,7 +19,7 @@ from shotcrop_train.checkpoints import load_base
 from shotcrop_train.composer.nano_recipe import load_nano_recipe
 from shotcrop_train.data.contract import Parts, TextContract
 from shotcrop_train.data.samples import held_back
-from shotcrop_train.grpo import GrpoRecipe, Policy, VllmRecipe, train
+from shotcrop_train.grpo import Generation, GrpoRecipe, Policy, train
 from shotcrop_train.recipe import ModelRecipe, Schedule, load_recipe
 from shotcrop_train.rewards.photo_pool import GrpoData
 from shotcrop_train.rewards.reward_function import RewardRecipe
@@ -315,7 +315,7 @@ def test_shipped_recipes_follow_the_method(preset: str) -> None:
         RewardRecipe(preset=preset), aesthetic=recipe.reward.aesthetic, captions=recipe.reward.captions
     )
     assert (plan.group, plan.temperature, plan.beta, plan.clip_low, plan.clip_high) == (8, 1.0, 0.01, 0.2, 0.28)
-    assert recipe.vllm == VllmRecipe()
+    assert recipe.generation == Generation()
     assert recipe.reward.aesthetic == "aesthetic"
 
 
@@ -336,3 +336,41 @@ def test_rows_follow_from_the_seed_alone(data: Path, base: Path) -> None:
     assert [one.draw(k)["case"] for k in (5, 3, 9)] == [other.draw(k)["case"] for k in (5, 3, 9)]
     assert [one.draw(k)["case"] for k in range(9)] != [third.draw(k)["case"] for k in range(9)]
     assert json.dumps(one.draw(0)["prompt"]) == json.dumps(other.draw(0)["prompt"])
+
+
+def settings_of(generation: Generation, folder: Path) -> Any:
+    recipe = replace(load_recipe("qwen3-vl-grpo-cinema", GrpoRecipe), generation=generation)
+    return grpo._settings(recipe, folder)
+
+
+def test_vllm_is_refused_where_it_is_not_installed(tmp_path: Path) -> None:
+    with pytest.raises(ShotcropError, match="vLLM, which is not installed") as caught:
+        settings_of(Generation(engine="vllm"), tmp_path)
+    assert "trl[vllm]" in (caught.value.hint or "")
+    assert not settings_of(Generation(mode="colocate", memory=0.9), tmp_path).use_vllm
+
+
+def test_trl_gets_the_settings_of_generation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(grpo, "is_vllm_available", lambda: True)
+    options = {"vllm_tensor_parallel_size": 2, "top_p": 0.9}
+    made = settings_of(Generation("vllm", "colocate", 0.4, options=options), tmp_path)
+    assert made.use_vllm and made.vllm_mode == "colocate" and made.vllm_gpu_memory_utilization == 0.4
+    assert made.vllm_tensor_parallel_size == 2 and made.top_p == 0.9
+    made = settings_of(Generation("vllm", "server", server="http://host:8000"), tmp_path)
+    assert made.vllm_mode == "server" and made.vllm_server_base_url == "http://host:8000"
+    assert settings_of(Generation(options={"min_p": 0.1}), tmp_path).min_p == 0.1
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (["engine=vlm"], "'engine' must be transformers or vllm"),
+        (["mode=shared"], "'mode' must be colocate or server"),
+        (["engine=vllm", "mode=server"], "needs the address of the 'server'"),
+        (["options.vllm_tensor_parallel=2"], "did you mean 'vllm_tensor_parallel_size'"),
+        (["options.beta=0.1"], "no option 'beta' for generation"),
+    ],
+)
+def test_settings_of_generation_that_cannot_be_are_refused(changes: list[str], message: str) -> None:
+    with pytest.raises(ShotcropError, match=message):
+        load_recipe("qwen3-vl-grpo-cinema", GrpoRecipe, [f"generation.{change}" for change in changes])

@@ -14,7 +14,10 @@ from shotcrop_train import sft
 from shotcrop_train.recipe import SftRecipe
 from shotcrop_train.runs import provenance
 
-COMMANDS = ("sft", "pseudo-label", "ssft", "grpo", "detector", "run", "plan", "merge", "check-data", "import-data")
+COMMANDS = (
+    *("sft", "pseudo-label", "ssft", "grpo", "detector", "run"),
+    *("plan", "merge", "push", "accelerate-config", "check-data", "import-data"),
+)
 
 
 def test_every_stage_of_the_method_has_its_command() -> None:
@@ -45,6 +48,8 @@ def test_every_stage_of_the_method_has_its_command() -> None:
         ("run", ("--config", "--data", "--output", "--start", "--set", "--offline")),
         ("plan", ("--config", "--from", "--gpu", "--gpus", "--shards", "--steps", "--set", "--offline")),
         ("merge", ("RUN", "OUTPUT", "--best", "--dtype", "--offline")),
+        ("push", ("RUN", "ORG/NAME", "--best", "--licence", "--folder", "--private", "--no-upload")),
+        ("accelerate-config", ("NAME", "fsdp2")),
         ("check-data", ("DATASET",)),
         ("import-data", ("--coco", "--answers", "--photos", "--output", "--coord-space")),
     ],

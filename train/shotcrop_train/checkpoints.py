@@ -28,7 +28,7 @@ from shotcrop_train.text_base import TextBase, fit_vocabulary, load_text_base
 
 ADAPTER = "adapter_config.json"
 
-_HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
+_HUB_ID = re.compile(r"(\w[\w.-]*/\w[\w.-]*)(?:@([\w./-]+))?", re.ASCII)
 _HUB_FILES = ("*.json", "*.jinja", "*.txt", "*.model", "*.safetensors")
 
 
@@ -38,8 +38,8 @@ def load_base(
     """Load a base.
 
     Args:
-        start: A checkpoint folder, whole or LoRA, or ORG/NAME on the Hugging Face hub. A LoRA checkpoint is merged into
-            its own base.
+        start: A checkpoint folder, whole or LoRA, or ORG/NAME or ORG/NAME@REVISION on the Hugging Face hub. A LoRA
+            checkpoint is merged into its own base.
         recipe: How to load it. A checkpoint that was trained here is asked as it was trained, whatever the recipe says.
         offline: Use only what the hub has sent before, without asking it.
         trained: Load it for training. Otherwise it comes ready to answer, on the GPU if there is one.
@@ -118,7 +118,7 @@ def _options(recipe: ModelRecipe, trained: bool) -> dict[str, Any]:
 
 
 def _load(start: str | Path, options: dict[str, Any], offline: bool) -> tuple[PreTrainedModel, ProcessorMixin]:
-    folder = _find(start, offline)
+    folder = find_checkpoint_folder(start, offline=offline)
     local = Path(start).expanduser().is_dir()
     try:
         processor = AutoProcessor.from_pretrained(folder, local_files_only=True)
@@ -151,23 +151,37 @@ def _load(start: str | Path, options: dict[str, Any], offline: bool) -> tuple[Pr
     return model, processor
 
 
-def _find(start: str | Path, offline: bool) -> Path:
-    """Return the folder of a checkpoint, downloaded from the hub where needed."""
+def find_checkpoint_folder(start: str | Path, *, offline: bool = False) -> Path:
+    """Return the folder of a checkpoint, downloaded from the hub where needed; see `load_base`.
+
+    Raises:
+        ModelError: It is neither a folder nor on the hub.
+    """
     path = Path(start).expanduser()
     if path.is_dir():
         return path
     name = str(start)
-    if _HUB_ID.fullmatch(name) is None:
+    hub = _HUB_ID.fullmatch(name)
+    if hub is None:
         raise ModelError(f"there is no checkpoint {name}", hint="name a folder, or ORG/NAME on the hub")
     try:
-        return Path(snapshot_download(name, allow_patterns=list(_HUB_FILES), local_files_only=offline))
+        return find_on_hub(name, offline=offline)
     except Exception as error:  # the hub's client passes on errors of several network libraries
-        folder = f"models/{name.partition('/')[2]}"
+        folder, revision = f"models/{hub[1].partition('/')[2]}", f" --revision {hub[2]}" if hub[2] else ""
         raise ModelError(
             f"{name} is not on this machine" if offline else f"{name} cannot be downloaded: {_first_line(error)}",
-            hint=f"on a machine with a network: hf download {name} --local-dir {folder}; "
+            hint=f"on a machine with a network: hf download {hub[1]}{revision} --local-dir {folder}; "
             f"copy that folder to this machine and give its path in place of {name}",
         ) from error
+
+
+def find_on_hub(name: str, *, offline: bool) -> Path:
+    """Return the folder of ORG/NAME or ORG/NAME@REVISION, downloaded where needed; errors are the hub client's."""
+    repository, _, revision = name.partition("@")
+    patterns = list(_HUB_FILES)
+    return Path(
+        snapshot_download(repository, revision=revision or None, allow_patterns=patterns, local_files_only=offline)
+    )
 
 
 def _first_line(error: Exception) -> str:

@@ -20,15 +20,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import set_seed
 from trl import GRPOConfig, GRPOTrainer
+from trl.import_utils import is_vllm_available
 from trl.trainer import grpo_trainer
 
+from shotcrop_cli import install_hint
 from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.evaluation.dataset import read_dataset
 from shotcrop_train.checkpoint_folders import WholeCheckpoints, last_checkpoint
@@ -102,15 +105,64 @@ class Policy:
 
 
 @dataclass(frozen=True)
-class VllmRecipe:
-    """Rollouts by vLLM if it is installed: `colocate` shares the training GPUs, `server` uses `trl vllm-serve`."""
+class Generation:
+    """What samples the answers.
 
-    use: bool = False
+    Args:
+        engine: `transformers`, or `vllm`, which is several times as fast and must be installed.
+        mode: For vLLM: `colocate` shares the training GPUs, `server` uses a `trl vllm-serve`.
+        memory: Share of a GPU's memory that `colocate` takes.
+        server: Address of the server, such as http://host:8000.
+        options: Further options of trl's `GRPOConfig`, such as `vllm_tensor_parallel_size` or `top_p`.
+    """
+
+    engine: str = "transformers"
     mode: str = "colocate"
     memory: float = 0.3
-    """Share of a GPU's memory that `colocate` takes."""
     server: str = ""
-    """Address of the server, such as http://host:8000."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, choices in (("engine", ("transformers", "vllm")), ("mode", ("colocate", "server"))):
+            if getattr(self, name) not in choices:
+                raise ValueError(f"'{name}' must be {' or '.join(choices)}, not '{getattr(self, name)}'")
+        if self.engine == "vllm" and self.mode == "server" and not self.server:
+            raise ValueError("mode 'server' needs the address of the 'server', such as http://host:8000")
+        for name in self.options:
+            if name not in _GENERATION_OPTIONS:
+                close = get_close_matches(name, _GENERATION_OPTIONS, n=1)
+                hint = f"did you mean '{close[0]}'?" if close else f"known: {', '.join(sorted(_GENERATION_OPTIONS))}"
+                raise ValueError(f"trl has no option '{name}' for generation; {hint}")
+
+    def settings(self) -> dict[str, Any]:
+        """Return trl's settings.
+
+        Raises:
+            ShotcropError: vLLM is wanted and not installed.
+        """
+        if self.engine == "transformers":
+            return dict(self.options)
+        if not is_vllm_available():
+            install = install_hint.add_packages("'trl[vllm]'")
+            raise ShotcropError(
+                "the recipe samples answers with vLLM, which is not installed",
+                hint=f"{install}, or set generation.engine = 'transformers'",
+            )
+        return {
+            "use_vllm": True,
+            "vllm_mode": self.mode,
+            "vllm_gpu_memory_utilization": self.memory,
+            "vllm_server_base_url": self.server or None,
+            **self.options,
+        }
+
+
+_OURS = {"vllm_mode", "vllm_gpu_memory_utilization", "vllm_server_base_url"}
+_SAMPLING = {"top_p", "top_k", "min_p", "repetition_penalty", "generation_kwargs", "cache_implementation"}
+_GENERATION_OPTIONS = _SAMPLING | {
+    one.name for one in fields(GRPOConfig) if one.name.startswith("vllm_") and one.name not in _OURS
+}
+"""What a recipe may pass through to trl. The other options of sampling are in the recipe itself."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +173,7 @@ class GrpoRecipe:
     model: ModelRecipe = field(default_factory=ModelRecipe)
     reward: RewardRecipe = field(default_factory=RewardRecipe)
     optimisation: Policy = field(default_factory=Policy)
-    vllm: VllmRecipe = field(default_factory=VllmRecipe)
+    generation: Generation = field(default_factory=Generation)
     schedule: Schedule = field(default_factory=Schedule)
     tracking: Tracking = field(default_factory=Tracking)
 
@@ -259,10 +311,7 @@ def _settings(recipe: GrpoRecipe, output: Path) -> GRPOConfig:
         gradient_checkpointing=recipe.model.gradient_checkpointing,
         bf16=computes_in_bfloat16(recipe.model),
         use_cpu=not cuda,
-        use_vllm=recipe.vllm.use,
-        vllm_mode=recipe.vllm.mode,
-        vllm_gpu_memory_utilization=recipe.vllm.memory,
-        vllm_server_base_url=recipe.vllm.server or None,
+        **recipe.generation.settings(),
         logging_steps=schedule.log_every,
         save_steps=schedule.save_every,
         save_total_limit=2,

@@ -214,7 +214,7 @@ def plan(
             answers=answers,
             answer_tokens=policy.max_tokens,
             reference=policy.beta != 0.0 and model.lora_rank == 0,
-            vllm=third.vllm.use,
+            vllm=third.generation.engine == "vllm",
         )
     else:
         from shotcrop_train.ssft import SsftRecipe

@@ -22,7 +22,7 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
     cls=Command,
     example=("export the compact model", "shotcrop export-onnx runs/grpo model --photos photos"),
 )
-@click.argument("checkpoint", type=_FOLDER)
+@click.argument("checkpoint")
 @click.argument("out", type=click.Path(file_okay=False, path_type=Path))
 @option_group(
     "Verification",
@@ -92,7 +92,7 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 def export_onnx_command(
     ctx: click.Context,
     /,
-    checkpoint: Path,
+    checkpoint: str,
     out: Path,
     photos: Path,
     limit: int,
@@ -105,8 +105,9 @@ def export_onnx_command(
 ) -> None:
     """Export a checkpoint to a model folder and verify it.
 
-    CHECKPOINT is a run of a stage of the compact model, or a large model of the classes Qwen3-VL and Qwen2.5-VL. An
-    adapter (LoRA) is merged first. OUT is a new folder that shotcrop crop --model takes.
+    CHECKPOINT is a run of a stage of the compact model, or a large model of the classes Qwen3-VL and Qwen2.5-VL: a
+    folder, or ORG/REPO[@REVISION] on the model hub. An adapter (LoRA) is merged first. OUT is a new folder that
+    shotcrop crop --model takes.
     """
     try:
         from shotcrop_cli.model.kv_cache import Caching
@@ -114,6 +115,7 @@ def export_onnx_command(
         from shotcrop_cli.model.large.manifest import Precision
         from shotcrop_export.large.export import LargeExportOptions, export_large
         from shotcrop_export.nano.export import export_nano
+        from shotcrop_train.checkpoints import find_checkpoint_folder
         from shotcrop_train.composer.nano_checkpoint import find_checkpoint
     except ModuleNotFoundError as error:
         raise ShotcropError(
@@ -122,7 +124,8 @@ def export_onnx_command(
 
     suffixes = {".jpg", ".jpeg", ".png", ".webp"}
     chosen = sorted(path for path in photos.iterdir() if path.suffix.lower() in suffixes)
-    if find_checkpoint(checkpoint) is None:
+    folder = find_checkpoint_folder(checkpoint)
+    if find_checkpoint(folder) is None:
         space = None if coord_space == "auto" else CoordSpace(coord_space)
         options = LargeExportOptions(
             name or out.resolve().name,
@@ -132,7 +135,7 @@ def export_onnx_command(
             answer_tokens,
             Caching.IN_PLACE if decoder == "auto" else Caching(decoder),
         )
-        bundle, large = export_large(checkpoint, out, chosen[:limit], options)
+        bundle, large = export_large(folder, out, chosen[:limit], options)
         tied = f" and {large.tied_tokens} tied" if large.tied_tokens else ""
         agreement = (
             f"{large.equal_tokens}/{large.tokens} tokens equal{tied} over {large.answers} answers, "
@@ -140,7 +143,7 @@ def export_onnx_command(
         )
     else:
         _refuse(ctx, _LARGE_ONLY, "large models")
-        bundle, small = export_nano(checkpoint, out, chosen, name or "", verified=limit)
+        bundle, small = export_nano(folder, out, chosen, name or "", verified=limit)
         agreement = (
             f"boxes of {small.photos} photos differ by at most {small.largest_box_difference:.1e}, "
             f"shots of the 8-bit detector agree by an IoU of {small.int8_agreement:.3f}"

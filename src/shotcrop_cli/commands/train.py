@@ -10,7 +10,7 @@ from shotcrop_cli.cli.console import Console
 from shotcrop_cli.cli.help import Group, option
 from shotcrop_cli.cli.streams import result
 from shotcrop_cli.commands.train_data import check_data_command, import_data_command
-from shotcrop_cli.commands.train_model import merge_command
+from shotcrop_cli.commands.train_model import merge_command, push_command
 from shotcrop_cli.commands.train_options import (
     FILE,
     FOLDER,
@@ -26,7 +26,7 @@ from shotcrop_cli.commands.train_options import (
     training_packages,
     weights_option,
 )
-from shotcrop_cli.commands.train_plan import plan_command
+from shotcrop_cli.commands.train_plan import accelerate_config_command, plan_command
 
 
 @click.group(
@@ -272,5 +272,7 @@ def run_command(
 
 train_command.add_command(plan_command)
 train_command.add_command(merge_command)
+train_command.add_command(push_command)
+train_command.add_command(accelerate_config_command)
 train_command.add_command(check_data_command)
 train_command.add_command(import_data_command)

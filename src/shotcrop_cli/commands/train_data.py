@@ -6,7 +6,6 @@ from pathlib import Path
 
 import click
 
-from shotcrop_cli.cli.console import Console
 from shotcrop_cli.cli.help import Command, option
 from shotcrop_cli.cli.streams import result
 from shotcrop_cli.commands.train_options import FILE, FOLDER, training_packages
@@ -29,40 +28,30 @@ def check_data_command(dataset: Path) -> None:
         raise ShotcropError(f"{dataset} has errors", hint="correct the lines above")
 
 
+SOURCES = ("coco", "label-studio", "cvat", "via", "labelme", "csv", "answers")
+
+
 @click.command(
     "import-data",
     cls=Command,
     example=(
-        "import COCO annotations",
-        "shotcrop train import-data --coco boxes.json \\\n      --photos photos -o DATA/train",
+        "import boxes from Label Studio",
+        "shotcrop train import-data --label-studio export.json \\\n      --photos photos -o DATA/train",
     ),
 )
-@option(
-    "--coco", type=FILE, metavar="FILE", help="COCO-style JSON with the categories establishing, medium and close_up."
-)
+@option("--coco", type=FILE, metavar="FILE", help="COCO file with categories establishing, medium and close_up.")
+@option("--label-studio", type=FILE, metavar="FILE", help="JSON export of Label Studio.")
+@option("--cvat", type=FILE, metavar="FILE", help="XML file of the format CVAT for images 1.1.")
+@option("--via", type=FILE, metavar="FILE", help="JSON file of the VGG Image Annotator 2.")
+@option("--labelme", type=FOLDER, metavar="DIR", help="Folder of Labelme's JSON files.")
+@option("--csv", type=FILE, metavar="FILE", help="Table with the columns file_name, shot, x0, y0, x1, y1 and caption.")
 @option(
     "--answers",
     type=FILE,
     metavar="FILE",
     help='Answers of a model: JSON Lines of {"file_name": ..., "answer": ...}.',
 )
-@option(
-    "--from-shots",
-    "shots",
-    multiple=True,
-    type=FOLDER,
-    metavar="OUT",
-    help="Output folder of shotcrop crop whose boxes you corrected; repeatable.",
-)
-@option(
-    "--photos",
-    type=FOLDER,
-    metavar="DIR",
-    help="Folder of the photos that the file names. With --from-shots by default where crop found them.",
-)
-@option(
-    "--reviewed", is_flag=True, help="With --from-shots: you looked at all photos; learn from boxes you left alone."
-)
+@option("--photos", required=True, type=FOLDER, metavar="DIR", help="Folder of the photos that the file names.")
 @option(
     "-o",
     "--output",
@@ -73,44 +62,30 @@ def check_data_command(dataset: Path) -> None:
 )
 @option(
     "--coord-space",
-    type=click.Choice(["permille", "absolute", "location"]),
-    default="permille",
-    show_default=True,
-    help="How the answers give boxes: from 0 to 1000, in pixels, or as location tokens.",
+    type=click.Choice(["permille", "absolute", "location", "pixels", "shares", "percent"]),
+    help="How answers give boxes: permille (0 to 1000, the default), absolute (pixels) or location tokens. How a CSV "
+    "file does: pixels (the default), shares (0 to 1), permille or percent.",
 )
-def import_data_command(
-    coco: Path | None,
-    answers: Path | None,
-    shots: tuple[Path, ...],
-    photos: Path | None,
-    reviewed: bool,
-    output: Path,
-    coord_space: str,
-) -> None:
-    """Write a dataset from COCO annotations, answers of a model, or boxes that you corrected.
+def import_data_command(photos: Path, output: Path, coord_space: str | None, **sources: Path | None) -> None:
+    """Write a dataset from boxes of an annotation tool, or from answers of a model.
 
-    Give one of --coco, --answers and --from-shots.
+    Give one file. The first error ends the import before anything is written.
     """
-    if [coco is not None, answers is not None, bool(shots)].count(True) != 1:
-        raise click.UsageError("Give one of --coco, --answers and --from-shots.")
-    if photos is None and not shots:
-        raise click.UsageError("--coco and --answers need --photos.")
-    if reviewed and not shots:
-        raise click.UsageError("--reviewed needs --from-shots.")
+    given = {name.replace("_", "-"): path for name, path in sources.items() if path is not None}
+    if len(given) != 1:
+        raise click.UsageError(f"Give one of {', '.join(f'--{name}' for name in SOURCES)}.")
+    ((kind, source),) = given.items()
+    spaces = {"answers": ("permille", "absolute", "location"), "csv": ("pixels", "shares", "permille", "percent")}
+    if coord_space is not None and coord_space not in spaces.get(kind, ()):
+        told = f"is one of {', '.join(spaces[kind])}" if kind in spaces else "is not needed: the file says it"
+        raise click.UsageError(f"With --{kind}, --coord-space {told}.")
     with training_packages():
         from shotcrop_cli.model.large.answer import CoordSpace
-        from shotcrop_train.data.from_shots import import_shots
-        from shotcrop_train.data.importer import import_answers, import_coco
+        from shotcrop_train.data.drawn_boxes import Unit
+        from shotcrop_train.data.importer import import_answers, import_labels
 
-        if coco is not None and photos is not None:
-            made = import_coco(coco, photos, output)
-        elif answers is not None and photos is not None:
-            made = import_answers(answers, photos, output, CoordSpace(coord_space))
+        if kind == "answers":
+            made = import_answers(source, photos, output, CoordSpace(coord_space or "permille"))
         else:
-            console = Console()
-            imported = import_shots(shots, output, () if photos is None else (photos,), reviewed=reviewed)
-            for problem in imported.problems:
-                console.warn(problem)
-            console.info(f"{imported.photos} photos, {imported.boxes} boxes that you set or kept")
-            made = imported.folder
+            made = import_labels(kind, source, photos, output, Unit(coord_space) if coord_space else None)
     result(str(made))

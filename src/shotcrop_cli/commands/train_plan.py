@@ -1,6 +1,8 @@
-"""`shotcrop train plan`: what a run will need, before anything is loaded."""
+"""`shotcrop train plan` and `accelerate-config`: what comes before a run."""
 
 from __future__ import annotations
+
+from importlib.resources import files
 
 import click
 
@@ -13,6 +15,22 @@ from shotcrop_cli.commands.train_options import (
     steps_option,
     training_packages,
 )
+
+LAUNCHES = ("one-gpu", "eight-gpus", "fsdp2", "zero3")
+
+
+@click.command(
+    "accelerate-config",
+    cls=Command,
+    example=("shard a model over GPUs", "shotcrop train accelerate-config fsdp2 > fsdp2.yaml"),
+)
+@click.argument("name", type=click.Choice(LAUNCHES))
+def accelerate_config_command(name: str) -> None:
+    """Print a configuration for accelerate launch.
+
+    NAME is one-gpu, eight-gpus, fsdp2 or zero3.
+    """
+    result((files("shotcrop_train") / "launch" / f"{name}.yaml").read_text(encoding="utf-8").rstrip())
 
 
 @click.command(

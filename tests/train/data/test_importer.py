@@ -101,7 +101,10 @@ COCO_FAULTS: dict[str, tuple[object, str]] = {
     "no JSON": ("{", "cannot be read"),
     "no categories": (fault(lambda content: content.pop("categories")), "is not COCO-style: KeyError 'categories'"),
     "a list": ([], "is not COCO-style"),
-    "other category": (fault(lambda content: content["categories"][0].update(name="dog")), "unknown shot: dog"),
+    "other category": (
+        fault(lambda content: content["categories"][0].update(name="dog")),
+        "trip/a.jpg has a box of an unknown shot: 'dog'",
+    ),
     "no image": (fault(lambda content: content["annotations"][0].update(image_id=9)), "is not COCO-style: KeyError 9"),
     "three sides": (fault(lambda content: content["annotations"][0].update(bbox=[1, 2, 3])), "is not COCO-style"),
     "shot missing": (fault(lambda content: content["annotations"].pop()), "trip/a.jpg has no box for medium"),

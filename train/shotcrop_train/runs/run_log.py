@@ -14,11 +14,11 @@ from torch.nn import Module
 from transformers import TrainerCallback
 
 from shotcrop_train.data.skipped_photos import SkippedPhotos
+from shotcrop_train.runs.log_file import BEST, LOG, read_log
 from shotcrop_train.runs.tracking import Trackers
 
-LOG = "log.jsonl"
-BEST = "best"
 BOARD = "tensorboard"
+__all__ = ["BEST", "BOARD", "LOG", "RunLog", "read_log"]
 
 
 class RunLog(TrainerCallback):
@@ -107,16 +107,3 @@ class RunLog(TrainerCallback):
             for name, value in figures.items():
                 if isinstance(value, (int, float)):
                     self.board.add_scalar(name, value, step)
-
-
-def read_log(path: Path) -> list[dict[str, Any]]:
-    """Return the lines of a `log.jsonl`, none if there is no such file. An incomplete line is left out."""
-    if not path.is_file():
-        return []
-    lines = []
-    for text in path.read_text(encoding="utf-8").splitlines():
-        try:
-            lines.append(json.loads(text))
-        except ValueError:
-            continue
-    return lines
