@@ -143,7 +143,7 @@ class Handler(BaseHTTPRequestHandler):
             asked = json.loads(body)
             repository = f"{asked.get('type') or 'model'}s/{asked['organization']}/{asked['name']}"
             self.hub.revisions.setdefault(repository, [])
-            if asked.get("private"):
+            if asked.get("private") or asked.get("visibility") == "private":
                 self.hub.private.add(repository)
             self._json({"url": f"{self.hub.address}/{asked['organization']}/{asked['name']}", "id": repository})
         elif steps[-1] == "validate-yaml":

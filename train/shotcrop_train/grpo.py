@@ -46,7 +46,7 @@ from shotcrop_train.runs import provenance
 from shotcrop_train.runs.curves import Panel, draw_curves
 from shotcrop_train.runs.final_model import save_final
 from shotcrop_train.runs.run_log import LOG, RunLog
-from shotcrop_train.runs.tracking import Trackers, tracking_settings
+from shotcrop_train.runs.tracking import tracking_settings
 from shotcrop_train.runs.validation import validate
 from shotcrop_train.sft import CURVES
 from shotcrop_train.torch_composer import TorchComposer
@@ -278,7 +278,7 @@ def train(
         peft_config=base.lora(recipe.model),
         callbacks=[log],
     )
-    log.trackers = Trackers(trainer, recipe.tracking.to)
+    log.watch(trainer, recipe.tracking.to)
     add_head_bias(trainer.model)
     trainer.train(resume_from_checkpoint=last_checkpoint(output))
     final = save_final(trainer, base, recipe.model, output)

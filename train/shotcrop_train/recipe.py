@@ -206,7 +206,7 @@ def _parse_change(change: str, kind: type) -> dict[str, Any]:
     known = list(recipe_keys(kind))
     if not equals:
         raise ShotcropError(f"--set {change}: there is no value", hint="write --set TABLE.KEY=VALUE")
-    free = any(key.endswith(".") and name.startswith(key) and name != key for key in known)
+    free = any(key.endswith(".") and f"{name}.".startswith(key) for key in known)
     if name not in known and not free:
         leaves = [key for key in known if key.rpartition(".")[2] == name.rpartition(".")[2]]
         close = leaves[:1] or get_close_matches(name, known, n=1)

@@ -37,7 +37,7 @@ from shotcrop_train.runs import provenance
 from shotcrop_train.runs.curves import draw_curves
 from shotcrop_train.runs.final_model import save_final
 from shotcrop_train.runs.run_log import LOG, RunLog
-from shotcrop_train.runs.tracking import Trackers, tracking_settings
+from shotcrop_train.runs.tracking import tracking_settings
 from shotcrop_train.runs.validation import validate
 from shotcrop_train.text_base import TextBase
 from shotcrop_train.torch_composer import TorchComposer
@@ -154,7 +154,7 @@ def fit(base: TextBase, training: TrainingSet, recipe: SftRecipe, output: Path) 
     log = RunLog(output, evaluate if training.held_back else None, recipe.schedule.evaluate_every, skipped=skipped)
     common = {"args": settings, "train_dataset": mixture.dataset(), "callbacks": [log]}
     trainer = base.sft_trainer(recipe, common)
-    log.trackers = Trackers(trainer, recipe.tracking.to)
+    log.watch(trainer, recipe.tracking.to)
     trainer.train(resume_from_checkpoint=last_checkpoint(output))
     final = save_final(trainer, base, recipe.model, output)
     if trainer.is_world_process_zero():

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from shotcrop_cli.cli.console import Console
 from shotcrop_cli.cli.help import Command, option
 from shotcrop_cli.cli.streams import result
 from shotcrop_cli.commands.train_options import FILE, FOLDER, training_packages
@@ -29,14 +30,15 @@ def check_data_command(dataset: Path) -> None:
 
 
 SOURCES = ("coco", "label-studio", "cvat", "via", "labelme", "csv", "answers")
+_SPACES = {"answers": ("permille", "absolute", "location"), "csv": ("pixels", "shares", "permille", "percent")}
 
 
 @click.command(
     "import-data",
     cls=Command,
     example=(
-        "import boxes from Label Studio",
-        "shotcrop train import-data --label-studio export.json \\\n      --photos photos -o DATA/train",
+        "import boxes from a table",
+        "shotcrop train import-data --csv boxes.csv \\\n      --photos photos -o DATA/train",
     ),
 )
 @option("--coco", type=FILE, metavar="FILE", help="COCO file with categories establishing, medium and close_up.")
@@ -51,7 +53,23 @@ SOURCES = ("coco", "label-studio", "cvat", "via", "labelme", "csv", "answers")
     metavar="FILE",
     help='Answers of a model: JSON Lines of {"file_name": ..., "answer": ...}.',
 )
-@option("--photos", required=True, type=FOLDER, metavar="DIR", help="Folder of the photos that the file names.")
+@option(
+    "--from-shots",
+    "shots",
+    multiple=True,
+    type=FOLDER,
+    metavar="OUT",
+    help="Output folder of shotcrop crop whose boxes you corrected; repeatable.",
+)
+@option(
+    "--photos",
+    type=FOLDER,
+    metavar="DIR",
+    help="Folder of the photos that the file names. With --from-shots by default where crop found them.",
+)
+@option(
+    "--reviewed", is_flag=True, help="With --from-shots: you looked at all photos; learn from boxes you left alone."
+)
 @option(
     "-o",
     "--output",
@@ -66,25 +84,43 @@ SOURCES = ("coco", "label-studio", "cvat", "via", "labelme", "csv", "answers")
     help="How answers give boxes: permille (0 to 1000, the default), absolute (pixels) or location tokens. How a CSV "
     "file does: pixels (the default), shares (0 to 1), permille or percent.",
 )
-def import_data_command(photos: Path, output: Path, coord_space: str | None, **sources: Path | None) -> None:
-    """Write a dataset from boxes of an annotation tool, or from answers of a model.
+def import_data_command(
+    shots: tuple[Path, ...],
+    photos: Path | None,
+    reviewed: bool,
+    output: Path,
+    coord_space: str | None,
+    **sources: Path | None,
+) -> None:
+    """Write a dataset from boxes of an annotation tool, answers of a model, or boxes that you corrected.
 
-    Give one file. The first error ends the import before anything is written.
+    Give one source. The first error in a file ends the import before anything is written.
     """
     given = {name.replace("_", "-"): path for name, path in sources.items() if path is not None}
-    if len(given) != 1:
-        raise click.UsageError(f"Give one of {', '.join(f'--{name}' for name in SOURCES)}.")
-    ((kind, source),) = given.items()
-    spaces = {"answers": ("permille", "absolute", "location"), "csv": ("pixels", "shares", "permille", "percent")}
-    if coord_space is not None and coord_space not in spaces.get(kind, ()):
-        told = f"is one of {', '.join(spaces[kind])}" if kind in spaces else "is not needed: the file says it"
+    if len(given) + bool(shots) != 1:
+        raise click.UsageError(f"Give one of {', '.join(f'--{name}' for name in SOURCES)} and --from-shots.")
+    if photos is None and not shots:
+        raise click.UsageError("Files of annotation tools and answers need --photos.")
+    if reviewed and not shots:
+        raise click.UsageError("--reviewed needs --from-shots.")
+    kind, source = next(iter(given.items()), ("from-shots", None))
+    if coord_space is not None and coord_space not in _SPACES.get(kind, ()):
+        told = f"is one of {', '.join(_SPACES[kind])}" if kind in _SPACES else "is not needed: the file says it"
         raise click.UsageError(f"With --{kind}, --coord-space {told}.")
     with training_packages():
         from shotcrop_cli.model.large.answer import CoordSpace
         from shotcrop_train.data.drawn_boxes import Unit
+        from shotcrop_train.data.from_shots import import_shots
         from shotcrop_train.data.importer import import_answers, import_labels
 
-        if kind == "answers":
+        if source is None or photos is None:
+            console = Console()
+            imported = import_shots(shots, output, () if photos is None else (photos,), reviewed=reviewed)
+            for problem in imported.problems:
+                console.warn(problem)
+            console.info(f"{imported.photos} photos, {imported.boxes} boxes that you set or kept")
+            made = imported.folder
+        elif kind == "answers":
             made = import_answers(source, photos, output, CoordSpace(coord_space or "permille"))
         else:
             made = import_labels(kind, source, photos, output, Unit(coord_space) if coord_space else None)

@@ -46,7 +46,7 @@ def merge_command(run: Path, output: Path, best: bool, dtype: str, offline: bool
 @click.command(
     "push",
     cls=Command,
-    example=("publish a model", "shotcrop train push runs/grpo ORG/NAME --licence apache-2.0"),
+    example=("publish a model", "shotcrop train push runs/grpo ORG/NAME --licence mit"),
 )
 @click.argument("run", type=FOLDER)
 @click.argument("name", metavar="ORG/NAME")

@@ -24,7 +24,7 @@ LAUNCHES = ("one-gpu", "eight-gpus", "fsdp2", "zero3")
     cls=Command,
     example=("shard a model over GPUs", "shotcrop train accelerate-config fsdp2 > fsdp2.yaml"),
 )
-@click.argument("name", type=click.Choice(LAUNCHES))
+@click.argument("name", metavar="NAME", type=click.Choice(LAUNCHES))
 def accelerate_config_command(name: str) -> None:
     """Print a configuration for accelerate launch.
 

@@ -146,3 +146,19 @@ def test_curves_show_each_panel(tmp_path: Path) -> None:
     draw_curves(path, target, [Panel("reward", ("reward",)), Panel("loss", ("loss",)), Panel("nothing", ("kl",))])
     with Image.open(target) as image:
         assert image.width > 2 * image.height
+
+
+@pytest.mark.parametrize(("fsdp", "deepspeed"), [(True, False), (False, True), (False, False)])
+def test_a_sharded_model_is_not_measured_by_one_process_alone(
+    tmp_path: Path, fsdp: bool, deepspeed: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trainer = SimpleNamespace(
+        is_fsdp_enabled=fsdp,
+        is_deepspeed_enabled=deepspeed,
+        is_world_process_zero=lambda: True,
+        callback_handler=SimpleNamespace(callbacks=[]),
+    )
+    log = RunLog(tmp_path, lambda _: {}, 1)
+    log.watch(trainer)
+    assert (log.evaluate is None) == (fsdp or deepspeed)
+    assert ("use shotcrop eval" in capsys.readouterr().err) == (fsdp or deepspeed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -48,6 +49,20 @@ class RunLog(TrainerCallback):
         self.started, self.first_step = time.monotonic(), 0
         self.board: SummaryWriter | None = None
         self.trackers: Trackers | None = None
+
+    def watch(self, trainer: Any, trackers: tuple[str, ...] = ()) -> None:
+        """Report measurements to the trackers of a trainer, and measure nothing if its model is sharded.
+
+        Only the first process measures, and it would wait forever for the other processes' shards.
+        """
+        self.trackers = Trackers(trainer, trackers)
+        if self.evaluate is not None and (trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled):
+            self.evaluate = None
+            if trainer.is_world_process_zero():
+                print(
+                    "the model is sharded, so held-back photos are not measured during the run: use shotcrop eval",
+                    file=sys.stderr,
+                )
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Start the clock."""
