@@ -274,6 +274,8 @@ class Sidecar:
     captions: CaptionRecord | None = None
     more_crops: tuple[ShotRecord, ...] = ()
     lists_people: bool = field(default=True, compare=False)
+    people_count: int | None = None
+    """Number of people whom the photo surely shows, up to `shots.MANY_PEOPLE`; None if the model is not sure."""
 
     @property
     def all_crops(self) -> tuple[ShotRecord, ...]:
@@ -416,6 +418,7 @@ def _document(sidecar: Sidecar) -> dict[str, object]:
         "shots": [_shot_document(shot) for shot in sidecar.shots],
         **({"more_crops": [_crop_document(crop) for crop in sidecar.more_crops]} if sidecar.more_crops else {}),
         **({} if sidecar.captions is None else {"captions": _values(sidecar.captions)}),
+        **({} if sidecar.people_count is None else {"people_count": sidecar.people_count}),
         "rejected": sidecar.rejected,
         "warnings": list(sidecar.warnings),
     }
@@ -563,6 +566,7 @@ def _sidecar(document: Mapping[str, Any]) -> Sidecar:
         # Sidecars of earlier versions lack these.
         people=tuple(map(_person, document.get("people", ()))),
         rejected=document.get("rejected", False),
+        people_count=document.get("people_count"),
         captions=None if document.get("captions") is None else CaptionRecord(**document["captions"]),
         more_crops=more_crops,
         lists_people="people" in document,

@@ -1,8 +1,8 @@
-"""Captions, alternative texts and reasoning by rule: whole phrases for facts, in any language that has a catalogue.
+"""Captions, alternative texts and reasoning by rule: whole phrases for facts, in English.
 
 A text grows from left to right: whom the crop shows, then one phrase after the other. Each phrase is a message with a
-place for the text so far, so that a language may put it in front, as Chinese does with places. No phrase bends another:
-colours, directions and actions have forms that fit one person and several, women and men.
+place for the text so far. No phrase bends another: colours, directions and actions have forms that fit one person and
+several, women and men.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from shotcrop_cli.captions.catalogue import ENGLISH, Translate, translator
 from shotcrop_cli.crop_facts import CropFacts, Part, Who
 from shotcrop_cli.shots import Composition, Grounding, Reasoning, ShotText
 
@@ -148,33 +147,15 @@ STORY = {
 }
 SENTENCE = "{text}."
 
-MESSAGES: tuple[str, ...] = tuple(
-    dict.fromkeys(
-        (
-            *(text for table in (WHO, FACE, HEAD, DETAIL) for text in table.values()),
-            *(text for table in (CLOTHES, CLOTHES_OF_ONE, THING, ACTION, PLACE) for text in table.values()),
-            *(text for table in (FACING, FRAMING, BACKGROUND, SIDE) for text in table.values()),
-            *(*COUNT, *SETTING.values(), *SUBJECT, *STORY.values(), SENTENCE),
-        )
-    )
-)
-"""Every message, in the order of the catalogues."""
 
-
-def describe(crops: Sequence[CropFacts], language: str = ENGLISH, *, strict: bool = False) -> tuple[ShotText, ...]:
+def describe(crops: Sequence[CropFacts]) -> tuple[ShotText, ...]:
     """Describe the three crops of a photo.
 
     Args:
         crops: What each shows, the widest first.
-        language: One of `catalogue.LANGUAGES`.
-        strict: Whether a caption without any fact is empty instead of naming the subject plainly.
     """
-    translate = translator(language)
     told = _distinct([_choose(facts, is_wide=number == 0) for number, facts in enumerate(crops)], crops)
-    return tuple(
-        ShotText("" if strict and not count_facts(one) else _text(one, translate), _text(facts, translate, SENTENCE))
-        for one, facts in zip(told, crops, strict=True)
-    )
+    return tuple(ShotText(_text(one), _text(facts, SENTENCE)) for one, facts in zip(told, crops, strict=True))
 
 
 def count_facts(facts: CropFacts) -> int:
@@ -183,47 +164,45 @@ def count_facts(facts: CropFacts) -> int:
     return sum(value is not None for value in said) + (facts.who not in (Who.MAIN, Who.PERSON, Who.ONE))
 
 
-def verbalise(grounding: Grounding, wide: CropFacts | None = None, language: str = ENGLISH) -> Reasoning:
+def verbalise(grounding: Grounding, wide: CropFacts | None = None) -> Reasoning:
     """Put the facts of a grounding into words, and add nothing.
 
     Args:
         grounding: The facts.
         wide: What the establishing shot shows, which says more about the scene; None if nobody looked.
-        language: One of `catalogue.LANGUAGES`.
     """
-    translate = translator(language)
     setting = grounding.setting
     if wide is not None:
         is_known = wide.who is not Who.MAIN or wide.place is not None
-        scene = _text(CropFacts(wide.who, place=wide.place), translate) if is_known else ""
+        scene = _text(CropFacts(wide.who, place=wide.place)) if is_known else ""
     elif grounding.people:
-        scene = translate(COUNT[min(grounding.people, len(COUNT)) - 1])
-        scene = translate(PLACE[setting]).format(text=scene) if setting else scene
+        scene = COUNT[min(grounding.people, len(COUNT)) - 1]
+        scene = PLACE[setting].format(text=scene) if setting else scene
     else:
-        scene = translate(SETTING[setting]) if setting else ""
+        scene = SETTING[setting] if setting else ""
     subject = ""
     if grounding.main_person is not None:
         # Thirds of the frame, the photographer's own grid.
-        subject = translate(SUBJECT[min(int(grounding.main_person.centre[0] * 3), 2)])
+        subject = SUBJECT[min(int(grounding.main_person.centre[0] * 3), 2)]
         facing = grounding.facing if wide is None else wide.facing
-        subject = translate(FACING[facing]).format(text=subject) if facing else subject
-    story = translate(STORY[grounding.native_scale]) if grounding.native_scale else ""
-    return Reasoning(*(translate(SENTENCE).format(text=text) if text else "" for text in (scene, subject, story)))
+        subject = FACING[facing].format(text=subject) if facing else subject
+    story = STORY[grounding.native_scale] if grounding.native_scale else ""
+    return Reasoning(*(SENTENCE.format(text=text) if text else "" for text in (scene, subject, story)))
 
 
-def reword(answer: Composition, language: str = ENGLISH, *, strict: bool = False) -> Composition:
-    """Return an answer with captions, alternative texts and reasoning in a language; see `describe`.
+def reword(answer: Composition) -> Composition:
+    """Return an answer with captions, alternative texts and reasoning; see `describe`.
 
     Answers without facts, such as those of a large model, keep their own words.
     """
     if not answer.facts:
         return answer
-    texts = describe(answer.facts, language, strict=strict)
+    texts = describe(answer.facts)
     shots = tuple(
         replace(shot, caption=text.caption, alt_text=text.alt_text)
         for shot, text in zip(answer.shots, texts, strict=True)
     )
-    reasoning = verbalise(answer.grounding or Grounding(), answer.facts[0], language)
+    reasoning = verbalise(answer.grounding or Grounding(), answer.facts[0])
     return replace(answer, shots=shots, reasoning=reasoning)
 
 
@@ -250,12 +229,12 @@ def _distinct(told: Sequence[CropFacts], facts: Sequence[CropFacts]) -> Sequence
     return told
 
 
-def _text(facts: CropFacts, translate: Translate, ending: str = "{text}") -> str:
+def _text(facts: CropFacts, ending: str = "{text}") -> str:
     """Put all facts into words."""
-    text = translate(_OF_PART[facts.part][facts.who])
+    text = _OF_PART[facts.part][facts.who]
     for message in _phrases(facts):
-        text = translate(message).format(text=text)
-    return text if ending == "{text}" else translate(ending).format(text=text)
+        text = message.format(text=text)
+    return text if ending == "{text}" else ending.format(text=text)
 
 
 def _phrases(facts: CropFacts) -> Iterator[str]:

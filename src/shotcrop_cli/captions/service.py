@@ -41,7 +41,7 @@ _QUALITY = 85
 _PATIENCE = 5
 """After this many failures in a row, the captioner is not asked again (our choice)."""
 _COUNTS = {"One person": 1, "Two people": 2, "Three people": 3, "Four or more people": MANY_PEOPLE}
-"""Beginnings of `Reasoning.scene`, as `captions.rules.verbalise` writes them."""
+"""Beginnings of `Reasoning.scene` in sidecars of earlier versions, which have no `people_count`."""
 
 
 class CaptionStatus(Enum):
@@ -333,6 +333,8 @@ class _Files:
 
 def _people_in(record: Sidecar) -> int | None:
     """Return the number of people that the model saw, up to `MANY_PEOPLE`; None if it does not say."""
+    if record.people_count is not None:
+        return record.people_count
     scene = record.reasoning.scene
     return next((count for words, count in _COUNTS.items() if scene.startswith(words)), None)
 

@@ -233,6 +233,7 @@ def _new_sidecar(loaded: LoadedPhoto, run: RunContext) -> Sidecar:
         reasoning=reasoning,
         shots=shots,
         people=people,
+        people_count=answer.people_count if isinstance(answer, Composition) else None,
         captions=_edited_story(loaded.task.record) if shots else None,
     )
 
