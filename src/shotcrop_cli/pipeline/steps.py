@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
+from shotcrop_cli.crop_facts import CropFacts
 from shotcrop_cli.errors import AnswerError, OutputError, PhotoError
 from shotcrop_cli.geometry import clamp, to_pixels
 from shotcrop_cli.imaging.decode import SourceBytes, decode, guard_memory, read_source
@@ -26,7 +27,7 @@ from shotcrop_cli.pipeline.crop import copies_blocks
 from shotcrop_cli.pipeline.due_crops import add_crops, frame_crops
 from shotcrop_cli.pipeline.loaded_photo import LoadedPhoto, RunContext
 from shotcrop_cli.pipeline.write import write_photo
-from shotcrop_cli.shots import Box, Composition, Person, Reasoning, Shot
+from shotcrop_cli.shots import SETTINGS, Box, Composition, Person, Reasoning, Shot
 from shotcrop_cli.sidecar import (
     BOX_DIGITS,
     CaptionRecord,
@@ -221,8 +222,10 @@ def _new_sidecar(loaded: LoadedPhoto, run: RunContext) -> Sidecar:
             body, head = answer.grounding.main_person, answer.grounding.head
             person = MainPerson(body and _rounded(body), head and _rounded(head))
         proposed = answer.shots if run.captions else tuple(replace(shot, caption="") for shot in answer.shots)
-        reasoning, keywords = answer.reasoning, _keywords(answer)
-        shots = tuple(replace(_proposed(shot), keywords=keywords) for shot in proposed)
+        reasoning = answer.reasoning
+        shots = tuple(
+            replace(_proposed(shot), keywords=_keywords(answer, number)) for number, shot in enumerate(proposed)
+        )
         people = tuple(map(_rounded_person, answer.people))
     return Sidecar(
         status=SidecarStatus.DONE if shots else SidecarStatus.NO_SUBJECT,
@@ -244,10 +247,13 @@ def _edited_story(record: Sidecar | None) -> CaptionRecord | None:
     return replace(captions, key="") if captions is not None and captions.has_new_story else None
 
 
-def _keywords(answer: Composition) -> tuple[str, ...]:
-    """Return what is true of all shots, in words that people search for."""
+def _keywords(answer: Composition, number: int) -> tuple[str, ...]:
+    """Return what one of the shots surely shows, in words that people search for."""
     setting = None if answer.grounding is None else answer.grounding.setting
-    return () if setting is None else (f"{setting}s",)
+    facts = answer.facts[number] if answer.facts else CropFacts()
+    place = None if facts.place in SETTINGS else (facts.place or "").removeprefix("in ")
+    found = (f"{setting}s" if setting else "", place, facts.thing, facts.action)
+    return tuple(dict.fromkeys(filter(None, found)))
 
 
 def _rounded_person(person: Person) -> Person:

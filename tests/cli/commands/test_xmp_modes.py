@@ -15,6 +15,7 @@ from PIL import Image
 
 from caption_server import GOOD, CaptionServer, running
 from conftest import FakeComposer, fixed_composition, open_image, picture, write_photo
+from shotcrop_cli.crop_facts import CropFacts
 from shotcrop_cli.errors import ExitCode
 from shotcrop_cli.imaging.decode import decode, read_source
 from shotcrop_cli.imaging.metadata import iptc, xmp
@@ -154,12 +155,15 @@ def test_keywords_are_what_the_model_surely_sees(
 ) -> None:
     def answer(_image: object, _aspect: float) -> Answer:
         old = fixed_composition()
-        return Composition(old.shots, old.reasoning, Grounding(setting="outdoor"))
+        facts = (CropFacts(place="outdoor"), CropFacts(place="in water", thing="boat"), CropFacts())
+        return Composition(old.shots, old.reasoning, Grounding(setting="outdoor"), facts=facts)
 
     composer.answer = answer
     run("crop", photos, "-o", output, "--xmp", "both", "--keywords")
     assert embedded(medium)[SUBJECT] == in_file(medium)[SUBJECT] == "outdoors"
-    assert read(output / "a.jpg.json").shots[1].keywords == ("outdoors",)
+    wanted = [("outdoors",), ("outdoors", "water", "boat"), ("outdoors",)]
+    assert [shot.keywords for shot in read(output / "a.jpg.json").shots] == wanted
+    assert Path(f"{medium}.xmp").read_text("utf-8").count("<rdf:li>boat</rdf:li>") == 2  # also for digiKam
     assert "1 unchanged" in run("crop", photos, "-o", output, "--xmp", "both", "--keywords").stderr
     run("crop", photos, "-o", output, "--xmp", "both")
     assert SUBJECT not in embedded(medium) and SUBJECT not in in_file(medium)
