@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from shotcrop_cli.learning.lessons import Lesson, crops_with, iou, overlaps
-from shotcrop_cli.model.nano.manifest import CHOICE_FEATURES, STYLE_FEATURES, FaultCosts, ShotStyle, Style
+from shotcrop_cli.model.nano.manifest import STYLE_FEATURES, FaultCosts, ShotStyle, Style
 from shotcrop_cli.model.nano.scene import Floats, Indices
-from shotcrop_cli.model.nano.style import chances, describe_candidates, linear_moves, move_edges, standardise
+from shotcrop_cli.model.nano.style import linear_moves, move_edges, standardise
 from shotcrop_cli.shots import SHOT_TYPES
 
 PLANS: tuple[tuple[str, float], ...] = (("mean", 0.0), ("head", 5.0), ("head", 1.0), ("all", 30.0), ("all", 8.0))
@@ -27,12 +27,6 @@ LEAST_SPREAD = 0.05
 """Added to the spread of each feature, so that one that hardly varies has no large weight."""
 LEAST_GAIN = 0.003
 """A shot gets the simplest correction that is within this of the best in mean IoU, and none unless that gains more."""
-FEWEST_OTHERS = 5
-"""Photos in which the person must have chosen somebody else than the model, so that shotcrop learns their choice."""
-CHOICE_STRENGTH, NEWTON_STEPS = 0.2, 8
-"""Strength of the ridge on the weights of the choice, and steps that find them."""
-LEAST_CHOICE_GAIN = 0.02
-"""Mean gain in log-likelihood below which the choice stays the composer's."""
 INNER_FOLDS, OUTER_FOLDS = 5, 10
 RESAMPLES = 2000
 """Bootstrap resamples of the photos."""
@@ -100,52 +94,7 @@ def fit_style(lessons: Sequence[Lesson], seed: int = 0) -> Style:
         chosen = [one for one, count in zip(lessons, counts[:, shot], strict=True) if count]
         known = counts[:, shot]
         shots.append(_fit_shot(chosen, features[known, shot], moves[known, shot], shot, seed))
-    return Style(tuple(shots), choice=fit_choice(lessons, seed))
-
-
-def fit_choice(lessons: Sequence[Lesson], seed: int = 0) -> tuple[float, ...]:
-    """Fit how the person chooses the main subject; empty if that is not better on photos that it has not learned from.
-
-    This is a conditional logit: what the composer thinks likely counts as it is, and the features in addition.
-    """
-    photos = [
-        (describe_candidates(one.proposal.candidates), one.proposal.probability, one.person)
-        for one in lessons
-        if len(one.proposal.candidates) > 1
-    ]
-    others = sum(int(probability.argmax()) != person for _, probability, person in photos)
-    if others < FEWEST_OTHERS:
-        return ()
-
-    def surprise(weights: Floats, numbers: Indices) -> float:
-        return float(sum(-np.log(chances(f, p, weights)[who]) for f, p, who in (photos[one] for one in numbers)))
-
-    none, plain, fitted = np.zeros(CHOICE_FEATURES), 0.0, 0.0
-    for train, test in folds(len(photos), INNER_FOLDS, seed):
-        plain += surprise(none, test)
-        fitted += surprise(logit([photos[one] for one in train]), test)
-    if plain - fitted < LEAST_CHOICE_GAIN * len(photos):
-        return ()
-    return tuple(logit(photos).round(DIGITS).tolist())
-
-
-def logit(photos: Sequence[tuple[Floats, Floats, int]]) -> Floats:
-    """Return the weights (f,) of the features in a person's choices.
-
-    Args:
-        photos: For each photo the features (k, f) of its candidates, their probabilities (k,), and whom the person
-            chose.
-    """
-    weights = np.zeros(CHOICE_FEATURES)
-    for _ in range(NEWTON_STEPS):
-        slope, curve = CHOICE_STRENGTH * weights, CHOICE_STRENGTH * np.eye(CHOICE_FEATURES)
-        for features, probability, chosen in photos:
-            share = chances(features, probability, weights).astype(np.float64)
-            mean = share @ features
-            slope = slope + mean - features[chosen]
-            curve = curve + (features * share[:, None]).T @ features - np.outer(mean, mean)
-        weights = weights - np.linalg.solve(curve, slope)
-    return weights
+    return Style(tuple(shots))
 
 
 def _fit_shot(lessons: Sequence[Lesson], features: Floats, moves: Floats, shot: int, seed: int) -> ShotStyle:

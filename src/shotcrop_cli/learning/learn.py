@@ -55,20 +55,18 @@ class Learned:
         gain: How much closer the style is to the person's boxes, by cross-validation.
         counts: Number of boxes by verdict.
         shots: For each shot whether the style changes it, widest first.
-        chooses: Whether it changes who the main subject is.
         folder: The model with the style; None if nothing was written.
     """
 
     gain: Gain
     counts: Mapping[Verdict, int]
     shots: tuple[bool, ...]
-    chooses: bool
     folder: Path | None
 
     @property
     def is_better(self) -> bool:
         """Whether the style is better for this person than the model."""
-        return self.gain.is_sure and (self.chooses or any(self.shots))
+        return self.gain.is_sure and any(self.shots)
 
 
 def learn_style(options: LearnOptions, reporter: Reporter | None = None) -> Learned:
@@ -118,7 +116,7 @@ def learn_style(options: LearnOptions, reporter: Reporter | None = None) -> Lear
         )
     gain, style = cross_validate(lessons, bundle.manifest.refinement), fit_style(lessons)
     changed = tuple(bool(shot.weights) for shot in style.shots)
-    learned = Learned(gain, counts, changed, bool(style.choice), None)
+    learned = Learned(gain, counts, changed, None)
     if learned.is_better and not options.dry_run:
         boxes, means = int(sum(lesson.counts.sum() for lesson in lessons)), gain.means
         record = StyleRecord(len(lessons), boxes, round(means[0], 4), round(means[1], 4))
@@ -154,6 +152,4 @@ def describe(learned: Learned) -> Sequence[str]:
         if values[0] == values[0]:  # not NaN
             changes = "" if learned.shots[shot] else ", left as it is"
             lines.append(f"  {kind}: {values[0]:.3f} -> {values[1]:.3f}{changes}")
-    if learned.chooses:
-        lines.append("  it also chooses the main person as you do")
     return lines

@@ -17,7 +17,7 @@ from shotcrop_cli.geometry import clamp
 from shotcrop_cli.imaging.decode import decode, read_source
 from shotcrop_cli.imaging.thumbnail import thumbnail
 from shotcrop_cli.interchange.corrections import WANTED, JudgedPhoto, Verdict, framed
-from shotcrop_cli.model.nano.composer import SMALLEST_SIDE, NanoComposer, Proposal, in_style, widened
+from shotcrop_cli.model.nano.composer import SMALLEST_SIDE, NanoComposer, Proposal, widened
 from shotcrop_cli.model.nano.manifest import FaultCosts, Style
 from shotcrop_cli.model.nano.preprocess import squash
 from shotcrop_cli.model.nano.refinement import Subject, refine_all
@@ -156,8 +156,8 @@ def crops_with(style: Style, lessons: Sequence[Lesson], costs: FaultCosts) -> Fl
     """Return the boxes (n, 3, 4) that the model with a style crops, in the photo frame, before they are framed."""
     wanted = []
     for lesson in lessons:
-        chosen = in_style(style, lesson.proposal)
-        subject = Subject(chosen.candidates.members[chosen.main], _boxes(chosen, chosen.main))
+        main = lesson.proposal.main
+        subject = Subject(lesson.proposal.candidates.members[main], _boxes(lesson.proposal, main))
         wanted.append((lesson.scene, restyle(style, lesson.scene, [subject])))
     return np.stack([boxes[0] for boxes in refine_all(wanted, costs)])
 

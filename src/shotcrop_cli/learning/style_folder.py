@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from shotcrop_cli.errors import ModelError, OutputError
-from shotcrop_cli.model.bundle import DETECTOR_FILES, EXPORT_RECORD, MANIFEST, Bundle, file_sha256, read_bundle
+from shotcrop_cli.model.bundle import EXPORT_RECORD, MANIFEST, Bundle, file_sha256, read_bundle
 from shotcrop_cli.model.nano.manifest import NanoManifest, Style
 
 RECORD_KEY = "style"
@@ -71,7 +71,7 @@ def write_style(base: Bundle, style: Style, record: StyleRecord, target: Path) -
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=".shotcrop-style-") as scratch:
             folder = Path(scratch) / "model"
             folder.mkdir(mode=0o755)
-            for name in (*DETECTOR_FILES, EXPORT_RECORD):
+            for name in (*base.hashes, EXPORT_RECORD):
                 if name != MANIFEST:
                     shutil.copyfile(base.path(name), folder / name)
             manifest = replace(base.manifest, name=target.name, style=replace(style, base=base.sha256))

@@ -12,9 +12,9 @@ from figures import Figure, scene_of
 from shotcrop_cli.crop_settings import CropSettings
 from shotcrop_cli.interchange.corrections import Verdict
 from shotcrop_cli.learning.fitting import Gain, cross_validate, fit_style, folds, ridge
-from shotcrop_cli.learning.lessons import Lesson, crops_with, iou, lesson_of
+from shotcrop_cli.learning.lessons import Lesson, crops_with, iou
 from shotcrop_cli.model.nano.candidates import list_candidates
-from shotcrop_cli.model.nano.composer import Proposal, in_style
+from shotcrop_cli.model.nano.composer import Proposal
 from shotcrop_cli.model.nano.manifest import FaultCosts, Style
 from shotcrop_cli.model.nano.scene import Floats
 from shotcrop_cli.model.nano.style import correction, describe_boxes
@@ -136,49 +136,6 @@ def test_the_refinement_follows_the_style() -> None:
     some = lessons(3, closer)
     plain = crops_with(Style(), some, NO_FAULTS)
     assert_allclose(plain, [one.triple for one in some], atol=1e-4)
-
-
-def crowd(rng: np.random.Generator, likes_the_middle: bool) -> Lesson:
-    """Return a lesson with two people, of whom the model prefers the one on the left."""
-    scene = scene_of(Figure(rng.uniform(0.15, 0.3), 0.2, 0.1), Figure(rng.uniform(0.45, 0.55), 0.2, 0.1))
-    candidates = list_candidates(scene)
-    assert candidates is not None
-    heads = (scene.head[:, :2] + scene.head[:, 2:]) / 2
-    triples = np.stack(
-        [[[0, 0, 1, 1], [x - 0.1, 0.1, x + 0.1, 0.6], [x - 0.06, 0.15, x + 0.06, 0.4]] for x, _ in heads]
-    )
-    boxes = np.concatenate([triples, triples[:1].repeat(len(candidates) - 2, 0)])
-    probability = np.array([0.6, 0.3, *[0.1] * (len(candidates) - 2)], np.float32)
-    proposal = Proposal(candidates, probability, boxes, np.full((len(candidates), 3), 0.7))
-    wanted = triples[int(likes_the_middle)]
-    judged = [SimpleNamespace(box=Box(*box), verdict=Verdict.SET) for box in wanted.tolist()]
-    record: Any = SimpleNamespace(
-        source=SimpleNamespace(width=PHOTO[0], height=PHOTO[1]),
-        settings=CropSettings(),
-        main_person=MainPerson(),
-        shots=[SimpleNamespace(model_box=Box(*box)) for box in boxes[0].tolist()],
-    )
-    photo: Any = SimpleNamespace(record=record, boxes=judged)
-    return lesson_of(photo, scene, proposal)
-
-
-def test_whom_a_person_chooses_is_learned_too() -> None:
-    rng = np.random.default_rng(5)
-    some = [crowd(rng, likes_the_middle=True) for _ in range(20)]
-    assert {one.person for one in some} == {1}
-    style = fit_style(some)
-    assert {in_style(style, one.proposal).main for one in some} == {1}
-    assert not any(shot.weights for shot in style.shots)
-    gain = cross_validate(some, NO_FAULTS)
-    assert gain.is_sure
-    assert gain.means[1] > 0.99
-
-
-def test_a_choice_like_the_models_or_by_chance_is_not_learned() -> None:
-    rng = np.random.default_rng(5)
-    assert fit_style([crowd(rng, likes_the_middle=False) for _ in range(20)]).choice == ()
-    few = [crowd(rng, likes_the_middle=number < 4) for number in range(20)]
-    assert fit_style(few).choice == ()
 
 
 def test_a_gain_counts_photos_and_gives_an_interval() -> None:

@@ -13,10 +13,10 @@ from PIL import Image
 
 from conftest import names_in, write_photo
 from shotcrop_cli.errors import ExitCode, OutputError
-from shotcrop_cli.learning.style_folder import read_style_record
+from shotcrop_cli.learning.style_folder import StyleRecord, read_style_record, write_style
 from shotcrop_cli.main import cli
-from shotcrop_cli.model.bundle import read_bundle
-from shotcrop_cli.model.nano.manifest import NanoManifest
+from shotcrop_cli.model.bundle import EXPORT_RECORD, read_bundle
+from shotcrop_cli.model.nano.manifest import DETECTOR, DETECTOR_INT8, NanoManifest, ShotStyle, Style
 from tiny_nano import write_tiny_model
 
 PHOTOS = 12
@@ -180,3 +180,17 @@ def test_a_style_names_the_model_it_corrects(library: Path, shots: Path, tmp_pat
     assert manifest.style.base == read_bundle(library / "tiny").sha256
     assert [bool(shot.weights) for shot in manifest.style.shots] == [False, False, True]
     assert {path.name for path in (tmp_path / "s").iterdir()} == {path.name for path in (library / "tiny").iterdir()}
+
+
+def test_every_file_of_the_model_is_copied(library: Path, tmp_path: Path) -> None:
+    (tmp_path / "tiny").mkdir()
+    folder = write_tiny_model(tmp_path / "tiny")
+    (folder / DETECTOR_INT8).write_bytes((folder / DETECTOR).read_bytes())
+    record = json.loads((folder / EXPORT_RECORD).read_text())
+    record["sha256"][DETECTOR_INT8] = record["sha256"][DETECTOR]
+    (folder / EXPORT_RECORD).write_text(json.dumps(record))
+    base, closer = read_bundle(folder), ShotStyle(weights=((0.1, 0.1, -0.1, -0.1),))
+    made = write_style(base, Style((ShotStyle(), ShotStyle(), closer)), StyleRecord(9, 27, 0.7, 0.8), tmp_path / "s")
+    assert set(made.hashes) == set(base.hashes)
+    assert made.sha256 != base.sha256
+    assert read_style_record(tmp_path / "s") == StyleRecord(9, 27, 0.7, 0.8)

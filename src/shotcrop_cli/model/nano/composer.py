@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
@@ -25,14 +25,14 @@ from shotcrop_cli.model.nano.candidates import (
     list_views,
 )
 from shotcrop_cli.model.nano.detector import Detection, Detector
-from shotcrop_cli.model.nano.manifest import COMPOSER, PEOPLE_TAG, NanoManifest, Style
+from shotcrop_cli.model.nano.manifest import COMPOSER, PEOPLE_TAG, NanoManifest
 from shotcrop_cli.model.nano.plain_colour import Pixels
 from shotcrop_cli.model.nano.preprocess import squash
 from shotcrop_cli.model.nano.reasoning import certain, company_of, ground, ground_scene
 from shotcrop_cli.model.nano.refinement import Subject, refine_all
 from shotcrop_cli.model.nano.scene import Floats, Indices, Scene, mirror_boxes
 from shotcrop_cli.model.nano.sightings import Sight
-from shotcrop_cli.model.nano.style import choose, restyle
+from shotcrop_cli.model.nano.style import restyle
 from shotcrop_cli.model.notices import Notices
 from shotcrop_cli.model.session import Device, Session, open_session
 from shotcrop_cli.model.tensorrt import Engine, Shapes
@@ -225,8 +225,8 @@ class NanoComposer:
         least = self.manifest.presence.threshold
         shown = [number for number, presence in enumerate(presences) if presence >= least]
         scenes = [detections[number].scene for number in shown]
+        proposals = self.network.propose(scenes)
         style = self.manifest.style
-        proposals = [one and in_style(style, one) for one in self.network.propose(scenes)]
         subjects = [
             restyle(style, scene, proposal.subjects()) if proposal else []
             for scene, proposal in zip(scenes, proposals, strict=True)
@@ -289,11 +289,6 @@ def _in_words(
     """Return an answer with captions and reasoning."""
     facts = sight.crops([shot.box for shot in shots], [shot.score or 0.0 for shot in shots])
     return reword(Composition(shots, grounding=sight.grounding, people=people, facts=facts, people_count=count))
-
-
-def in_style(style: Style, proposal: Proposal) -> Proposal:
-    """Return a proposal whose main subject is chosen as a style does."""
-    return replace(proposal, probability=choose(style, proposal.candidates, proposal.probability))
 
 
 def _person(scene: Scene, person: int, probability: float, shots: tuple[Shot, ...]) -> Person:

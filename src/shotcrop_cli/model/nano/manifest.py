@@ -182,8 +182,6 @@ class ScoreCurve:
         return _logistic(self.offset + self.slope * expected_iou + self.choice * probability)
 
 
-CHOICE_FEATURES = 7
-"""How many features `style.describe_candidates` has."""
 STYLE_FEATURES = {"mean": 0, "head": 4, "all": 19}
 """How many of the features of `style.describe_boxes` each kind of correction uses, the first ones."""
 
@@ -220,13 +218,10 @@ class Style:
 
     Args:
         shots: One for each shot, widest first; empty for none.
-        choice: Weights of the features of `style.describe_candidates` in the choice of the main subject; empty to
-            leave it to the composer.
         base: Content hash of the model that they correct.
     """
 
     shots: tuple[ShotStyle, ...] = ()
-    choice: tuple[float, ...] = ()
     base: str = ""
 
 
@@ -292,8 +287,6 @@ class NanoManifest:
                 raise ValueError(f"{name} must hold {count} numbers")
         if len(self.style.shots) not in (0, _SHOTS):
             raise ValueError(f"style.shots must hold {_SHOTS} shots")
-        if len(self.style.choice) not in (0, CHOICE_FEATURES):
-            raise ValueError(f"style.choice must hold {CHOICE_FEATURES} numbers")
         if self.fallback and [len(box) for box in self.fallback] != [4] * _SHOTS:
             raise ValueError(f"fallback must hold {_SHOTS} boxes of four sides")
 

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from shotcrop_cli.model.nano.candidates import GROUP, PAIR, Candidates
 from shotcrop_cli.model.nano.facts import to_even
 from shotcrop_cli.model.nano.manifest import STYLE_FEATURES, ShotStyle, Style
 from shotcrop_cli.model.nano.refinement import Subject
@@ -26,10 +25,6 @@ LARGEST_DEVIATION = 3.0
 """Standardised features are clipped to this."""
 LARGEST_CORRECTION = 0.6
 """An edge moves by at most this share of the box's side."""
-CIRCUMSTANCES = (5, 3, 11, 13, 18)
-"""Columns of `Candidates.features` that tell where a candidate is, how large, and how sure its face is."""
-LEAST_PROBABILITY = 1e-6
-"""Candidates count as at least this likely."""
 MOST_FEATURES = max(STYLE_FEATURES.values())
 
 
@@ -42,32 +37,6 @@ def restyle(style: Style, scene: Scene, subjects: Sequence[Subject]) -> list[Sub
     moves = np.stack([correction(one, features[:, shot]) for shot, one in enumerate(style.shots)], 1)
     boxes = move_edges(triples, moves, scene.aspect)
     return [Subject(who, triple) for who, triple in zip(members, boxes, strict=True)]
-
-
-def choose(style: Style, candidates: Candidates, probability: Floats) -> Floats:
-    """Return the candidates' probabilities (k,) of being the main subject, as a style sees them."""
-    if not style.choice:
-        return probability
-    return chances(describe_candidates(candidates), probability, np.array(style.choice))
-
-
-def chances(features: Floats, probability: Floats, weights: Floats) -> Floats:
-    """Return probabilities (k,) after weighing features (k, f) by weights (f,)."""
-    worth = np.log(np.maximum(probability, LEAST_PROBABILITY)) + features @ weights
-    share = np.exp(worth - worth.max())
-    result: Floats = (share / share.sum()).astype(np.float32)
-    return result
-
-
-def describe_candidates(candidates: Candidates) -> Floats:
-    """Return what a style knows of candidates (k, CHOICE_FEATURES); its order is part of a style.
-
-    The distance from the middle between left and right, the height in the photo, the sizes of head and body relative
-    to the largest, the score of the face, and whether the candidate is a pair or a group.
-    """
-    seen = np.nan_to_num(candidates.features[:, CIRCUMSTANCES])
-    kinds = [candidates.kind == kind for kind in (PAIR, GROUP)]
-    return np.concatenate([seen, np.stack(kinds, 1)], 1).astype(np.float64)
 
 
 def correction(style: ShotStyle, features: Floats) -> Floats:

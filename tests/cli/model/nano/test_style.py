@@ -9,16 +9,13 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from figures import Figure, manifest, scene_of
-from shotcrop_cli.model.nano.candidates import list_candidates
-from shotcrop_cli.model.nano.manifest import CHOICE_FEATURES, STYLE_FEATURES, NanoManifest, ShotStyle, Style
+from shotcrop_cli.model.nano.manifest import STYLE_FEATURES, NanoManifest, ShotStyle, Style
 from shotcrop_cli.model.nano.refinement import Subject
 from shotcrop_cli.model.nano.scene import Floats
 from shotcrop_cli.model.nano.style import (
     LARGEST_CORRECTION,
     MOST_FEATURES,
-    choose,
     describe_boxes,
-    describe_candidates,
     move_edges,
     moves_between,
     restyle,
@@ -99,25 +96,8 @@ def test_a_mirrored_photo_has_mirrored_features() -> None:
     assert_allclose(one[..., 1:6], other[..., 1:6], atol=1e-5)
 
 
-def test_a_style_weighs_who_the_main_subject_is() -> None:
-    candidates = list_candidates(scene_of(Figure(0.2, 0.2, 0.1), Figure(0.5, 0.2, 0.08)))
-    assert candidates is not None
-    features = describe_candidates(candidates)
-    assert features.shape == (len(candidates), CHOICE_FEATURES)
-    assert_allclose(features[:2, 0], [0.3, 0.0], atol=1e-6)
-    assert features[1, 2] == pytest.approx(0.8)
-    assert list(features[:, 5]) == [0.0, 0.0, *[1.0] * (len(candidates) - 2)]
-    probability = np.array([0.7, 0.2, *[0.1] * (len(candidates) - 2)], np.float32)
-    assert choose(Style(), candidates, probability) is probability
-    middle = choose(Style(choice=(-20.0, *[0.0] * 6)), candidates, probability)
-    assert middle.sum() == pytest.approx(1.0)
-    assert middle.argmax() == 1
-    same = choose(Style(choice=(0.0,) * 7), candidates, probability)
-    assert_allclose(same, probability / probability.sum(), atol=1e-6)
-
-
 def test_a_manifest_keeps_its_style() -> None:
-    style = Style((ShotStyle(), CLOSER, ShotStyle((0.5,) * 4, (1.0,) * 4, ((0.1,) * 4,) * 5)), (0.5,) * 7, "ab" * 32)
+    style = Style((ShotStyle(), CLOSER, ShotStyle((0.5,) * 4, (1.0,) * 4, ((0.1,) * 4,) * 5)), "ab" * 32)
     one = replace(manifest(), style=style)
     assert NanoManifest.from_json(_json(one)) == one
     plain = _json(manifest())
@@ -149,7 +129,4 @@ def test_a_style_that_does_not_fit_together_is_refused(fault: dict[str, object])
         NanoManifest.from_json(content)
     content["style"] = {"shots": [{}, {}], "base": ""}
     with pytest.raises(ValueError, match=r"style\.shots must hold 3"):
-        NanoManifest.from_json(content)
-    content["style"] = {"choice": [0.0]}
-    with pytest.raises(ValueError, match=r"style\.choice must hold 7"):
         NanoManifest.from_json(content)
