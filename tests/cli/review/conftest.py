@@ -13,7 +13,7 @@ from PIL import Image
 pytest.importorskip("starlette", reason="the extra `review` is not installed")
 pytest.importorskip("playwright", reason="Playwright is not installed")
 
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from review_pages import CHROMIUM, EXAMPLES, SETTINGS, Library, Running, running
 from shotcrop_cli import CropOptions, crop_photos
@@ -58,6 +58,7 @@ def browser() -> Iterator[Browser]:
     """Start Chromium once for all tests."""
     if CHROMIUM is None:
         pytest.skip("Chromium is not installed, so the page is not tested in a browser: apt install chromium")
+    expect.set_options(timeout=20_000)  # a machine that is busy with other things is no bug of the page
     with sync_playwright() as playwright:
         # Root, as in many containers, has no sandbox.
         started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
