@@ -24,6 +24,7 @@ from shotcrop_cli.cli.options import (
 )
 from shotcrop_cli.cli.param_types import AspectsType, PadType, PixelsType, QualityType, ShotsType, XmpType
 from shotcrop_cli.cli.reporter import ReportOptions
+from shotcrop_cli.cli.sheet_file import Layout, Look, check_sheet
 from shotcrop_cli.crop_settings import CropSettings, XmpMode
 from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.framing import Framing
@@ -36,6 +37,7 @@ from shotcrop_cli.library.selection import Selection, read_list
 from shotcrop_cli.library.shard import Shard
 from shotcrop_cli.run_options import CaptionOptions, RayOptions
 from shotcrop_cli.shots import SHOT_TYPES, ShotType
+from shotcrop_cli.storage.location import is_url
 
 Values = Mapping[str, Any]
 """What a command gets, by the names of its options."""
@@ -283,6 +285,21 @@ manifest_option = option_group(
     ),
 )
 
+sheet_options = option_group(
+    "Results",
+    option(
+        "--sheet",
+        type=click.Path(dir_okay=False, path_type=Path),
+        metavar="FILE",
+        help="At the end, draw the crops in the output on pages, as shotcrop sheet does, to FILE: .pdf, .jpg or .png.",
+    ),
+    option(
+        "--sheet-layout",
+        type=click.Choice([layout.value for layout in Layout]),
+        help="What a page of --sheet shows. Default: story in a PDF, contact otherwise.",
+    ),
+)
+
 caption_report_options = option_group("Results", json_option, _fail_fast_option, _failed_list_option, _null_option)
 
 message_options = option_group("Messages", verbosity_options, log_options)
@@ -296,6 +313,7 @@ _SINGLE_RUNS = (
     "review_list",
     "no_people_list",
     "manifest",
+    "sheet",
 )
 """Options that a run that watches folders does not take."""
 
@@ -505,6 +523,29 @@ def to_captioner(context: click.Context, values: Values) -> CaptionOptions:
         max_captions=values["max_captions"],
         strict=values["strict_captions"],
     )
+
+
+def to_sheet(values: Values) -> Look | None:
+    """Return how the sheet at the end of a run looks, by the values of `sheet_options`; None without one.
+
+    Raises:
+        click.UsageError: `--sheet-layout` is given without `--sheet`, or there would be no crops to show.
+        ShotcropError: The sheet cannot be written, or the output is an object store.
+    """
+    sheet, layout = values["sheet"], values["sheet_layout"]
+    if sheet is None:
+        if layout is not None:
+            raise click.UsageError("--sheet-layout needs --sheet.")
+        return None
+    if values["no_images"]:
+        raise click.UsageError("--sheet needs crops to show. Leave out --no-images, or --sheet.")
+    if is_url(values["output"]):
+        raise ShotcropError(
+            f"--sheet: the output {values['output']} is not a folder of this machine",
+            hint="leave out --sheet, download the output after the run, and run shotcrop sheet",
+        )
+    check_sheet(sheet)
+    return Look(Layout.of(sheet) if layout is None else Layout(layout))
 
 
 def to_allowed(values: Values) -> Allowed:

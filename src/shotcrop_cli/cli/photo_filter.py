@@ -79,6 +79,23 @@ photo_filter_options = option_group(
 )
 
 
+ALL_PHOTOS: Mapping[str, Any] = {
+    "limit": None,
+    "status": None,
+    "below_score": None,
+    "files_from": None,
+    "null": False,
+    "set_name": None,
+    "subject": MAIN,
+    "sort": "name",
+}
+"""The values of these options if the user gives none."""
+
+
+class NothingToShowError(ShotcropError):
+    """No photo of the output folder fits."""
+
+
 def choose_photos(
     shots_dir: Path,
     values: Mapping[str, Any],
@@ -97,7 +114,8 @@ def choose_photos(
         count: Called for each photo.
 
     Raises:
-        ShotcropError: The list cannot be read, or there is no such photo.
+        NothingToShowError: There is no such photo.
+        ShotcropError: The list cannot be read.
     """
     from shotcrop_cli.report.entry import ALL, choose
 
@@ -111,11 +129,13 @@ def choose_photos(
     if chosen.sidecars:
         return chosen
     if choice != ALL:
-        raise ShotcropError(f"{shots_dir}: no photo in this folder matches these options", hint="leave out one of them")
+        raise NothingToShowError(
+            f"{shots_dir}: no photo in this folder matches these options", hint="leave out one of them"
+        )
     crop = f"shotcrop crop PHOTOS -o {shlex.quote(str(shots_dir))}"
     if chosen.without_crops:
-        raise ShotcropError(f"{shots_dir}: no photo in this folder has crops", hint=crop)
-    raise ShotcropError(f"{shots_dir}: there is no sidecar in this folder", hint=crop)
+        raise NothingToShowError(f"{shots_dir}: no photo in this folder has crops", hint=crop)
+    raise NothingToShowError(f"{shots_dir}: there is no sidecar in this folder", hint=crop)
 
 
 def _choice(values: Mapping[str, Any]) -> Choice:

@@ -16,7 +16,9 @@ from shotcrop_cli.cli.console import Console
 from shotcrop_cli.cli.delivery_options import people_options, set_options, to_sets, to_subjects
 from shotcrop_cli.cli.help import Command, option, option_group
 from shotcrop_cli.cli.param_types import PlacePath
+from shotcrop_cli.cli.photo_filter import ALL_PHOTOS, NothingToShowError
 from shotcrop_cli.cli.reporter import ConsoleReporter
+from shotcrop_cli.cli.sheet_file import Look, draw_sheet
 from shotcrop_cli.interchange.crop_rows import CropRow, rows_of
 from shotcrop_cli.interchange.manifest_table import check_manifest, write_manifest
 from shotcrop_cli.interchange.recorded_photo import RecordedPhoto, recorded_photos
@@ -70,6 +72,7 @@ from shotcrop_cli.run_options import CropOptions, ModelOptions
 @crop_options.ray_options
 @crop_options.report_options
 @crop_options.manifest_option
+@crop_options.sheet_options
 @crop_options.message_options
 @click.pass_context
 def crop_command(ctx: click.Context, /, **values: Any) -> None:
@@ -121,6 +124,7 @@ def crop_command(ctx: click.Context, /, **values: Any) -> None:
     report_options = crop_options.to_report_options(values)
     if (manifest := values["manifest"]) is not None:
         check_manifest(manifest)
+    look = crop_options.to_sheet(values)
     keep_freed_memory()  # before any threads start
     with crop_options.to_console(values) as console:
         reporter = ConsoleReporter(report_options, console)
@@ -132,6 +136,8 @@ def crop_command(ctx: click.Context, /, **values: Any) -> None:
             result = crop_photos(options, reporter)
         if manifest is not None and not result.dry_run:
             _write_manifest(manifest, values["output"], console)
+        if look is not None:
+            _write_sheet(values["sheet"], look, values["output"], console, dry_run=result.dry_run)
     ctx.exit(result.exit_code)
 
 
@@ -147,3 +153,14 @@ def _write_manifest(path: Path, output: Path, console: Console) -> None:
 
     number = write_manifest(path, rows())
     console.info(f"{number} row{'' if number == 1 else 's'} in {path}")
+
+
+def _write_sheet(path: Path, look: Look, output: Path, console: Console, *, dry_run: bool) -> None:
+    """Draw all photos in the output folder, those of earlier runs included. Without crops, there is only a warning."""
+    if dry_run:
+        console.info(f"would draw a sheet with the layout {look.layout.value} to {path}")
+        return
+    try:
+        draw_sheet(output, path, look, ALL_PHOTOS, console, lambda file: console.info(f"sheet in {file}"))
+    except NothingToShowError as error:
+        console.warn(f"{path} is not written: {error.message}")

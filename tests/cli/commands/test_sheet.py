@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from finished_shots import GREY, change, sidecar_of, write_shots
-from shotcrop_cli.commands.sheet import page_paths, sheet_command
+from shotcrop_cli.cli.sheet_file import page_paths
+from shotcrop_cli.commands.sheet import sheet_command
 from shotcrop_cli.errors import ExitCode, ShotcropError
 from shotcrop_cli.report.entry import Entry, choose, read_entries
 from shotcrop_cli.report.page import Page

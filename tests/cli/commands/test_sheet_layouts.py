@@ -17,7 +17,7 @@ from finished_shots import GREY, change, write_shots
 from shotcrop_cli.commands.sheet import sheet_command
 from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.report import pdf
-from shotcrop_cli.report.entry import choose, read_entries
+from shotcrop_cli.report.entry import Choice, choose, read_entries
 from shotcrop_cli.report.page import BACKGROUND, Page, Picture, Words
 from shotcrop_cli.report.sheet import SHOT_COLOURS
 from shotcrop_cli.report.story import Setting, draw_stories
@@ -177,8 +177,8 @@ def test_photos_are_opened_page_by_page(shots: Path, tmp_path: Path, monkeypatch
     write_shots(shots, "z.png")
     opened: list[int] = []
 
-    def read(root: Path, sidecars: list[Path]) -> Iterator[object]:
-        for entry in read_entries(root, sidecars):
+    def read(root: Path, sidecars: list[Path], choice: Choice) -> Iterator[object]:
+        for entry in read_entries(root, sidecars, choice):
             opened.append(len(list(tmp_path.glob("a-*.png"))))
             yield entry
 
