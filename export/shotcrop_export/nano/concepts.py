@@ -13,7 +13,7 @@ import argparse
 import json
 import shutil
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,13 +28,13 @@ from shotcrop_cli.imaging.thumbnail import thumbnail
 from shotcrop_cli.model.bundle import EXPORT_RECORD, MANIFEST, file_sha256, read_bundle
 from shotcrop_cli.model.nano.detector import CONCEPTS_OUTPUT, INPUT
 from shotcrop_cli.model.nano.manifest import DETECTOR, DETECTOR_INT8, ConceptRule, NanoManifest
+from shotcrop_export.nano.quantise import quantise
 from shotcrop_export.record import put_in_place, trace, write_record
 from shotcrop_train.nano.concepts import (
     CONCEPTS,
     SHARED_STAGES,
     ConceptBranch,
     Figures,
-    Fit,
     Floats,
     cross_validate,
     fit,
@@ -43,6 +43,8 @@ from shotcrop_train.nano.concepts import (
 from shotcrop_train.nano.tower import EfficientNetLite
 
 AT_ONCE = 8
+CALIBRATION_PHOTOS = 64
+"""Photos on which the branch in 8-bit integers is calibrated."""
 LEAST_STORED = 1024
 """Weights with at least this many values are stored in 8 bits."""
 
@@ -70,8 +72,13 @@ def add_concepts(model: Path, datasets: Sequence[Path], target: Path, variant: i
         folder = Path(scratch) / "model"
         shutil.copytree(model, folder)
         graphs = [name for name in (DETECTOR, DETECTOR_INT8) if (folder / name).is_file()]
+        seen = [record for record, _ in told[:: -(-len(told) // CALIBRATION_PHOTOS)]]
+        with torch.no_grad():
+            branch.heads.weight.copy_(torch.from_numpy(heads.weights)[:, :, None, None])
+            branch.heads.bias.copy_(torch.from_numpy(heads.biases))
+            shared = np.concatenate(list(shared_features(seen, variant, manifest.image_size)))
         for name in graphs:
-            write_graph(folder / name, branch, heads)
+            write_graph(folder / name, branch, shared if name == DETECTOR_INT8 else None)
         rules = tuple(ConceptRule(name, concept.threshold) for name, concept in CONCEPTS.items())
         (folder / MANIFEST).write_text(replace(manifest, concepts=rules).to_json(), encoding="utf-8")
         record = json.loads((folder / EXPORT_RECORD).read_text(encoding="utf-8"))
@@ -95,23 +102,32 @@ def captions_of(record: Record) -> list[str]:
 
 def mean_features(records: Sequence[Record], branch: ConceptBranch, variant: int, side: int) -> Floats:
     """Return the mean features (n, FEATURES) of photos."""
+    with torch.inference_mode():
+        parts = shared_features(records, variant, side)
+        return np.concatenate([branch.features(torch.from_numpy(one)).mean((2, 3)).numpy() for one in parts])
+
+
+def shared_features(records: Sequence[Record], variant: int, side: int) -> Iterator[Floats]:
+    """Give what the tower's shared stages find in photos, some photos (n, C, side / 8, side / 8) at a time."""
     tower = EfficientNetLite(variant)
     tower.load_imagenet()
-    means = []
     with torch.inference_mode():
         for start in range(0, len(records), AT_ONCE):
             paths = [one.path for one in records[start : start + AT_ONCE]]
             images = [thumbnail(decode(read_source(path)), (side, side)) for path in paths]
             pixels = torch.from_numpy(np.stack([np.asarray(image) for image in images])).permute(0, 3, 1, 2).float()
-            means.append(branch.features(tower.begin((pixels - 127) / 128, SHARED_STAGES)).mean((2, 3)).numpy())
-    return np.concatenate(means)
+            yield tower.begin((pixels - 127) / 128, SHARED_STAGES).numpy()
 
 
-def write_graph(path: Path, branch: ConceptBranch, heads: Fit) -> None:
-    """Add the branch to a detector's graph."""
-    with torch.no_grad():
-        branch.heads.weight.copy_(torch.from_numpy(heads.weights)[:, :, None, None])
-        branch.heads.bias.copy_(torch.from_numpy(heads.biases))
+def write_graph(path: Path, branch: ConceptBranch, examples: Floats | None = None) -> None:
+    """Add the branch to a detector's graph.
+
+    Args:
+        path: The graph.
+        branch: The branch, with its heads.
+        examples: What the shared stages find in some photos, to compute in 8-bit integers; None for single precision,
+            with weights that are stored in 8 bits.
+    """
     detector = onnx.load(str(path))
     shared, size = shared_tensor(detector)
     program = trace(
@@ -121,8 +137,10 @@ def write_graph(path: Path, branch: ConceptBranch, heads: Fit) -> None:
         outputs=[CONCEPTS_OUTPUT],
         dynamic={"shared": {0: torch.export.Dim.DYNAMIC}},
     )
-    added = compose.add_prefix(program.model_proto, "branch/", rename_inputs=False, rename_outputs=False)
-    _store_in_8_bits(added)
+    model = program.model_proto if examples is None else _quantised(program.model_proto, examples)
+    added = compose.add_prefix(model, "branch/", rename_inputs=False, rename_outputs=False)
+    if examples is None:
+        _store_in_8_bits(added)
     for node in added.graph.node:
         node.input[:] = [shared if name == "shared" else name for name in node.input]
         node.doc_string = ""
@@ -144,6 +162,15 @@ def shared_tensor(detector: ModelProto) -> tuple[str, tuple[int, int, int]]:
     pixels = next(one for one in detector.graph.input if one.name == INPUT)
     side: int = pixels.type.tensor_type.shape.dim[1].dim_value // 8
     return name, (weights.dims[1], side, side)
+
+
+def _quantised(proto: ModelProto, examples: Floats) -> ModelProto:
+    """Return the branch in 8-bit integers, all but its heads."""
+    with tempfile.TemporaryDirectory() as scratch:
+        single, bytes_ = Path(scratch) / "single.onnx", Path(scratch) / "bytes.onnx"
+        onnx.save(proto, str(single))
+        quantise(single, bytes_, "shared", examples, ["heads.weight"])
+        return onnx.load(str(bytes_))
 
 
 def _store_in_8_bits(proto: ModelProto) -> None:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -27,15 +28,15 @@ _SINGLE_PRECISION = ("network.kind.weight", "network.rest.weight")
 single precision they brought the shots 0.02 IoU closer to those of the whole graph in single precision (48 photos)."""
 
 
-class _Photos(CalibrationDataReader):
-    """Gives the calibration one photo at a time."""
+class _Examples(CalibrationDataReader):
+    """Gives the calibration one example at a time."""
 
-    def __init__(self, photos: NDArray[np.uint8]) -> None:
-        self._photos = iter(photos)
+    def __init__(self, name: str, examples: NDArray[Any]) -> None:
+        self._name, self._examples = name, iter(examples)
 
-    def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
-        photo = next(self._photos, None)
-        return None if photo is None else {INPUT: photo[None]}
+    def get_next(self) -> dict[str, NDArray[Any]] | None:
+        example = next(self._examples, None)
+        return None if example is None else {self._name: example[None]}
 
 
 def quantise_detector(source: Path, target: Path, photos: NDArray[np.uint8]) -> None:
@@ -46,6 +47,19 @@ def quantise_detector(source: Path, target: Path, photos: NDArray[np.uint8]) -> 
         target: The file to write.
         photos: (N, S, S, 3), squashed RGB. The ranges of all values between the operators are measured on them.
     """
+    quantise(source, target, INPUT, photos, _SINGLE_PRECISION)
+
+
+def quantise(source: Path, target: Path, name: str, examples: NDArray[Any], single: Sequence[str]) -> None:
+    """Write a graph in 8-bit integers.
+
+    Args:
+        source: The graph in single precision.
+        target: The file to write.
+        name: Its input.
+        examples: (N, ...), what the ranges of all values between the operators are measured on.
+        single: Weights of the convolutions that stay in single precision.
+    """
     with tempfile.TemporaryDirectory() as scratch, _quiet():
         prepared = Path(scratch) / "prepared.onnx"
         # ONNX Runtime's symbolic shapes do not know the free number of photos; the convolutions do not need them.
@@ -54,8 +68,8 @@ def quantise_detector(source: Path, target: Path, photos: NDArray[np.uint8]) -> 
         quantize_static(
             str(prepared),
             str(target),
-            _Photos(photos),
-            nodes_to_exclude=[node.name for node in nodes if set(node.input) & set(_SINGLE_PRECISION)],
+            _Examples(name, examples),
+            nodes_to_exclude=[node.name for node in nodes if set(node.input) & set(single)],
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=_OPERATORS,
             per_channel=True,
