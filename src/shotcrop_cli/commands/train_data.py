@@ -81,6 +81,7 @@ _SPACES = {"answers": ("permille", "absolute", "location"), "csv": ("pixels", "s
 @option(
     "--coord-space",
     type=click.Choice(["permille", "absolute", "location", "pixels", "shares", "percent"]),
+    metavar="SPACE",
     help="How answers give boxes: permille (0 to 1000, the default), absolute (pixels) or location tokens. How a CSV "
     "file does: pixels (the default), shares (0 to 1), permille or percent.",
 )

@@ -29,7 +29,7 @@ from shotcrop_cli.model.nano.manifest import COMPOSER, PEOPLE_TAG, NanoManifest
 from shotcrop_cli.model.nano.plain_colour import Pixels
 from shotcrop_cli.model.nano.preprocess import squash
 from shotcrop_cli.model.nano.reasoning import certain, company_of, ground, ground_scene
-from shotcrop_cli.model.nano.refinement import Subject, refine_all
+from shotcrop_cli.model.nano.refinement import Subject, put_in_order, refine_all
 from shotcrop_cli.model.nano.scene import Floats, Indices, Scene, mirror_boxes
 from shotcrop_cli.model.nano.sightings import Sight
 from shotcrop_cli.model.nano.style import restyle
@@ -232,6 +232,8 @@ class NanoComposer:
             for scene, proposal in zip(scenes, proposals, strict=True)
         ]
         refined = refine_all(list(zip(scenes, subjects, strict=True)), self.manifest.refinement)
+        for boxes in refined:
+            put_in_order(boxes)
         seen = [(detections[number], photos[number]) for number in shown]
         answers = (
             self._answer(*one, proposal, boxes) for one, proposal, boxes in zip(seen, proposals, refined, strict=True)

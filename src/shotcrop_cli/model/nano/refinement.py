@@ -13,7 +13,7 @@ from itertools import chain
 import numpy as np
 
 from shotcrop_cli.model.nano.facts import Doubles, Facts, gather_facts, join
-from shotcrop_cli.model.nano.faults import CropCosts, ShotSize
+from shotcrop_cli.model.nano.faults import CropCosts, ShotSize, areas
 from shotcrop_cli.model.nano.manifest import FaultCosts
 from shotcrop_cli.model.nano.scene import Floats, Indices, Scene
 
@@ -84,6 +84,15 @@ def refine_all(wanted: Sequence[tuple[Scene, Sequence[Subject]]], costs: FaultCo
         For each scene its subjects' boxes (s, 3, 4) in the photo frame, inside the photo.
     """
     return list(chain.from_iterable(_refine_together(batch, costs) for batch in _batches(wanted)))
+
+
+def put_in_order(triples: Floats) -> None:
+    """Widen each shot (s, 3, 4) that is no larger than the next tighter one, in place, until it contains that one."""
+    for wide in (ShotSize.MEDIUM, ShotSize.ESTABLISHING):
+        wider, tighter = triples[:, wide], triples[:, wide + 1]
+        late = areas(wider.T) <= areas(tighter.T)
+        wider[late, :2] = np.minimum(wider[late, :2], tighter[late, :2])
+        wider[late, 2:] = np.maximum(wider[late, 2:], tighter[late, 2:])
 
 
 def _batches(wanted: Sequence[tuple[Scene, Sequence[Subject]]]) -> Iterator[list[tuple[Scene, Sequence[Subject]]]]:

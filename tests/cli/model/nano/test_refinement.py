@@ -12,7 +12,7 @@ from plain_faults import PlainCosts, refine_plainly
 from shotcrop_cli.model.nano.facts import gather_facts, to_even
 from shotcrop_cli.model.nano.faults import ALIKE, RATIOS, CropCosts, ShotSize, iou
 from shotcrop_cli.model.nano.manifest import FaultCosts
-from shotcrop_cli.model.nano.refinement import MOST_TOGETHER, REACH, Subject, refine, refine_all
+from shotcrop_cli.model.nano.refinement import MOST_TOGETHER, REACH, Subject, put_in_order, refine, refine_all
 from shotcrop_cli.model.nano.scene import Floats, Scene, mirror_boxes
 
 COSTS = FaultCosts()
@@ -324,3 +324,13 @@ def test_costs_of_zero_leave_every_box_alone() -> None:
     scene = scene_of(Figure(0.4, 0.2, 0.12), Figure(0.57, 0.2, 0.12), hands=[(0.6, 0.5, 0.66, 0.6, 0.9)])
     wanted = triple((0.3, 0.25, 0.57, 0.68), (0.39, 0.25, 0.41, 0.38))
     np.testing.assert_allclose(refine(scene, (0,), wanted, nothing), wanted, atol=1e-6)
+
+
+def test_shots_that_grew_past_the_next_wider_one_widen_it() -> None:
+    triples = np.array([[[0.06, 0.0, 0.96, 0.93], [0.0, 0.0, 0.95, 1.0], [0.2, 0.1, 0.6, 0.5]]])
+    put_in_order(triples)
+    assert triples[0, 0].tolist() == [0.0, 0.0, 0.96, 1.0]
+    assert triples[0, 1].tolist() == [0.0, 0.0, 0.95, 1.0]
+    in_order = triples.copy()
+    put_in_order(in_order)
+    np.testing.assert_array_equal(in_order, triples)
