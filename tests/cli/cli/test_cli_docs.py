@@ -32,6 +32,10 @@ def _blocks(page: Path) -> Iterator[tuple[str, str]]:
         yield block[1], block[2]
 
 
+_VARIABLE = re.compile(r"\$\{?\w+\}?")
+"""A variable of the shell; the docs use those that are numbers."""
+
+
 def _command_lines(page: Path) -> Iterator[list[str]]:
     """Yield the arguments of each `shotcrop` in the code of a page, up to where the shell goes on."""
     for language, text in _blocks(page):
@@ -41,7 +45,7 @@ def _command_lines(page: Path) -> Iterator[list[str]]:
                 inner = rest.partition(")")[0] if match[0].startswith("(") else rest  # of "$(shotcrop ...)"
                 lexer = shlex.shlex(inner, posix=True, punctuation_chars=True)
                 lexer.whitespace_split = True
-                words = list(lexer)
+                words = [_VARIABLE.sub("1", word) for word in lexer]
                 ends = (i for i, word in enumerate(words) if set(word) <= set("|&;<>()"))
                 yield words[: next(ends, len(words))]
 
