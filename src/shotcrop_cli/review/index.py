@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
@@ -117,6 +118,17 @@ class _Written(msgspec.Struct):
     sha256: str | None = None
 
 
+class _Decided(Protocol):
+    @property
+    def file(self) -> str | None: ...
+    @property
+    def edited(self) -> bool: ...
+    @property
+    def rejected(self) -> bool: ...
+    @property
+    def left_out(self) -> str: ...
+
+
 class _Shot(msgspec.Struct):
     shot: str
     box: PixelBox
@@ -127,6 +139,7 @@ class _Shot(msgspec.Struct):
     score: float | None = None
     edited: bool = False
     rejected: bool = False
+    left_out: str = ""
     written: _Written | None = None
     person: str = MAIN
     set: str = DEFAULT_SET
@@ -386,12 +399,10 @@ class _Entry:
         scores = dict.fromkeys(map(str, SHOT_TYPES), NO_SCORE)
         is_open = is_edited = is_pending = False
         rejected_shots = 0
-        for shot in (*record.shots, *record.more_crops):
-            has_new_text = shot.written is not None and (shot.written.caption, shot.written.alt_text) != (
-                shot.caption,
-                shot.alt_text,
-            )
-            is_due = has_new_text or to_pixels(Box(*shot.box_norm), source.width, source.height) != shot.box
+        due = [_is_due(shot, source) for shot in (*record.shots, *record.more_crops)]
+        ordinary = record.shots if any(due[: len(record.shots)]) or are_asked(record.shots, record.more_crops) else []
+        due = due[len(record.shots) - len(ordinary) :]
+        for shot, is_due in zip((*ordinary, *record.more_crops), due, strict=True):
             has_file = shot.file is not None and _exists(shot.file, folder, names)
             rejected = shot.rejected or (shot.file is not None and not has_file and not is_due)
             edited = shot.edited or is_due
@@ -410,7 +421,7 @@ class _Entry:
                     "person": shot.person,
                     "set": shot.set,
                     "box": [box.x, box.y, box.width, box.height],
-                    "score": shot.score,
+                    "score": None if shot.file is None else shot.score,
                     "edited": edited,
                     "rejected": rejected,
                     "file": has_file,
@@ -453,6 +464,20 @@ _UNREADABLE = _Entry(
 )
 
 
+def are_asked(ordinary: Iterable[_Decided], more: Iterable[_Decided]) -> bool:
+    """Say whether somebody asked for the ordinary crops, or worked on them.
+
+    Sidecars always have them. If a run is for ratio sets alone, none of the three has a file.
+
+    Args:
+        ordinary: The ordinary crops of a photo.
+        more: Its crops of other people and ratio sets.
+    """
+    if any(crop.file is not None or crop.edited or crop.rejected for crop in ordinary):
+        return True
+    return not any(crop.file is not None or crop.left_out for crop in more)
+
+
 def prominent(people: Sequence[tuple[float, Box | None]]) -> list[int]:
     """Return the places of the people whom a photo shows, without bystanders far away and false detections.
 
@@ -479,6 +504,14 @@ def _identity(relative: str) -> str:
 def text_of(name: str) -> str:
     """Return a file name as text that every program can read; bytes that are not UTF-8 become question marks."""
     return name.encode("utf-8", "replace").decode("utf-8")
+
+
+def _is_due(shot: _Shot, source: _Source) -> bool:
+    """Say whether somebody changed the texts or the box of a crop in the sidecar."""
+    written = shot.written
+    if written is not None and (written.caption, written.alt_text) != (shot.caption, shot.alt_text):
+        return True
+    return to_pixels(Box(*shot.box_norm), source.width, source.height) != shot.box
 
 
 def _tokens(names: Iterable[str]) -> str:

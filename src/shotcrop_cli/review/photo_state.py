@@ -10,7 +10,7 @@ from shotcrop_cli import sidecar as sidecars
 from shotcrop_cli.framing import frame_shot
 from shotcrop_cli.library.edits import are_pending, as_seen, fingerprint
 from shotcrop_cli.library.plan import SIDECAR_SUFFIX
-from shotcrop_cli.review.index import photo_id, prominent, text_of
+from shotcrop_cli.review.index import are_asked, photo_id, prominent, text_of
 from shotcrop_cli.shots import (
     DEFAULT_SET,
     GROUP,
@@ -23,7 +23,7 @@ from shotcrop_cli.shots import (
     ShotType,
     person_number,
 )
-from shotcrop_cli.sidecar import ShotRecord, Sidecar
+from shotcrop_cli.sidecar import ShotRecord, Sidecar, is_moved
 from shotcrop_cli.subjects import Subject, subject_of
 
 NAMES = {
@@ -113,7 +113,7 @@ class PhotoState:
         height: Height of the upright photo in pixels.
         version: Changes with the content of the photo.
         rejected: Whether a person wants no crops of it.
-        shots: Its shots.
+        shots: Its shots, without ordinary ones that nobody asked for.
         people: The people whom it shows, the main person first.
         notes: Lines about it, such as warnings.
         facts: When and how it was taken, in a few words.
@@ -153,7 +153,10 @@ def state_of(path: Path, root: Path, record: Sidecar) -> PhotoState:
     source = record.source
     relative = path.relative_to(root)
     folder = "" if relative.parent == Path() else text_of(relative.parent.as_posix())
-    shots = tuple(_shot(written, shot, record) for written, shot in zip(record.all_crops, seen.all_crops, strict=True))
+    pairs = zip(record.all_crops, seen.all_crops, strict=True)
+    moved = any(is_moved(shot.box, shot.box_norm, record.source) for shot in record.shots)
+    asked = moved or are_asked((*record.shots, *seen.shots), record.more_crops)
+    shots = tuple(_shot(written, shot, record) for written, shot in pairs if asked or not shot.key.is_ordinary)
     main = record.main_person
     shown = prominent([(person.probability, person.body) for person in record.people])
     people = tuple(_person(place, record) for place in shown)

@@ -19,7 +19,7 @@ from shotcrop_cli.review.images import SIZES, Images
 from shotcrop_cli.review.index import Filter, PhotoIndex, text_of
 from shotcrop_cli.review.photo_state import PhotoState, read_state
 
-MODULES = ("geometry.js", "store.js", "stage.js", "editor.js", "list.js", "source.js", "main.js")
+MODULES = ("geometry.js", "groups.js", "store.js", "stage.js", "editor.js", "list.js", "source.js", "main.js")
 """The modules of the page, each after those that it imports. Pages that are files cannot load modules."""
 POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; form-action 'none'; base-uri 'none'"
 _PAGE = 200

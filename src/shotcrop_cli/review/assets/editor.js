@@ -1,11 +1,14 @@
 // One photo: the stage, a panel for each shot, and what can be done with them.
 
 import { sameBox } from "./geometry.js";
+import { firstGroup, groupName, groupsOf, isOrdinary } from "./groups.js";
 import { Stage } from "./stage.js";
 import { editOf } from "./store.js";
 
 const PREVIEW_PX = 190;
 const $ = (id) => document.getElementById(id);
+
+const namesOf = ({ shots }) => shots.map(({ key }) => key).join(" ");
 
 export class Editor extends EventTarget {
   constructor(store, source) {
@@ -13,13 +16,15 @@ export class Editor extends EventTarget {
     Object.assign(this, { store, source });
     this.image = $("photo");
     this.panels = new Map();
+    this.groups = [];
+    this.wanted = () => ({});
     this.stage = new Stage({ frame: $("frame"), boxes: $("boxes"), guides: $("guides"), image: this.image });
     this.stage.readOnly = store.readOnly;
     this.stage.addEventListener("box", ({ detail }) => store.setBox(detail.key, detail.box));
     this.stage.addEventListener("settled", () => store.schedule(150));
     this.stage.addEventListener("select", () => this.drawSelection());
     store.addEventListener("open", () => this.open());
-    store.addEventListener("change", () => this.draw());
+    store.addEventListener("change", () => this.follow());
     store.addEventListener("saving", () => this.drawSaved());
     store.addEventListener("saved", () => this.drawSaved());
     store.addEventListener("cropped", () => this.drawSaved());
@@ -28,6 +33,13 @@ export class Editor extends EventTarget {
     new ResizeObserver(() => this.fit()).observe($("stage"));
     $("lock").onclick = () => this.toggleLock();
     $("snap").onclick = () => this.toggleSnap();
+    $("group").onchange = () => this.showGroup(this.groups[$("group").selectedIndex]);
+    $("group").onkeydown = (event) => {
+      if (event.key !== "Enter" && event.key !== "Escape") return;
+      event.preventDefault();
+      event.stopPropagation();
+      this.stage.focus(this.stage.selected);
+    };
     $("undo").onclick = () => this.undo();
     $("redo").onclick = () => this.redo();
     $("reject-photo").onclick = () => this.rejectPhoto();
@@ -47,23 +59,63 @@ export class Editor extends EventTarget {
     $("frame").hidden = false;
     this.image.alt = `Photo ${base.name}`;
     this.image.src = this.source.image(base, "large");
+    this.stage.locked = new Set(base.shots.filter((shot) => shot.aspect).map((shot) => shot.key));
+    this.openGroups(base);
+    this.fit();
+  }
+
+  // A run that adds crops while the photo is open adds groups.
+  follow() {
+    const { base } = this.photo ?? {};
+    if (base && namesOf(base) !== this.names) this.openGroups(base, this.group?.id);
+    else this.draw();
+  }
+
+  openGroups(base, current) {
+    const { shots, people } = base;
+    this.names = namesOf(base);
+    this.groups = groupsOf(shots);
+    const names = Object.fromEntries(people.slice(1).map(({ number, name }) => [`person${number}`, name]));
+    names.main = people[0]?.name;
+    $("group").replaceChildren(...this.groups.map((group) => new Option(groupName(group, names))));
+    $("groups").hidden = this.groups.length < 2;
+    const shown = this.groups.find(({ id }) => id === current);
+    this.showGroup(shown ?? firstGroup(this.groups, ({ has_crop }) => has_crop, this.wanted()));
+  }
+
+  // Show the boxes and panels of one person in one ratio set.
+  showGroup(group) {
+    const { base } = this.photo;
+    const shots = group?.shots ?? [];
+    const type = this.base(this.stage.selected)?.shot ?? this.group?.shots.find(({ key }) => key === this.stage.selected)?.shot;
+    this.group = group;
+    $("group").selectedIndex = this.groups.indexOf(group);
     this.panels.clear();
-    const panels = base.shots.map((shot) => this.panel(shot));
+    const panels = shots.map((shot) => this.panel(this.base(shot.key)));
     if (!panels.length) {
       const text = "The model found no people in this photo, so there are no crops.";
       panels.push(Object.assign(document.createElement("p"), { className: "empty", textContent: text }));
     }
     $("shots").replaceChildren(...panels);
-    this.stage.locked = new Set(base.shots.filter((shot) => shot.aspect).map((shot) => shot.key));
-    this.stage.open(base, base.shots, base.people);
+    this.stage.selected = shots.find(({ shot }) => shot === type)?.key ?? null;
+    this.stage.open(base, shots.map(({ key }) => this.base(key)), base.people);
     this.openPeople(base);
-    this.fit();
     this.drawSelection();
+    this.draw();
   }
 
-  openPeople({ people, shots }) {
+  // Go to the next group, or to the one before.
+  nextGroup(step) {
+    const { groups } = this;
+    if (groups.length < 2) return;
+    this.showGroup(groups[(groups.indexOf(this.group) + step + groups.length) % groups.length]);
+    this.stage.focus(this.stage.selected);
+  }
+
+  // The boxes around other people are those of ordinary crops.
+  openPeople({ people }) {
     const choices = people.filter((person) => Object.keys(person.boxes).length);
-    const offered = shots.length && choices.length > 1 && !this.store.readOnly ? choices : [];
+    const offered = this.group && isOrdinary(this.group) && choices.length > 1 && !this.store.readOnly ? choices : [];
     const text = document.createElement("span");
     text.textContent = "Crop around";
     text.className = "muted";
@@ -117,7 +169,8 @@ export class Editor extends EventTarget {
     const { store } = this;
     element.classList.add(shot.shot);
     element.setAttribute("aria-label", shot.name);
-    find("h2").textContent = shot.name;
+    const isShared = shot.shot === "establishing" && shot.person !== this.group.person;
+    find("h2").textContent = shot.name.split(",")[0] + (isShared ? ", shared" : "");
     find(".score").textContent = shot.score === null ? "" : shot.score.toFixed(2);
     find(".score").title = "The model’s score of this box, 0 to 1";
     find(".ratio").textContent = shot.aspect ? shot.aspect.join(":") : "";
@@ -195,16 +248,26 @@ export class Editor extends EventTarget {
   }
 
   undo() {
-    this.elsewhere(this.store.undo(), "undo");
+    this.step("undo");
   }
 
   redo() {
-    this.elsewhere(this.store.redo(), "redo");
+    this.step("redo");
+  }
+
+  // Undo or redo, and show the group in which that changed something.
+  step(name) {
+    const before = new Map(this.photo?.edit.shots.map((shot) => [shot.key, JSON.stringify(shot)]));
+    const entry = this.store[name]();
+    if (entry) this.elsewhere(entry, name);
+    const changed = entry || !this.photo ? [] : this.photo.edit.shots.filter((shot) => before.get(shot.key) !== JSON.stringify(shot));
+    if (!changed.length || changed.some(({ key }) => this.panels.has(key))) return;
+    this.showGroup(this.groups.find(({ shots }) => shots.some(({ key }) => key === changed[0].key)) ?? this.group);
   }
 
   // The change was made to another photo: go there first.
   elsewhere(entry, step) {
-    if (entry) this.dispatchEvent(new CustomEvent("visit", { detail: { id: entry.id, then: step } }));
+    this.dispatchEvent(new CustomEvent("visit", { detail: { id: entry.id, then: step } }));
   }
 
   toggleLock() {

@@ -1,8 +1,9 @@
 // The list: only the cards near the visible part exist, so that 100,000 photos scroll.
 
+import { firstGroup, groupName, groupsOf, isOrdinary } from "./groups.js";
+
 const PAGE = 60;
 const PAGES_KEPT = 24;
-const ON_CARD = 3;
 const ROOM = 1.5;
 // Browsers limit how high an element may be. Longer lists scroll in larger steps.
 const HIGHEST = 12_000_000;
@@ -201,8 +202,13 @@ export class List extends EventTarget {
     if (row.status === "unreadable") {
       pictures.append(text("p", "broken", "This sidecar cannot be read. `shotcrop apply` says why."));
     } else {
-      const more = row.shots.length - ON_CARD;
-      pictures.append(this.photo(row), ...row.shots.slice(0, ON_CARD).map((shot) => this.crop(row, shot)));
+      const wanted = new URLSearchParams(this.query);
+      const filters = { person: wanted.get("person") ?? "", set: wanted.get("set") ?? "" };
+      const group = firstGroup(groupsOf(row.shots), ({ file }) => file, filters);
+      const shots = group?.shots ?? [];
+      const more = row.shots.length - shots.length;
+      pictures.append(this.photo(row, shots), ...shots.map((shot) => this.crop(row, shot)));
+      if (group && (more > 0 || !isOrdinary(group))) line.append(text("span", "muted group-name", groupName(group)));
       if (more > 0) line.append(text("span", "muted", `+ ${more} more`));
       if (!row.shots.length) pictures.append(text("p", "broken", "No people found"));
     }
@@ -227,7 +233,7 @@ export class List extends EventTarget {
     return tags;
   }
 
-  photo(row) {
+  photo(row, shots) {
     const element = document.createElement("span");
     element.className = "picture photo";
     element.append(this.image(this.source.image(row, "small"), row.width / row.height));
@@ -235,7 +241,7 @@ export class List extends EventTarget {
     overlay.setAttribute("viewBox", `0 0 ${row.width} ${row.height}`);
     overlay.setAttribute("preserveAspectRatio", "xMidYMax meet");
     overlay.setAttribute("aria-hidden", "true");
-    for (const shot of row.shots) {
+    for (const shot of shots) {
       if (shot.rejected || row.rejected) continue;
       const rect = document.createElementNS(SVG, "rect");
       const [x, y, width, height] = shot.box;

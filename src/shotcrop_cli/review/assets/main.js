@@ -17,6 +17,7 @@ const source = isStatic ? new StaticSource(globalThis.shotcropData) : new LiveSo
 const store = new Store(boot, source);
 const list = new List(source);
 const editor = new Editor(store, source);
+editor.wanted = () => ({ person: filters.elements.person.value, set: filters.elements.set.value });
 source.drafted = (id) => store.draft(id);
 const filters = $("filters");
 const preload = [new Image(), new Image()];
@@ -325,6 +326,10 @@ const KEYS = [
   { group: "Decide", keys: ["U", "Ctrl+Z"], text: "Undo", when: () => !boot.readOnly, run: () => editor.undo() },
   { group: "Decide", keys: ["Y", "Ctrl+Shift+Z", "Ctrl+Y"], text: "Redo", when: () => !boot.readOnly, run: () => editor.redo() },
   { group: "Boxes", keys: numbers, shown: "1 2 3", text: "Select a box", when: inEditor, run: (key) => editor.selectAt(Number(key) - 1) },
+  {
+    group: "Boxes", keys: ["S", "Shift+S"], text: "Next or previous person or ratio set", when: inEditor,
+    run: (name) => editor.nextGroup(name === "S" ? 1 : -1),
+  },
   { group: "Boxes", keys: [], shown: "Arrows", text: "Move the box; with Ctrl by one pixel" },
   { group: "Boxes", keys: [], shown: "Shift+Arrows", text: "Change its size; with Ctrl by one pixel" },
   { group: "Boxes", keys: ["L"], text: "Keep the shape of the box", when: canEdit, run: () => editor.toggleLock() },
@@ -391,7 +396,7 @@ addEventListener("keydown", (event) => {
   const key = KEYS.find((one) => one.keys.includes(name) && (one.when?.() ?? true));
   if (!key) return;
   event.preventDefault();
-  key.run(event.key);
+  key.run(name);
 });
 
 // Begin

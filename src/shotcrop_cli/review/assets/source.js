@@ -92,7 +92,8 @@ export class StaticSource {
       pending: (row) => row.pending,
     };
     const shot = wanted.get("shot");
-    const score = ({ row }) => (shot ? row.shots.find((one) => one.shot === shot)?.score : row.score) ?? 2;
+    const worst = (shots) => Math.min(...shots.filter((one) => one.shot === shot).map((one) => one.score ?? 2), 2);
+    const score = ({ row }) => (shot ? worst(row.shots) : row.score ?? 2);
     const below = wanted.get("below"), people = wanted.get("people"), folder = wanted.get("folder");
     const fits = (photo) => {
       const { row, text } = photo;

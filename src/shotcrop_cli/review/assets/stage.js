@@ -45,7 +45,7 @@ export class Stage extends EventTarget {
     element.setAttribute("aria-roledescription", "crop box");
     const label = document.createElement("span");
     label.className = "box-name";
-    label.textContent = shot.name;
+    label.textContent = shot.name.split(",")[0];
     element.append(label);
     for (const name of ["third v1", "third v2", "third h1", "third h2"]) {
       const line = document.createElement("i");
