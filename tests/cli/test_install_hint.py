@@ -111,7 +111,7 @@ def test_one_runtime_takes_the_place_of_all_others(tmp_path: Path, marker: str, 
 def test_every_extra_that_is_installed_is_kept(tmp_path: Path) -> None:
     packages = tuple(package for extra, package in EXTRAS.items() if extra != "gpu")
     here = found(tmp_path, marker="uv-receipt.toml", packages=packages)
-    extras = "azure,captions,cpu,export,gcs,jxl,motion,parquet,pdf,raw,ray,review,s3,train"
+    extras = "azure,captions,cpu,export,gcs,jxl,motion,parquet,pdf,qlora,raw,ray,review,s3,train"
     assert here.add_extras() == f"uv tool install 'shotcrop-cli[{extras}]'"
 
 

@@ -368,7 +368,7 @@ def test_a_second_run_at_once_is_refused(photos: Path, output: Path) -> None:
         [".", "-o", "shots", "--aspect", "medium=0:1"],
         [".", "-o", "shots", "--aspect", "medium=1:1", "--aspect", "close_up=4:5"],
         [".", "-o", "shots", "--aspect", "medium=1:1,medium=4:5"],
-        [".", "-o", "s3://bucket/shots"],
+        [".", "-o", "ftp://bucket/shots"],
         ["", "-o", "shots"],
         [".", "-o", ""],
         ["https://example.org/a.jpg", "-o", "shots"],

@@ -5,6 +5,7 @@ import threading
 import weakref
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -56,7 +57,7 @@ def _run(
     *,
     workers: int = 2,
     batch_size: int = 4,
-    **options: int,
+    **options: Any,
 ) -> list[PhotoResult]:
     results: list[PhotoResult] = []
     run(
@@ -241,9 +242,7 @@ def test_an_interrupt_leaves_whole_photos_or_nothing(photos: Path, output: Path)
     assert names_in(output) == sorted(expected)
 
 
-def test_a_report_that_raises_does_not_replace_an_interrupt(
-    photos: Path, output: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_report_that_raises_does_not_replace_an_interrupt(photos: Path, output: Path) -> None:
     for i in range(6):
         write_photo(photos / f"{i}.png")
     interrupted = threading.Event()
@@ -264,9 +263,17 @@ def test_a_report_that_raises_does_not_replace_an_interrupt(
         raise ValueError("such as the first failure of --fail-fast")
 
     results: list[PhotoResult] = []
-    monkeypatch.setattr(runner, "finish", finish_late)
+    late = steps.Steps(finish=finish_late)
     with pytest.raises(KeyboardInterrupt):
-        run(_tasks(photos, output), Interrupted(), RunContext(output), workers=2, batch_size=2, report=report)
+        run(
+            _tasks(photos, output),
+            Interrupted(),
+            RunContext(output),
+            workers=2,
+            batch_size=2,
+            report=report,
+            steps=late,
+        )
     assert {result.source.name for result in results} == {"0.png", "1.png"}
 
 
@@ -286,12 +293,12 @@ def test_a_run_of_many_photos_holds_few_in_memory(photos: Path, output: Path, mo
         most = max(most, len(alive))
         return loaded
 
-    monkeypatch.setattr(runner, "load", counted)
     # Room for six such photos: three with the model, two in the decoders, one being written. Without a budget, there
     # would be 8 + 8 + 8 in flight.
     monkeypatch.setattr(runner, "_EXPECTED_BYTES", 40_000.0)
     composer = FakeComposer()
-    results = _run(photos, output, composer, batch_size=8, workers=2, byte_budget=240_000)
+    watched = steps.Steps(load=counted)
+    results = _run(photos, output, composer, batch_size=8, workers=2, byte_budget=240_000, steps=watched)
     gc.collect()
     assert len(results) == 40
     assert composer.batches == [3] * 13 + [1]

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from conftest import FakeComposer, no_people, picture, write_photo
 from object_store import SECRET, ObjectStore
 from shotcrop_cli import CropOptions, RunResult, ShotcropError, crop_photos
-from shotcrop_cli.crop_settings import CropSettings
+from shotcrop_cli.crop_settings import CropSettings, XmpMode
 from shotcrop_cli.errors import ExitCode, LockedError
 from shotcrop_cli.library.hand_work import Allowed
 from shotcrop_cli.library.name_template import NameTemplate
@@ -243,12 +243,12 @@ def test_a_run_that_breaks_off_at_any_write_is_continued(
 def test_crops_that_change_replace_the_old_ones(library: Path, store: ObjectStore) -> None:
     _run()
     template = NameTemplate.parse("{stem}-{shot}.{ext}")
-    result = _run(template=template, allowed=Allowed(replace=True), settings=CropSettings(xmp=True))
+    result = _run(template=template, allowed=Allowed(replace=True), settings=CropSettings(xmp=XmpMode.SIDECAR))
     assert result.counts[PhotoStatus.DONE] == 6
     names = [name for name in store.tree("shots", "trip") if "IMG_00" in name]
     crops = [f"0/IMG_00-{shot}.jpg" for shot in ("close_up", "establishing", "medium")]
     assert sorted(names) == sorted(["0/IMG_00.jpg.json", *crops, *(f"{crop}.xmp" for crop in crops)])
-    again = _run(template=template, settings=CropSettings(xmp=True))
+    again = _run(template=template, settings=CropSettings(xmp=XmpMode.SIDECAR))
     assert again.counts == {PhotoStatus.UNCHANGED: 7, PhotoStatus.FAILED: 1}
 
 

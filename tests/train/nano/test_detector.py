@@ -388,4 +388,4 @@ def test_sides_must_fit_the_grids() -> None:
 def test_the_shipped_recipes_load() -> None:
     recipe = load_nano_recipe("nano")
     assert recipe.detector.data.repeat["no_person/train"] == 3.0
-    assert recipe.composer.networks == 5
+    assert recipe.composer.networks == 10 and recipe.composer.folds == 5
