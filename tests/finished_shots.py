@@ -37,7 +37,7 @@ def sidecar_of(photo: Path, size: tuple[int, int], boxes: tuple[PixelBox, ...]) 
         model=ModelIdentity("shotcrop-nano", "0" * 64, "CPUExecutionProvider"),
         settings=CropSettings(),
         main_person=MainPerson(),
-        reasoning=Reasoning("A grey room.", "Nobody in particular.", "Nothing happens."),
+        reasoning=Reasoning("A grey room.", "No one in particular.", "Nothing happens."),
         shots=tuple(shots),
     )
 

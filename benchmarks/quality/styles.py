@@ -177,7 +177,7 @@ class Trial:
 
     Args:
         promised: What cross-validation over the person's own corrections says.
-        real: The gain on photos that nobody corrected.
+        real: The gain on photos that no one corrected.
     """
 
     promised: Gain

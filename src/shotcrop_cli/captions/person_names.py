@@ -1,4 +1,4 @@
-"""Find names of persons in captions, by how names are written. It recognises nobody, and knows few names.
+"""Find names of persons in captions, by how names are written. It recognises no faces, and knows few names.
 
 It finds
 

@@ -140,11 +140,13 @@ SUBJECT = (
     "The main person is on the right of the photo",
 )
 STORY = {
-    "wide": "First the place, then the person in it, then the face",
-    "full": "First the whole figure, then the person from nearer by, then the face",
-    "medium": "First the person and what is around them, then the upper body, then the face",
-    "close": "Step by step closer to the face",
+    "wide": "First the place, then the person in it, then {closest}",
+    "full": "First the whole figure, then the person closer up, then {closest}",
+    "medium": "First the person and what is around them, then the upper body, then {closest}",
+    "close": "Step by step closer to {closest}",
 }
+CLOSEST = {Part.FACE: "the face", Part.HEAD: "the head", Part.DETAIL: "a detail"}
+"""What a story ends with, by what the close-up shows."""
 SENTENCE = "{text}."
 
 
@@ -164,13 +166,14 @@ def count_facts(facts: CropFacts) -> int:
     return sum(value is not None for value in said) + (facts.who not in (Who.MAIN, Who.PERSON, Who.ONE))
 
 
-def verbalise(grounding: Grounding, wide: CropFacts | None = None) -> Reasoning:
+def verbalise(grounding: Grounding, crops: Sequence[CropFacts] = ()) -> Reasoning:
     """Put the facts of a grounding into words, and add nothing.
 
     Args:
         grounding: The facts.
-        wide: What the establishing shot shows, which says more about the scene; None if nobody looked.
+        crops: What the three crops show, which says more about the scene; empty if it is unknown.
     """
+    wide, part = (crops[0], crops[-1].part) if crops else (None, None)
     setting = grounding.setting
     if wide is not None:
         is_known = wide.who is not Who.MAIN or wide.place is not None
@@ -186,7 +189,8 @@ def verbalise(grounding: Grounding, wide: CropFacts | None = None) -> Reasoning:
         subject = SUBJECT[min(int(grounding.main_person.centre[0] * 3), 2)]
         facing = grounding.facing if wide is None else wide.facing
         subject = FACING[facing].format(text=subject) if facing else subject
-    story = STORY[grounding.native_scale] if grounding.native_scale else ""
+    closest = CLOSEST[part or Part.HEAD]
+    story = STORY[grounding.native_scale].format(closest=closest) if grounding.native_scale else ""
     return Reasoning(*(SENTENCE.format(text=text) if text else "" for text in (scene, subject, story)))
 
 
@@ -202,7 +206,7 @@ def reword(answer: Composition) -> Composition:
         replace(shot, caption=text.caption, alt_text=text.alt_text)
         for shot, text in zip(answer.shots, texts, strict=True)
     )
-    reasoning = verbalise(answer.grounding or Grounding(), answer.facts[0])
+    reasoning = verbalise(answer.grounding or Grounding(), answer.facts)
     return replace(answer, shots=shots, reasoning=reasoning)
 
 

@@ -113,7 +113,7 @@ class PhotoState:
         height: Height of the upright photo in pixels.
         version: Changes with the content of the photo.
         rejected: Whether a person wants no crops of it.
-        shots: Its shots, without ordinary ones that nobody asked for.
+        shots: Its shots, without ordinary ones that no one asked for.
         people: The people whom it shows, the main person first.
         notes: Lines about it, such as warnings.
         facts: When and how it was taken, in a few words.

@@ -145,4 +145,13 @@ def test_verbalised_reasoning_says_only_what_is_known() -> None:
     assert reasoning.scene == "Two people outdoors."
     assert reasoning.subject == "The main person is on the left of the photo, facing right."
     assert reasoning.story
-    assert verbalise(Grounding(people=4), CropFacts()).scene == ""
+    assert verbalise(Grounding(people=4), (CropFacts(),)).scene == ""
+
+
+@pytest.mark.parametrize(
+    ("part", "end"), [(Part.FACE, "the face."), (Part.HEAD, "the head."), (Part.DETAIL, "a detail.")]
+)
+def test_a_story_ends_with_what_the_close_up_shows(part: Part, end: str) -> None:
+    grounding = Grounding(Box(0.0, 0.0, 0.3, 1.0), native_scale="full")
+    assert verbalise(grounding, (CHILD, CHILD, replace(CHILD, part=part))).story.endswith(f"then {end}")
+    assert verbalise(grounding).story.endswith("then the head.")

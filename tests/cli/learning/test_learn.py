@@ -30,7 +30,7 @@ def run(command: str, *arguments: object, code: ExitCode = ExitCode.OK) -> Resul
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with a model, photos, and their crops that nobody has edited yet."""
+    """Return a folder with a model, photos, and their crops that no one has edited yet."""
     folder = tmp_path_factory.mktemp("library")
     (folder / "tiny").mkdir()
     write_tiny_model(folder / "tiny")

@@ -26,7 +26,7 @@ SET = {"x": 12, "y": 8, "width": 24, "height": 40}
 
 @pytest.fixture
 def shots(photos: Path, output: Path, composer: FakeComposer) -> Path:
-    """Return an output folder with four photos of 120 x 80 pixels that nobody has edited yet."""
+    """Return an output folder with four photos of 120 x 80 pixels that no one has edited yet."""
     for number, name in enumerate(("set", "trip/kept", "rejected", "alone")):
         write_photo(photos / f"{name}.jpg", Image.effect_noise((120, 80), 20 + 30 * number))
     crop_photos(CropOptions(photos, output))

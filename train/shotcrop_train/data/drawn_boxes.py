@@ -80,7 +80,7 @@ class LabelledPhoto:
 
     Args:
         name: The photo's name, relative to the folder of photos.
-        boxes: Its boxes, none for a photo that nobody has annotated; it is left out.
+        boxes: Its boxes, none for a photo that no one has annotated; it is left out.
         size: Width and height in pixels that the tool saw; None if it does not say.
     """
 

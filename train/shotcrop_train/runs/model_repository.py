@@ -74,7 +74,7 @@ def push(folder: Path, name: str, *, private: bool = False) -> str | None:
         private: Whether only its owner sees it, if it is new.
 
     Returns:
-        Its address; None if nobody is logged in.
+        Its address; None if no one is logged in.
 
     Raises:
         ModelError: The hub refuses it or cannot be reached.
@@ -160,7 +160,7 @@ def _name_base(target: Path, base: str) -> None:
     name = _hub_name(base)
     if not name:
         raise ModelError(
-            "the adapter's base is a folder of this machine, which nobody else has",
+            "the adapter's base is a folder of this machine, which no one else has",
             hint="merge the adapter first: shotcrop train merge RUN OUT, or train without --no-merge-adapter",
         )
     content = json.loads(config.read_text(encoding="utf-8"))

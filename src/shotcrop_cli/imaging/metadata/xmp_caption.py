@@ -72,7 +72,7 @@ def merge_texts(
         texts: The new texts.
         last: The texts that shotcrop wrote into it before; None if it never did.
         force: Whether to replace a description that somebody changed.
-        own: Whether it is as shotcrop wrote it, so that it may be written anew.
+        own: Whether it is as shotcrop wrote it, so that it may be written again.
         as_alt_text: Whether the caption becomes the alternative text if somebody else's description is kept and there
             is no other alternative text.
     """

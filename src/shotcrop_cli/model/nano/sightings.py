@@ -94,7 +94,7 @@ class Sight:
         tags: Logits of the manifest's tags.
         concepts: Logits (k, c, c) of the manifest's concepts.
         pixels: (S, S, 3), the thumbnail.
-        main: Index of the main person in the scene; None if nobody was located.
+        main: Index of the main person in the scene; None if no one was located.
         grounding: The facts about the main person; the setting is None where the model is unsure.
         manifest: The model's.
     """
@@ -200,7 +200,7 @@ class Sight:
 
     @cached_property
     def _is_alone(self) -> bool:
-        """Whether the photo shows nobody else of the main person's size: the child in it is then the main person."""
+        """Whether the photo shows no one else of the main person's size: the child in it is then the main person."""
         scores = np.maximum(self.scene.head_score, self.scene.body_score)
         return int((scores >= POSSIBLE).sum()) <= 1
 
