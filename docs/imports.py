@@ -40,7 +40,7 @@ LAYERS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         (
             "api",
             "watch",
-            "caption_run",
+            "runs",
             "checkup",
             "pipeline",
             "remote",

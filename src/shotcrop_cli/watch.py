@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from shotcrop_cli import install_hint
-from shotcrop_cli.api import CropModel, crop_photos
+from shotcrop_cli.api import crop_photos
 from shotcrop_cli.errors import InputError, LockedError, ShotcropError
 from shotcrop_cli.library.mounts import is_on_network
 from shotcrop_cli.library.output_folder import LOCK_NAME
@@ -25,6 +25,7 @@ from shotcrop_cli.library.results import PhotoResult, PhotoStatus, Reporter, Run
 from shotcrop_cli.library.selection import Wildcard
 from shotcrop_cli.library.settling import QUIET_SECONDS, Settling
 from shotcrop_cli.run_options import CropOptions
+from shotcrop_cli.runs.crop_model import CropModel
 from shotcrop_cli.storage.location import is_url
 
 LEAST_PAUSE = 1.0

@@ -11,11 +11,11 @@ import pytest
 from click.testing import CliRunner
 
 from conftest import FakeComposer, write_photo
-from shotcrop_cli import api
 from shotcrop_cli.errors import ExitCode
 from shotcrop_cli.library.output_folder import output_lock
 from shotcrop_cli.main import cli
 from shotcrop_cli.model import session
+from shotcrop_cli.runs import run
 
 BY_PROCESSES = {ExitCode.INTERRUPTED, ExitCode.TERMINATED, ExitCode.BROKEN_PIPE}
 
@@ -60,7 +60,7 @@ def _there_are_no_photos(_folder: Path, _monkeypatch: pytest.MonkeyPatch) -> lis
 
 def _the_time_is_over(_folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     clock = count(0.0, 1.0)
-    monkeypatch.setattr(api, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    monkeypatch.setattr(run, "time", SimpleNamespace(monotonic=lambda: next(clock)))
     return ["--max-time", "1s"]
 
 

@@ -316,7 +316,7 @@ def test_max_time_ends_captions_too(
     for number in range(4):
         write_photo(photos / f"{number}.jpg", picture(120 + number, 80))
     over = [False]
-    monkeypatch.setattr("shotcrop_cli.api._CropRun._is_time_over", lambda _run: over[0])
+    monkeypatch.setattr("shotcrop_cli.runs.crop_work.CropWork.is_time_over", property(lambda _work: over[0]))
 
     def reply(_number: int, _request: dict[str, Any]) -> Reply:
         end = time.monotonic() + 20

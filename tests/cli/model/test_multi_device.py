@@ -161,6 +161,6 @@ def test_a_gpu_gets_full_batches_of_large_photos_where_memory_allows(
 ) -> None:
     composer.provider = provider
     monkeypatch.setattr("shotcrop_cli.pipeline.runner.BYTES_PER_WORKER", 1)
-    monkeypatch.setattr("shotcrop_cli.api.usable_memory", lambda: 1 << 40)
+    monkeypatch.setattr("shotcrop_cli.runs.crop_work.usable_memory", lambda: 1 << 40)
     assert crop(tmp_path, 6, "-b", "4").exit_code == ExitCode.OK
     assert composer.batches == batches

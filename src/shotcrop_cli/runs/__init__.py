@@ -1,0 +1,1 @@
+"""Whole runs over a photo library: crop, apply sidecars, write captions."""
