@@ -1,8 +1,8 @@
-"""Captions, alternative texts and reasoning by rule: whole phrases for facts, in English.
+"""Captions, alternative texts and reasoning by rule: whole phrases for facts, in any language that has a catalogue.
 
 A text grows from left to right: whom the crop shows, then one phrase after the other. Each phrase is a message with a
-place for the text so far. No phrase bends another: colours, directions and actions have forms that fit one person and
-several, women and men.
+place for the text so far, so a translation may put its words before, after or around it. No phrase bends another. Where
+a language needs other forms, the messages differ: for one person and several, and for a face and the rest.
 """
 
 from __future__ import annotations
@@ -10,6 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from shotcrop_cli.captions.messages import (
+    SOURCE_LANGUAGE,
+    Catalogue,
+    Message,
+    catalogue,
+    message,
+    message_for,
+    message_in,
+)
 from shotcrop_cli.crop_facts import CropFacts, Part, Who
 from shotcrop_cli.shots import Composition, Grounding, Reasoning, ShotText
 
@@ -17,147 +26,190 @@ ENOUGH = 3
 """A medium shot or close-up with this many facts of its own does not repeat where the people are."""
 
 WHO = {
-    Who.MAIN: "The main person",
-    Who.PERSON: "A person",
-    Who.CHILD: "A child",
-    Who.ONE: "One of the people",
-    Who.PEOPLE: "People",
-    Who.GROUP: "A group of people",
-    Who.CROWD: "A crowd of people",
-    Who.DOG: "A dog",
+    Who.MAIN: message("The main person"),
+    Who.PERSON: message("A person"),
+    Who.CHILD: message("A child"),
+    Who.ONE: message("One of the people"),
+    Who.PEOPLE: message("People"),
+    Who.GROUP: message("A group of people"),
+    Who.CROWD: message("A crowd of people"),
+    Who.DOG: message("A dog"),
+}
+_HEADS = {
+    Who.PEOPLE: message("Heads and shoulders of people"),
+    Who.GROUP: message("Heads and shoulders of a group of people"),
+    Who.CROWD: message("Heads and shoulders of a crowd of people"),
+    Who.DOG: message("The head of a dog"),
 }
 FACE = {
-    Who.MAIN: "The face of the main person",
-    Who.PERSON: "The face of a person",
-    Who.CHILD: "The face of a child",
-    Who.ONE: "The face of one of the people",
-    Who.PEOPLE: "Head and shoulders of people",
-    Who.GROUP: "Head and shoulders of a group of people",
-    Who.CROWD: "Head and shoulders of a crowd of people",
-    Who.DOG: "The head of a dog",
+    Who.MAIN: message("The face of the main person"),
+    Who.PERSON: message("The face of a person"),
+    Who.CHILD: message("The face of a child"),
+    Who.ONE: message("The face of one of the people"),
+    **_HEADS,
 }
 HEAD = {
-    Who.MAIN: "Head and shoulders of the main person",
-    Who.PERSON: "Head and shoulders of a person",
-    Who.CHILD: "Head and shoulders of a child",
-    Who.ONE: "Head and shoulders of one of the people",
-    Who.PEOPLE: FACE[Who.PEOPLE],
-    Who.GROUP: FACE[Who.GROUP],
-    Who.CROWD: FACE[Who.CROWD],
-    Who.DOG: FACE[Who.DOG],
+    Who.MAIN: message("Head and shoulders of the main person"),
+    Who.PERSON: message("Head and shoulders of a person"),
+    Who.CHILD: message("Head and shoulders of a child"),
+    Who.ONE: message("Head and shoulders of one of the people"),
+    **_HEADS,
 }
 DETAIL = {
-    Who.MAIN: "A detail of the main person",
-    Who.PERSON: "A detail of a person",
-    Who.CHILD: "A detail of a child",
-    Who.ONE: "A detail of one of the people",
-    Who.PEOPLE: "A detail of people",
-    Who.GROUP: "A detail of a group of people",
-    Who.CROWD: "A detail of a crowd of people",
-    Who.DOG: "A detail of a dog",
+    Who.MAIN: message("A detail of the main person"),
+    Who.PERSON: message("A detail of a person"),
+    Who.CHILD: message("A detail of a child"),
+    Who.ONE: message("A detail of one of the people"),
+    Who.PEOPLE: message("A detail of people"),
+    Who.GROUP: message("A detail of a group of people"),
+    Who.CROWD: message("A detail of a crowd of people"),
+    Who.DOG: message("A detail of a dog"),
 }
 _OF_PART = {None: WHO, Part.FACE: FACE, Part.HEAD: HEAD, Part.DETAIL: DETAIL}
 CLOTHES = {
-    "dark": "{text} in dark clothes",
-    "light": "{text} in light clothes",
-    "red": "{text} in red",
-    "orange": "{text} in orange",
-    "yellow": "{text} in yellow",
-    "green": "{text} in green",
-    "blue": "{text} in blue",
-    "purple": "{text} in purple",
-    "pink": "{text} in pink",
+    "dark": message("{text} in dark clothes"),
+    "light": message("{text} in light clothes"),
+    "red": message("{text} in red"),
+    "orange": message("{text} in orange"),
+    "yellow": message("{text} in yellow"),
+    "green": message("{text} in green"),
+    "blue": message("{text} in blue"),
+    "purple": message("{text} in purple"),
+    "pink": message("{text} in pink"),
+}
+CLOTHES_BELOW_FACE = {
+    "dark": message_in("face", "{text} in dark clothes"),
+    "light": message_in("face", "{text} in light clothes"),
+    "red": message_in("face", "{text} in red"),
+    "orange": message_in("face", "{text} in orange"),
+    "yellow": message_in("face", "{text} in yellow"),
+    "green": message_in("face", "{text} in green"),
+    "blue": message_in("face", "{text} in blue"),
+    "purple": message_in("face", "{text} in purple"),
+    "pink": message_in("face", "{text} in pink"),
 }
 CLOTHES_OF_ONE = {
-    "dark": "{text}, one of them in dark clothes",
-    "light": "{text}, one of them in light clothes",
-    "red": "{text}, one of them in red",
-    "orange": "{text}, one of them in orange",
-    "yellow": "{text}, one of them in yellow",
-    "green": "{text}, one of them in green",
-    "blue": "{text}, one of them in blue",
-    "purple": "{text}, one of them in purple",
-    "pink": "{text}, one of them in pink",
+    "dark": message("{text}, one of them in dark clothes"),
+    "light": message("{text}, one of them in light clothes"),
+    "red": message("{text}, one of them in red"),
+    "orange": message("{text}, one of them in orange"),
+    "yellow": message("{text}, one of them in yellow"),
+    "green": message("{text}, one of them in green"),
+    "blue": message("{text}, one of them in blue"),
+    "purple": message("{text}, one of them in purple"),
+    "pink": message("{text}, one of them in pink"),
 }
 THING = {
-    "dog": "{text} with a dog",
-    "motorcycle": "{text} with a motorcycle",
-    "bicycle": "{text} with a bicycle",
-    "skateboard": "{text} with a skateboard",
-    "boat": "{text} with a boat",
-    "ball": "{text} with a ball",
+    "dog": message("{text} with a dog"),
+    "motorcycle": message("{text} with a motorcycle"),
+    "bicycle": message("{text} with a bicycle"),
+    "skateboard": message("{text} with a skateboard"),
+    "boat": message("{text} with a boat"),
+    "ball": message("{text} with a ball"),
 }
+THING_TOO = {
+    "dog": message("{text}, with a dog"),
+    "motorcycle": message("{text}, with a motorcycle"),
+    "bicycle": message("{text}, with a bicycle"),
+    "skateboard": message("{text}, with a skateboard"),
+    "boat": message("{text}, with a boat"),
+    "ball": message("{text}, with a ball"),
+}
+"""Said after what people do, so that no dog plays tennis."""
 ACTION = {
-    "climbing": "{text} climbing",
-    "basketball": "{text} playing basketball",
-    "tennis": "{text} playing tennis",
-    "baseball": "{text} playing baseball",
+    "climbing": message_for("{text} climbing", "{text} climbing"),
+    "basketball": message_for("{text} playing basketball", "{text} playing basketball"),
+    "tennis": message_for("{text} playing tennis", "{text} playing tennis"),
+    "baseball": message_for("{text} playing baseball", "{text} playing baseball"),
 }
 PLACE = {
-    "snow": "{text} in the snow",
-    "ice": "{text} on the ice",
-    "in water": "{text} in the water",
-    "pool": "{text} at the pool",
-    "beach": "{text} at the beach",
-    "water": "{text} by the water",
-    "rocks": "{text} among rocks",
-    "playground": "{text} on a playground",
-    "grass": "{text} in a grassy place",
-    "trees": "{text} among trees",
-    "street": "{text} in town",
-    "outdoor": "{text} outdoors",
-    "indoor": "{text} indoors",
+    "snow": message("{text} in the snow"),
+    "ice": message("{text} on the ice"),
+    "in water": message("{text} in the water"),
+    "pool": message("{text} at the pool"),
+    "beach": message("{text} at the beach"),
+    "water": message("{text} by the water"),
+    "rocks": message("{text} among rocks"),
+    "playground": message("{text} on a playground"),
+    "grass": message("{text} in a grassy place"),
+    "trees": message("{text} among trees"),
+    "street": message("{text} in town"),
+    "outdoor": message("{text} outdoors"),
+    "indoor": message("{text} indoors"),
 }
 FACING = {
-    "camera": "{text}, facing the camera",
-    "left": "{text}, facing left",
-    "right": "{text}, facing right",
-    "away": "{text}, seen from behind",
-    "down": "{text}, looking down",
-    "up": "{text}, looking up",
+    "camera": message("{text}, facing the camera"),
+    "left": message("{text}, facing left"),
+    "right": message("{text}, facing right"),
+    "away": message("{text}, seen from behind"),
+    "down": message("{text}, looking down"),
+    "up": message("{text}, looking up"),
+}
+FACE_POINTS = {
+    "camera": message_in("face", "{text}, facing the camera"),
+    "left": message_in("face", "{text}, facing left"),
+    "right": message_in("face", "{text}, facing right"),
+    "away": FACING["away"],
 }
 FRAMING = {
-    "distance": "{text}, seen from a distance",
-    "full": "{text}, full length",
-    "three-quarter": "{text}, three-quarter length",
-    "wide view": "{text}, in a wide view",
+    "distance": message("{text}, seen from a distance"),
+    "full": message("{text}, full length"),
+    "three-quarter": message("{text}, three-quarter length"),
+    "wide view": message("{text}, in a wide view"),
 }
 BACKGROUND = {
-    "dark": "{text}, against a dark background",
-    "light": "{text}, against a light background",
-    "green": "{text}, against a green background",
-    "blue": "{text}, against a blue background",
+    "dark": message("{text}, against a dark background"),
+    "light": message("{text}, against a light background"),
+    "green": message("{text}, against a green background"),
+    "blue": message("{text}, against a blue background"),
 }
 SIDE = {
-    "left": "{text}, on the left of the picture",
-    "right": "{text}, on the right of the picture",
+    "left": message("{text}, on the left of the picture"),
+    "right": message("{text}, on the right of the picture"),
 }
-COUNT = ("One person", "Two people", "Three people", "Four or more people")
-SETTING = {"outdoor": "Outdoors", "indoor": "Indoors"}
+COUNT = (
+    message("One person"),
+    message("Two people"),
+    message("Three people"),
+    message("Four or more people"),
+)
+SETTING = {"outdoor": message("Outdoors"), "indoor": message("Indoors")}
 SUBJECT = (
-    "The main person is on the left of the photo",
-    "The main person is in the middle of the photo",
-    "The main person is on the right of the photo",
+    message("The main person is on the left of the photo"),
+    message("The main person is in the middle of the photo"),
+    message("The main person is on the right of the photo"),
 )
 STORY = {
-    "wide": "First the place, then the person in it, then {closest}",
-    "full": "First the whole figure, then the person closer up, then {closest}",
-    "medium": "First the person and what is around them, then the upper body, then {closest}",
-    "close": "Step by step closer to {closest}",
+    ("wide", Part.FACE): message("First the place, then the person in it, then the face"),
+    ("wide", Part.HEAD): message("First the place, then the person in it, then the head"),
+    ("wide", Part.DETAIL): message("First the place, then the person in it, then a detail"),
+    ("full", Part.FACE): message("First the whole figure, then the person closer up, then the face"),
+    ("full", Part.HEAD): message("First the whole figure, then the person closer up, then the head"),
+    ("full", Part.DETAIL): message("First the whole figure, then the person closer up, then a detail"),
+    ("medium", Part.FACE): message("First the person and what is around them, then the upper body, then the face"),
+    ("medium", Part.HEAD): message("First the person and what is around them, then the upper body, then the head"),
+    ("medium", Part.DETAIL): message("First the person and what is around them, then the upper body, then a detail"),
+    ("close", Part.FACE): message("Step by step closer to the face"),
+    ("close", Part.HEAD): message("Step by step closer to the head"),
+    ("close", Part.DETAIL): message("Step by step closer to a detail"),
 }
-CLOSEST = {Part.FACE: "the face", Part.HEAD: "the head", Part.DETAIL: "a detail"}
-"""What a story ends with, by what the close-up shows."""
-SENTENCE = "{text}."
+"""Stories, by how the photo frames the person and by what the close-up shows."""
+SENTENCE = message("{text}.")
 
 
-def describe(crops: Sequence[CropFacts]) -> tuple[ShotText, ...]:
+def describe(crops: Sequence[CropFacts], language: str = SOURCE_LANGUAGE) -> tuple[ShotText, ...]:
     """Describe the three crops of a photo.
 
     Args:
         crops: What each shows, the widest first.
+        language: A key of `messages.LANGUAGES`.
     """
+    words = catalogue(language)
     told = _distinct([_choose(facts, is_wide=number == 0) for number, facts in enumerate(crops)], crops)
-    return tuple(ShotText(_text(one), _text(facts, SENTENCE)) for one, facts in zip(told, crops, strict=True))
+    return tuple(
+        ShotText(_text(one, words), words.say(SENTENCE, text=_text(facts, words)))
+        for one, facts in zip(told, crops, strict=True)
+    )
 
 
 def count_facts(facts: CropFacts) -> int:
@@ -166,47 +218,49 @@ def count_facts(facts: CropFacts) -> int:
     return sum(value is not None for value in said) + (facts.who not in (Who.MAIN, Who.PERSON, Who.ONE))
 
 
-def verbalise(grounding: Grounding, crops: Sequence[CropFacts] = ()) -> Reasoning:
+def verbalise(grounding: Grounding, crops: Sequence[CropFacts] = (), language: str = SOURCE_LANGUAGE) -> Reasoning:
     """Put the facts of a grounding into words, and add nothing.
 
     Args:
         grounding: The facts.
         crops: What the three crops show, which says more about the scene; empty if it is unknown.
+        language: A key of `messages.LANGUAGES`.
     """
+    words = catalogue(language)
     wide, part = (crops[0], crops[-1].part) if crops else (None, None)
     setting = grounding.setting
     if wide is not None:
         is_known = wide.who is not Who.MAIN or wide.place is not None
-        scene = _text(CropFacts(wide.who, place=wide.place)) if is_known else ""
+        scene = _text(CropFacts(wide.who, place=wide.place), words) if is_known else ""
     elif grounding.people:
-        scene = COUNT[min(grounding.people, len(COUNT)) - 1]
-        scene = PLACE[setting].format(text=scene) if setting else scene
+        scene = words.say(COUNT[min(grounding.people, len(COUNT)) - 1])
+        scene = words.say(PLACE[setting], text=scene) if setting else scene
     else:
-        scene = SETTING[setting] if setting else ""
+        scene = words.say(SETTING[setting]) if setting else ""
     subject = ""
     if grounding.main_person is not None:
         # Thirds of the frame, the photographer's own grid.
-        subject = SUBJECT[min(int(grounding.main_person.centre[0] * 3), 2)]
+        subject = words.say(SUBJECT[min(int(grounding.main_person.centre[0] * 3), 2)])
         facing = grounding.facing if wide is None else wide.facing
-        subject = FACING[facing].format(text=subject) if facing else subject
-    closest = CLOSEST[part or Part.HEAD]
-    story = STORY[grounding.native_scale].format(closest=closest) if grounding.native_scale else ""
-    return Reasoning(*(SENTENCE.format(text=text) if text else "" for text in (scene, subject, story)))
+        subject = words.say(FACING[facing], text=subject) if facing else subject
+    scale = grounding.native_scale
+    story = words.say(STORY[scale, part or Part.HEAD]) if scale else ""
+    return Reasoning(*(words.say(SENTENCE, text=text) if text else "" for text in (scene, subject, story)))
 
 
-def reword(answer: Composition) -> Composition:
+def reword(answer: Composition, language: str = SOURCE_LANGUAGE) -> Composition:
     """Return an answer with captions, alternative texts and reasoning; see `describe`.
 
     Answers without facts, such as those of a large model, keep their own words.
     """
     if not answer.facts:
         return answer
-    texts = describe(answer.facts)
+    texts = describe(answer.facts, language)
     shots = tuple(
         replace(shot, caption=text.caption, alt_text=text.alt_text)
         for shot, text in zip(answer.shots, texts, strict=True)
     )
-    reasoning = verbalise(answer.grounding or Grounding(), answer.facts)
+    reasoning = verbalise(answer.grounding or Grounding(), answer.facts, language)
     return replace(answer, shots=shots, reasoning=reasoning)
 
 
@@ -233,29 +287,32 @@ def _distinct(told: Sequence[CropFacts], facts: Sequence[CropFacts]) -> Sequence
     return told
 
 
-def _text(facts: CropFacts, ending: str = "{text}") -> str:
+def _text(facts: CropFacts, words: Catalogue) -> str:
     """Put all facts into words."""
-    text = _OF_PART[facts.part][facts.who]
-    for message in _phrases(facts):
-        text = message.format(text=text)
-    return text if ending == "{text}" else ending.format(text=text)
+    is_one = facts.who.is_one or facts.who is Who.DOG
+    text = words.say(_OF_PART[facts.part][facts.who])
+    for phrase in _phrases(facts):
+        text = words.say(phrase, is_one=is_one, text=text)
+    return text
 
 
-def _phrases(facts: CropFacts) -> Iterator[str]:
+def _phrases(facts: CropFacts) -> Iterator[Message]:
     """Yield the messages that follow the subject of a text."""
-    one = facts.who.is_one
+    one, is_face = facts.who.is_one, facts.part is Part.FACE
     if one and facts.colour:
-        yield CLOTHES[facts.colour]
-    if facts.thing:
-        yield THING[facts.thing]
+        yield (CLOTHES_BELOW_FACE if is_face else CLOTHES)[facts.colour]
     if facts.action:
         yield ACTION[facts.action]
+    elif facts.thing:
+        yield THING[facts.thing]
     if facts.place:
         yield PLACE[facts.place]
+    if facts.action and facts.thing:
+        yield THING_TOO[facts.thing]
     if not one and facts.colour:
         yield CLOTHES_OF_ONE[facts.colour]
     if facts.facing:
-        yield FACING[facts.facing]
+        yield (FACE_POINTS if is_face else FACING)[facts.facing]
     if facts.framing:
         yield FRAMING[facts.framing]
     if facts.background:
