@@ -29,7 +29,7 @@ from shotcrop_cli.shots import (
     ShotType,
 )
 
-pytest_plugins = ["object_store"]
+pytest_plugins = ["object_store", "store_emulators"]
 
 # No deadline: a machine that is busy with other things is no bug of the code under test. The same examples everywhere:
 # `--hypothesis-profile=search` looks for new ones.

@@ -1,8 +1,7 @@
-"""Object stores through fsspec: Google Cloud Storage, Azure, memory, and what S3 has in common with them."""
+"""Object stores through fsspec: what all have in common, and objects in memory."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
@@ -17,6 +16,7 @@ from shotcrop_cli.storage.location import SCHEMES
 from shotcrop_cli.storage.redact import redact
 
 _FIX_CREDENTIALS = "renew your credentials or permissions, then run again; finished photos are kept"
+FIX_DENIED = "allow what docs/object-stores.md lists, then run again"
 _FIX_CONNECTION = "check that the store can be reached, then run again; finished photos are kept"
 
 
@@ -35,9 +35,17 @@ def open_objects(url: str) -> Storage:
             from shotcrop_cli.storage.s3 import S3Storage
 
             return S3Storage(url)
+        if scheme == "gs":
+            from shotcrop_cli.storage.gcs import GcsStorage
+
+            return GcsStorage(url)
+        if scheme == "az":
+            from shotcrop_cli.storage.azure import AzureStorage
+
+            return AzureStorage(url)
         import fsspec
 
-        return FsspecStorage(url, fsspec.filesystem(scheme, **_OPTIONS.get(scheme, {})))
+        return FsspecStorage(url, fsspec.filesystem(scheme))
     except ImportError as error:
         extra = SCHEMES[scheme]
         raise ShotcropError(
@@ -45,13 +53,6 @@ def open_objects(url: str) -> Storage:
         ) from error
     except (OSError, ValueError, RuntimeError) as error:
         raise ShotcropError(f"{url}: cannot be opened: {redact(str(error))}", hint=_FIX_CREDENTIALS) from error
-
-
-_OPTIONS: dict[str, dict[str, Any]] = {
-    "gs": {"use_listings_cache": False},
-    # adlfs then takes what DefaultAzureCredential finds.
-    "az": {"anon": False, "use_listings_cache": False, "account_name": os.environ.get("AZURE_STORAGE_ACCOUNT_NAME")},
-}
 
 
 class FsspecStorage:
@@ -66,7 +67,6 @@ class FsspecStorage:
 
     def __init__(self, url: str, filesystem: Any) -> None:
         self.url = url
-        self._scheme = url.partition("://")[0]
         self._files = filesystem
         self._root = filesystem._strip_protocol(url)
 
@@ -105,11 +105,10 @@ class FsspecStorage:
             entry = self.stat(name)
             if entry is None or entry.tag != tag:
                 raise Changed(name)
-        options = {"metadata": dict(metadata)} if metadata and self._scheme in ("gs", "az") else {}
         try:
             with self._errors(name):
                 mode = "create" if tag == ABSENT else "overwrite"
-                self._files.pipe_file(self._path(name), data, mode=mode, **options)
+                self._files.pipe_file(self._path(name), data, mode=mode)
         except FileExistsError:
             raise Changed(name) from None
         written = self.stat(name)
@@ -150,6 +149,10 @@ class FsspecStorage:
             raise
         except Exception as error:  # each library has its own
             raise self._translated(name, error) from None
+
+    def _no_bucket(self) -> StorageError:
+        what = "container" if self.url.startswith("az:") else "bucket"
+        return StorageError(f"{self.url}: there is no such {what}", hint=f"check its name, or make the {what}")
 
     def _translated(self, name: str, error: Exception) -> Exception:
         """Return our error for one of a library."""

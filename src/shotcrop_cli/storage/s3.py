@@ -9,8 +9,8 @@ from typing import Any
 import s3fs
 from fsspec.asyn import sync
 
-from shotcrop_cli.storage.interface import ABSENT, ANY, Changed, Content, Denied, Entry, StorageError
-from shotcrop_cli.storage.objects import FsspecStorage
+from shotcrop_cli.storage.interface import ABSENT, ANY, Changed, Content, Denied, Entry
+from shotcrop_cli.storage.objects import FIX_DENIED, FsspecStorage
 
 _MULTIPART_BYTES = 64 << 20
 """Larger objects are written in parts."""
@@ -134,13 +134,10 @@ class S3Storage(FsspecStorage):
         if code in _MISSING:
             return FileNotFoundError(name)
         if code in _DENIED:
-            return Denied(f"{self.url}/{name}: access denied", hint=_FIX_DENIED)
+            return Denied(f"{self.url}/{name}: access denied", hint=FIX_DENIED)
         if code == "NoSuchBucket":
-            return StorageError(f"{self.url}: there is no such bucket", hint="check its name and your region")
+            return self._no_bucket()
         return super()._translated(name, error)
-
-
-_FIX_DENIED = "allow what docs/object-stores.md lists, then run again"
 
 
 def _code(error: BaseException | None) -> str:
