@@ -98,6 +98,16 @@ class CropRun:
         """Send a signal, unless the process has ended."""
         os.kill(self._process.pid, number)
 
+    @property
+    def pid(self) -> int:
+        """The number of the process."""
+        return self._process.pid
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the process has not ended yet."""
+        return os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+
     def sleep_until(self, seconds: float) -> None:
         """Sleep until the process has run for this long."""
         time.sleep(max(0.0, self._start + seconds - time.monotonic()))

@@ -51,16 +51,20 @@ class Listing(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-def main() -> None:
+def serve() -> dict[str, str]:
+    """Start the server, and return the environment in which a run finds it."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Listing)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    environment = {
-        **os.environ,
+    return {
         "AWS_ACCESS_KEY_ID": "none",
         "AWS_SECRET_ACCESS_KEY": "nothing",
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.server_port}",
     }
+
+
+def main() -> None:
+    environment = {**os.environ, **serve()}
     print("| photos | LIST | peak MB | processor ms per photo |\n| ---: | ---: | ---: | ---: |")
     for number in map(int, sys.argv[1:] or ["1000", "10000", "100000"]):
         Listing.total, Listing.requests = number, 0

@@ -1,4 +1,6 @@
-"""Kill runs over an object store and on Ray at random moments: is anything lost, doubled or half written?
+"""Kill runs over an object store at random moments: is anything lost, doubled or half written?
+
+For kills of Ray workers, nodes and drivers on a disk, see ray_kills.py.
 
 `PYTHONPATH=tests python -m benchmarks.reliability.object_stores [--kills N] [--photos N]` prints a table. It needs the
 extras s3, ray and dev. The store is the S3 server of moto, in a process of its own, behind a proxy: moto keeps its
@@ -18,7 +20,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +28,12 @@ from PIL import Image
 
 from benchmarks.reliability.finding import Finding
 from object_store import ENVIRONMENT
+from ray_cluster import two_nodes, workers_of
 from shotcrop_cli.errors import ExitCode
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "photos"
 PHOTOS = "s3://photos/trip"
 SEED = 20261129
-NODE = {"num_cpus": 1, "object_store_memory": 80 << 20}
 Tree = dict[str, bytes]
 _LEASE = ".shotcrop.lock"
 _PROXY = """
@@ -192,11 +193,6 @@ def cut_connections(store: Store, whole: Tree, seconds: float, kills: int) -> Fi
     return Finding("All connections to the store cut, back after 0.2 to 2 s", f"{killed} cuts", found, tuple(wrong))
 
 
-def workers_of(_cluster: Any) -> list[int]:
-    found = subprocess.run(["pgrep", "-f", "^ray::Worker"], capture_output=True, text=True, check=False)
-    return list(map(int, found.stdout.split()))
-
-
 def lose_on_ray(
     store: Store, whole: Tree, kills: int, cluster: Any, what: str, strike: Callable[[random.Random], bool]
 ) -> Finding:
@@ -221,28 +217,6 @@ def lose_on_ray(
         runs += 1
     found = f"{runs} runs ended by themselves with equal trees and one record for each of {photos} photos"
     return Finding(what, f"{done} kills", found, tuple(wrong))
-
-
-@contextmanager
-def two_nodes() -> Iterator[Any]:
-    from ray.cluster_utils import Cluster
-
-    cluster = patiently(lambda: Cluster(initialize_head=True, head_node_args=NODE))
-    try:
-        patiently(lambda: cluster.add_node(**NODE))
-        yield cluster
-    finally:
-        cluster.shutdown()
-
-
-def patiently(begin: Callable[[], Any]) -> Any:
-    """Start a node of Ray, which has 30 seconds for that, again if the machine was too busy."""
-    for attempt in range(5):
-        try:
-            return begin()
-        except Exception:
-            if attempt == 4:
-                raise
 
 
 def tell(finding: Finding) -> None:
@@ -282,33 +256,23 @@ def main() -> int:
                 findings.append(cut_connections(store, whole, seconds, options.kills))
                 tell(findings[-1])
             if "ray" in only:
-                for finding in _ray_findings(store, whole, options.kills):
-                    findings.append(finding)
-                    tell(finding)
+                findings.append(_kill_ray_workers(store, whole, options.kills))
+                tell(findings[-1])
     finally:
         store.close()
     return any(finding.violations for finding in findings)
 
 
-def _ray_findings(store: Store, whole: Tree, kills: int) -> Iterator[Finding]:
+def _kill_ray_workers(store: Store, whole: Tree, kills: int) -> Finding:
     with two_nodes() as cluster:
 
-        def kill_worker(draw: random.Random) -> bool:
+        def strike(draw: random.Random) -> bool:
             workers = workers_of(cluster)
-            if not workers:
-                return False
-            os.kill(draw.choice(workers), signal.SIGKILL)
-            return True
+            if workers:
+                os.kill(draw.choice(workers), signal.SIGKILL)
+            return bool(workers)
 
-        def kill_node(_draw: random.Random) -> bool:
-            if not workers_of(cluster):
-                return False
-            cluster.remove_node(cluster.list_all_nodes()[-1], allow_graceful=False)
-            patiently(lambda: cluster.add_node(**NODE))
-            return True
-
-        yield lose_on_ray(store, whole, kills, cluster, "`kill -9` of a Ray worker", kill_worker)
-        yield lose_on_ray(store, whole, max(1, kills // 4), cluster, "`kill -9` of a Ray node", kill_node)
+        return lose_on_ray(store, whole, kills, cluster, "`kill -9` of Ray workers on S3", strike)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+import pickle
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +16,13 @@ from clip import save_tiny_clip
 from conftest import open_image
 from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.evaluation.dataset import read_dataset, read_row
+from shotcrop_cli.ray_engine.actors import Chunk
+from shotcrop_cli.run_options import RayOptions
 from shotcrop_cli.shots import FULL_FRAME, SHOT_TYPES, Box, Composition, Grounding, Reasoning, Shot, ShotType
 from shotcrop_train.composer.nano_recipe import load_nano_recipe
 from shotcrop_train.data.samples import expert_samples, held_back
+from shotcrop_train.data.skipped_photos import LIST as SKIPPED
+from shotcrop_train.pseudo import team
 from shotcrop_train.pseudo.decision import Rule
 from shotcrop_train.pseudo.labeller import Labeller
 from shotcrop_train.pseudo_label import PseudoLabelRecipe, label
@@ -358,3 +364,56 @@ def test_the_contact_sheet_shows_the_box_and_the_crop(tmp_path: Path) -> None:
     sheet = draw_sheet(counts)
     green = sum(count for count, colour in sheet.getcolors(1 << 20) or [] if colour == (0, 160, 0))
     assert green > 3 * 100 * 100
+
+
+BY_RULES = replace(RECIPE, criteria=("composition",), chunk=2)
+
+
+def labels_of(folder: Path) -> tuple[bytes, bytes]:
+    return (folder / "metadata.jsonl").read_bytes(), (folder / "calibration.json").read_bytes()
+
+
+class Pool:
+    """Two Ray workers in this process; the second one is always faster."""
+
+    def __init__(self, _options: RayOptions, kind: Any, assignment: object, _reporter: object) -> None:
+        self.workers = [kind(pickle.loads(pickle.dumps(assignment))) for _ in range(2)]
+
+    def results(self, chunks: Iterable[Chunk[Any]], lost: object) -> Iterator[tuple[Chunk[Any], Any]]:
+        remaining = iter(chunks)
+        while some := list(islice(remaining, 2)):
+            for worker, chunk in reversed([*zip(self.workers, some, strict=False)]):
+                job = pickle.loads(pickle.dumps(chunk.job))
+                yield chunk, pickle.loads(pickle.dumps(worker.work(job, again=False)))
+
+    def close(self) -> None:
+        self.workers.clear()
+
+
+def test_ray_workers_write_the_labels_of_one_process(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(team, "ActorPool", Pool)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # a worker hides the GPUs from its process
+    vary_experts(data / "experts")
+    next((data / "proposals").glob("*.jpg")).write_bytes(b"no photo")
+    local = label(BY_RULES, data, tmp_path / "local", ["rule-based"])
+    ray = label(BY_RULES, data, tmp_path / "ray", ["rule-based"], ray=RayOptions())
+    assert labels_of(ray) == labels_of(local)
+    assert (ray / SKIPPED).read_bytes() == (local / SKIPPED).read_bytes()
+
+
+def test_photos_that_end_their_workers_end_the_run() -> None:
+    chunk = Chunk((0, repr, None), attempts=2)
+    assert list(team._lost(chunk)) == [chunk]
+    with pytest.raises(ShotcropError, match="3 Ray workers ended"):
+        team._lost(replace(chunk, attempts=3))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_a_ray_cluster_writes_the_labels_of_one_process(data: Path, tmp_path: Path) -> None:
+    pytest.importorskip("ray", reason="the package ray is not installed")
+    local = label(BY_RULES, data, tmp_path / "local", ["rule-based"])
+    ray = label(BY_RULES, data, tmp_path / "ray", ["rule-based"], ray=RayOptions(workers=2))
+    assert labels_of(ray) == labels_of(local)

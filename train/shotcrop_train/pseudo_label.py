@@ -24,28 +24,32 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path, PurePath
-from typing import Any
+from typing import Any, TypeVar
 
 from tqdm import tqdm
 
 from shotcrop_cli.errors import OutputError, PhotoError, ShotcropError
 from shotcrop_cli.evaluation.dataset import METADATA, Record, read_row
 from shotcrop_cli.geometry import to_permille
+from shotcrop_cli.run_options import RayOptions
 from shotcrop_cli.shots import SHOT_TYPES, ShotType
 from shotcrop_train.data.samples import held_back
-from shotcrop_train.data.skipped_photos import SkippedPhotos
+from shotcrop_train.data.skipped_photos import CollectedPhotos, SkippedPhotos
 from shotcrop_train.pseudo.decision import Accepted, Calibration, Hard, Rule, Span, calibrate
 from shotcrop_train.pseudo.labeller import Label, Labeller, Verdict, expert_figures, open_photo
-from shotcrop_train.pseudo.proposers import NEAR_DUPLICATE, Proposer, load_proposers
+from shotcrop_train.pseudo.proposers import NEAR_DUPLICATE, load_proposers
 from shotcrop_train.pseudo.report import write_report
+from shotcrop_train.pseudo.team import Labellers, Load, Team, labellers
 from shotcrop_train.recipe import ModelRecipe
 from shotcrop_train.runs import provenance
-from shotcrop_train.scorers import Photo, Scorer, ScorerRecipe, load_scorers
+from shotcrop_train.scorers import Photo, ScorerRecipe, load_scorers
 
+T = TypeVar("T")
 CALIBRATION = "calibration.json"
 
 
@@ -103,6 +107,7 @@ def label(
     *,
     offline: bool = False,
     limit: int | None = None,
+    ray: RayOptions | None = None,
 ) -> Path:
     """Label photos and return the folder of the dataset.
 
@@ -113,6 +118,7 @@ def label(
         proposers: Checkpoint folders or hub ids, and the word `rule-based`.
         offline: Use only models on this machine.
         limit: Number of photos to label, from the first on; None for all.
+        ray: Where Ray workers label; None to label in this process. Both write the same.
 
     Raises:
         ShotcropError: A dataset, model or scorer is missing, or the folder holds a different run.
@@ -125,36 +131,49 @@ def label(
         datasets=[data / name for name in (*recipe.experts, *recipe.unlabelled)],
         helpers=names,
     )
-    team = load_proposers(names, recipe.model, recipe.batch_size, offline=offline)
-    scorers = load_scorers(recipe.criteria, recipe.scorers, offline=offline)
-    return write_labels(recipe, data, output, team, scorers, limit)
+    return write_labels(recipe, data, output, partial(load_team, recipe, names, offline), limit, ray)
+
+
+def load_team(recipe: PseudoLabelRecipe, names: Sequence[str], offline: bool) -> Team:
+    """Load the models of a recipe."""
+    proposers = load_proposers(names, recipe.model, recipe.batch_size, offline=offline)
+    return Team(proposers, load_scorers(recipe.criteria, recipe.scorers, offline=offline))
 
 
 def write_labels(
     recipe: PseudoLabelRecipe,
     data: Path,
     output: Path,
-    team: Sequence[Proposer],
-    scorers: Sequence[Scorer],
+    load: Load,
     limit: int | None,
+    ray: RayOptions | None = None,
 ) -> Path:
-    """Label photos with loaded proposers and scorers; see `label`."""
+    """Label photos with what `load` returns; see `label`."""
     skipped = SkippedPhotos(output)
-    calibration = _calibration(recipe, data, output, team, scorers, skipped)
-    labeller = Labeller(team, scorers, calibration, recipe.rule, recipe.near_duplicate)
-    rows = chain.from_iterable(_unlabelled(data, name) for name in recipe.unlabelled)
-    done = _whole_rows(output / METADATA)
-    remaining = islice(rows, done, limit)
-    # Show the bar on a terminal only; elsewhere the growing file shows the progress.
-    with (output / METADATA).open("a", encoding="utf-8") as file, tqdm(initial=done, unit="photo", disable=None) as bar:
-        while chunk := list(islice(remaining, recipe.chunk)):
-            for text in _rows(chunk, labeller, recipe, output, skipped):
-                file.write(text + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-            bar.update(len(chunk))
+    with labellers(load, ray) as workers:
+        calibration = _calibration(recipe, data, output, workers, skipped)
+        rows = chain.from_iterable(_unlabelled(data, name) for name in recipe.unlabelled)
+        done = _whole_rows(output / METADATA)
+        chunks = _chunks(islice(rows, done, limit), recipe.chunk)
+        # Show the bar on a terminal only; elsewhere the growing file shows the progress.
+        with (
+            (output / METADATA).open("a", encoding="utf-8") as file,
+            tqdm(initial=done, unit="photo", disable=None) as bar,
+        ):
+            for chunk, labelled in workers.map(partial(_label_chunk, recipe, calibration), chunks):
+                for text in _rows(chunk, labelled, recipe, output, skipped):
+                    file.write(text + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+                bar.update(len(chunk))
     write_report(output, recipe.criteria, recipe.rule)
     return output
+
+
+def _chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    remaining = iter(items)
+    while chunk := list(islice(remaining, size)):
+        yield chunk
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,29 +185,57 @@ class Row:
     content: Mapping[str, Any]
 
 
-def _rows(
-    chunk: Sequence[Row], labeller: Labeller, recipe: PseudoLabelRecipe, output: Path, skipped: SkippedPhotos
-) -> Iterator[str]:
-    """Label a chunk of photos, link them, and yield their rows as JSON."""
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """How a photo was labelled.
+
+    Args:
+        label: Its label; None if it has none.
+        failure: Why not.
+        unreadable: Why the photo cannot be opened; empty if it can.
+    """
+
+    label: Label | None = None
+    failure: str = "no proposer proposes anything"
+    unreadable: str = ""
+
+
+def _label_chunk(
+    recipe: PseudoLabelRecipe, calibration: Calibration, team: Team, chunk: Sequence[Row]
+) -> list[Labelled]:
+    """Label a chunk of photos, perhaps on another machine."""
+    labeller = Labeller(team.proposers, team.scorers, calibration, recipe.rule, recipe.near_duplicate)
     photos: dict[int, Photo] = {}
-    failures: dict[int, str] = {}
+    labelled = [Labelled()] * len(chunk)
     for index, row in enumerate(chunk):
         try:
             photos[index] = open_photo(row.record, recipe.max_side)
         except PhotoError as error:
-            failures[index] = error.message
-            skipped.add(row.record.path, error.__cause__ if isinstance(error.__cause__, Exception) else error)
-    labels = dict(zip(photos, labeller.label(list(photos.values())), strict=True))
-    for index, row in enumerate(chunk):
+            labelled[index] = Labelled(failure=error.message, unreadable=str(error.__cause__ or error))
+    for index, label in zip(photos, labeller.label(list(photos.values())), strict=True):
+        labelled[index] = Labelled(label)
+    return labelled
+
+
+def _rows(
+    chunk: Sequence[Row],
+    labelled: Sequence[Labelled],
+    recipe: PseudoLabelRecipe,
+    output: Path,
+    skipped: SkippedPhotos,
+) -> Iterator[str]:
+    """Link a chunk of photos, and yield their rows as JSON."""
+    for row, one in zip(chunk, labelled, strict=True):
+        if one.unreadable:
+            skipped.add(row.record.path, one.unreadable)
         content = dict(row.content) | {"file_name": _link(row, output)}
-        label = labels.get(index)
-        if label is None:
-            content["pseudo"] = {"failure": failures.get(index, "no proposer proposes anything")}
+        if one.label is None:
+            content["pseudo"] = {"failure": one.failure}
         else:
-            content["annotation"] = _annotation(label)
+            content["annotation"] = _annotation(one.label)
             content["pseudo"] = {
                 shot.value: _trace(verdict, recipe.criteria)
-                for shot, verdict in zip(SHOT_TYPES, label.verdicts, strict=True)
+                for shot, verdict in zip(SHOT_TYPES, one.label.verdicts, strict=True)
             }
         yield json.dumps(content, ensure_ascii=False)
 
@@ -286,8 +333,7 @@ def _calibration(
     recipe: PseudoLabelRecipe,
     data: Path,
     output: Path,
-    team: Sequence[Proposer],
-    scorers: Sequence[Scorer],
+    workers: Labellers,
     skipped: SkippedPhotos,
 ) -> Calibration:
     """Read the calibration that an earlier part of the run wrote, or compute it from the experts' crops."""
@@ -297,16 +343,15 @@ def _calibration(
         return Calibration(
             {(one["criterion"], ShotType(one["shot"])): Span(one["low"], one["high"]) for one in entries}
         )
-    judges = [scorer for scorer in scorers if scorer.calibrated]
-    raws: dict[tuple[str, ShotType], list[float]] = {
-        (scorer.name, shot): [] for scorer in judges for shot in SHOT_TYPES
-    }
+    names = next(workers.map(_calibrated, [None]))[1]
+    raws: dict[tuple[str, ShotType], list[float]] = {(name, shot): [] for name in names for shot in SHOT_TYPES}
     experts = chain.from_iterable(_stream(data / name) for name in recipe.experts)
     triples = (record for record, _ in experts if record.composition is not None and not held_back(record))
-    # Only agreement needs the proposers' boxes for the experts' photos.
-    rivals = team if any(scorer.name == "agreement" for scorer in judges) else ()
-    while judges and (chunk := list(islice(triples, recipe.chunk))):
-        for scorer, shot, raw in expert_figures(chunk, recipe.max_side, rivals, judges, skipped):
+    chunks = _chunks(triples, recipe.chunk) if names else ()
+    for _, (figures, unreadable) in workers.map(partial(_expert_chunk, recipe.max_side), chunks):
+        for path, reason in unreadable.items():
+            skipped.add(path, reason)
+        for scorer, shot, raw in figures:
             raws[scorer, shot].append(raw)
     calibration = calibrate(raws)
     entries = [
@@ -317,3 +362,19 @@ def _calibration(
     temporary.write_text(json.dumps(entries, indent=2) + "\n", encoding="utf-8")
     temporary.replace(path)
     return calibration
+
+
+def _calibrated(team: Team, _: None) -> tuple[str, ...]:
+    """Return the names of the scorers that need a calibration."""
+    return tuple(scorer.name for scorer in team.scorers if scorer.calibrated)
+
+
+def _expert_chunk(
+    max_side: int, team: Team, chunk: Sequence[Record]
+) -> tuple[list[tuple[str, ShotType, float]], dict[Path, str]]:
+    """Score the experts' crops of some photos, perhaps on another machine; also return the photos that are skipped."""
+    judges = [scorer for scorer in team.scorers if scorer.calibrated]
+    # Only agreement needs the proposers' boxes for the experts' photos.
+    rivals = team.proposers if any(scorer.name == "agreement" for scorer in judges) else ()
+    collected = CollectedPhotos()
+    return list(expert_figures(chunk, max_side, rivals, judges, collected)), collected.reasons

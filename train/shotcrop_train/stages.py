@@ -15,6 +15,7 @@ from shotcrop_cli.errors import ShotcropError
 from shotcrop_train.recipe import load_recipe
 
 if TYPE_CHECKING:
+    from shotcrop_cli.run_options import RayOptions
     from shotcrop_train.estimates.plan_run import Plan
 
 T = TypeVar("T")
@@ -83,6 +84,7 @@ def pseudo_label(
     proposers: Sequence[str] = (),
     *,
     limit: int | None = None,
+    ray: RayOptions | None = None,
     offline: bool = False,
     changes: Sequence[str] = (),
 ) -> Path:
@@ -93,11 +95,11 @@ def pseudo_label(
         from shotcrop_train.composer import composer_pseudo_label
 
         nano = load_nano_recipe(recipe, changes)
-        return composer_pseudo_label.label(nano, data, output, proposers, offline=offline, limit=limit)
+        return composer_pseudo_label.label(nano, data, output, proposers, offline=offline, limit=limit, ray=ray)
     from shotcrop_train import pseudo_label as large
 
     generic = load_recipe(recipe, large.PseudoLabelRecipe, changes)
-    return large.label(generic, data, output, proposers, offline=offline, limit=limit)
+    return large.label(generic, data, output, proposers, offline=offline, limit=limit, ray=ray)
 
 
 def ssft(

@@ -198,7 +198,7 @@ ray_options = option_group(
         type=click.Choice(["local", "ray"]),
         default="local",
         show_default=True,
-        help="Crop in this process, or in the workers of a Ray cluster.",
+        help="Work in this process, or in the workers of a Ray cluster.",
     ),
     option(
         "--ray-address",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from shotcrop_cli.cli.console import Console
+from shotcrop_cli.cli.crop_options import ray_options, to_ray
 from shotcrop_cli.cli.help import Group, option
 from shotcrop_cli.cli.streams import result
 from shotcrop_cli.commands.train_data import check_data_command, import_data_command
@@ -108,6 +110,7 @@ def sft_command(
 )
 @option("--limit", type=click.IntRange(min=1), metavar="N", help="Label only the first N photos.")
 @set_option
+@ray_options
 @offline_option
 def pseudo_label_command(
     recipe_name: str,
@@ -117,12 +120,24 @@ def pseudo_label_command(
     limit: int | None,
     changes: tuple[str, ...],
     offline: bool,
+    **ray: Any,
 ) -> None:
     """Label photos with the shots that all criteria accept (stage 2)."""
     with training(output) as finish:
         from shotcrop_train import stages
 
-        finish(stages.pseudo_label(recipe_name, data, output, proposers, limit=limit, offline=offline, changes=changes))
+        finish(
+            stages.pseudo_label(
+                recipe_name,
+                data,
+                output,
+                proposers,
+                limit=limit,
+                offline=offline,
+                changes=changes,
+                ray=to_ray(ray),
+            )
+        )
 
 
 @train_command.command(

@@ -25,7 +25,7 @@ ROOTS_NAME = ".shotcrop.sources"
 _RUNNING_NAME = ".shotcrop.running"
 """File that exists only while a run changes the folder. A killed run leaves it."""
 _KILLED_NAME = f"{_RUNNING_NAME}.killed"
-"""File that says that a run with `--shard` was killed and may have left temporary files."""
+"""File that says that a run with `--shard` or a Ray worker was killed and may have left temporary files."""
 _POLL_SECONDS = 0.2
 """Seconds between two tries of a run that waits for the lock."""
 
@@ -46,16 +46,15 @@ def open_output(
         OutputError: The folder cannot be made or written to.
         LockedError: Another run holds the lock.
     """
-    if shard is None:
-        with output_lock(root, wait, on_wait), running_marker(root):
-            yield
-        return
-    path = _make(root)
     try:
-        with shard_lock(path, shard, wait, on_wait), _shard_marker(root, shard):
-            yield
+        if shard is None:
+            with output_lock(root, wait, on_wait), running_marker(root):
+                yield
+        else:
+            with shard_lock(_make(root), shard, wait, on_wait), _shard_marker(root, shard):
+                yield
     finally:
-        _clean_up_after_shards(root)
+        _clean_up_after_kills(root)
 
 
 @contextmanager
@@ -182,7 +181,7 @@ def _markers(root: Path) -> list[Path]:
 def _shard_marker(root: Path, shard: Shard) -> Iterator[None]:
     """Mark the output folder while a run with `--shard` changes its files.
 
-    Temporaries of a killed run may stay until no other run is at work: see `_clean_up_after_shards`.
+    Temporaries of a killed run may stay until no other run is at work: see `_clean_up_after_kills`.
 
     Raises:
         OutputError: The folder cannot be written to.
@@ -203,8 +202,14 @@ def _shard_marker(root: Path, shard: Shard) -> Iterator[None]:
             marker.unlink(missing_ok=True)
 
 
-def _clean_up_after_shards(root: Path) -> None:
-    """Remove what killed runs left, if no run is at work any more. The next run tries again if that fails."""
+def note_kill(root: Path) -> None:
+    """Note that a process of this run was killed, so that its temporaries are removed when no run is at work."""
+    with suppress(OSError):  # an output that cannot be written ends the run by itself
+        (root / _KILLED_NAME).touch()
+
+
+def _clean_up_after_kills(root: Path) -> None:
+    """Remove what killed runs and workers left, if no run is at work any more. If that fails, the next run does it."""
     if not (root / _KILLED_NAME).exists():
         return
     with suppress(OutputError, LockedError), output_lock(root), running_marker(root):

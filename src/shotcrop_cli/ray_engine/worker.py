@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from shotcrop_cli import __version__
 from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.library.atomic_write import written_elsewhere
 from shotcrop_cli.library.output_state import OutputState
@@ -20,6 +19,7 @@ from shotcrop_cli.pipeline.batch_size import BatchSize, choose_batch_size
 from shotcrop_cli.pipeline.loaded_photo import RunContext
 from shotcrop_cli.pipeline.runner import run
 from shotcrop_cli.pipeline.steps import LOCAL_STEPS, Steps
+from shotcrop_cli.ray_engine.actors import RayWorker
 from shotcrop_cli.remote.crop_run import list_names
 from shotcrop_cli.remote.staging import Package, Staging
 from shotcrop_cli.remote.steps import RemoteSteps
@@ -35,7 +35,6 @@ class Assignment:
     """What a worker needs to know, the same for all photos.
 
     Args:
-        version: The version of shotcrop that starts the workers.
         model: Which model to use.
         threads: Threads of the model and of the pipeline.
         wanted: What the run would make, with the hash of the model.
@@ -45,7 +44,6 @@ class Assignment:
         wants_records: Whether results carry their sidecars.
     """
 
-    version: str
     model: ModelOptions
     threads: int
     wanted: Wanted
@@ -72,22 +70,14 @@ class Outcome:
     not_deleted: tuple[str, ...] = ()
 
 
-class Worker:
+class Worker(RayWorker[list[Job], Outcome]):
     """Crops photos in a process of its own.
 
     Args:
         assignment: What to do with each of them.
-
-    Raises:
-        ShotcropError: This machine has another version of shotcrop.
     """
 
     def __init__(self, assignment: Assignment) -> None:
-        if assignment.version != __version__:
-            raise ShotcropError(
-                f"a worker has shotcrop {__version__}, and this is {assignment.version}",
-                hint="install the same version on every machine",
-            )
         self._assignment = assignment
         self._is_stopping = False
         self._composer = LazyComposer(self._load)
@@ -109,23 +99,18 @@ class Worker:
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
 
-    def crop(self, jobs: Sequence[Job], attempt: int) -> Outcome:
-        """Crop photos.
-
-        Args:
-            jobs: The photos.
-            attempt: How many workers ended while they cropped them. They may have finished some.
-        """
+    def work(self, job: list[Job], again: bool) -> Outcome:
+        """Crop photos; see `RayWorker`."""
         results: list[PhotoResult] = []
         error: ShotcropError | None = None
         staging = self._staging
         steps = LOCAL_STEPS if staging is None else RemoteSteps(staging).steps
         try:
             if staging is None:
-                self._run(jobs, attempt, steps, results)
+                self._run(job, again, steps, results)
             else:
                 with written_elsewhere(staging.root, staging.carry_out):
-                    self._run(jobs, attempt, steps, results)
+                    self._run(job, again, steps, results)
         except ShotcropError as ended:
             error = ended
         not_deleted = () if staging is None else tuple(staging.not_deleted)
@@ -135,13 +120,13 @@ class Worker:
         said = None if error is None else (error.message, error.hint, int(error.exit_code))
         return Outcome(tuple(results), provider, said, not_deleted)
 
-    def _run(self, jobs: Sequence[Job], attempt: int, steps: Steps, results: list[PhotoResult]) -> None:
+    def _run(self, jobs: Sequence[Job], again: bool, steps: Steps, results: list[PhotoResult]) -> None:
         model = self._composer.composer if any(task.needs_model for task, _ in jobs) else None
         size = (
             BatchSize(1) if self._context.reproducible else choose_batch_size(model, self._assignment.model.batch_size)
         )
         run(
-            self._tasks(jobs, attempt, results),
+            self._tasks(jobs, again, results),
             self._composer,
             self._context,
             workers=self._assignment.threads,
@@ -150,18 +135,17 @@ class Worker:
             steps=steps,
         )
 
-    def _tasks(self, jobs: Sequence[Job], attempt: int, results: list[PhotoResult]) -> Iterator[Task]:
+    def _tasks(self, jobs: Sequence[Job], again: bool, results: list[PhotoResult]) -> Iterator[Task]:
         for task, package in jobs:
             if self._is_stopping:
                 return
             if package is not None and self._staging is not None:
                 task = self._staging.unpack(task, package)
-            if attempt:
-                again = self._decide(task)
-                if not again.is_due:
-                    results.append(self._finished(again))
+            if again:
+                task = self._decide(task)
+                if not task.is_due:
+                    results.append(self._finished(task))
                     continue
-                task = again
             yield task
 
     def _decide(self, task: Task) -> Task:

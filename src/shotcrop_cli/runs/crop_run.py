@@ -64,7 +64,7 @@ class CropRun(Run):
         options, output = self._options, self._output
         selection = options.selection
         if options.ray is not None:
-            from shotcrop_cli.ray_engine.driver import import_ray
+            from shotcrop_cli.ray_engine.actors import import_ray
 
             import_ray()  # what is missing shows before the work
         if any([is_url(path) for path in (options.output, *selection.paths, *(selection.listed or ()))]):
@@ -221,6 +221,7 @@ class CropRun(Run):
                 self._add_orphans(tracker)
                 work.carry_out(due, state, self._output)
         finally:  # an interrupted run reports how far it got, too
+            work.close()  # while the output is locked, so that its Ray workers never meet another run
             result = self.result(self._provider())
             self.reporter.finish(result)
         return result

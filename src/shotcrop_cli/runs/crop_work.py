@@ -9,7 +9,6 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from shotcrop_cli import __version__
 from shotcrop_cli.library.output_state import OutputState
 from shotcrop_cli.library.plan import Action, Task, Wanted
 from shotcrop_cli.library.results import PhotoResult, PhotoStatus
@@ -167,7 +166,6 @@ class CropWork:
         assert options.ray is not None
         if self._pool is None:
             assignment = Assignment(
-                __version__,
                 replace(options.model, device="cpu" if not options.ray.gpus_per_worker else options.model.device),
                 options.workers or options.ray.cpus_per_worker,
                 Wanted(self._model.sha256, options.settings, options.shots, options.subjects, options.sets),

@@ -14,11 +14,14 @@ from shotcrop_cli.library.output_folder import (
     ROOTS_NAME,
     OutputFolders,
     add_roots,
+    note_kill,
+    open_output,
     output_lock,
     read_roots,
     remove_temporaries,
     running_marker,
 )
+from shotcrop_cli.library.shard import Shard
 
 
 def test_the_output_folder_is_made_and_marked(tmp_path: Path) -> None:
@@ -107,6 +110,19 @@ def test_temporaries_are_searched_only_after_a_killed_run(tmp_path: Path) -> Non
     (tmp_path / ".shotcrop.running").touch()
     with running_marker(tmp_path):
         assert names_in(deep) == []
+
+
+@pytest.mark.parametrize("shard", [None, Shard(1, 2)])
+def test_temporaries_of_a_killed_worker_are_removed_at_the_end_of_its_run(tmp_path: Path, shard: Shard | None) -> None:
+    deep = tmp_path / "a"
+    deep.mkdir()
+    for kills in range(2):
+        with open_output(tmp_path, 0.0, shard=shard):
+            (deep / _TEMPORARY).touch()
+            if kills:
+                note_kill(tmp_path)
+        assert names_in(deep) == ([] if kills else [_TEMPORARY])
+    assert [name for name in names_in(tmp_path) if "running" in name] == []
 
 
 def test_only_temporaries_are_removed(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from click.testing import CliRunner
 
 from conftest import picture, write_photo
 from object_store import ENVIRONMENT, ObjectStore
+from ray_cluster import two_nodes, workers_of
 from shotcrop_cli.errors import ExitCode
 from shotcrop_cli.main import cli
 
@@ -26,16 +27,11 @@ EXAMPLES = Path(__file__).parents[3] / "examples" / "photos"
 
 @pytest.fixture(scope="module")
 def cluster(server: ObjectStore) -> Iterator[Any]:
-    """Return a cluster of two nodes with one processor each, which find the S3 server of the module."""
+    """Return a cluster of two nodes, which find the S3 server of the module."""
     pytest.importorskip("ray", reason="the package ray is not installed")
-    from ray.cluster_utils import Cluster
-
     os.environ.update({**ENVIRONMENT, "AWS_ENDPOINT_URL": server.url})  # workers do not get that of the driver
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": 80 << 20})
-    cluster.add_node(num_cpus=1, object_store_memory=80 << 20)
-    cluster.wait_for_nodes()
-    yield cluster
-    cluster.shutdown()
+    with two_nodes() as cluster:
+        yield cluster
     for name in (*ENVIRONMENT, "AWS_ENDPOINT_URL"):
         del os.environ[name]
 
@@ -73,11 +69,6 @@ def _tree(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
-def _workers() -> list[int]:
-    found = subprocess.run(["pgrep", "-f", "^ray::Worker"], capture_output=True, text=True, check=False)
-    return list(map(int, found.stdout.split()))
-
-
 def test_two_nodes_give_the_tree_of_one_process(library: Path, tmp_path: Path, cluster: Any) -> None:
     local = CliRunner().invoke(cli, _arguments(library, tmp_path / "local", None, "--json"))
     run = _process(_arguments(library, tmp_path / "ray", cluster, "--json"))
@@ -100,7 +91,7 @@ def test_killed_workers_cost_nothing_but_time(library: Path, tmp_path: Path, clu
     killed = 0
     while run.poll() is None and killed < 3:
         done = len(list((tmp_path / "ray").rglob("*.json")))
-        if done >= 3 * (killed + 1) and (workers := _workers()):
+        if done >= 3 * (killed + 1) and (workers := workers_of(cluster)):
             os.kill(workers[0], signal.SIGKILL)
             killed += 1
         time.sleep(0.05)

@@ -10,10 +10,10 @@ import pytest
 
 from conftest import FakeComposer, picture, write_photo
 from object_store import ObjectStore
-from shotcrop_cli import CropOptions, ShotcropError, crop_photos
+from shotcrop_cli import CropOptions, ShotcropError, __version__, crop_photos
 from shotcrop_cli.library.plan import Task
 from shotcrop_cli.library.results import PhotoResult, PhotoStatus, Reporter
-from shotcrop_cli.ray_engine import driver
+from shotcrop_cli.ray_engine import actors, driver
 from shotcrop_cli.ray_engine.worker import Assignment, Job, Outcome, Worker
 from shotcrop_cli.remote.staging import Staging
 from shotcrop_cli.run_options import RayOptions
@@ -27,7 +27,7 @@ class Pool:
     """
 
     provider = ""
-    crop: Callable[[Worker, list[Job]], Outcome] = staticmethod(lambda worker, jobs: worker.crop(jobs, 0))
+    crop: Callable[[Worker, list[Job]], Outcome] = staticmethod(lambda worker, jobs: worker.work(jobs, again=False))
 
     def __init__(self, _options: RayOptions, assignment: Assignment, _reporter: Reporter) -> None:
         self.worker = Worker(pickle.loads(pickle.dumps(assignment)))
@@ -50,7 +50,7 @@ def pool(monkeypatch: pytest.MonkeyPatch, composer: FakeComposer) -> type[Pool]:
         pass
 
     monkeypatch.setattr(driver, "RayPool", Mine)
-    monkeypatch.setattr(driver, "import_ray", lambda: None)
+    monkeypatch.setattr(actors, "import_ray", lambda: None)
     return Mine
 
 
@@ -83,9 +83,9 @@ def test_what_another_worker_finished_is_not_done_again(
     library: Path, output: Path, pool: type[Pool], composer: FakeComposer
 ) -> None:
     def lost(worker: Worker, jobs: list[Job]) -> Outcome:
-        first = worker.crop(jobs, 0)  # its answer is lost with the worker
+        first = worker.work(jobs, again=False)  # its answer is lost with the worker
         seen = len(composer.seen)
-        second = worker.crop(jobs, 1)
+        second = worker.work(jobs, again=True)
         assert len(composer.seen) == seen
         assert [photo.status for photo in second.results] == [photo.status for photo in first.results]
         return second
@@ -99,8 +99,8 @@ def test_objects_are_cropped_by_workers_that_share_nothing(library: Path, store:
     local = _run("s3://photos", "s3://shots/local")
 
     def lost(worker: Worker, jobs: list[Job]) -> Outcome:
-        worker.crop(jobs, 0)
-        return worker.crop(jobs, 1)
+        worker.work(jobs, again=False)
+        return worker.work(jobs, again=True)
 
     assert _run("s3://photos", "s3://shots/ray", ray=RayOptions()) == local
     assert store.tree("shots", "ray") == store.tree("shots", "local")
@@ -114,18 +114,13 @@ def test_objects_are_cropped_by_workers_that_share_nothing(library: Path, store:
 def test_a_worker_that_is_stopped_begins_nothing(library: Path, output: Path, pool: type[Pool]) -> None:
     def stopped(worker: Worker, jobs: list[Job]) -> Outcome:
         worker.stop()
-        return worker.crop(jobs, 0)
+        return worker.work(jobs, again=False)
 
     pool.crop = staticmethod(stopped)
     assert _run(library, output, ray=RayOptions()) == {}
 
 
-def test_a_worker_of_another_version_is_refused(library: Path, output: Path) -> None:
-    from shotcrop_cli.crop_settings import CropSettings
-    from shotcrop_cli.library.plan import Wanted
-    from shotcrop_cli.pipeline.loaded_photo import RunContext
-    from shotcrop_cli.run_options import ModelOptions
-
-    assignment = Assignment("0.0.1", ModelOptions(), 1, Wanted("", CropSettings()), RunContext(output))
+def test_a_worker_of_another_version_is_refused() -> None:
+    actors.RayWorker[None, None]().check(__version__)
     with pytest.raises(ShotcropError, match=r"and this is 0\.0\.1"):
-        Worker(assignment)
+        actors.RayWorker[None, None]().check("0.0.1")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -247,7 +248,10 @@ def test_networks_propose_for_known_scenes() -> None:
     nobody = empty_photo("b.jpg")
     scenes = {one.photo.path: one.own[0] for one in (seen, nobody)}
     photos = [Photo(Image.new("RGB", (6, 4)), 1.5, path=path) for path in scenes]
-    first, second = SceneProposer("mean", [fitted()], scenes, FaultCosts()).propose(photos)
+    proposer = SceneProposer("mean", [fitted()], scenes, FaultCosts())
+    there = pickle.loads(pickle.dumps(proposer))  # as it reaches Ray workers
+    first, second = proposer.propose(photos)
+    assert there.propose(photos) == [first, second]
     assert isinstance(first, Composition) and second is None
 
 

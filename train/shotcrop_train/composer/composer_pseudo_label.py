@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from shotcrop_cli.geometry import clamp
 from shotcrop_cli.model.nano.composer import SMALLEST_SIDE
 from shotcrop_cli.model.nano.manifest import FaultCosts
 from shotcrop_cli.model.nano.scene import Scene
+from shotcrop_cli.run_options import RayOptions
 from shotcrop_cli.shots import SHOT_TYPES, Composition, Shot
 from shotcrop_train.composer.composer_fit import fit
 from shotcrop_train.composer.fault_scorer import FaultScorer
@@ -34,6 +36,7 @@ from shotcrop_train.nano.detector_labels import LabelledPhoto, read_photos, scen
 from shotcrop_train.nano.folds import Fold
 from shotcrop_train.pseudo.proposers import Proposer, load_proposers
 from shotcrop_train.pseudo.report import SUMMARY
+from shotcrop_train.pseudo.team import Team
 from shotcrop_train.pseudo_label import PseudoLabelRecipe, write_labels
 from shotcrop_train.recipe import ModelRecipe
 from shotcrop_train.runs import provenance
@@ -83,6 +86,7 @@ def label(
     *,
     offline: bool = False,
     limit: int | None = None,
+    ray: RayOptions | None = None,
 ) -> Path:
     """Label photos and return the folder of the dataset.
 
@@ -93,6 +97,7 @@ def label(
         others: Further proposers: checkpoints of large models, and the word `rule-based`.
         offline: Use only models on this machine.
         limit: Number of photos to label, from the first on; None for all.
+        ray: Where Ray workers label; None to label in this process. The networks are fitted here in any case.
 
     Raises:
         Complete: The folder holds this run, and it is finished.
@@ -111,11 +116,6 @@ def label(
     scenes = {photo.path: scene_of_labels(photo) for photo in photos}
     experts = [photo for photo in photos if photo.triple is not None]
     networks = fit_proposers(recipe, experts, scenes, output)
-    costs = recipe.refinement if plan.refine else None
-    team: list[Proposer] = [SceneProposer(MEAN, networks, scenes, costs)]
-    team += [SceneProposer(f"network {number}", [one], scenes, costs) for number, one in enumerate(networks)]
-    if names:
-        team += load_proposers(names, ModelRecipe(), plan.chunk, offline=offline)
     generic = PseudoLabelRecipe(
         experts=recipe.data.experts,
         unlabelled=recipe.data.unlabelled,
@@ -125,12 +125,29 @@ def label(
         max_side=plan.max_side,
         chunk=plan.chunk,
     )
-    write_labels(generic, data, output, team, load_judges(recipe, scenes, offline=offline), limit)
+    write_labels(generic, data, output, partial(load_team, recipe, networks, scenes, names, offline), limit, ray)
     summary = json.loads((output / SUMMARY).read_text(encoding="utf-8"))
     rates = {name: summary[name] for name in ("acceptance_rate", "hard_rate")}
     shots = {f"acceptance_rate_{shot}": values["acceptance_rate"] for shot, values in summary["shots"].items()}
     append_log(output / LOG, 0, rates | shots)
     return output
+
+
+def load_team(
+    recipe: NanoRecipe,
+    networks: Sequence[ComposerNetwork],
+    scenes: Mapping[Path, Scene],
+    others: Sequence[str],
+    offline: bool,
+) -> Team:
+    """Return the proposers and scorers: the networks, their mean, and other proposers."""
+    plan = recipe.pseudo_label
+    costs = recipe.refinement if plan.refine else None
+    team: list[Proposer] = [SceneProposer(MEAN, networks, scenes, costs)]
+    team += [SceneProposer(f"network {number}", [one], scenes, costs) for number, one in enumerate(networks)]
+    if others:
+        team += load_proposers(others, ModelRecipe(), plan.chunk, offline=offline)
+    return Team(team, load_judges(recipe, scenes, offline=offline))
 
 
 def load_judges(recipe: NanoRecipe, scenes: Mapping[Path, Scene], *, offline: bool) -> list[Scorer]:

@@ -35,7 +35,7 @@ class SkippedPhotos:
     def __len__(self) -> int:
         return len(self.paths)
 
-    def add(self, path: Path, error: Exception) -> None:
+    def add(self, path: Path, error: Exception | str) -> None:
         """Name a photo on stderr and in the list, once. The list keeps what earlier parts of the run named."""
         if path in self.paths:
             return
@@ -50,6 +50,22 @@ class SkippedPhotos:
         if self.file is None or not self.file.is_file():
             return set()
         return {json.loads(line)["photo"] for line in self.file.read_text(encoding="utf-8").splitlines()}
+
+
+class CollectedPhotos(SkippedPhotos):
+    """Photos that a Ray worker skips. The process that started it names and lists them.
+
+    Attributes:
+        reasons: Why each photo cannot be opened.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reasons: dict[Path, str] = {}
+
+    def add(self, path: Path, error: Exception | str) -> None:
+        """Keep a photo."""
+        self.reasons[path] = str(error)
 
 
 def none_left() -> ShotcropError:
