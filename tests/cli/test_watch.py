@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,18 +20,39 @@ from shotcrop_cli import CropOptions, ShotcropError, crop_photos, watch
 from shotcrop_cli.errors import ExitCode, InputError
 from shotcrop_cli.library.output_folder import output_lock
 from shotcrop_cli.library.results import PhotoResult, PhotoStatus, Reporter, RunResult
+from shotcrop_cli.library.settling import Settling
+from shotcrop_cli.library.source import Source
 from shotcrop_cli.main import cli
 from shotcrop_cli.watch import watch_photos
 from tiny_nano import write_tiny_model
 
-LONGEST = 20.0
-"""Seconds after which a test gives up."""
+LONGEST = 60.0
+"""Seconds after which a test gives up. A busy machine takes long, and waiting for what comes costs nothing."""
+QUIET = 0.3
+
+
+class Clock:
+    """A clock that a test sets forward."""
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self.ahead
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shorten all pauses."""
-    for name, seconds in (("QUIET_SECONDS", 0.3), ("LEAST_PAUSE", 0.05), ("POLL_SECONDS", 0.1), ("CHECK_SECONDS", 0.1)):
+    for name, seconds in (
+        ("QUIET_SECONDS", QUIET),
+        ("LEAST_PAUSE", 0.05),
+        ("POLL_SECONDS", 0.1),
+        ("CHECK_SECONDS", 0.1),
+    ):
         monkeypatch.setattr(watch, name, seconds)
 
 
@@ -87,23 +109,53 @@ class Watcher(Reporter):
         self.result = result
 
 
-def test_new_photos_are_cropped_when_they_are_complete(photos: Path, output: Path, composer: FakeComposer) -> None:
+def test_new_photos_are_cropped_when_they_are_complete(
+    photos: Path, output: Path, composer: FakeComposer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_photo(photos / "old.jpg")
+    seen: Counter[str] = Counter()
+    now = [0.0]
+
+    class Paced(Settling):
+        """Goes by a clock that only this test sets forward, and counts how often it is asked about a file."""
+
+        def __init__(self, quiet: float) -> None:
+            super().__init__(quiet, lambda: now[0])
+
+        def is_ready(self, source: Source) -> bool:
+            is_ready = super().is_ready(source)
+            seen[source.path.name] += 1
+            return is_ready
+
+    monkeypatch.setattr(watch, "Settling", Paced)
+
+    def until_done(watcher: Watcher, *names: str) -> None:
+        def is_done() -> bool:
+            now[0] += QUIET / 2
+            return set(names) <= set(watcher.done)
+
+        watcher.until(is_done)
+
+    def until_seen_again(watcher: Watcher, name: str) -> None:
+        looks = seen[name] + 2  # the next one may have begun before the file changed
+        watcher.until(lambda: seen[name] >= looks)
 
     def script(watcher: Watcher) -> None:
-        watcher.until_done("old.jpg")
+        until_done(watcher, "old.jpg")
         content = write_photo(photos.parent / "whole.jpg").read_bytes()
         with (photos / "slow.jpg").open("wb") as file:  # a copy that takes longer than the pause
-            for start in range(0, len(content), len(content) // 8):
-                file.write(content[start : start + len(content) // 8])
+            for start in range(0, len(content), len(content) // 4):
+                file.write(content[start : start + len(content) // 4])
                 file.flush()
-                time.sleep(0.1)
+                until_seen_again(watcher, "slow.jpg")
+                now[0] += QUIET * 0.9
+                until_seen_again(watcher, "slow.jpg")
                 assert "slow.jpg" not in watcher.done
         write_photo(photos / "2026" / "deep.jpg")
         (photos / "sync.jpg.part").write_bytes(content)
-        watcher.until_done("slow.jpg", "deep.jpg")
+        until_done(watcher, "slow.jpg", "deep.jpg")
         (photos / "sync.jpg.part").rename(photos / "sync.jpg")
-        watcher.until_done("sync.jpg")
+        until_done(watcher, "sync.jpg")
 
     result = Watcher(script).run(CropOptions(photos, output))
     assert result.counts == {PhotoStatus.DONE: 4}
@@ -137,7 +189,8 @@ def test_an_output_that_vanishes_is_not_made_again(photos: Path, output: Path, c
 
     def script(watcher: Watcher) -> None:
         watcher.until_done("a.jpg")
-        output.rename(away)
+        with output_lock(output, wait=LONGEST):  # the run that cropped it still writes
+            output.rename(away)
         write_photo(photos / "b.jpg")
         watcher.until(lambda: any("output folder is gone" in event for event in watcher.events))
         time.sleep(0.5)
@@ -217,9 +270,23 @@ def test_what_is_written_below_the_watched_folder_is_no_reason_to_look_again(
     assert len(looks) <= 3  # the photo is found, is complete, and one more at most
 
 
-def test_the_run_ends_after_its_time(photos: Path, output: Path, composer: FakeComposer) -> None:
+class UntilDone(Reporter):
+    """Sets the clock forward when a photo is cropped, so that the time of the run is over."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._clock = Clock()
+        monkeypatch.setattr(watch, "time", self._clock)
+
+    def info(self, text: str) -> None:
+        if "1 done" in text:
+            self._clock.ahead += 1e6
+
+
+def test_the_run_ends_after_its_time(
+    photos: Path, output: Path, composer: FakeComposer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_photo(photos / "a.jpg")
-    result = watch_photos(CropOptions(photos, output, max_time=2.0))
+    result = watch_photos(CropOptions(photos, output, max_time=1e5), UntilDone(monkeypatch))
     assert (result.counts, result.exit_code) == ({PhotoStatus.DONE: 1}, ExitCode.OK)
 
 
@@ -257,7 +324,7 @@ def test_a_missing_package_is_named_before_any_work(
     with pytest.raises(InputError, match=r"needs the package 'watchfiles'.*pip install watchfiles, or give --poll"):
         watch_photos(CropOptions(photos, output))
     assert not output.exists()
-    result = watch_photos(CropOptions(photos, output, max_time=1.5), poll=0.1)
+    result = watch_photos(CropOptions(photos, output, max_time=1e5), UntilDone(monkeypatch), poll=0.1)
     assert result.counts == {PhotoStatus.DONE: 1}
 
 
@@ -323,12 +390,15 @@ def test_a_signal_ends_the_command_with_the_usual_exit_code(
         str(model),
     ]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        deadline = time.monotonic() + LONGEST
-        while not (output / "a.jpg.json").exists():
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        process.send_signal(number)
-        _, errors = process.communicate(timeout=LONGEST)
+        try:
+            deadline = time.monotonic() + LONGEST
+            while not (output / "a.jpg.json").exists():
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            process.send_signal(number)
+            _, errors = process.communicate(timeout=LONGEST)
+        finally:
+            process.kill()  # otherwise a test that fails would wait for it for ever
     assert process.returncode == code
     assert "1 done, 0 unchanged" in errors
     assert not (output / ".shotcrop.running").exists()
