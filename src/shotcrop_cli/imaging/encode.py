@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 from PIL import Image
 
@@ -34,10 +32,9 @@ from shotcrop_cli.imaging.metadata.policy import Metadata, MetadataPolicy
 from shotcrop_cli.imaging.photo import Photo
 from shotcrop_cli.imaging.pixels import (
     DEEP_MODES,
-    cropped,
     in_usual_mode,
     onto_white,
-    resized,
+    part_resized,
     to_8_bit,
     to_16_bit,
     white_level,
@@ -114,16 +111,12 @@ def encode_crop(
             hint=f"{install_hint.reinstall('pillow')}, or choose another --format",
         )
     size = _size(box, max_size) if size is None else size
-    # Pillow's writers read `info`, which describes the whole photo: keep only the transparent colour.
-    info: dict[Any, object] = {key: value for key, value in photo.pixels.info.items() if key == "transparency"}
     try:
         in_place = None
-        if crop_format is JPEG and size == (box.width, box.height) and _stays_as_it_is(photo, info, srgb=srgb):
+        if crop_format is JPEG and size == (box.width, box.height) and _stays_as_it_is(photo, srgb=srgb):
             crop, in_place = Image.new(photo.pixels.mode, (1, 1)), box.corners
         else:
-            crop = in_usual_mode(cropped(photo.pixels, box.corners))
-            crop.info = info
-            crop = resized(crop, size)
+            crop = part_resized(photo.pixels, box.corners, size)
         crop, colour = _convert(crop, crop_format, photo, srgb=srgb)
         metadata = photo.metadata.for_crop(policy, *size)
         if colour.is_srgb and is_adobe_rgb(metadata.exif):
@@ -154,9 +147,9 @@ def jpeg_markers(photo: Photo, metadata: Metadata) -> tuple[bytes, tuple[str, ..
     return markers, (*metadata.notes, *notes)
 
 
-def _stays_as_it_is(photo: Photo, info: Mapping[Any, object], *, srgb: bool) -> bool:
+def _stays_as_it_is(photo: Photo, *, srgb: bool) -> bool:
     """Say whether JPEG can store the pixels of a photo without conversion, so that crops need no copy of them."""
-    if photo.pixels.mode not in _MODES[JPEG] or info:
+    if photo.pixels.mode not in _MODES[JPEG] or "transparency" in photo.pixels.info:
         return False
     blank = Image.new(photo.pixels.mode, (1, 1))
     return _convert(blank, JPEG, photo, srgb=srgb)[0] is blank

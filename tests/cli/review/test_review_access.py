@@ -54,7 +54,7 @@ def test_nothing_is_wider_than_the_window(serve: Serve, open_page: Open, window:
     page.locator(".card a").first.click()
     expect(page.locator(".box.close_up")).to_be_visible()
     assert page.evaluate("document.scrollingElement.scrollWidth") <= width
-    for selector in ("#keep-photo", ".shot.medium .reject", ".shot.close_up .caption", "#back"):
+    for selector in ("#keep-shown", ".shot.medium .reject", ".shot.close_up .caption", "#back"):
         page.locator(selector).scroll_into_view_if_needed()
         box = page.locator(selector).bounding_box()
         assert box is not None and box["x"] >= 0 and box["x"] + box["width"] <= width, selector

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from review_pages import Library, Running
+from review_pages import Library, Running, until
 from shotcrop_cli.review.index import Filter, PhotoIndex
 from shotcrop_cli.review.photo_state import read_state
 from shotcrop_cli.review.static_export import write_static
@@ -88,6 +88,68 @@ def test_one_group_is_shown_at_a_time(serve: Serve, open_page: Open, with_sets: 
     expect(page.locator(".box.close_up")).to_be_focused()
     page.keyboard.press("?")
     expect(page.locator("#shortcut-list")).to_contain_text("Next or previous person or ratio set")
+
+
+def kept(library: Library) -> list[str]:
+    """Return the names of the crops that a person kept."""
+    crops = [*library.record(PAIR)["shots"], *library.record(PAIR)["more_crops"]]
+    return sorted(
+        f"{crop.get('person', 'main')} {crop.get('set', 'default')} {crop['shot']}" for crop in crops if crop["edited"]
+    )
+
+
+WEB = ["main web close_up", "main web establishing", "main web medium"]
+STORY_2 = ["person2 story close_up", "person2 story medium"]
+WEB_2 = ["person2 web close_up", "person2 web medium"]
+
+
+def test_keeping_keeps_what_is_shown_and_goes_through_the_groups(
+    serve: Serve, open_page: Open, with_sets: Library
+) -> None:
+    page = open_page(serve().address)
+    page.locator(".card", has_text="pair.jpg").locator("a").click()
+    group, keep = page.locator("#group option:checked"), page.locator("#keep-shown")
+    expect(keep).to_have_text("Keep these and next")
+    expect(group).to_have_text("main person, web")
+    keep.click()
+    expect(group).to_have_text("person 2, story")
+    until(lambda: kept(with_sets) == WEB)
+    page.locator(".box.close_up").focus()
+    page.keyboard.press("k")
+    expect(group).to_have_text("person 2, web")
+    expect(page.locator("#photo-title")).to_have_text(PAIR)
+    until(lambda: kept(with_sets) == sorted([*WEB, *STORY_2]))
+    # Undo shows what it changes, and what is judged already is not shown again.
+    page.keyboard.press("u")
+    expect(group).to_have_text("person 2, story")
+    until(lambda: kept(with_sets) == WEB)
+    for shown in ("person 2, web", "person 2, story"):
+        page.locator("#group").select_option(shown)
+        page.locator(".box.close_up").focus()
+        page.keyboard.press("k")
+    # The first group has no crops, because its ratio left them out.
+    expect(page.locator("#photo-title")).not_to_have_text(PAIR)
+    expect(keep).to_have_text("Keep and next")
+    expect(page.locator("#keep-photo")).to_be_hidden()
+    until(lambda: kept(with_sets) == sorted([*WEB, *STORY_2, *WEB_2]))
+
+
+@pytest.mark.parametrize("in_list", [False, True])
+def test_all_crops_of_a_photo_can_be_kept_at_once(
+    serve: Serve, open_page: Open, with_sets: Library, in_list: bool
+) -> None:
+    page = open_page(serve().address)
+    link = page.locator(".card", has_text="pair.jpg").locator("a")
+    if in_list:
+        link.focus()
+        page.keyboard.press("k")
+        expect(page.locator("#toast")).to_have_text(f"Kept all 7 crops of {Path(PAIR).name}.")
+    else:
+        link.click()
+        expect(page.locator("#keep-photo")).to_have_text("Keep all 7")
+        page.locator("#keep-photo").click()
+        expect(page.locator("#photo-title")).not_to_have_text(PAIR)
+    until(lambda: kept(with_sets) == sorted([*WEB, *STORY_2, *WEB_2]))
 
 
 def test_a_static_page_has_the_same_groups(open_page: Open, with_sets: Library, tmp_path: Path) -> None:

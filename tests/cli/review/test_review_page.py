@@ -370,7 +370,7 @@ def test_a_read_only_page_offers_no_changes(serve: Serve, open_page: Open) -> No
     page = open_page(serve(read_only=True).address)
     open_photo(page, "astronaut.jpg")
     before = box_of(page, "close_up")
-    expect(page.locator("#keep-photo")).to_be_hidden()
+    expect(page.locator("#keep-shown")).to_be_hidden()
     expect(page.locator(".shot.medium .reject")).to_be_hidden()
     page.keyboard.press("ArrowDown")
     page.keyboard.press("x")

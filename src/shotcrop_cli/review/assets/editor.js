@@ -3,7 +3,7 @@
 import { sameBox } from "./geometry.js";
 import { firstGroup, groupName, groupsOf, isOrdinary } from "./groups.js";
 import { Stage } from "./stage.js";
-import { editOf } from "./store.js";
+import { editOf, keepCrops } from "./store.js";
 
 const PREVIEW_PX = 190;
 const $ = (id) => document.getElementById(id);
@@ -43,6 +43,7 @@ export class Editor extends EventTarget {
     $("undo").onclick = () => this.undo();
     $("redo").onclick = () => this.redo();
     $("reject-photo").onclick = () => this.rejectPhoto();
+    $("keep-shown").onclick = () => this.keepShown();
     $("keep-photo").onclick = () => this.keepPhoto();
   }
 
@@ -78,7 +79,11 @@ export class Editor extends EventTarget {
     const names = Object.fromEntries(people.slice(1).map(({ number, name }) => [`person${number}`, name]));
     names.main = people[0]?.name;
     $("group").replaceChildren(...this.groups.map((group) => new Option(groupName(group, names))));
-    $("groups").hidden = this.groups.length < 2;
+    const isOne = this.groups.length < 2;
+    $("groups").hidden = isOne;
+    $("keep-photo").hidden = isOne;
+    $("keep-photo").textContent = `Keep all ${shots.filter(({ left_out }) => !left_out).length}`;
+    $("keep-shown").textContent = isOne ? "Keep and next" : "Keep these and next";
     const shown = this.groups.find(({ id }) => id === current);
     this.showGroup(shown ?? firstGroup(this.groups, ({ has_crop }) => has_crop, this.wanted()));
   }
@@ -239,12 +244,36 @@ export class Editor extends EventTarget {
     if (this.photo?.edit.rejected) this.dispatchEvent(new Event("next"));
   }
 
+  // Keep the crops that are shown, and go to the next ones that nobody has judged: of this photo, or of the next.
+  keepShown() {
+    const shown = new Set(this.group?.shots.map(({ key }) => key));
+    this.keep((key) => shown.has(key));
+    const open = this.nextOpen();
+    if (!open) {
+      this.dispatchEvent(new Event("next"));
+      return;
+    }
+    this.showGroup(open);
+    this.stage.focus(this.stage.selected);
+  }
+
+  // Keep all crops of the photo, also those of other people and sets, and go to the next photo.
   keepPhoto() {
-    this.store.change(`photo:${Date.now()}`, (edit) => {
-      edit.rejected = false;
-      for (const shot of edit.shots) if (!shot.rejected) shot.edited = true;
-    });
+    this.keep(() => true);
     this.dispatchEvent(new Event("next"));
+  }
+
+  keep(isMeant) {
+    this.store.change(`photo:${Date.now()}`, (edit) => keepCrops(edit, this.photo.base, isMeant));
+  }
+
+  // Return the next group, in their order, with a crop that is neither kept nor rejected; undefined if there is none.
+  nextOpen() {
+    const { groups, photo } = this;
+    const at = groups.indexOf(this.group);
+    const edits = new Map(photo.edit.shots.map((shot) => [shot.key, shot]));
+    const isOpen = ({ key }) => this.base(key).has_crop && !edits.get(key).edited && !edits.get(key).rejected;
+    return [...groups.slice(at + 1), ...groups.slice(0, Math.max(0, at))].find(({ shots }) => shots.some(isOpen));
   }
 
   undo() {

@@ -1,9 +1,10 @@
 // Starts the page: the list or one photo, addresses, filters and keys.
 
 import { Editor } from "./editor.js";
+import { groupsOf } from "./groups.js";
 import { List } from "./list.js";
 import { LiveSource, StaticSource } from "./source.js";
-import { Store } from "./store.js";
+import { keepCrops, Store } from "./store.js";
 
 const FILTER_MS = 150;
 const STATUS_MS = 1000;
@@ -155,9 +156,15 @@ async function decide(make) {
   list.focus(answer?.position ?? list.current);
 }
 
-function keepAll(edit) {
-  edit.rejected = false;
-  for (const shot of edit.shots) if (!shot.rejected) shot.edited = true;
+// A card shows the crops of one person and set, so say that others are kept, too.
+async function keepCard() {
+  let kept = 0, name = "";
+  await decide((edit, base) => {
+    keepCrops(edit, base);
+    kept = groupsOf(base.shots).length > 1 ? edit.shots.filter(({ edited, rejected }) => edited && !rejected).length : 0;
+    name = base.name;
+  });
+  if (kept && $("toast").hidden) say(`Kept all ${kept} crops of ${name}.`);
 }
 
 function rejectAll(edit) {
@@ -313,9 +320,10 @@ const KEYS = [
   { group: "Photos", keys: ["Escape"], text: "Back to all photos", when: inEditor, run: () => openList() },
   { group: "Photos", keys: ["/"], text: "Search", run: () => focusSearch() },
   { group: "Photos", keys: [], shown: "Arrows, Home, End, Enter", text: "Move in the list, open a photo" },
+  { group: "Decide", keys: ["K"], text: "Keep the crops shown and go on", when: canEdit, run: () => editor.keepShown() },
   {
-    group: "Decide", keys: ["K"], text: "Keep all crops and go on, also in the list", when: canDecide,
-    run: () => (inEditor() ? editor.keepPhoto() : decide(keepAll)),
+    group: "Decide", keys: ["E", "K"], shown: "E, in the list also K", text: "Keep all crops of the photo and go on", when: canDecide,
+    run: () => (inEditor() ? editor.keepPhoto() : keepCard()),
   },
   { group: "Decide", keys: ["Shift+K"], text: "Keep this crop", when: canEdit, run: () => editor.keepShot(selected()) },
   { group: "Decide", keys: ["X"], text: "Reject this crop, or take that back", when: canEdit, run: () => editor.rejectShot(selected()) },

@@ -18,6 +18,14 @@ export function editOf(state) {
   };
 }
 
+// Keep crops of a photo, but for rejected ones and those that a ratio left out.
+export function keepCrops(edit, base, isMeant = () => true) {
+  edit.rejected = false;
+  edit.shots.forEach((shot, at) => {
+    if (!shot.rejected && !base.shots[at].left_out && isMeant(shot.key)) shot.edited = true;
+  });
+}
+
 function copy(edit) {
   return { rejected: edit.rejected, shots: edit.shots.map((shot) => ({ ...shot, box: { ...shot.box } })) };
 }
@@ -136,7 +144,7 @@ export class Store extends EventTarget {
     if (answer.status !== 200) return answer.error;
     const photo = loaded(answer);
     const before = copy(photo.edit);
-    make(photo.edit);
+    make(photo.edit, photo.base);
     if (sameEdit(before, photo.edit)) return "";
     this.done.push({ id, title: photo.base.name, name: "list", edit: before, time: 0 });
     this.undone = [];
