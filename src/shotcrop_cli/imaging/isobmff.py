@@ -43,7 +43,7 @@ class Items:
 
 def top_level_boxes(data: bytes) -> Iterator[tuple[bytes, int, int]]:
     """Yield name, start and end of the content of the outer boxes of a file."""
-    return _boxes(data, 0, len(data))
+    return boxes(data, 0, len(data))
 
 
 def read_items(data: bytes) -> Items:
@@ -59,7 +59,8 @@ def read_items(data: bytes) -> Items:
     return items
 
 
-def _boxes(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+def boxes(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+    """Yield name, start and end of the content of the boxes between two places of a file."""
     for _ in range(_MAX_BOXES):
         if start + 8 > end:
             return
@@ -76,26 +77,26 @@ def _boxes(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, int, int]
 
 
 def _read_meta(data: bytes, start: int, end: int, items: Items) -> None:
-    boxes = {name: (start, end) for name, start, end in _boxes(data, start, end)}
-    if b"pitm" in boxes:
-        place, _ = boxes[b"pitm"]
+    found = {name: (start, end) for name, start, end in boxes(data, start, end)}
+    if b"pitm" in found:
+        place, _ = found[b"pitm"]
         (items.primary,) = struct.unpack_from(">I" if data[place] else ">H", data, place + 4)
-    if b"iinf" in boxes:
-        place, stop = boxes[b"iinf"]
-        for name, entry, _ in _boxes(data, place + (8 if data[place] else 6), stop):
+    if b"iinf" in found:
+        place, stop = found[b"iinf"]
+        for name, entry, _ in boxes(data, place + (8 if data[place] else 6), stop):
             if name == b"infe" and data[entry] >= 2:
                 layout = ">H2x4s" if data[entry] == 2 else ">I2x4s"
                 item, kind = struct.unpack_from(layout, data, entry + 4)
                 items.types[item] = kind
-    if b"iloc" in boxes:
-        _read_places(data, *boxes[b"iloc"], items, boxes.get(b"idat", (0, 0))[0])
-    if b"iprp" in boxes:
-        _read_properties(data, *boxes[b"iprp"], items)
-    if b"iref" in boxes:
-        place, stop = boxes[b"iref"]
+    if b"iloc" in found:
+        _read_places(data, *found[b"iloc"], items, found.get(b"idat", (0, 0))[0])
+    if b"iprp" in found:
+        _read_properties(data, *found[b"iprp"], items)
+    if b"iref" in found:
+        place, stop = found[b"iref"]
         number = "I" if data[place] else "H"
         width = struct.calcsize(f">{number}")
-        for kind, entry, _ in _boxes(data, place + 4, stop):
+        for kind, entry, _ in boxes(data, place + 4, stop):
             item, count = struct.unpack_from(f">{number}H", data, entry)
             targets = struct.unpack_from(f">{min(count, _MAX_BOXES)}{number}", data, entry + width + 2)
             items.references.append((kind, item, targets))
@@ -132,12 +133,12 @@ def _read_places(data: bytes, start: int, end: int, items: Items, idat: int) -> 
 
 
 def _read_properties(data: bytes, start: int, end: int, items: Items) -> None:
-    boxes = list(_boxes(data, start, end))
+    found = list(boxes(data, start, end))
     known: list[tuple[bytes, bytes]] = []
-    for name, place, stop in boxes:
+    for name, place, stop in found:
         if name == b"ipco":
-            known = [(kind, data[first:last]) for kind, first, last in _boxes(data, place, stop)]
-    for name, place, _ in boxes:
+            known = [(kind, data[first:last]) for kind, first, last in boxes(data, place, stop)]
+    for name, place, _ in found:
         if name != b"ipma":
             continue
         version, wide = data[place], data[place + 3] & 1

@@ -12,12 +12,14 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from shotcrop_cli.imaging.isobmff import boxes, read_items, top_level_boxes
 from shotcrop_cli.imaging.metadata import iptc
+from shotcrop_cli.imaging.metadata.avif_file import _box, _read_places, _written_places
 from shotcrop_cli.imaging.metadata.embed import described_by_somebody, embed_texts
 from shotcrop_cli.imaging.metadata.exif import is_camera_text
 from shotcrop_cli.imaging.metadata.own_texts import OwnTexts, own_packet
 
-FORMATS = ("JPEG", "PNG", "WEBP", "TIFF")
+FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "AVIF")
 TEXTS = OwnTexts("Ana am Fluß, “glücklich”", "Ana steht am Fluß.", "Ana wartet auf das Boot.", ("river", "Boot"), "de")
 OTHER = OwnTexts("Zoë", "Zoë lacht.", "Eine Reise.", ("river", "snow"), "de")
 needs_exiftool = pytest.mark.skipif(shutil.which("exiftool") is None, reason="exiftool is not on PATH")
@@ -43,6 +45,10 @@ def coded_pixels(content: bytes, form: str) -> bytes:
         return content[content.index(b"IDAT") : content.index(b"IEND")]
     if form == "WEBP":
         return content[content.index(b"VP8 ") :].partition(b"XMP ")[0]
+    if form == "AVIF":
+        items = read_items(content)
+        start, size = items.places[items.primary]
+        return content[start : start + size]
     with Image.open(io.BytesIO(content)) as opened:
         tags = opened.tag_v2  # type: ignore[attr-defined]
         strips = zip(tags[273], tags[279], strict=True)
@@ -185,9 +191,65 @@ def test_long_packets_are_split_again(tmp_path: Path) -> None:
 
 def test_damaged_and_other_files_stay_as_they_are() -> None:
     damaged = (image("JPEG")[:30], image("PNG")[:60], image("TIFF")[:9], image("WEBP")[:60], b"II*\x00")
+    damaged += (image("AVIF")[:40], image("AVIF")[:200], image("AVIF")[:-9])
     for content in (b"", b"no image", image("GIF"), *damaged):
         assert embed_texts(content, TEXTS).content == content
         assert embed_texts(content, TEXTS).note
+
+
+@needs_exiftool
+@pytest.mark.parametrize("version", [0, 1, 2])
+def test_an_avif_file_may_be_built_in_other_ways(version: int, tmp_path: Path) -> None:
+    """Encoders differ in the versions of their boxes, and in where they put the pixels."""
+    before = image("AVIF", xmp=b"", exif=image_exif())
+    places = _read_places(next(before[start:end] for name, start, end in meta_boxes(before) if name == b"iloc"))
+    moved, last = b"", 0
+    for name, start, end in top_level_boxes(before):
+        box = before[last:end]
+        if name == b"meta":
+            parts = []
+            for kind, inside, stop in meta_boxes(before):
+                data = before[inside:stop]
+                grows = len(_written_places(version, places)) - len(_written_places(0, places)) + FREE
+                if kind == b"iloc":
+                    data = _written_places(version, [one.moved(grows.__add__) for one in places])
+                parts.append(_box(kind, data))
+            box = _box(b"meta", before[start : start + 4] + b"".join(parts)) + _box(b"free", bytes(FREE - 8))
+        moved += box
+        last = end
+    assert pixels(moved) == pixels(before)
+    content = embed_texts(embed_texts(moved, TEXTS).content, OTHER, TEXTS).content
+    assert pixels(content) == pixels(before)
+    assert coded_pixels(content, "AVIF") == coded_pixels(before, "AVIF")
+    found = exiftool(content, tmp_path)
+    assert found["XMP-dc:Description"] == OTHER.description and found["IFD0:Model"] == "Canon"
+    assert TEXTS.description.encode() not in content  # the former text is gone, not only unused
+
+
+def image_exif() -> Image.Exif:
+    block = Image.Exif()
+    block[0x0110] = "Canon"
+    return block
+
+
+def meta_boxes(content: bytes) -> list[tuple[bytes, int, int]]:
+    start, end = next((start, end) for name, start, end in top_level_boxes(content) if name == b"meta")
+    return list(boxes(content, start + 4, end))
+
+
+FREE = 24
+
+
+@needs_exiftool
+def test_texts_go_into_avif_files_that_other_programs_wrote(tmp_path: Path) -> None:
+    theirs = described(image("AVIF", exif=image_exif()), tmp_path, "-XMP-xmp:Rating=5", "-EXIF:Artist=Zoë")
+    content = embed_texts(theirs, TEXTS).content
+    assert pixels(content) == pixels(theirs)
+    found = exiftool(content, tmp_path)
+    assert found["XMP-xmp:Rating"] == 5 and found["IFD0:Artist"] == "Zoë"
+    assert found["XMP-dc:Description"] == TEXTS.description
+    with Image.open(io.BytesIO(content)) as opened:
+        assert TEXTS.description.encode() in opened.info["xmp"]
 
 
 def test_latin_1_blocks_keep_their_character_set() -> None:

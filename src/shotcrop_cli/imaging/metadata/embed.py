@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from shotcrop_cli.imaging.metadata import exif, iptc, xmp
+from shotcrop_cli.imaging.metadata import avif_file, exif, iptc, xmp
 from shotcrop_cli.imaging.metadata.own_texts import OwnTexts
 from shotcrop_cli.imaging.metadata.xmp_caption import descriptions, merge_texts
 
@@ -55,7 +55,7 @@ def embed_texts(content: bytes, texts: OwnTexts, last: OwnTexts | None = None, *
     A description of somebody else is kept, be it in XMP, IPTC or EXIF. The caption then becomes the alternative text.
 
     Args:
-        content: A JPEG, PNG, WebP or TIFF file. Others stay as they are.
+        content: A JPEG, PNG, WebP, AVIF or TIFF file. Others stay as they are.
         texts: The new texts.
         last: The texts that shotcrop wrote into it before; None if it never did.
         force: Whether to replace a description that is not shotcrop's.
@@ -327,6 +327,14 @@ class _Tiff(_Container):
         return content[:4] + start + content[8:] + struct.pack(f"{order}H", len(rows)) + directory + following
 
 
+class _Avif(_Container):
+    def read(self, content: bytes) -> tuple[bytes, bytes]:
+        return avif_file.read_xmp(content), b""
+
+    def write(self, content: bytes, packet: bytes, block: bytes) -> bytes:
+        return avif_file.with_xmp(content, packet)
+
+
 def _directory(content: bytes) -> tuple[dict[int, bytes], str, bytes]:
     """Return the rows of the first directory by tag, the byte order, and the offset of the next directory as stored."""
     order = "<" if content[:2] == b"II" else ">"
@@ -348,4 +356,6 @@ def _kind_of(content: bytes) -> _Container | None:
         return _Png()
     if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
         return _WebP()
+    if avif_file.is_avif_image(content):
+        return _Avif()
     return _Tiff() if content[:4] in (b"II*\x00", b"MM\x00*") else None
