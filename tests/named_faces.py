@@ -47,3 +47,24 @@ def microsoft(name: str, box: Box) -> bytes:
         f"<MPReg:Rectangle>{box.x0}, {box.y0}, {box.width}, {box.height}</MPReg:Rectangle><MPReg:PersonDisplayName>"
         f"{name}</MPReg:PersonDisplayName></rdf:li></rdf:Bag></MPRI:Regions></MP:RegionInfo>"
     )
+
+
+def apple(*boxes: Box, name: str = "", prefix: str = "mwg-rs") -> bytes:
+    """Return regions as iPhones write them: without names, and with what Apple's framework found out about the face."""
+    label = f"<mwg-rs:Name>{name}</mwg-rs:Name>" if name else ""
+    items = "".join(
+        "<rdf:li rdf:parseType='Resource'><mwg-rs:Area rdf:parseType='Resource'>"
+        f"<stArea:y>{box.centre[1]}</stArea:y><stArea:w>{box.width}</stArea:w><stArea:x>{box.centre[0]}</stArea:x>"
+        f"<stArea:h>{box.height}</stArea:h><stArea:unit>normalized</stArea:unit></mwg-rs:Area>"
+        f"<mwg-rs:Type>Face</mwg-rs:Type>{label}<mwg-rs:Extensions rdf:parseType='Resource'>"
+        "<apple-fi:AngleInfoYaw>315</apple-fi:AngleInfoYaw><apple-fi:AngleInfoRoll>270</apple-fi:AngleInfoRoll>"
+        f"<apple-fi:ConfidenceLevel>231</apple-fi:ConfidenceLevel><apple-fi:FaceID>{number}</apple-fi:FaceID>"
+        "</mwg-rs:Extensions></rdf:li>"
+        for number, box in enumerate(boxes, 1)
+    )
+    written = packet(
+        f"<mwg-rs:Regions rdf:parseType='Resource'><mwg-rs:RegionList><rdf:Seq>{items}</rdf:Seq></mwg-rs:RegionList>"
+        "<mwg-rs:AppliedToDimensions rdf:parseType='Resource'><stDim:h>3024</stDim:h><stDim:w>4032</stDim:w>"
+        "<stDim:unit>pixel</stDim:unit></mwg-rs:AppliedToDimensions></mwg-rs:Regions>"
+    )
+    return written.replace(b"mwg-rs:", prefix.encode() + b":").replace(b"xmlns:mwg-rs=", f"xmlns:{prefix}=".encode())

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from named_faces import as_elements, microsoft, mwg, packet
+from named_faces import apple, as_elements, microsoft, mwg, packet
 from shotcrop_cli.imaging.metadata.face_regions import (
     FaceRegion,
     name_people,
@@ -28,7 +28,16 @@ def approx(box: Box) -> object:
     return pytest.approx(tuple(box), abs=1e-6)
 
 
-@pytest.mark.parametrize("written", [mwg(("Anna  Ek", ANNA)), as_elements("Anna Ek", ANNA), microsoft("Anna Ek", ANNA)])
+@pytest.mark.parametrize(
+    "written",
+    [
+        mwg(("Anna  Ek", ANNA)),
+        as_elements("Anna Ek", ANNA),
+        microsoft("Anna Ek", ANNA),
+        apple(ANNA, name="Anna Ek"),
+        apple(ANNA, name="Anna Ek", prefix="ns1"),  # a prefix means nothing, its namespace does
+    ],
+)
 def test_regions_of_photo_programs_are_read(written: bytes) -> None:
     (region,) = read_face_regions(written)
     assert region.name == "Anna Ek"
@@ -42,6 +51,10 @@ def test_regions_of_photo_programs_are_read(written: bytes) -> None:
         b"<no xml",
         b"<a/>",
         mwg(("", ANNA)),
+        mwg(("_UNKNOWN_", ANNA)),
+        microsoft("_UNKNOWN_", ANNA),
+        apple(ANNA, BEN),
+        apple(ANNA, prefix="ns1"),
         mwg(("Rex", ANNA), kind="Pet"),
         mwg(("Anna", ANNA)).replace(b"normalized", b"pixel"),
         mwg(("Anna", ANNA)).replace(b"stArea:w='0.2", b"stArea:w='none"),
@@ -52,6 +65,14 @@ def test_regions_of_photo_programs_are_read(written: bytes) -> None:
 )
 def test_what_is_no_named_face_is_ignored(written: bytes) -> None:
     assert read_face_regions(written) == ()
+
+
+def test_regions_without_names_do_not_hide_those_with_names(tmp_path: Path) -> None:
+    """An exporter adds the names of a library to a photo whose camera marked all faces."""
+    both = apple(ANNA, BEN).replace(b"<mwg-rs:Type>Face</mwg-rs:Type>", b"<mwg-rs:Name>Anna</mwg-rs:Name>", 1)
+    assert [(region.name, tuple(region.box)) for region in read_face_regions(both)] == [("Anna", approx(ANNA))]
+    (tmp_path / "IMG_1.xmp").write_bytes(apple(ANNA, BEN))
+    assert [region.name for region in regions_of_photo(tmp_path / "IMG_1.jpg", mwg(("Ben", BEN)))] == ["Ben"]
 
 
 def test_the_xmp_file_next_to_the_photo_comes_first(tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
 """Read who is where in a photo, as photo programs wrote it into XMP: the face regions of MWG and of Microsoft People.
 
 Lightroom, digiKam and others write those of MWG, Windows programs those of Microsoft. The cameras of Apple write those
-of MWG, too, but without names. shotcrop recognises no faces itself.
+of MWG, too, but without names: only with numbers and angles of their own (namespace `apple-fi`). Apple's Photos knows
+names, but we found nothing that says that its export writes them; osxphotos writes them. shotcrop recognises no faces
+itself.
 
 Sources: Metadata Working Group, Guidelines for Handling Image Metadata 2.0, section 5.9; "People Tagging Overview" of
 Microsoft's Windows documentation.
@@ -26,6 +28,8 @@ MAX_REGIONS = 1000
 """More are not read (our choice)."""
 _MAX_BYTES = 4 << 20
 _LONGEST_NAME = 200
+_NO_NAMES = ("", "_UNKNOWN_")
+"""What programs write in place of a name. osxphotos calls faces without a name like this."""
 _OVERLAP, _ALIKE = 0.5, 0.1
 """A region is on a head if this share of the smaller one is in the larger one, and this is the least ratio of their
 areas. Programs draw regions from the eyes and mouth alone to head and shoulders (our choice)."""
@@ -160,7 +164,11 @@ def _microsoft(element: etree._Element) -> Iterator[FaceRegion]:
 
 def _region(name: str, x0: float, y0: float, x1: float, y1: float) -> Iterator[FaceRegion]:
     name = " ".join(name.split())[:_LONGEST_NAME]
-    if name and all(math.isfinite(side) for side in (x0, y0, x1, y1)) and (box := clip(x0, y0, x1, y1)) is not None:
+    if (
+        name not in _NO_NAMES
+        and all(math.isfinite(side) for side in (x0, y0, x1, y1))
+        and (box := clip(x0, y0, x1, y1)) is not None
+    ):
         yield FaceRegion(name, box)
 
 
