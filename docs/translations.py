@@ -2,13 +2,15 @@
 
 It collects the messages of `captions/rules.py` into `captions.pot`, takes them into the `.po` file of each language and
 compiles these into the `.mo` files that shotcrop reads. It translates nothing: it lists the messages that lack a
-translation, and ends with status 1 if there are any. `--add nl` begins a language.
+translation, and ends with status 1 if there are any. `--add nl` begins a language. `--list de` prints sentences with
+every phrase after every subject that it can follow, to read one by one.
 """
 
 from __future__ import annotations
 
 import argparse
 import io
+import itertools
 import sys
 from collections.abc import Iterator
 from datetime import datetime, timezone
@@ -21,7 +23,21 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
 from shotcrop_cli.captions import rules
-from shotcrop_cli.captions.messages import LOCALE
+from shotcrop_cli.captions.messages import LOCALE, catalogue
+from shotcrop_cli.crop_facts import (
+    ACTIONS,
+    BACKGROUNDS,
+    COLOURS,
+    FACINGS,
+    FRAMINGS,
+    PLACES,
+    SIDES,
+    THINGS,
+    CropFacts,
+    Part,
+    Who,
+)
+from shotcrop_cli.shots import NATIVE_SCALES, Box, Grounding
 
 TEMPLATE = LOCALE / "captions.pot"
 _CALLS = {"message": None, "message_in": ((1, "c"), 2), "message_for": (1, 2)}
@@ -59,6 +75,65 @@ def compiled(catalog: Catalog) -> bytes:
     return file.getvalue()
 
 
+_SINGLE, _SEVERAL = (Who.MAIN, Who.PERSON, Who.CHILD, Who.ONE), (Who.PEOPLE, Who.GROUP, Who.CROWD)
+_THIRDS = (Box(0.0, 0.0, 0.3, 1.0), Box(0.4, 0.0, 0.6, 1.0), Box(0.7, 0.0, 1.0, 1.0))
+
+
+def sentences(language: str) -> Iterator[str]:
+    """Yield sentences with every phrase after every subject that it can follow, then long ones, then reasoning."""
+    words = catalogue(language)
+    for facts in _facts():
+        yield rules.describe((facts, facts, facts), language)[0].alt_text
+    for who, place in itertools.product(_SINGLE + _SEVERAL, PLACES):
+        yield rules.verbalise(Grounding(), (CropFacts(who, place=place),), language).scene
+    for facing, third in itertools.product(rules.FACING, _THIRDS):
+        yield rules.verbalise(Grounding(third, facing=facing), (), language).subject
+    for people, setting in itertools.product(range(1, 5), rules.SETTING):
+        yield rules.verbalise(Grounding(people=people, setting=setting), (), language).scene
+    for setting in rules.SETTING:
+        yield words.say(rules.SENTENCE, text=words.say(rules.SETTING[setting]))
+    for scale, part in itertools.product(NATIVE_SCALES, Part):
+        yield rules.verbalise(Grounding(native_scale=scale), (CropFacts(part=part),), language).story
+
+
+def _facts() -> Iterator[CropFacts]:
+    """Yield the facts of the sentences, as `model.nano.sightings` may find them."""
+    wider, face = (None,), (Part.FACE, Part.HEAD)
+    for who, part in itertools.product(Who, (None, *Part)):
+        yield CropFacts(who, part)
+    for place in (None, *PLACES):
+        yield CropFacts(Who.DOG, Part.HEAD, place=place)
+    for who, part, colour in itertools.product(_SINGLE + _SEVERAL, wider + face, COLOURS):
+        yield CropFacts(who, part, colour)
+    for who, thing in itertools.product(_SINGLE + _SEVERAL, THINGS):
+        yield CropFacts(who, thing=thing)
+    for who, action in itertools.product(_SINGLE + _SEVERAL, ACTIONS):
+        yield CropFacts(who, action=action)
+    for thing, action in itertools.product(THINGS, ACTIONS):
+        yield CropFacts(Who.PERSON, thing=thing, action=action)
+    for who, part, place in itertools.product(_SINGLE + _SEVERAL, wider + face, PLACES):
+        yield CropFacts(who, part, place=place)
+    for who, place in itertools.product(_SINGLE + _SEVERAL, ("indoor", "outdoor")):
+        yield CropFacts(who, Part.DETAIL, place=place)
+    for who, part, facing in itertools.product(_SINGLE, wider + face, FACINGS):
+        if (part, facing) != (Part.FACE, "away"):
+            yield CropFacts(who, part, facing=facing)
+    for who, framing in itertools.product(_SINGLE + _SEVERAL, (*FRAMINGS, "wide view")):
+        if who in _SINGLE or framing == "wide view":
+            yield CropFacts(who, framing=framing)
+    for who, part, background in itertools.product(_SINGLE, face, BACKGROUNDS):
+        yield CropFacts(who, part, background=background)
+    for who, side in itertools.product(_SINGLE, SIDES):
+        yield CropFacts(who, side=side)
+    yield CropFacts(Who.CHILD, None, "red", "dog", None, "snow", "left", "full", None, "right")
+    yield CropFacts(Who.MAIN, None, "dark", None, "tennis", "outdoor", "away", "three-quarter")
+    yield CropFacts(Who.GROUP, None, "blue", "ball", None, "playground", None, "wide view")
+    yield CropFacts(Who.CROWD, None, "light", "dog", "basketball", "street")
+    yield CropFacts(Who.CHILD, Part.FACE, "pink", None, None, "grass", "right", None, "green")
+    yield CropFacts(Who.ONE, Part.HEAD, "green", None, None, "in water", "away", None, "blue")
+    yield CropFacts(Who.PEOPLE, Part.HEAD, "green", None, None, "trees")
+
+
 def _catalog(language: str | None = None) -> Catalog:
     name = "the source language" if language is None else Locale.parse(language).english_name
     return Catalog(
@@ -85,7 +160,12 @@ def main(arguments: list[str] | None = None) -> int:
     """Write the files, and return the exit status."""
     parser = argparse.ArgumentParser(description="Keep the translations of captions up to date.")
     parser.add_argument("--add", metavar="LANGUAGE", help="begin a catalogue for a language, such as nl")
-    language = parser.parse_args(arguments).add
+    parser.add_argument("--list", metavar="LANGUAGE", help="print sentences in a language, and change nothing")
+    given = parser.parse_args(arguments)
+    if given.list:
+        print("\n".join(dict.fromkeys(sentences(given.list))))
+        return 0
+    language = given.add
     if language is not None and not (LOCALE / f"{language}.po").exists():
         _write(LOCALE / f"{language}.po", _catalog(language))
     template = messages()

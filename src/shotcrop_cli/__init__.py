@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from shotcrop_cli.api import apply_sidecars, caption_sidecars, crop_photos
     from shotcrop_cli.captions.settings import Endpoint
-    from shotcrop_cli.crop_settings import CropSettings, XmpMode
+    from shotcrop_cli.crop_settings import CropSettings, RuleCaptions, XmpMode
     from shotcrop_cli.cropper import Crop, Cropper, CropResult, Person
     from shotcrop_cli.errors import (
         AnswerError,
@@ -80,6 +80,7 @@ __all__ = [
     "Reasoning",
     "RecaptionOptions",
     "Reporter",
+    "RuleCaptions",
     "RunResult",
     "Selection",
     "Shard",
@@ -107,7 +108,7 @@ _MODULES = {
     "Allowed": "library.hand_work",
     "NameTemplate": "library.name_template",
     **dict.fromkeys(("LowScore", "PhotoResult", "PhotoStatus", "Reporter", "RunResult"), "library.results"),
-    **dict.fromkeys(("CropSettings", "XmpMode"), "crop_settings"),
+    **dict.fromkeys(("CropSettings", "RuleCaptions", "XmpMode"), "crop_settings"),
     **dict.fromkeys(("Aspect", "Framing"), "framing"),
     "Selection": "library.selection",
     "Shard": "library.shard",

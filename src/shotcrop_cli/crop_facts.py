@@ -5,7 +5,8 @@ Each value is a key of `captions.rules`, which has the words for it. None and Fa
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from enum import Enum
 
 COLOURS = ("dark", "light", "red", "orange", "yellow", "green", "blue", "purple", "pink")
@@ -84,3 +85,35 @@ class CropFacts:
     framing: str | None = None
     background: str | None = None
     side: str | None = None
+
+
+_VALUES = {
+    "colour": COLOURS,
+    "thing": THINGS,
+    "action": ACTIONS,
+    "place": PLACES,
+    "facing": FACINGS,
+    "framing": FRAMINGS,
+    "background": BACKGROUNDS,
+    "side": SIDES,
+}
+
+
+def facts_document(facts: CropFacts) -> dict[str, str]:
+    """Return the facts that are known, as sidecars have them."""
+    values = ((one.name, getattr(facts, one.name)) for one in fields(facts))
+    return {name: value.value if isinstance(value, Enum) else value for name, value in values if value is not None}
+
+
+def read_facts(document: Mapping[str, object]) -> CropFacts | None:
+    """Read the facts of a sidecar; None if it does not say whom the crop shows.
+
+    Another version may know other facts. Those that this one has no words for count as unknown.
+    """
+    try:
+        who = Who(document.get("who"))
+        part = None if document.get("part") is None else Part(document["part"])
+    except ValueError:
+        return None
+    known = {name: document[name] for name, values in _VALUES.items() if document.get(name) in values}
+    return CropFacts(who, part, **known)  # type: ignore[arg-type]

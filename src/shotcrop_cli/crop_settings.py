@@ -43,9 +43,22 @@ class XmpMode(str, Enum):
         return {XmpMode.NONE: False, XmpMode.SIDECAR: True}.get(self, self.value)
 
 
+class RuleCaptions(str, Enum):
+    """Which captions the model writes by rule."""
+
+    RULES = "rules"
+    """A plain one, such as "A person outdoors", if it is sure of nothing else."""
+    STRICT = "strict"
+    """None unless it is sure of something that a caption is worth."""
+    NONE = "none"
+
+    def __str__(self) -> str:
+        return self.value
+
+
 @dataclass(frozen=True, slots=True)
 class CropSettings:
-    """How crops should look. Every field has to be part of `concerning`.
+    """How crops should look, and which words go with them. Every field but those of the words is part of `concerning`.
 
     Args:
         format: File format; `same` keeps the photo's format if shotcrop can write it.
@@ -59,6 +72,8 @@ class CropSettings:
         sets: The ratio sets, by name.
         keywords: Whether `xmp` also writes what the model sees as keywords.
         prefer_own_captions: Whether the caption replaces the description that the photo has.
+        captions: Which captions the model writes by rule. They also stand in for those of a captioner.
+        language: Language of these captions, a key of `captions.messages.LANGUAGES`.
     """
 
     format: CropFormat = CropFormat.SAME
@@ -72,6 +87,8 @@ class CropSettings:
     sets: tuple[RatioSet, ...] = ()
     keywords: bool = False
     prefer_own_captions: bool = False
+    captions: RuleCaptions = RuleCaptions.RULES
+    language: str = "en"
 
     def concerning(self, key: CropKey | ShotType) -> tuple[object, ...]:
         """Return the values that decide the file of one crop. Equal values give equal files."""
@@ -109,6 +126,11 @@ class CropSettings:
         return self.framing if ratio is None else replace(self.framing, aspects=((key.shot, ratio.aspect),))
 
     @property
+    def words(self) -> tuple[RuleCaptions, str]:
+        """What decides the words. If it changes, they are written again, as far as they are by rule."""
+        return self.captions, self.language
+
+    @property
     def hash(self) -> str:
         """Hash of all settings, 16 hexadecimal digits."""
         return _hash(self)
@@ -119,4 +141,6 @@ def _hash(settings: CropSettings) -> str:
     values = repr([[str(value) for value in settings.concerning(shot)] for shot in SHOT_TYPES])
     if settings.sets:
         values += repr(sorted(settings.sets, key=lambda one: one.name))
+    if settings.words != CropSettings().words:  # earlier versions had no others
+        values += repr(tuple(map(str, settings.words)))
     return hashlib.sha256(values.encode()).hexdigest()[:16]

@@ -14,6 +14,8 @@ from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
 from PIL import Image
 
+from shotcrop_cli.captions.messages import SOURCE_LANGUAGE, check_language
+from shotcrop_cli.captions.rules import reword
 from shotcrop_cli.errors import AnswerError, InputError, NoPeopleError, PhotoError
 from shotcrop_cli.framing import Aspect, Framing, frame_shot
 from shotcrop_cli.geometry import to_pixels
@@ -33,6 +35,7 @@ from shotcrop_cli.shots import (
     SHOT_TYPES,
     Answer,
     Box,
+    Composition,
     Grounding,
     ModelIdentity,
     NoSubject,
@@ -84,6 +87,7 @@ class Crop:
         shot: Which of the three it is.
         box: Where it is, in whole pixels of the upright photo.
         caption: A description of the crop, empty when the model writes none.
+        alt_text: The same in a sentence, for somebody who cannot see it.
         score: Probability that an expert would crop much the same, 0..1; None when the model gives none.
     """
 
@@ -91,6 +95,7 @@ class Crop:
     box: PixelBox
     caption: str
     score: float | None
+    alt_text: str
     _photo: Photo = field(repr=False)
 
     @property
@@ -206,8 +211,11 @@ class Cropper:
         offline: Whether never to ask the hub for a model.
         providers: ONNX Runtime execution providers in order of preference, empty to choose by device.
         max_pixels: Pixels that a file may have; does not concern images and arrays.
+        language: Language of captions, alternative texts and reasoning: `en`, `de`, `es`, `fr`, `it` or `zh`. Large
+            models have words of their own.
 
     Raises:
+        InputError: There are no captions in this language.
         ModelError: The model cannot be found, read or trusted.
         DeviceError: The device or the first provider is unavailable.
     """
@@ -220,11 +228,13 @@ class Cropper:
         offline: bool = False,
         providers: Iterable[str] = (),
         max_pixels: int = DEFAULT_MAX_PIXELS,
+        language: str = SOURCE_LANGUAGE,
     ) -> None:
+        check_language(language)
         bundle = find_model(None if model is None else os.fspath(model), offline=offline)
         self._composer = load_on_devices(bundle, device, tuple(providers))
         self._lock = threading.Lock()
-        self._max_pixels = max_pixels
+        self._max_pixels, self._language = max_pixels, language
 
     @property
     def model(self) -> ModelIdentity:
@@ -312,7 +322,9 @@ class Cropper:
         if not photos:
             return []
         with self._lock:
-            return list(zip(photos, self._composer.compose(thumbnails, aspects), strict=True))
+            answers = self._composer.compose(thumbnails, aspects)
+        worded = (reword(answer, self._language) if isinstance(answer, Composition) else answer for answer in answers)
+        return list(zip(photos, worded, strict=True))
 
 
 def _load(photo: PhotoInput, max_pixels: int) -> Photo:
@@ -395,7 +407,7 @@ def _crops(
     close_up = shots[SHOT_TYPES.index(ShotType.CLOSE_UP)].box
     for shot in shots:
         framed = frame_shot(shot.type, shot.box, photo.width, photo.height, framing, body, head, close_up)
-        crops.append(Crop(shot.type, framed.box, shot.caption, shot.score, photo))
+        crops.append(Crop(shot.type, framed.box, shot.caption, shot.score, shot.alt_text, photo))
         notes += framed.notes
     return tuple(crops), notes
 

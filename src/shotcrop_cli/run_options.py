@@ -47,16 +47,16 @@ class ModelOptions:
 class CaptionOptions:
     """Where captions come from. By default, the model writes them by rule and nothing leaves this machine.
 
+    `CropSettings.captions` says which ones it writes. They also stand in if a server has no usable captions.
+
     Args:
         endpoint: The server to ask, which gets the crops, or a large model on this machine. None to ask none.
-        writes: Whether the model's captions by rule are written; they also stand in if the server has no usable ones.
         max_captions: Photos that the server may be asked about; None for no limit.
         strict: Whether a photo for which it has no usable captions counts as failed.
         renew: Whether to ask again about captions that are up to date.
     """
 
     endpoint: Endpoint | LocalModel | None = None
-    writes: bool = True
     max_captions: int | None = None
     strict: bool = False
     renew: bool = False

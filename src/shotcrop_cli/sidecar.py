@@ -16,7 +16,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from shotcrop_cli.crop_settings import CropSettings, XmpMode
+from shotcrop_cli.crop_facts import CropFacts, facts_document, read_facts
+from shotcrop_cli.crop_settings import CropSettings, RuleCaptions, XmpMode
 from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.framing import Aspect, Framing
 from shotcrop_cli.geometry import to_pixels
@@ -166,7 +167,7 @@ class ShotRecord:
         file: Path of the crop, relative to the sidecar's folder; None if this shot was not asked for.
         size: Size of the crop; None if there is no crop.
         caption: What the crop shows.
-        alt_text: The same for somebody who cannot see it; empty without a captioner.
+        alt_text: The same for somebody who cannot see it.
         score: The model's confidence in the box, 0 to 1; None if it gave none.
         edited: Whether a person set or accepted the box or the caption, which later runs then keep. True also if `box`
             no longer agrees with `box_norm`, or `caption` or `alt_text` with those that shotcrop wrote.
@@ -179,6 +180,8 @@ class ShotRecord:
         left_out: Why there is no crop, if the ratio cannot hold the heads; otherwise empty.
         padded: Whether the crop is on a background, because the ratio cannot hold the heads.
         keywords: What the model surely sees, in a word or two each.
+        language: Language of caption and alternative text if they are by rule; otherwise empty.
+        facts: What the words by rule say, so that they can be written in another language; None if unknown.
     """
 
     shot: ShotType
@@ -200,6 +203,8 @@ class ShotRecord:
     left_out: str = ""
     padded: bool = False
     keywords: tuple[str, ...] = ()
+    language: str = ""
+    facts: CropFacts | None = None
 
     @property
     def key(self) -> CropKey:
@@ -306,7 +311,24 @@ class Sidecar:
         alike = [crop for crop in self.all_crops if crop.shot is shot.shot and crop.person == who]
         found = [crop for crop in alike if not set_name or crop.set_name == set_name]
         there = next((crop for crop in found if crop.file is not None), None)
-        return there or (found[0] if found else replace(shot, file=None, size=None, caption=""))
+        return there or (found[0] if found else replace(shot, file=None, size=None, caption="", alt_text=""))
+
+    def facts_of(self, crop: ShotRecord) -> CropFacts | None:
+        """Return what the words of a crop say; None if it has none by rule, or in sidecars of earlier versions."""
+        if crop.person != MAIN:
+            return None
+        return next((shot.facts for shot in self.shots if shot.shot is crop.shot), None)
+
+    def has_old_words(self, crop: ShotRecord, settings: CropSettings) -> bool:
+        """Say whether the words of a crop are by rule, and other settings ask for others. An edited crop keeps its own.
+
+        Args:
+            crop: One of the crops.
+            settings: The settings.
+        """
+        if crop.edited or crop.rejected or not crop.language or self.facts_of(crop) is None:
+            return False
+        return crop.language != settings.language or self.settings.captions is not settings.captions
 
     @property
     def edited(self) -> bool:
@@ -447,6 +469,8 @@ def settings_document(settings: CropSettings) -> dict[str, object]:
         "to_srgb": settings.to_srgb,
         **({"keywords": True} if settings.keywords else {}),
         **({"prefer_own_captions": True} if settings.prefer_own_captions else {}),
+        **({"captions": str(settings.captions)} if settings.captions is not RuleCaptions.RULES else {}),
+        **({"language": settings.language} if settings.language != CropSettings().language else {}),
         **({"sets": {one.name: _set_document(one) for one in settings.sets}} if settings.sets else {}),
     }
 
@@ -481,6 +505,8 @@ def _shot_document(shot: ShotRecord) -> dict[str, object]:
         "size": None if shot.size is None else _values(shot.size),
         "caption": shot.caption,
         **({"alt_text": shot.alt_text} if shot.alt_text else {}),
+        **({"language": shot.language} if shot.language else {}),
+        **({} if shot.facts is None else {"facts": facts_document(shot.facts)}),
         **({"keywords": list(shot.keywords)} if shot.keywords else {}),
         "score": _score(shot.score),
         "edited": shot.edited,
@@ -598,6 +624,8 @@ def _settings(document: Mapping[str, Any]) -> CropSettings:
         to_srgb=document.get("to_srgb", False),  # sidecars of earlier versions have none
         keywords=document.get("keywords", False),
         prefer_own_captions=document.get("prefer_own_captions", False),
+        captions=RuleCaptions(document.get("captions", RuleCaptions.RULES)),
+        language=document.get("language", CropSettings().language),
         sets=tuple(_ratio_set(name, values) for name, values in document.get("sets", {}).items()),
     )
 
@@ -632,7 +660,8 @@ def _shot(shot: Mapping[str, Any], source: SourceRecord) -> ShotRecord:
             f"the box of {shot['shot']} is not inside the photo of {source.width} x {source.height} pixels"
         )
     box_norm = Box(*shot["box_norm"])
-    written, replaced = shot.get("written"), shot.get("replaced")  # as `rejected`, absent in earlier versions
+    # Absent in earlier versions, as is `rejected`.
+    written, replaced, facts = shot.get("written"), shot.get("replaced"), shot.get("facts")
     record = ShotRecord(
         shot=ShotType(shot["shot"]),
         box=box,
@@ -653,5 +682,7 @@ def _shot(shot: Mapping[str, Any], source: SourceRecord) -> ShotRecord:
         left_out=shot.get("left_out", ""),
         padded=shot.get("padded", False),
         keywords=tuple(shot.get("keywords", ())),
+        language=shot.get("language", ""),
+        facts=None if facts is None else read_facts(facts),
     )
     return replace(record, edited=True) if record.has_new_caption else record

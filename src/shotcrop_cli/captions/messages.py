@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from shotcrop_cli.errors import InputError
+
 LOCALE = Path(__file__).with_name("locale")
 LANGUAGES = {
     "en": "English",
@@ -88,6 +90,27 @@ class Catalogue:
         else:
             text = found.gettext(text)
         return text.format(**fields)
+
+
+def language_of(tag: str) -> str | None:
+    """Return the language of the rules for a BCP 47 tag such as `de-AT`; None if they do not know it.
+
+    Traditional characters are another script, so `zh-Hant` and the regions that write it are not Chinese here.
+    """
+    primary, *rest = tag.lower().replace("_", "-").split("-")
+    if primary == "zh" and {"hant", "tw", "hk", "mo"} & set(rest):
+        return None
+    return primary if primary in LANGUAGES else None
+
+
+def check_language(language: str) -> None:
+    """Check that there are rules in a language.
+
+    Raises:
+        InputError: There are none.
+    """
+    if language not in LANGUAGES:
+        raise InputError(f"language={language!r}: no captions by rule in it", hint=f"use one of {', '.join(LANGUAGES)}")
 
 
 @lru_cache(maxsize=len(LANGUAGES))

@@ -20,7 +20,7 @@ from shotcrop_cli.captions.messages import (
     message_in,
 )
 from shotcrop_cli.crop_facts import CropFacts, Part, Who
-from shotcrop_cli.shots import Composition, Grounding, Reasoning, ShotText
+from shotcrop_cli.shots import SETTINGS, Composition, Grounding, Reasoning, ShotText
 
 ENOUGH = 3
 """A medium shot or close-up with this many facts of its own does not repeat where the people are."""
@@ -197,19 +197,30 @@ STORY = {
 SENTENCE = message("{text}.")
 
 
-def describe(crops: Sequence[CropFacts], language: str = SOURCE_LANGUAGE) -> tuple[ShotText, ...]:
+def describe(
+    crops: Sequence[CropFacts], language: str = SOURCE_LANGUAGE, *, strict: bool = False
+) -> tuple[ShotText, ...]:
     """Describe the three crops of a photo.
 
     Args:
         crops: What each shows, the widest first.
         language: A key of `messages.LANGUAGES`.
+        strict: Whether a text is empty that would only say whom the crop shows, and whether that is indoors.
     """
     words = catalogue(language)
     told = _distinct([_choose(facts, is_wide=number == 0) for number, facts in enumerate(crops)], crops)
     return tuple(
-        ShotText(_text(one, words), words.say(SENTENCE, text=_text(facts, words)))
+        ShotText(
+            "" if strict and not is_telling(one) else _text(one, words),
+            "" if strict and not is_telling(facts) else words.say(SENTENCE, text=_text(facts, words)),
+        )
         for one, facts in zip(told, crops, strict=True)
     )
+
+
+def is_telling(facts: CropFacts) -> bool:
+    """Say whether a text would say more than whom a crop shows, where in it, and whether that is indoors."""
+    return count_facts(replace(facts, side=None, place=None if facts.place in SETTINGS else facts.place)) > 0
 
 
 def count_facts(facts: CropFacts) -> int:
@@ -248,14 +259,14 @@ def verbalise(grounding: Grounding, crops: Sequence[CropFacts] = (), language: s
     return Reasoning(*(words.say(SENTENCE, text=text) if text else "" for text in (scene, subject, story)))
 
 
-def reword(answer: Composition, language: str = SOURCE_LANGUAGE) -> Composition:
+def reword(answer: Composition, language: str = SOURCE_LANGUAGE, *, strict: bool = False) -> Composition:
     """Return an answer with captions, alternative texts and reasoning; see `describe`.
 
     Answers without facts, such as those of a large model, keep their own words.
     """
     if not answer.facts:
         return answer
-    texts = describe(answer.facts, language)
+    texts = describe(answer.facts, language, strict=strict)
     shots = tuple(
         replace(shot, caption=text.caption, alt_text=text.alt_text)
         for shot, text in zip(answer.shots, texts, strict=True)

@@ -258,7 +258,7 @@ class CaptionService:
             if not shot.edited:
                 caption, alt_text = words[shot.shot].caption, words[shot.shot].alt_text
                 written = replace(shot.written or Written(caption), caption=caption, alt_text=alt_text)
-                described = replace(shot, caption=caption, alt_text=alt_text, written=written)
+                described = replace(shot, caption=caption, alt_text=alt_text, written=written, language="")
             shots.append(files.describe(shot, described, crops[shot.shot]))
         changed = replace(record, shots=tuple(shots), captions=captions)
         if path.read_bytes() != content:

@@ -12,8 +12,6 @@ from urllib.parse import urlsplit
 
 from shotcrop_cli.errors import ShotcropError
 
-RULES, NONE = "rules", "none"
-"""Values of `--captions` that are no captioner."""
 MODEL_PREFIX = "model:"
 """Begins a value of `--captions` that names a large model."""
 
@@ -135,6 +133,11 @@ _EXAMPLES = {
     "language": "en or de",
 }
 KEYS = (*_TEXTS, *_NUMBERS, "whole-photo")
+
+
+def is_language(tag: str) -> bool:
+    """Say whether a text looks like the tag of a language in BCP 47."""
+    return re.fullmatch(_TEXTS["language"], tag) is not None
 
 
 def read_endpoint(table: Mapping[str, Any], where: str) -> Endpoint:

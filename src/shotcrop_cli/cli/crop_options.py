@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
-from shotcrop_cli.captions.settings import MODEL_PREFIX, NONE, RULES, LocalModel, read_endpoint
+from shotcrop_cli.captions.messages import LANGUAGES, SOURCE_LANGUAGE, language_of
+from shotcrop_cli.captions.settings import MODEL_PREFIX, Endpoint, LocalModel, is_language, read_endpoint
 from shotcrop_cli.cli.config import CAPTIONERS_KEY, CaptionerTable
 from shotcrop_cli.cli.console import Console
 from shotcrop_cli.cli.help import option, option_group
@@ -25,7 +27,7 @@ from shotcrop_cli.cli.options import (
 from shotcrop_cli.cli.param_types import AspectsType, PadType, PixelsType, QualityType, ShotsType, XmpType
 from shotcrop_cli.cli.reporter import ReportOptions
 from shotcrop_cli.cli.sheet_file import Layout, Look, check_sheet
-from shotcrop_cli.crop_settings import CropSettings, XmpMode
+from shotcrop_cli.crop_settings import CropSettings, RuleCaptions, XmpMode
 from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.framing import Framing
 from shotcrop_cli.imaging.formats import DEFAULT_MAX_PIXELS, SAME_QUALITY, CropFormat
@@ -41,6 +43,7 @@ from shotcrop_cli.storage.location import is_url
 
 Values = Mapping[str, Any]
 """What a command gets, by the names of its options."""
+_Captioner = TypeVar("_Captioner", Endpoint, LocalModel)
 
 
 def _shard(value: str) -> Shard:
@@ -240,11 +243,19 @@ review_options = option_group(
 
 captions_option = option(
     "--captions",
-    default=RULES,
+    default=RuleCaptions.RULES.value,
     show_default=True,
-    metavar="rules|none|NAME|model:DIR",
-    help="Who writes the captions: the model by rule, no one, the captioner NAME of your configuration, which gets "
-    "the crops, or the exported large model in DIR.",
+    metavar="rules|strict|none|NAME|model:DIR",
+    help="Who writes the captions: the model by rule, the model only where it has more to say than that there is a "
+    "person, no one, the captioner NAME of your configuration, which gets the crops, or the exported large model in "
+    "DIR.",
+)
+
+language_option = option(
+    "--language",
+    metavar="TAG",
+    help=f"Language of captions, alternative texts and reasoning: {', '.join(LANGUAGES)} by rule; a captioner may know "
+    "others. Default: en, or what the captioner's settings say.",
 )
 
 max_captions_option = option(
@@ -255,7 +266,9 @@ strict_captions_option = option(
     "--strict-captions", is_flag=True, help="Count a photo as failed if the captioner has no usable captions for it."
 )
 
-caption_options = option_group("Captions", captions_option, max_captions_option, strict_captions_option)
+caption_options = option_group(
+    "Captions", captions_option, language_option, max_captions_option, strict_captions_option
+)
 
 _fail_fast_option = option("--fail-fast", is_flag=True, help="Stop at the first failed photo.")
 _failed_list_option = option(
@@ -477,14 +490,49 @@ def to_captions(context: click.Context, values: Values) -> CaptionOptions:
         click.UsageError: An option needs a captioner, and none is chosen, or the captioner would see no crops.
     """
     name = values["captions"]
-    if name not in (RULES, NONE):
+    if name not in list(RuleCaptions):
         if values["no_images"]:
             raise click.UsageError("--captions NAME needs crops to show. Leave out --no-images, or --captions.")
         return to_captioner(context, values)
     for option_name in ("max_captions", "strict_captions"):
         if values[option_name]:
             raise click.UsageError(f"--{option_name.replace('_', '-')} needs --captions NAME.")
-    return CaptionOptions(writes=name == RULES)
+    return CaptionOptions()
+
+
+def to_words(values: Values, captions: CaptionOptions) -> tuple[RuleCaptions, str]:
+    """Return which captions the model writes by rule, and in which language.
+
+    Args:
+        values: Values of the options.
+        captions: What `to_captions` returned. The rules stand in for a captioner, in its language if they know it.
+
+    Raises:
+        click.UsageError: The rules do not know the language.
+    """
+    if captions.endpoint is not None:
+        return RuleCaptions.RULES, language_of(captions.endpoint.language) or SOURCE_LANGUAGE
+    wanted, tag = RuleCaptions(values["captions"]), values["language"]
+    language = SOURCE_LANGUAGE if tag is None else language_of(tag)
+    if language is None:
+        raise click.UsageError(
+            f"--language: there are no captions by rule in {tag!r}. Use one of {', '.join(LANGUAGES)}, or a captioner."
+        )
+    return wanted, SOURCE_LANGUAGE if wanted is RuleCaptions.NONE else language
+
+
+def _in_language(endpoint: _Captioner, values: Values) -> _Captioner:
+    """Return a captioner that writes in the language of `--language`, if it is given.
+
+    Raises:
+        click.UsageError: That is no tag of a language.
+    """
+    language = values["language"]
+    if language is None:
+        return endpoint
+    if not is_language(language):
+        raise click.UsageError(f"--language: {language!r} is no language tag such as en or pt-BR.")
+    return replace(endpoint, language=language)
 
 
 def to_captioner(context: click.Context, values: Values) -> CaptionOptions:
@@ -496,7 +544,7 @@ def to_captioner(context: click.Context, values: Values) -> CaptionOptions:
     name: str = values["captions"]
     if name.startswith(MODEL_PREFIX):
         return CaptionOptions(
-            endpoint=LocalModel(name.removeprefix(MODEL_PREFIX)),
+            endpoint=_in_language(LocalModel(name.removeprefix(MODEL_PREFIX)), values),
             max_captions=values["max_captions"],
             strict=values["strict_captions"],
         )
@@ -519,7 +567,7 @@ def to_captioner(context: click.Context, values: Values) -> CaptionOptions:
             hint="leave out one of --captions and --offline",
         )
     return CaptionOptions(
-        endpoint=endpoint,
+        endpoint=_in_language(endpoint, values),
         max_captions=values["max_captions"],
         strict=values["strict_captions"],
     )

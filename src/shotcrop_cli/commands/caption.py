@@ -29,6 +29,7 @@ from shotcrop_cli.run_options import RecaptionOptions
         metavar="NAME|model:DIR",
         help="The captioner NAME of your configuration, which gets the crops, or the exported large model in DIR.",
     ),
+    crop_options.language_option,
     crop_options.max_captions_option,
     crop_options.strict_captions_option,
     option("--renew", is_flag=True, help="Ask again about captions that are up to date. What you edited stays."),

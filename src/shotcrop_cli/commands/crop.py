@@ -86,11 +86,13 @@ def crop_command(ctx: click.Context, /, **values: Any) -> None:
     """
     crop_options.check_watch(values)
     names, sets = to_sets(values, ctx.meta.get(SETS_KEY, {}))
+    captions = crop_options.to_captions(ctx, values)
+    written, language = crop_options.to_words(values, captions)
     options = CropOptions(
         photos=crop_options.to_selection(values),
         output=values["output"],
         shots=crop_options.to_shots(values),
-        settings=replace(crop_options.to_settings(values), sets=sets),
+        settings=replace(crop_options.to_settings(values), sets=sets, captions=written, language=language),
         subjects=to_subjects(values),
         sets=names,
         template=NameTemplate.parse(values["name_template"]),
@@ -101,7 +103,7 @@ def crop_command(ctx: click.Context, /, **values: Any) -> None:
             providers=values["providers"],
             batch_size=values["batch_size"],
         ),
-        captions=crop_options.to_captions(ctx, values),
+        captions=captions,
         workers=values["jobs"],
         overwrite=values["overwrite"],
         allowed=crop_options.to_allowed(values),

@@ -7,8 +7,8 @@ from shotcrop_cli.imaging.metadata.own_texts import OwnTexts
 from shotcrop_cli.library.hand_work import last_caption
 from shotcrop_cli.sidecar import CaptionRecord, ShotRecord, Written
 
-_RULES_LANGUAGE = "en"
-"""Language of the captions that the model has by rule."""
+_EARLIER_LANGUAGE = "en"
+"""Language of captions in sidecars that do not name it: earlier versions knew no other."""
 
 
 def texts_of(shot: ShotRecord, captions: CaptionRecord | None, settings: CropSettings) -> OwnTexts:
@@ -19,7 +19,7 @@ def texts_of(shot: ShotRecord, captions: CaptionRecord | None, settings: CropSet
         captions: Who wrote the captions, if it was a captioner.
         settings: How crops should look.
     """
-    language = _RULES_LANGUAGE if captions is None else captions.language
+    language = shot.language or (_EARLIER_LANGUAGE if captions is None else captions.language)
     return OwnTexts(
         shot.caption,
         shot.alt_text,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 
-from shotcrop_cli.crop_settings import CropSettings
+from shotcrop_cli.crop_settings import CropSettings, RuleCaptions
 from shotcrop_cli.errors import with_fix
 from shotcrop_cli.imaging.formats import CropFormat, Format, output_format
 from shotcrop_cli.library.hand_work import KEEP_ALL, XMP_SUFFIX, Allowed
@@ -32,6 +32,8 @@ REJECTED = "rejected"
 """The reason of a task for a photo of which a person wants no crops."""
 NOT_SHOWN = "it does not show whom the run asks for"
 """The reason of a task for a photo of other people."""
+WORDS_CHANGED = "captions in other words are asked for"
+"""The reason of a task for a photo whose captions are written again."""
 MOST_PEOPLE = 10
 """So many people the default model reports at most."""
 _FIX_LOSSES = "add --replace to replace them, or choose another --output for the new crops"
@@ -327,6 +329,9 @@ def decide(
         return Task(target, settings, Action.COMPOSE, reason, shots, record, wanted=wanted)
     if record.status is SidecarStatus.NO_SUBJECT:
         return Task(target, settings, Action.SKIP, "unchanged", (), record, no_subject=True)
+    if _lacks_facts(record, settings):
+        reason = "the sidecar does not say what captions in other words need"
+        return Task(target, settings, Action.COMPOSE, reason, shots, record, wanted=wanted)
     reasons: dict[CropKey, str] = {}
     for shot in record.all_crops:
         if shot.key not in shots:
@@ -337,14 +342,32 @@ def decide(
             reasons[shot.key] = _stale(target, shot, settings, record, present)
     new = [key for key in asked if not key.is_ordinary and key not in known]
     reasons |= {key: f"{key} is asked for" for key in new if key in shots}
+    old_words = [crop.key for crop in record.all_crops if record.has_old_words(crop, settings)]
+    if settings.xmp.embeds or settings.xmp.has_files:
+        reasons |= {key: reasons.get(key) or WORDS_CHANGED for key in old_words if key in shots}
     due = tuple(key for key, reason in reasons.items() if reason)
     if only_sidecar and (record.settings.hash != settings.hash or new):
         return Task(target, settings, Action.CROP, "the settings changed", (), record, wanted=wanted)
     if due:
         return Task(target, settings, Action.CROP, next(filter(None, reasons.values())), due, record, wanted=wanted)
+    if old_words:
+        return Task(target, settings, Action.CROP, WORDS_CHANGED, (), record, wanted=wanted)
     reason = "unchanged" if same_time else "unchanged but for its time"
     reason = reason if asked else NOT_SHOWN
     return Task(target, settings, Action.SKIP, reason, shots, record)
+
+
+def _lacks_facts(record: Sidecar, settings: CropSettings) -> bool:
+    """Say whether the model has to see a photo again, because a sidecar of an earlier version has no facts."""
+    if settings.captions is RuleCaptions.NONE or settings.words == record.settings.words:
+        return False
+    # A large model lists no people, and has words of its own.
+    return (
+        record.captions is None
+        and not record.edited
+        and bool(record.people)
+        and not any(shot.facts is not None for shot in record.shots)
+    )
 
 
 def with_rejections(record: Sidecar, present: Collection[str], allowed: Allowed = KEEP_ALL) -> Sidecar:
@@ -363,7 +386,8 @@ def with_rejections(record: Sidecar, present: Collection[str], allowed: Allowed 
         is_missing = shot.file is not None and shot.file not in present
         is_pending = shot.has_new_caption or is_moved(shot.box, shot.box_norm, record.source)
         if is_missing:
-            written = None if shot.written is None else Written(shot.written.caption)
+            before = shot.written
+            written = None if before is None else Written(before.caption, alt_text=before.alt_text)
             deleted = replace(shot, file=None, size=None, retouched=False, written=written)
             shots.append(replace(deleted, rejected=shot.rejected or not is_pending))
         else:

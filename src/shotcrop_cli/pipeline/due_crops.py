@@ -62,7 +62,7 @@ def frame_crops(
             continue
         if crop.key in due and crop.person == MAIN and not crop.key.is_ordinary and not crop.edited:
             shot = sidecar.shots[SHOT_TYPES.index(crop.shot)]
-            crop = replace(crop, caption=shot.caption, alt_text=shot.alt_text)
+            crop = replace(crop, caption=shot.caption, alt_text=shot.alt_text, language=shot.language)
         if crop.edited:  # a person's box is not framed
             crop = replace(crop, left_out="")
         else:
@@ -111,10 +111,12 @@ def _proposed(key: CropKey, sidecar: Sidecar) -> ShotRecord | None:
         return None
     index = SHOT_TYPES.index(key.shot)
     shot, unit = subject.shots[index], to_pixels(subject.shots[index].box, 1, 1)
-    caption = sidecar.shots[index].caption if key.person == MAIN else ""
-    proposed = ShotRecord(key.shot, unit, shot.box, shot.box, None, None, caption, shot.score)
-    keywords = sidecar.shots[index].keywords
-    return replace(proposed, person=key.person, set_name=key.set_name, keywords=keywords)
+    proposed = ShotRecord(key.shot, unit, shot.box, shot.box, None, None, score=shot.score)
+    described = sidecar.shots[index]
+    proposed = replace(proposed, person=key.person, set_name=key.set_name, keywords=described.keywords)
+    if key.person != MAIN:
+        return proposed
+    return replace(proposed, caption=described.caption, alt_text=described.alt_text, language=described.language)
 
 
 def _subject(person: str, sidecar: Sidecar) -> Subject | None:

@@ -63,7 +63,6 @@ class RunContext:
         max_pixels: Pixels that a photo may have.
         allowed: What may be done to finished work.
         include_crops: Whether to crop what is itself a crop by shotcrop.
-        captions: Whether the captions of the model are written.
     """
 
     root: Path
@@ -72,7 +71,6 @@ class RunContext:
     max_pixels: int = DEFAULT_MAX_PIXELS
     allowed: Allowed = KEEP_ALL
     include_crops: bool = False
-    captions: bool = True
     _root_id: tuple[int, int] = field(init=False)
 
     def __post_init__(self) -> None:

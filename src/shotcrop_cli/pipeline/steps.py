@@ -11,7 +11,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
+from shotcrop_cli.captions.renewal import renewed
+from shotcrop_cli.captions.rules import reword
 from shotcrop_cli.crop_facts import CropFacts
+from shotcrop_cli.crop_settings import CropSettings, RuleCaptions
 from shotcrop_cli.errors import AnswerError, OutputError, PhotoError
 from shotcrop_cli.geometry import clamp, to_pixels
 from shotcrop_cli.imaging.decode import SourceBytes, decode, guard_memory, read_source
@@ -27,7 +30,7 @@ from shotcrop_cli.pipeline.crop import copies_blocks
 from shotcrop_cli.pipeline.due_crops import add_crops, frame_crops
 from shotcrop_cli.pipeline.loaded_photo import LoadedPhoto, RunContext
 from shotcrop_cli.pipeline.write import write_photo
-from shotcrop_cli.shots import SETTINGS, Box, Composition, Person, Reasoning, Shot
+from shotcrop_cli.shots import SETTINGS, Box, Composition, Person, Reasoning
 from shotcrop_cli.sidecar import (
     BOX_DIGITS,
     CaptionRecord,
@@ -94,7 +97,7 @@ def finish(loaded: LoadedPhoto, run: RunContext) -> PhotoResult:
     try:
         start = time.perf_counter()
         with _with_pixels(loaded, run.max_pixels) as complete:
-            sidecar = _recorded_sidecar(complete) if complete.answer is None else _new_sidecar(complete, run)
+            sidecar = _recorded_sidecar(complete) if complete.answer is None else _new_sidecar(complete)
             sidecar, names = _with_names(sidecar, complete)
             sidecar, task = add_crops(sidecar, complete.task)
             shots, notes = frame_crops(sidecar, complete.photo, task.shots)
@@ -204,7 +207,7 @@ def _check_boxes_fit(task: Task, source: SourceBytes, photo: Photo) -> None:
         )
 
 
-def _new_sidecar(loaded: LoadedPhoto, run: RunContext) -> Sidecar:
+def _new_sidecar(loaded: LoadedPhoto) -> Sidecar:
     """Return a sidecar with the model's proposals. Its shots are not framed yet.
 
     Raises:
@@ -214,6 +217,7 @@ def _new_sidecar(loaded: LoadedPhoto, run: RunContext) -> Sidecar:
     if isinstance(answer, AnswerError):
         raise answer
     assert loaded.model is not None
+    settings = loaded.task.settings
     person, reasoning = MainPerson(), Reasoning()
     shots: tuple[ShotRecord, ...] = ()
     people: tuple[Person, ...] = ()
@@ -221,17 +225,15 @@ def _new_sidecar(loaded: LoadedPhoto, run: RunContext) -> Sidecar:
         if answer.grounding is not None:
             body, head = answer.grounding.main_person, answer.grounding.head
             person = MainPerson(body and _rounded(body), head and _rounded(head))
-        proposed = answer.shots if run.captions else tuple(replace(shot, caption="") for shot in answer.shots)
+        answer = _in_words(answer, settings)
         reasoning = answer.reasoning
-        shots = tuple(
-            replace(_proposed(shot), keywords=_keywords(answer, number)) for number, shot in enumerate(proposed)
-        )
+        shots = tuple(_proposed(answer, number, settings) for number in range(len(answer.shots)))
         people = tuple(map(_rounded_person, answer.people))
     return Sidecar(
         status=SidecarStatus.DONE if shots else SidecarStatus.NO_SUBJECT,
         source=_source_record(loaded),
         model=loaded.model,
-        settings=loaded.task.settings,
+        settings=settings,
         main_person=person,
         reasoning=reasoning,
         shots=shots,
@@ -262,10 +264,33 @@ def _rounded_person(person: Person) -> Person:
     return replace(person, body=body, head=head, face=face, shots=shots)
 
 
-def _proposed(shot: Shot) -> ShotRecord:
+def _in_words(answer: Composition, settings: CropSettings) -> Composition:
+    """Return an answer with the words that the settings ask for; those of a large model are its own."""
+    if settings.captions is RuleCaptions.NONE:
+        return replace(answer, shots=tuple(replace(shot, caption="", alt_text="") for shot in answer.shots))
+    return reword(answer, settings.language, strict=settings.captions is RuleCaptions.STRICT)
+
+
+def _proposed(answer: Composition, number: int, settings: CropSettings) -> ShotRecord:
+    """Return one of the shots, which is not framed yet."""
+    shot = answer.shots[number]
+    facts = answer.facts[number] if answer.facts else None
     box = _rounded(shot.box)
-    unit = to_pixels(box, 1, 1)  # replaced by `_frame_shots`, which knows the size of the photo
-    return ShotRecord(shot.type, unit, box, box, None, None, shot.caption, shot.score)
+    unit = to_pixels(box, 1, 1)  # replaced by `frame_crops`, which knows the size of the photo
+    return ShotRecord(
+        shot.type,
+        unit,
+        box,
+        box,
+        None,
+        None,
+        shot.caption,
+        shot.score,
+        alt_text=shot.alt_text,
+        keywords=_keywords(answer, number),
+        language="" if facts is None else settings.language,
+        facts=facts,
+    )
 
 
 def _rounded(box: Box) -> Box:
@@ -277,6 +302,7 @@ def _recorded_sidecar(loaded: LoadedPhoto) -> Sidecar:
     """Return the sidecar of an earlier run with what is known of the photo now."""
     record = loaded.task.record
     assert record is not None
+    record = renewed(record, loaded.task.settings, {str(key) for key in loaded.task.shots})
     return replace(record, source=_source_record(loaded), settings=loaded.task.settings)
 
 

@@ -173,7 +173,7 @@ class _Files:
         self.obsolete += there.own
         if there.own:
             self.replaced[shot.key] = None
-        return replace(shot, file=None, size=None, retouched=False, written=Written(shot.caption), replaced=None)
+        return replace(shot, file=None, size=None, retouched=False, written=_unwritten(shot), replaced=None)
 
     def drop(self, keys: Collection[str]) -> Iterator[ShotRecord]:
         """Remove the crops of people whom the model does not find any more; yield those that somebody changed.
@@ -278,12 +278,14 @@ class _Files:
         record = self.task.record
         before = next((known for known in (() if record is None else record.all_crops) if known.key == shot.key), None)
         if before is None or not before.rejected:
-            return replace(shot, written=Written(shot.caption, alt_text=shot.alt_text))
+            return replace(shot, written=_unwritten(shot))
         return self._recorded(shot, before)
 
     def _recorded(self, shot: ShotRecord, before: ShotRecord) -> ShotRecord:
         """Return the shot of the sidecar, with a new box if the recorded one no longer fits into the photo."""
         if self._has_recorded_size():
+            if not self.task.needs_model:  # the words may be others, for example in another language
+                before = replace(before, caption=shot.caption, alt_text=shot.alt_text, language=shot.language)
             return replace(before, replaced=None)
         shot = replace(shot, rejected=before.rejected, retouched=before.retouched)
         return replace(shot, file=before.file, size=before.size, written=before.written)
@@ -298,8 +300,7 @@ class _Files:
         before = there.before
         if before is None or before.file is None:
             size = _image_size(there.path)
-            written = Written(shot.caption, alt_text=shot.alt_text)
-            return replace(shot, file=self._name(there.path), size=size, retouched=True, written=written)
+            return replace(shot, file=self._name(there.path), size=size, retouched=True, written=_unwritten(shot))
         kept = self._recorded(shot, before)
         crop = self.task.target.folder / before.file
         kept = replace(kept, retouched=crop in there.edited)
@@ -429,6 +430,11 @@ class _Files:
         else:
             self.new.append(NewFile(target, content))
             self.obsolete.append(source)
+
+
+def _unwritten(shot: ShotRecord) -> Written:
+    """Return what was written of a shot without a file: its words in the sidecar."""
+    return Written(shot.caption, alt_text=shot.alt_text)
 
 
 def _with_texts(written: Written, texts: OwnTexts, xmp_sha256: str | None) -> Written:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from shotcrop_cli.captions.messages import check_language
 from shotcrop_cli.errors import EmptyError, ShotcropError
 from shotcrop_cli.library.discover import discover
 from shotcrop_cli.library.orphans import Orphan
@@ -63,6 +64,7 @@ class CropRun(Run):
         """Crop all photos that are due."""
         options, output = self._options, self._output
         selection = options.selection
+        check_language(options.settings.language)
         if options.ray is not None:
             from shotcrop_cli.ray_engine.actors import import_ray
 

@@ -109,7 +109,6 @@ class CropWork:
             max_pixels=options.max_pixels,
             include_crops=options.include_crops,
             allowed=options.allowed,
-            captions=options.captions.writes,
         )
         if options.ray is None:
             crop = self._here(model, context, batch_size, staging)
