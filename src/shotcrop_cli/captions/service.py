@@ -31,6 +31,7 @@ from shotcrop_cli.imaging.thumbnail import thumbnail
 from shotcrop_cli.library.atomic_write import NewFile, put_in_place
 from shotcrop_cli.library.crop_texts import last_texts, next_to_other, texts_of
 from shotcrop_cli.library.hand_work import companions, hash_file, is_own_xmp
+from shotcrop_cli.library.output_files import OutputFiles
 from shotcrop_cli.library.output_folder import read_roots
 from shotcrop_cli.library.recrop import crops_of, find_source
 from shotcrop_cli.shots import MANY_PEOPLE, Captioner, CaptionRequest, PhotoText, ShotType
@@ -91,6 +92,8 @@ class CaptionService:
         renew: bool = False,
     ) -> None:
         self._captioner, self._endpoint, self._cache = captioner, endpoint, cache
+        self.files: OutputFiles | None = None
+        """Where the crops are; None in a folder of this machine."""
         self._left, self._renew = max_captions, renew
         self._failures = 0
         self._gave_up = ""
@@ -112,6 +115,7 @@ class CaptionService:
             crops = crops_of(path, root, record)
             if not self.is_due(record, crops):
                 return CaptionOutcome(CaptionStatus.UNCHANGED)
+            self._bring(path, record, crops)
             key = self._key(record, crops)
             text = None if self._renew else self._cache.get(key)
             if text is None or len(text.shots) != len(crops):
@@ -124,9 +128,20 @@ class CaptionService:
         except OutputError:
             raise
         except (ShotcropError, OSError) as error:
-            return CaptionOutcome(CaptionStatus.FAILED, str(error).removeprefix(f"{path}: "))
+            reason = str(error).removeprefix(f"{path}: ")
+            return CaptionOutcome(CaptionStatus.FAILED, reason if self.files is None else self.files.show_text(reason))
         except Exception as error:  # one strange file must not end a run of thousands
             return CaptionOutcome(CaptionStatus.FAILED, f"unexpected {type(error).__name__}: {error}")
+
+    def _bring(self, path: Path, record: Sidecar, crops: Mapping[ShotType, Path]) -> None:
+        """Copy what is needed to ask about a photo and to write its captions, if that is in an object store."""
+        if self.files is None:
+            return
+        for crop in crops.values():
+            for file in (crop, *companions(crop)):
+                self.files.bring(file)
+        if self._endpoint.whole_photo:
+            self.files.bring_photo(path, record)
 
     def would_write(self, path: Path, root: Path) -> bool:
         """Say whether a photo has captions to write, without asking anybody.

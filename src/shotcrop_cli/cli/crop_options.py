@@ -39,7 +39,6 @@ from shotcrop_cli.library.selection import Selection, read_list
 from shotcrop_cli.library.shard import Shard
 from shotcrop_cli.run_options import CaptionOptions, RayOptions
 from shotcrop_cli.shots import SHOT_TYPES, ShotType
-from shotcrop_cli.storage.location import is_url
 
 Values = Mapping[str, Any]
 """What a command gets, by the names of its options."""
@@ -578,7 +577,7 @@ def to_sheet(values: Values) -> Look | None:
 
     Raises:
         click.UsageError: `--sheet-layout` is given without `--sheet`, or there would be no crops to show.
-        ShotcropError: The sheet cannot be written, or the output is an object store.
+        ShotcropError: The sheet cannot be written.
     """
     sheet, layout = values["sheet"], values["sheet_layout"]
     if sheet is None:
@@ -587,11 +586,6 @@ def to_sheet(values: Values) -> Look | None:
         return None
     if values["no_images"]:
         raise click.UsageError("--sheet needs crops to show. Leave out --no-images, or --sheet.")
-    if is_url(values["output"]):
-        raise ShotcropError(
-            f"--sheet: the output {values['output']} is not a folder of this machine",
-            hint="leave out --sheet, download the output after the run, and run shotcrop sheet",
-        )
     check_sheet(sheet)
     return Look(Layout.of(sheet) if layout is None else Layout(layout))
 

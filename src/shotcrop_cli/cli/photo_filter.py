@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +14,11 @@ import click
 from shotcrop_cli.cli.console import Console
 from shotcrop_cli.cli.help import option, option_group
 from shotcrop_cli.errors import ShotcropError
+from shotcrop_cli.library.output_files import OutputFiles
 from shotcrop_cli.library.selection import read_list
 from shotcrop_cli.shots import GROUP, MAIN, person_key
 from shotcrop_cli.sidecar import SidecarStatus
+from shotcrop_cli.storage.location import is_url
 
 if TYPE_CHECKING:
     from shotcrop_cli.report.entry import Choice, Chosen
@@ -97,7 +100,7 @@ class NothingToShowError(ShotcropError):
 
 
 def choose_photos(
-    shots_dir: Path,
+    files: OutputFiles,
     values: Mapping[str, Any],
     console: Console,
     *,
@@ -107,7 +110,7 @@ def choose_photos(
     """Return the photos that the values of `photo_filter_options` choose, and warn of files that are not sidecars.
 
     Args:
-        shots_dir: Output folder of `shotcrop crop`.
+        files: The files of an output of `shotcrop crop`.
         values: The values of the options.
         console: Receives the warnings.
         needs_crops: Whether to leave out photos without crops.
@@ -119,9 +122,9 @@ def choose_photos(
     """
     from shotcrop_cli.report.entry import ALL, choose
 
-    choice = _choice(values)
+    shots_dir, choice = files.place, _choice(values, files)
     by_score = values["sort"] == "score"
-    chosen = choose(shots_dir, values["limit"], choice, lowest_first=by_score, needs_crops=needs_crops, count=count)
+    chosen = choose(files, values["limit"], choice, lowest_first=by_score, needs_crops=needs_crops, count=count)
     for error in chosen.errors:
         console.warn(str(error))
     if chosen.without_crops:
@@ -138,7 +141,7 @@ def choose_photos(
     raise NothingToShowError(f"{shots_dir}: there is no sidecar in this folder", hint=crop)
 
 
-def _choice(values: Mapping[str, Any]) -> Choice:
+def _choice(values: Mapping[str, Any], files: OutputFiles) -> Choice:
     """Return which photos the options choose.
 
     Raises:
@@ -150,6 +153,14 @@ def _choice(values: Mapping[str, Any]) -> Choice:
     if (files_from := values["files_from"]) is not None:
         listed = read_list(files_from, null=values["null"])
         # Sidecars record absolute paths. A list may have others, or lead there by links.
-        photos = frozenset(Path(path(photo)) for photo in listed for path in (os.path.abspath, os.path.realpath))
+        photos = frozenset(chain.from_iterable(_spellings(photo, files) for photo in listed))
     status = None if values["status"] is None else SidecarStatus(values["status"])
     return Choice(status, values["below_score"], photos, values["subject"], values["set_name"] or "")
+
+
+def _spellings(photo: Path, files: OutputFiles) -> Iterator[Path]:
+    """Yield the paths that a sidecar may have for a photo of a list."""
+    if is_url(photo):
+        yield files.copy_of(photo)
+    else:
+        yield from (Path(path(photo)) for path in (os.path.abspath, os.path.realpath))

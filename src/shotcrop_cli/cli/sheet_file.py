@@ -12,6 +12,7 @@ from shotcrop_cli.cli.console import Console, Progress
 from shotcrop_cli.cli.photo_filter import choose_photos
 from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.library.atomic_write import check_can_write, written_whole
+from shotcrop_cli.library.output_files import OutputFiles
 
 if TYPE_CHECKING:
     from shotcrop_cli.report.entry import Entry
@@ -95,7 +96,7 @@ def check_sheet(output: Path) -> None:
 
 
 def draw_sheet(
-    shots_dir: Path,
+    files: OutputFiles,
     output: Path,
     look: Look,
     photos: Mapping[str, Any],
@@ -105,7 +106,7 @@ def draw_sheet(
     """Draw photos and their crops on pages.
 
     Args:
-        shots_dir: Output folder of `shotcrop crop`.
+        files: The files of an output of `shotcrop crop`.
         output: A file that `check_sheet` accepts. Several pictures get numbered names next to it.
         look: How the pages look.
         photos: The values of `photo_filter_options`.
@@ -119,19 +120,20 @@ def draw_sheet(
     """
     from shotcrop_cli.report.entry import read_entries
 
-    chosen = choose_photos(shots_dir, photos, console, needs_crops=look.layout is not Layout.CONTACT)
+    files.load()
+    chosen = choose_photos(files, photos, console, needs_crops=look.layout is not Layout.CONTACT)
     typeface = _typeface(look.font, chosen.characters, console)
-    total, name = len(chosen.sidecars), shots_dir.resolve().name
+    total, name = len(chosen.sidecars), files.name
     with console.progress(total) as progress:
-        entries = _counted(read_entries(shots_dir, chosen.sidecars, chosen.choice), progress)
+        entries = _counted(read_entries(files, chosen.sidecars, chosen.choice), progress)
         width = look.width or (PDF_WIDTH if is_pdf(output) else PICTURE_WIDTH)
         pages = _pages(entries, total, look, width, name, typeface)
         number = -(-total // look.per_page)
         if is_pdf(output):
-            files = _pdfs(output, pages, number, look.paper, name, typeface)
+            written_files = _pdfs(output, pages, number, look.paper, name, typeface)
         else:
-            files = _pictures(output, pages, number)
-        for path in files:
+            written_files = _pictures(output, pages, number)
+        for path in written_files:
             written(path)
 
 

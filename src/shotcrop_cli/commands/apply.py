@@ -16,6 +16,7 @@ from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.library.edits import read_edits
 from shotcrop_cli.pipeline.malloc import keep_freed_memory
 from shotcrop_cli.run_options import ApplyOptions
+from shotcrop_cli.storage.location import is_url
 
 
 @click.command("apply", cls=Command, example=("crop again where you edited a box", "shotcrop apply ~/shots"))
@@ -57,7 +58,7 @@ def apply_command(ctx: click.Context, /, **values: Any) -> None:
     edits = None
     if values["edits"] is not None:
         edits = read_edits(values["edits"])
-        if len(values["paths"]) != 1 or not values["paths"][0].is_dir():
+        if len(values["paths"]) != 1 or not (is_url(values["paths"][0]) or values["paths"][0].is_dir()):
             raise ShotcropError("--edits: it needs one output folder", hint="name the folder that the page shows")
     options = ApplyOptions(
         sidecars=values["paths"],

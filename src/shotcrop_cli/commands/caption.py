@@ -11,6 +11,7 @@ import click
 from shotcrop_cli.api import caption_sidecars
 from shotcrop_cli.cli import crop_options
 from shotcrop_cli.cli.help import Command, option, option_group
+from shotcrop_cli.cli.param_types import PlacePath
 from shotcrop_cli.cli.reporter import ConsoleReporter
 from shotcrop_cli.run_options import RecaptionOptions
 
@@ -20,7 +21,7 @@ from shotcrop_cli.run_options import RecaptionOptions
     cls=Command,
     example=("caption finished crops", "shotcrop caption ~/shots --captions ollama"),
 )
-@click.argument("paths", nargs=-1, required=True, metavar="OUT...", type=click.Path(exists=True, path_type=Path))
+@click.argument("paths", nargs=-1, required=True, metavar="OUT...", type=PlacePath(exists=True, path_type=Path))
 @option_group(
     "Captions",
     option(
@@ -42,8 +43,8 @@ from shotcrop_cli.run_options import RecaptionOptions
 def caption_command(ctx: click.Context, /, **values: Any) -> None:
     """Let a captioner write the captions of finished crops.
 
-    OUT is an output folder or a sidecar. shotcrop makes no crops and needs no model. It skips photos whose captions the
-    captioner wrote before. Captions that you edited stay.
+    OUT is an output folder, a sidecar, or the URL of one. shotcrop makes no crops and needs no model. It skips photos
+    whose captions the captioner wrote before. Captions that you edited stay.
     """
     options = RecaptionOptions(
         sidecars=values["paths"],

@@ -24,6 +24,7 @@ from shotcrop_cli.interchange.manifest_table import check_manifest, write_manife
 from shotcrop_cli.interchange.recorded_photo import RecordedPhoto, recorded_photos
 from shotcrop_cli.library.name_template import NameTemplate
 from shotcrop_cli.pipeline.malloc import keep_freed_memory
+from shotcrop_cli.remote.open_output import opened
 from shotcrop_cli.run_options import CropOptions, ModelOptions
 
 
@@ -163,6 +164,7 @@ def _write_sheet(path: Path, look: Look, output: Path, console: Console, *, dry_
         console.info(f"would draw a sheet with the layout {look.layout.value} to {path}")
         return
     try:
-        draw_sheet(output, path, look, ALL_PHOTOS, console, lambda file: console.info(f"sheet in {file}"))
+        with opened(output) as files:
+            draw_sheet(files, path, look, ALL_PHOTOS, console, lambda file: console.info(f"sheet in {file}"))
     except NothingToShowError as error:
         console.warn(f"{path} is not written: {error.message}")

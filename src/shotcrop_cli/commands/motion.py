@@ -18,6 +18,7 @@ from shotcrop_cli.errors import ExitCode, OutputError, PhotoError, ShotcropError
 from shotcrop_cli.framing import Aspect
 from shotcrop_cli.library.atomic_write import check_can_write, free_name, written_whole
 from shotcrop_cli.library.hand_work import BACKUP_SUFFIX
+from shotcrop_cli.library.output_files import OutputFiles
 from shotcrop_cli.ratio_sets import Ratio
 
 if TYPE_CHECKING:
@@ -148,11 +149,12 @@ class _Studio:
         """Make the clips of the photos that the options choose, and print what became of them."""
         from shotcrop_cli.report.entry import read_entry
 
-        chosen = choose_photos(shots_dir, values, self._console)
+        files = OutputFiles(shots_dir)
+        chosen = choose_photos(files, values, self._console)
         with self._console.progress(len(chosen.sidecars)) as progress:
             for path in chosen.sidecars:
                 try:
-                    self._photo(read_entry(shots_dir, path, chosen.choice))
+                    self._photo(read_entry(files, path, chosen.choice))
                 except OutputError:
                     raise
                 except (ShotcropError, OSError) as error:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,16 @@ from shotcrop_cli.cli import crop_options
 from shotcrop_cli.cli.console import Console
 from shotcrop_cli.cli.help import Command, option
 from shotcrop_cli.cli.options import json_option
+from shotcrop_cli.cli.param_types import PlacePath
 from shotcrop_cli.cli.streams import result
-from shotcrop_cli.library.output_folder import open_output
-from shotcrop_cli.library.prune import Pruned, photo_folders, prune
+from shotcrop_cli.library.output_files import OutputFiles
+from shotcrop_cli.library.output_folder import recorded_roots
+from shotcrop_cli.library.prune import Pruned, check_photo_folders, photo_folders, prune
+from shotcrop_cli.storage.location import is_url
 
 
 @click.command("prune", cls=Command, example=("see what is left of deleted photos", "shotcrop prune ~/shots"))
-@click.argument("shots_dir", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("shots_dir", type=PlacePath(exists=True, file_okay=False, path_type=Path))
 @option("--delete", is_flag=True, help="Delete the files. Default: only list them.")
 @option("--edited", is_flag=True, help="Also delete crops, captions, boxes and XMP files that somebody edited.")
 @option(
@@ -30,8 +34,8 @@ from shotcrop_cli.library.prune import Pruned, photo_folders, prune
 @option(
     "--photos",
     multiple=True,
-    metavar="DIR",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    metavar="DIR|URL",
+    type=PlacePath(exists=True, file_okay=False, path_type=Path),
     help="Look for photos in this folder; repeatable. Default: where crop found them.",
 )
 @crop_options.wait_option
@@ -39,18 +43,38 @@ from shotcrop_cli.library.prune import Pruned, photo_folders, prune
 def prune_command(shots_dir: Path, **values: Any) -> None:
     """List the crops of photos that are gone, and delete them if you ask for it.
 
-    SHOTS_DIR is the output folder of shotcrop crop. Crops of photos that you only renamed or moved follow them in the
-    next run of shotcrop crop, so run that first.
+    SHOTS_DIR is the output folder of shotcrop crop, or its URL. Crops of photos that you only renamed or moved follow
+    them in the next run of shotcrop crop, so run that first.
     """
     console = Console()
     delete, waiting = values["delete"], f"waiting for another run on {shots_dir} to end"
-    photos = photo_folders(shots_dir, values["photos"])
     found: list[Pruned] = []
-    with open_output(shots_dir, values["wait"], lambda: console.info(waiting)) if delete else nullcontext():
-        for photo in prune(shots_dir, photos, delete=delete, edited=values["edited"], unmounted=values["unmounted"]):
+    with (
+        _opened(shots_dir, values["photos"]) as (files, photos),
+        files.hold(values["wait"], lambda: console.info(waiting)) if delete else nullcontext(),
+    ):
+        for photo in prune(files, photos, delete=delete, edited=values["edited"], unmounted=values["unmounted"]):
             found.append(photo)
             result(_json_line(photo) if values["as_json"] else _line(photo, delete=delete))
     console.info(_summary(found, delete=delete))
+
+
+@contextmanager
+def _opened(shots_dir: Path, photos: tuple[Path, ...]) -> Iterator[tuple[OutputFiles, tuple[Path, ...]]]:
+    """Yield the files of an output, and the folders of its photos.
+
+    Raises:
+        ShotcropError: It is not a whole output, or nothing says where its photos came from.
+    """
+    if not is_url(shots_dir):
+        names = [str(path) for path in photos] or recorded_roots(shots_dir)
+        if not any(map(is_url, names)):
+            yield OutputFiles(shots_dir), photo_folders(shots_dir, photos)
+            return
+    from shotcrop_cli.remote.mirror import mirrored
+
+    with mirrored(shots_dir, photos) as files:
+        yield files, check_photo_folders(shots_dir, files.photos)
 
 
 def _line(photo: Pruned, *, delete: bool) -> str:

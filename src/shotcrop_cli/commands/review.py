@@ -8,14 +8,17 @@ import click
 
 from shotcrop_cli.cli.console import Console
 from shotcrop_cli.cli.help import Command, option
+from shotcrop_cli.cli.param_types import PlacePath
 from shotcrop_cli.cli.streams import result
 from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.install_hint import add_extras
 from shotcrop_cli.library.recrop import output_root
+from shotcrop_cli.remote.open_output import opened
+from shotcrop_cli.storage.location import is_url
 
 
 @click.command("review", cls=Command, example=("look at the crops of a run", "shotcrop review ~/shots"))
-@click.argument("shots_dir", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("shots_dir", type=PlacePath(exists=True, file_okay=False, path_type=Path))
 @option(
     "--port",
     type=click.IntRange(1, 65535),
@@ -33,8 +36,8 @@ from shotcrop_cli.library.recrop import output_root
 @option(
     "--photos",
     multiple=True,
-    metavar="DIR",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    metavar="DIR|URL",
+    type=PlacePath(exists=True, file_okay=False, path_type=Path),
     help="Read photos only from this folder; repeatable. Default: where crop found them.",
 )
 def review_command(
@@ -47,18 +50,20 @@ def review_command(
 ) -> None:
     """Review crops in the browser: correct boxes and captions, keep and reject crops.
 
-    SHOTS_DIR is the output folder of shotcrop crop. The page is only for you on this machine, and it loads nothing from
-    elsewhere. shotcrop saves each change in the sidecar and makes the crop again at once. Ctrl+C ends the command.
+    SHOTS_DIR is the output folder of shotcrop crop, or its URL. The page is only for you on this machine, and it loads
+    nothing from elsewhere. shotcrop saves each change in the sidecar and makes the crop again at once. Ctrl+C ends the
+    command.
     """
-    root = output_root(shots_dir)
-    if root != shots_dir.resolve():
+    root = shots_dir if is_url(shots_dir) else output_root(shots_dir)
+    if not is_url(shots_dir) and root != shots_dir.resolve():
         raise ShotcropError(f"{shots_dir}: not an output folder", hint=f"name the whole folder: {root}")
     console = Console()
     try:
         if static is not None:
             from shotcrop_cli.review.static_export import write_static
 
-            number = write_static(root, static, photos)
+            with opened(root, photos) as files:
+                number = write_static(files, static)
             console.info(f"{number} photo{'' if number == 1 else 's'}. Open {static / 'index.html'}")
             return
         from shotcrop_cli.review.server import ServerOptions, serve

@@ -9,15 +9,17 @@ import click
 
 from shotcrop_cli.cli.console import Console
 from shotcrop_cli.cli.help import Command, option, option_group
+from shotcrop_cli.cli.param_types import PlacePath
 from shotcrop_cli.cli.photo_filter import photo_filter_options
 from shotcrop_cli.cli.sheet_file import PAPERS, PDF_WIDTH, PICTURE_WIDTH, Layout, Look, check_sheet, draw_sheet
 from shotcrop_cli.cli.streams import result
+from shotcrop_cli.remote.open_output import opened
 
 _MOST_ON_A_PAGE = 20
 
 
 @click.command("sheet", cls=Command, example=("review the crops of a run", "shotcrop sheet ~/shots -o sheet.jpg"))
-@click.argument("shots_dir", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("shots_dir", type=PlacePath(exists=True, file_okay=False, path_type=Path))
 @option_group(
     "Pages",
     option(
@@ -69,9 +71,9 @@ _MOST_ON_A_PAGE = 20
 def sheet_command(shots_dir: Path, output: Path, **values: Any) -> None:
     """Draw photos and their crops on pages, as pictures or as a PDF.
 
-    SHOTS_DIR is the output folder of shotcrop crop. A contact sheet shows each photo with its boxes, and next to it the
-    crops with their captions and scores. A triptych and a story show only crops that you did not reject, to publish
-    them or hand them to somebody. A photo has to fit all options that choose photos.
+    SHOTS_DIR is the output folder of shotcrop crop, or its URL. A contact sheet shows each photo with its boxes, and
+    next to it the crops with their captions and scores. A triptych and a story show only crops that you did not reject,
+    to publish them or hand them to somebody. A photo has to fit all options that choose photos.
     """
     layout = Layout(values["layout"])
     if layout is not Layout.CONTACT and values["columns"] is not None:
@@ -80,4 +82,5 @@ def sheet_command(shots_dir: Path, output: Path, **values: Any) -> None:
         raise click.UsageError("--layout story shows one photo on a page. Leave out --page.")
     check_sheet(output)
     look = Look(layout, values["width"], values["columns"] or 1, values["page"], values["paper"], values["font"])
-    draw_sheet(shots_dir, output, look, values, Console(), lambda path: result(str(path)))
+    with opened(shots_dir) as files:
+        draw_sheet(files, output, look, values, Console(), lambda path: result(str(path)))

@@ -15,6 +15,7 @@ from shotcrop_cli.imaging.formats import format_of_name
 from shotcrop_cli.library.atomic_write import is_temporary
 from shotcrop_cli.library.hand_work import backups, companions, edits
 from shotcrop_cli.library.name_template import can_name
+from shotcrop_cli.library.output_files import OutputFiles
 from shotcrop_cli.library.plan import SIDECAR_SUFFIX
 from shotcrop_cli.shots import CropKey
 from shotcrop_cli.sidecar import Sidecar
@@ -72,6 +73,7 @@ def find_orphans(
     photo_roots: Sequence[Path],
     claimed: Collection[str] = (),
     *,
+    files: OutputFiles | None = None,
     recorded_roots: Sequence[Path] = (),
     listed: Listing = lambda _folder, _names: None,
 ) -> Iterator[Orphan]:
@@ -80,11 +82,12 @@ def find_orphans(
     Args:
         root: The output folder.
         photo_roots: Folders of photos. Sidecars of photos from elsewhere are left alone.
+        files: Says which photos exist; None to look for files of this machine.
         recorded_roots: Where photos were before, such as a library that was moved. Sidecars of photos from there count.
         claimed: Paths of sidecars whose photo is known to exist.
         listed: Told the names in each folder of the output.
     """
-    real = root.resolve()
+    real, files = root.resolve(), files or OutputFiles(root, tuple(photo_roots))
     for path, folders, names in os.walk(root):
         folders.sort()
         folder, relative = str(Path(path)), Path(path).relative_to(root)
@@ -94,9 +97,9 @@ def find_orphans(
             photo = name.removesuffix(SIDECAR_SUFFIX)
             if is_temporary(name) or format_of_name(photo) is None:
                 continue
-            if any(os.path.lexists(f"{photo_root}/{relative}/{photo}") for photo_root in photo_roots):
+            if any(files.has_photo(f"{photo_root}/{relative}/{photo}") for photo_root in photo_roots):
                 continue
-            if (orphan := _orphan(Path(folder, name), real, photo_roots, recorded_roots)) is not None:
+            if (orphan := _orphan(Path(folder, name), real, photo_roots, recorded_roots, files)) is not None:
                 yield orphan
 
 
@@ -111,20 +114,22 @@ class _Summary(msgspec.Struct):
 _SUMMARIES = msgspec.json.Decoder(_Summary)
 
 
-def _orphan(path: Path, root: Path, photo_roots: Sequence[Path], recorded_roots: Sequence[Path]) -> Orphan | None:
+def _orphan(
+    path: Path, root: Path, photo_roots: Sequence[Path], recorded_roots: Sequence[Path], files: OutputFiles
+) -> Orphan | None:
     try:
         # Most sidecars are of photos from elsewhere, so this reads one value before it reads all.
         photo = PurePath(_SUMMARIES.decode(path.read_bytes()).source.path)
     except (OSError, msgspec.MsgspecError, ValueError, RecursionError):
         photo = None  # perhaps of a photo whose name is not UTF-8
-    if photo is not None and not _is_gone(photo, (*photo_roots, *recorded_roots)):
+    if photo is not None and not _is_gone(photo, (*photo_roots, *recorded_roots), files):
         return None
     try:
         record = sidecars.read(path)
     except (ShotcropError, OSError):
         return None  # a run over its photo would say so
     photo = PurePath(record.source.path)
-    if not _is_gone(photo, (*photo_roots, *recorded_roots)):
+    if not _is_gone(photo, (*photo_roots, *recorded_roots), files):
         return None
     photo_root = next(folder for folder in (*photo_roots, *recorded_roots) if photo.is_relative_to(folder))
     shots = (
@@ -132,19 +137,8 @@ def _orphan(path: Path, root: Path, photo_roots: Sequence[Path], recorded_roots:
         for shot in record.all_crops
     )
     record = record.with_crops(shots)
-    return Orphan(path, record, _may_be_unmounted(Path(photo).parent, photo_root))
+    return Orphan(path, record, files.may_be_unmounted(Path(photo).parent, photo_root))
 
 
-def _is_gone(photo: PurePath, photo_roots: Sequence[Path]) -> bool:
-    return any(photo.is_relative_to(folder) for folder in photo_roots) and not os.path.lexists(photo)
-
-
-def _may_be_unmounted(folder: Path, photo_root: Path) -> bool:
-    """Say whether a folder of photos looks like the mount point of a disk that is not mounted."""
-    while folder != photo_root and not folder.is_dir():
-        folder = folder.parent
-    try:
-        with os.scandir(folder) as entries:
-            return next(entries, None) is None
-    except OSError:
-        return True
+def _is_gone(photo: PurePath, photo_roots: Sequence[Path], files: OutputFiles) -> bool:
+    return any(photo.is_relative_to(folder) for folder in photo_roots) and not files.has_photo(str(photo))

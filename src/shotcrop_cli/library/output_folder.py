@@ -247,13 +247,17 @@ def add_roots(root: Path, roots: Iterable[Path]) -> None:
 
 def read_roots(root: Path) -> tuple[Path, ...]:
     """Return the folders that the photos of this output come from; empty if the list is missing or damaged."""
+    return tuple(Path(folder) for folder in recorded_roots(root) if Path(folder).is_absolute())
+
+
+def recorded_roots(root: Path) -> list[str]:
+    """Return the same with URLs, as they are recorded."""
     try:
         folders = json.loads((root / ROOTS_NAME).read_bytes())
     except (OSError, ValueError, RecursionError):
-        return ()
-    if not isinstance(folders, list) or not all(isinstance(folder, str) for folder in folders):
-        return ()
-    return tuple(Path(folder) for folder in folders if Path(folder).is_absolute())
+        return []
+    is_list = isinstance(folders, list) and all(isinstance(folder, str) for folder in folders)
+    return folders if is_list else []
 
 
 class OutputFolders:

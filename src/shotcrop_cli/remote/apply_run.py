@@ -19,7 +19,7 @@ from shotcrop_cli.library.recrop import is_pending, recrop_task
 from shotcrop_cli.library.results import PhotoResult, PhotoStatus
 from shotcrop_cli.library.source import Folder, Source
 from shotcrop_cli.remote.crop_run import read_roots_of, temporary_folder
-from shotcrop_cli.remote.listing import parts
+from shotcrop_cli.remote.listing import is_file_name, parts
 from shotcrop_cli.remote.staging import Root, Staging
 from shotcrop_cli.sidecar import FIX_SIDECAR, Sidecar, fault, is_moved
 from shotcrop_cli.storage.interface import Content, Entry, Storage
@@ -92,7 +92,9 @@ class RemoteApply:
         photos = (
             Entry(found.removesuffix(SIDECAR_SUFFIX), 0, 0)
             for found in listed
-            if found.endswith(SIDECAR_SUFFIX) and format_of_name(found.removesuffix(SIDECAR_SUFFIX)) is not None
+            if found.endswith(SIDECAR_SUFFIX)
+            and is_file_name(found)
+            and format_of_name(found.removesuffix(SIDECAR_SUFFIX)) is not None
         )
         found_any = False
         for part in parts(photos, self._output):
@@ -100,7 +102,7 @@ class RemoteApply:
                 found_any = True
                 path = staging.root / f"{photo.name}{SIDECAR_SUFFIX}"
                 try:
-                    task = self._task(staging, photo.name, part.files[photo.name], path)
+                    task = self._task(staging, photo.name, part.files[photo.name], path, is_one=is_one)
                 except ShotcropError as error:
                     shown = staging.show(path)
                     reason = staging.show_text(str(error)).removeprefix(f"{shown}: ")
@@ -113,22 +115,43 @@ class RemoteApply:
         if is_one and not found_any:
             raise ShotcropError(f"{UrlPath(self._output.url, name)}: there is no such sidecar", hint="check the URL")
 
-    def _task(self, staging: Staging, photo: str, files: dict[str, Entry], path: Path) -> Task | None:
-        """Return the task of a sidecar; None if nothing in it was edited."""
-        name = f"{photo}{SIDECAR_SUFFIX}"
-        content = self._output.read(name)
+    def bring(self, staging: Staging, photo: str) -> list[Path]:
+        """Copy a photo and what the output has of it, and return the folders that may be read.
+
+        Args:
+            staging: The place for copies.
+            photo: The name of the photo below the output.
+
+        Raises:
+            FileNotFoundError: It has no sidecar.
+            ShotcropError: Its sidecar or the photo cannot be read.
+        """
+        content = self._output.read(f"{photo}{SIDECAR_SUFFIX}")
+        files = {entry.name: entry for entry in self._output.list(below=f"{photo}.") if is_file_name(entry.name)}
+        return self._bring(staging, photo, files, content)
+
+    def _task(self, staging: Staging, photo: str, files: dict[str, Entry], path: Path, *, is_one: bool) -> Task | None:
+        """Return the task of a sidecar; None if nothing in it was edited and it is one of a folder."""
+        content = self._output.read(f"{photo}{SIDECAR_SUFFIX}")
+        record = self._parse(staging, path, content)
+        if not (is_one or self._allowed.overwrite_edited or _is_edited(record)):
+            return None
+        return recrop_task(path, staging.root, self._bring(staging, photo, files, content))
+
+    def _parse(self, staging: Staging, path: Path, content: Content) -> Sidecar:
         try:
-            record = sidecars.parse(content.data)
+            return sidecars.parse(content.data)
         except (ValueError, RecursionError) as error:
             raise ShotcropError(f"{staging.show(path)}: {fault(error)}", hint=FIX_SIDECAR) from error
-        if not (self._allowed.overwrite_edited or _is_edited(record)):
-            return None
-        source, readable = self._source(staging, photo, record, path)
+
+    def _bring(self, staging: Staging, photo: str, files: dict[str, Entry], content: Content) -> list[Path]:
+        path = staging.root / f"{photo}{SIDECAR_SUFFIX}"
+        source, readable = self._source(staging, photo, self._parse(staging, path, content), path)
         target = Target(source, path.parent, TemplateNames(NameTemplate(), ""))
         staging.expect(target, files)
         staging.bring_sidecar(target, Content(content.data, content.tag, {}))
         staging.bring(target)
-        return recrop_task(path, staging.root, readable)
+        return readable
 
     def _source(self, staging: Staging, photo: str, record: Sidecar, path: Path) -> tuple[Source, list[Path]]:
         """Find the photo, as `library.recrop.find_source` does, and return the folders that may be read."""

@@ -82,7 +82,7 @@ class PhotoSearch:
             return False
         if not self._is_open(folder):
             return False
-        if "//" in entry.name or entry.name.startswith("/") or {".", ".."} & set(entry.name.split("/")):
+        if not is_file_name(entry.name):
             self.skipped.append((entry.name, "its name has an empty part, `.` or `..`, which cannot be a file"))
             return False
         return self._filter is None or self._filter.accepts_photo(entry.name)
@@ -141,6 +141,11 @@ def _until(waiting: Sequence[Entry], written: Iterator[Entry], end: bytes, ahead
             ahead.append(entry)
             return
         yield entry
+
+
+def is_file_name(name: str) -> bool:
+    """Say whether an object can be copied to a file of this name below a folder. Stores take any name."""
+    return not {"", ".", ".."} & set(name.split("/"))
 
 
 def _take(photos: Iterator[Entry], size: int) -> list[Entry]:

@@ -28,6 +28,8 @@ from shotcrop_cli.storage.local import nanoseconds, seconds
 from shotcrop_cli.storage.location import UrlPath, is_url, open_storage
 
 _BACKUP = re.compile(rf"{re.escape(BACKUP_SUFFIX)}(?:\.\d+)?")
+NAME_CLASHES = (FileExistsError, NotADirectoryError, IsADirectoryError)
+"""Errors if a store has two names that no folder can have together, such as `a` and `a/b`."""
 _FINISHED = (PhotoStatus.DONE, PhotoStatus.UNCHANGED, PhotoStatus.NO_SUBJECT)
 
 
@@ -142,7 +144,7 @@ class Staging:
             return False
         self._tags[name] = content.tag
         photo = self._photos.get(target.source.path)
-        data = _with_path(content.data, self.show(target.source.path), target.source.path)
+        data = with_path(content.data, self.show(target.source.path), target.source.path)
         self._copy(target.sidecar, data, entry.mtime_ns)
         try:
             record = sidecars.parse(data)
@@ -194,7 +196,8 @@ class Staging:
         path = target.source.path
         if (entry := self._photos.get(path)) is None or path.exists():
             return
-        root = next(root for root in self._roots if path.is_relative_to(root.copies))
+        root = self.root_of(path)
+        assert root is not None
         shown = self.show(path)
         try:
             content = root.storage.read(path.relative_to(root.copies).as_posix(), entry.tag)
@@ -230,7 +233,7 @@ class Staging:
         """Return what another process has to know of a photo."""
         target = task.target
         path, photo, sidecar = target.source.path, self._photos.get(target.source.path), None
-        root = next((root for root in self._roots if path.is_relative_to(root.copies)), None)
+        root = self.root_of(path)
         if target.sidecar.exists():
             sidecar = target.sidecar.read_bytes(), target.sidecar.stat().st_mtime_ns
         return Package(
@@ -258,7 +261,7 @@ class Staging:
         self.expect(target, package.files)
         if package.sidecar is not None:
             data, mtime_ns = package.sidecar
-            self._copy(target.sidecar, _with_path(data, Path(package.former), source.path), mtime_ns)
+            self._copy(target.sidecar, with_path(data, Path(package.former), source.path), mtime_ns)
         if record is not None and record.source.path == package.former:
             record = replace(record, source=replace(record.source, path=str(source.path)))
         return replace(task, target=target, record=record, stamp=None)
@@ -310,8 +313,8 @@ class Staging:
         metadata = {} if file.mtime_ns is None else {MTIME_KEY: seconds(file.mtime_ns)}
         sidecar = change.files[-1].path
         if SIDECAR_SUFFIX in file.path.suffixes:
-            photo = _path_in(data)
-            data = data if photo is None else _with_path(data, photo, self.show(photo))
+            photo = path_in(data)
+            data = data if photo is None else with_path(data, photo, self.show(photo))
             if photo is not None and (entry := self._photos.get(photo)) is not None:
                 metadata[PHOTO_TAG_KEY] = entry.tag
         try:
@@ -342,6 +345,53 @@ class Staging:
             self.not_deleted.append(str(self.show(path)))
         self._tags.pop(name, None)
 
+    def take(
+        self, path: Path, content: Content, entry: Entry, data: bytes | None = None, photo: Path | None = None
+    ) -> None:
+        """Copy a file of the output that was read.
+
+        Args:
+            path: Where its copy goes.
+            content: The file.
+            entry: The file in the listing.
+            data: What the copy has instead of the content.
+            photo: The copy of the photo, if the file is a sidecar.
+        """
+        self._tags[self._name(path)] = content.tag
+        if photo is not None and (tag := content.metadata.get(PHOTO_TAG_KEY)):
+            self._photos[photo] = Entry(photo.name, 0, 0, tag)
+        self._copy(path, content.data if data is None else data, None if photo else _mtime_ns(content, entry))
+
+    def place(self, path: Path, size: int, mtime_ns: int) -> None:
+        """Make a file of a size that takes no space on most file systems, so that a command sees that one is there."""
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("wb") as file:
+                file.truncate(size)
+            os.utime(path, ns=(mtime_ns, mtime_ns))
+        except NAME_CLASHES:
+            return
+        except OSError as error:
+            raise self._no_space(path, error) from error
+
+    def _no_space(self, path: Path, error: OSError) -> PhotoError:
+        return PhotoError(
+            f"{self.show(path)}: cannot be copied to {self._folder}: {error.strerror}",
+            hint="set TMPDIR to a folder with more space",
+        )
+
+    def forget(self, path: Path) -> None:
+        """Take note that the output has no such file."""
+        self._tags.pop(self._name(path), None)
+
+    def tag(self, path: Path) -> str | None:
+        """Return the tag of a file that was copied; None if it was not."""
+        return self._tags.get(self._name(path))
+
+    def root_of(self, path: Path) -> Root | None:
+        """Return the folder of photos that a path is the copy of something in; None if there is none."""
+        return next((root for root in self._roots if path.is_relative_to(root.copies)), None)
+
     def _copy(self, path: Path, data: bytes, mtime_ns: int | None) -> None:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -349,10 +399,7 @@ class Staging:
             if mtime_ns is not None:
                 os.utime(path, ns=(mtime_ns, mtime_ns))
         except OSError as error:
-            raise PhotoError(
-                f"{self.show(path)}: cannot be copied to {self._folder}: {error.strerror}",
-                hint="set TMPDIR to a folder with more space",
-            ) from error
+            raise self._no_space(path, error) from error
 
     def _name(self, path: Path) -> str:
         name = path.relative_to(self.root).as_posix()
@@ -418,7 +465,7 @@ def _mtime_ns(content: Content, entry: Entry) -> int:
     return entry.mtime_ns if recorded is None else recorded
 
 
-def _path_in(data: bytes) -> Path | None:
+def path_in(data: bytes) -> Path | None:
     """Return the photo that a sidecar names; None if it is not one of ours."""
     try:
         return Path(json.loads(data)["source"]["path"])
@@ -426,7 +473,7 @@ def _path_in(data: bytes) -> Path | None:
         return None
 
 
-def _with_path(data: bytes, old: Path, new: Path) -> bytes:
+def with_path(data: bytes, old: Path, new: Path) -> bytes:
     """Replace the path of the photo in a sidecar, and leave every other byte as it is."""
     text = json.dumps(str(new), ensure_ascii=False).encode("utf-8", "backslashreplace")
     for ascii_only in (False, True):

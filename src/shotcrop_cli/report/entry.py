@@ -15,6 +15,7 @@ from shotcrop_cli.errors import PhotoError, ShotcropError
 from shotcrop_cli.imaging.decode import decode, read_source
 from shotcrop_cli.imaging.thumbnail import thumbnail
 from shotcrop_cli.library.name_template import is_inside
+from shotcrop_cli.library.output_files import OutputFiles
 from shotcrop_cli.library.results import low_scores
 from shotcrop_cli.shots import MAIN
 
@@ -27,11 +28,13 @@ class Entry:
         title: Path of the photo relative to its library, as the output tree mirrors it.
         folder: Folder of the sidecar and the crops.
         record: The sidecar.
+        files: Gives access to the images.
     """
 
     title: str
     folder: Path
     record: sidecar.Sidecar
+    files: OutputFiles
 
     @property
     def note(self) -> str:
@@ -74,13 +77,15 @@ class Entry:
 
     def open_source(self, bounds: tuple[int, int]) -> Image.Image | None:
         """Return the upright photo scaled to fit `bounds`; None if it cannot be read any more."""
-        return open_scaled(Path(self.record.source.path), bounds)
+        self.files.bring(photo := Path(self.record.source.path))
+        return open_scaled(photo, bounds)
 
     def open_crop(self, shot: sidecar.ShotRecord, bounds: tuple[int, int]) -> Image.Image | None:
         """Return the crop of a shot scaled to fit `bounds`; None if it is missing or cannot be read."""
         if shot.file is None or not is_inside(shot.file):
             return None
-        return open_scaled(self.folder / shot.file, bounds)
+        self.files.bring(crop := self.folder / shot.file)
+        return open_scaled(crop, bounds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +137,7 @@ class Chosen:
 
 
 def choose(
-    root: Path,
+    files: OutputFiles,
     limit: int | None = None,
     choice: Choice = ALL,
     *,
@@ -145,7 +150,7 @@ def choose(
     Each sidecar is read and forgotten again, because large libraries have 100,000 of them.
 
     Args:
-        root: Output folder of `shotcrop crop`.
+        files: The files of an output of `shotcrop crop`.
         limit: Largest number of photos; None for all.
         choice: Which photos to take.
         lowest_first: Whether photos with the lowest scores come first. Those without scores come last.
@@ -156,11 +161,11 @@ def choose(
     found: list[tuple[float, Path]] = []
     characters: set[str] = set()
     without_crops = 0
-    for path in sorted(root.rglob("*.json")):
+    for path in sorted(files.root.rglob("*.json")):
         if len(found) == limit and not lowest_first:
             break
         try:
-            entry = read_entry(root, path, choice)
+            entry = read_entry(files, path, choice)
         except ShotcropError as error:
             errors.append(error)
             continue
@@ -177,7 +182,7 @@ def choose(
     return Chosen([path for _, path in found[:limit]], errors, characters, without_crops, choice)
 
 
-def read_entry(root: Path, path: Path, choice: Choice = ALL) -> Entry:
+def read_entry(files: OutputFiles, path: Path, choice: Choice = ALL) -> Entry:
     """Read the sidecar of a photo, with the crops of the chosen person and ratio set as its shots.
 
     Raises:
@@ -186,18 +191,21 @@ def read_entry(root: Path, path: Path, choice: Choice = ALL) -> Entry:
     try:
         record = sidecar.read(path)
     except FileNotFoundError as error:
-        raise ShotcropError(f"{path}: the sidecar is gone") from error
+        raise ShotcropError(f"{files.show(path)}: the sidecar is gone") from error
+    except ShotcropError as error:
+        error.message = files.show_text(error.message)
+        raise
     viewed = record.viewed(choice.person, choice.set_name)
-    return Entry(path.relative_to(root).with_suffix("").as_posix(), path.parent, viewed)
+    return Entry(path.relative_to(files.root).with_suffix("").as_posix(), path.parent, viewed, files)
 
 
-def read_entries(root: Path, sidecars: Iterable[Path], choice: Choice = ALL) -> Iterator[Entry]:
+def read_entries(files: OutputFiles, sidecars: Iterable[Path], choice: Choice = ALL) -> Iterator[Entry]:
     """Read the sidecars of photos one by one.
 
     Raises:
         ShotcropError: One of them is no sidecar any more.
     """
-    return (read_entry(root, path, choice) for path in sidecars)
+    return (read_entry(files, path, choice) for path in sidecars)
 
 
 def open_scaled(path: Path, bounds: tuple[int, int]) -> Image.Image | None:

@@ -31,7 +31,7 @@ from starlette.routing import Route
 from shotcrop_cli.errors import LockedError, OutputError, ShotcropError
 from shotcrop_cli.library.edits import PhotoEdit, StaleEditError, are_pending, save_edit
 from shotcrop_cli.library.hand_work import Allowed
-from shotcrop_cli.library.output_folder import open_output
+from shotcrop_cli.library.output_files import OutputFiles
 from shotcrop_cli.review.images import SIZES, Images
 from shotcrop_cli.review.index import Filter, PhotoIndex, text_of
 from shotcrop_cli.review.jobs import Job, Recropper
@@ -68,23 +68,28 @@ class Review:
     """What the server works with.
 
     Args:
-        root: The output folder, resolved.
+        files: The output.
         index: Its photos.
         images: Makes pictures.
         recropper: Makes crops again; None for a read-only page.
         access: Who may use the page.
     """
 
-    root: Path
+    files: OutputFiles
     index: PhotoIndex
     images: Images
     recropper: Recropper | None
     access: Access
 
     @property
+    def root(self) -> Path:
+        """The folder that has the files or their copies."""
+        return self.files.root
+
+    @property
     def name(self) -> str:
         """Names the folder in the browser's storage, without its path."""
-        return hashlib.sha256(os.fsencode(self.root)).hexdigest()[:16]
+        return hashlib.sha256(os.fsencode(self.files.place)).hexdigest()[:16]
 
 
 def make_app(review: Review) -> Guard:
@@ -132,11 +137,11 @@ class _Pages:
             if path is None and review.index.progress.complete:
                 return PlainTextResponse("There is no such photo in this output folder.", 404)
             with suppress(ShotcropError, FileNotFoundError):
-                photo = None if path is None else self._state(path)
+                photo = None if path is None else self._fresh_state(path)
         boot = {
             "mode": "live",
             "root": review.name,
-            "title": text_of(review.root.name),
+            "title": text_of(review.files.name),
             "csrf": review.access.csrf,
             "readOnly": review.recropper is None,
             "open": identity,
@@ -148,7 +153,7 @@ class _Pages:
             "sets": review.index.names("sets"),
             "query": request.url.query,
         }
-        title = text_of(review.root.name)
+        title = text_of(review.files.name)
         return HTMLResponse(render_page(boot, title, read_only=review.recropper is None, home="/", assets="/assets/"))
 
     def list(self, request: Request) -> Response:
@@ -159,7 +164,7 @@ class _Pages:
         return _json(self._status())
 
     def photo(self, request: Request) -> Response:
-        return self._with_path(request, lambda path: _json(self._state(path)))
+        return self._with_path(request, lambda path: _json(self._fresh_state(path)))
 
     def neighbours(self, request: Request) -> Response:
         index, wanted, identity = self._review.index, _filter(request), request.path_params["id"]
@@ -185,6 +190,7 @@ class _Pages:
         return await run_in_threadpool(self._with_path, request, lambda path: self._save(path, wanted))
 
     def scan(self, request: Request) -> Response:
+        self._review.files.load()
         self._review.index.scan()
         return _json(self._status())
 
@@ -212,6 +218,10 @@ class _Pages:
         waiting = 0 if review.recropper is None else review.recropper.waiting
         return {"photos": progress.photos, "complete": progress.complete, "waiting": waiting}
 
+    def _fresh_state(self, path: Path) -> dict[str, object]:
+        self._review.files.refresh(path)
+        return self._state(path)
+
     def _state(self, path: Path) -> dict[str, object]:
         return self._with_job(path, read_state(path, self._review.root))
 
@@ -226,17 +236,18 @@ class _Pages:
         assert recropper is not None
         try:
             # Threads of this server take turns. Then only other runs can hold the lock of the folder.
-            with self._saving, open_output(review.root, _LOCK_SECONDS):
+            with self._saving, review.files.hold(_LOCK_SECONDS):
+                review.files.refresh(path)
                 record = save_edit(path, review.root, request.edit)
         except StaleEditError as error:
             review.index.update(path)
-            return _json({"error": str(error.message), **self._state(path)}, 409)
+            return _json({"error": review.files.show_text(error.message), **self._state(path)}, 409)
         except LockedError as error:
             return _error(423, error.message)
         except OutputError as error:
-            return _error(507, str(error))
+            return _error(507, review.files.show_text(str(error)))
         except ShotcropError as error:
-            return _error(422, str(error))
+            return _error(422, review.files.show_text(str(error)))
         review.index.update(path)
         if request.apply or request.overwrite_edited or are_pending(path, record):
             recropper.put(path, Allowed(overwrite_edited=request.overwrite_edited))
@@ -252,7 +263,7 @@ class _Pages:
             self._review.index.update(path)
             return _error(404, "This photo has no sidecar any more.")
         except ShotcropError as error:
-            return _error(422, str(error))
+            return _error(422, self._review.files.show_text(str(error)))
 
     def _picture(self, request: Request, make: Callable[[Path], bytes]) -> Response:
         path = self._review.index.path(request.path_params["id"])
@@ -261,7 +272,7 @@ class _Pages:
         try:
             content = make(path)
         except (ShotcropError, OSError) as error:
-            return PlainTextResponse(str(error), 404)
+            return PlainTextResponse(self._review.files.show_text(str(error)), 404)
         # Addresses have the version of the file, so a picture never changes.
         caching = _FOREVER if request.query_params.get("v") else "no-store"
         return Response(content, media_type="image/jpeg", headers={"cache-control": caching})

@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from shotcrop_cli import sidecar as sidecars
@@ -17,6 +17,7 @@ from shotcrop_cli.imaging.decode import decode, guard_memory, read_source
 from shotcrop_cli.imaging.formats import DEFAULT_MAX_PIXELS
 from shotcrop_cli.imaging.thumbnail import least_sides, thumbnail
 from shotcrop_cli.library.name_template import can_name, leads_into
+from shotcrop_cli.library.output_files import OutputFiles
 from shotcrop_cli.library.recrop import find_source
 from shotcrop_cli.review.photo_state import crop_file
 
@@ -31,13 +32,12 @@ class Images:
     """Makes pictures and remembers the last ones. Threads may share it.
 
     Args:
-        root: The output folder, resolved.
-        photo_roots: Folders of photos.
+        files: The output.
         max_pixels: Pixels that a photo may have.
     """
 
-    def __init__(self, root: Path, photo_roots: Sequence[Path], max_pixels: int = DEFAULT_MAX_PIXELS) -> None:
-        self._root, self._photo_roots, self._max_pixels = root, photo_roots, max_pixels
+    def __init__(self, files: OutputFiles, max_pixels: int = DEFAULT_MAX_PIXELS) -> None:
+        self._files, self._root, self._max_pixels = files, files.root, max_pixels
         self._cache = _Cache(_CACHE_BYTES)
         self._slots = threading.BoundedSemaphore(_AT_ONCE)
 
@@ -49,7 +49,8 @@ class Images:
             FileNotFoundError: There is no such sidecar.
         """
         record = sidecars.read(path)
-        photo = find_source(path, path.parent.relative_to(self._root), record, self._photo_roots)
+        self._files.bring_photo(path, record)
+        photo = find_source(path, path.parent.relative_to(self._root), record, self._files.photos)
         return self._scaled(photo.path, size)
 
     def crop(self, path: Path, key: str, size: str) -> bytes:
@@ -65,6 +66,7 @@ class Images:
         crop = path.parent / name
         if not leads_into(crop, self._root):
             raise PhotoError(f"{crop}: a link that leads out of the output folder", hint="replace it with the crop")
+        self._files.bring(crop)
         return self._scaled(crop, size)
 
     def _scaled(self, path: Path, size: str) -> bytes:

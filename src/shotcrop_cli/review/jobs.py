@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from shotcrop_cli.api import apply_sidecars
 from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.library.hand_work import KEEP_ALL, Allowed
+from shotcrop_cli.library.output_files import OutputFiles
 from shotcrop_cli.library.results import PhotoResult, PhotoStatus
 from shotcrop_cli.run_options import ApplyOptions
 
@@ -35,12 +37,13 @@ class Recropper:
     """A thread that applies edited sidecars, as `shotcrop apply` does.
 
     Args:
+        files: The output.
         photos: Folders to read photos from; empty for those that `crop` recorded.
         on_done: Called with each sidecar that was applied.
     """
 
-    def __init__(self, photos: tuple[Path, ...], on_done: Callable[[Path], None]) -> None:
-        self._photos, self._on_done = photos, on_done
+    def __init__(self, files: OutputFiles, photos: tuple[Path, ...], on_done: Callable[[Path], None]) -> None:
+        self._files, self._photos, self._on_done = files, photos, on_done
         self._waiting: OrderedDict[Path, Allowed] = OrderedDict()
         self._results: OrderedDict[Path, Job] = OrderedDict()
         self._changed = threading.Condition()
@@ -85,7 +88,8 @@ class Recropper:
                     return
                 sidecar, allowed = self._waiting.popitem(last=False)
                 self._at_work = sidecar
-            job = self._apply(sidecar, allowed)
+            job = self._apply(self._files.show(sidecar), allowed)
+            self._refresh(sidecar)
             self._on_done(sidecar)
             with self._changed:
                 self._at_work = None
@@ -93,6 +97,10 @@ class Recropper:
                 while len(self._results) > _REMEMBERED:
                     self._results.popitem(last=False)
                 self._changed.notify_all()
+
+    def _refresh(self, sidecar: Path) -> None:
+        with suppress(ShotcropError):  # whoever opens the photo next is told
+            self._files.refresh(sidecar)
 
     def _apply(self, sidecar: Path, allowed: Allowed) -> Job:
         options = ApplyOptions((sidecar,), self._photos, workers=1, allowed=allowed, wait=float("inf"))

@@ -14,7 +14,8 @@ from pathlib import Path
 import uvicorn
 
 from shotcrop_cli.errors import ShotcropError
-from shotcrop_cli.library.output_folder import read_roots
+from shotcrop_cli.library.output_files import OutputFiles
+from shotcrop_cli.remote.open_output import opened
 from shotcrop_cli.review.app import Review, make_app
 from shotcrop_cli.review.images import Images
 from shotcrop_cli.review.index import PhotoIndex
@@ -33,7 +34,7 @@ class ServerOptions:
     """How to serve the page.
 
     Args:
-        root: The output folder, resolved.
+        root: The output folder, resolved, or its URL.
         photos: Folders to read photos from; empty for those that `crop` recorded.
         port: The port; None for one that the folder decides, or the next one that is free.
         read_only: Whether nothing can be saved.
@@ -80,14 +81,17 @@ def review_server(options: ServerOptions) -> Iterator[ReviewServer]:
     Raises:
         ShotcropError: The port is in use.
     """
-    with _listen(options) as listener:
+    with (
+        _listen(options) as listener,
+        opened(options.root, options.photos) as files,
+        files.writable(),
+    ):
         port = listener.getsockname()[1]
         access = Access((f"{HOST}:{port}", f"localhost:{port}"))
-        index = PhotoIndex(options.root)
-        recropper = None if options.read_only else Recropper(options.photos, index.update)
-        images = Images(options.root, options.photos or read_roots(options.root))
-        review = Review(options.root, index, images, recropper, access)
-        reader = threading.Thread(target=_scan, args=(index, recropper), name="scan", daemon=True)
+        index = PhotoIndex(files.root)
+        recropper = None if options.read_only else Recropper(files, options.photos, index.update)
+        review = Review(files, index, Images(files), recropper, access)
+        reader = threading.Thread(target=_scan, args=(files, index, recropper), name="scan", daemon=True)
         reader.start()
         config = uvicorn.Config(
             make_app(review),
@@ -123,8 +127,9 @@ def serve(options: ServerOptions, say: Callable[[str], None]) -> None:
                 say("Some crops are not made yet. Your edits are saved; `shotcrop apply` makes the crops.")
 
 
-def _scan(index: PhotoIndex, recropper: Recropper | None) -> None:
+def _scan(files: OutputFiles, index: PhotoIndex, recropper: Recropper | None) -> None:
     """Read the folder, and crop what an interrupted review, or a person, edited and did not apply."""
+    files.load()
     index.scan()
     for identity in index.pending() if recropper is not None else ():
         if recropper is not None and (path := index.path(identity)) is not None:

@@ -6,14 +6,15 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
 from shotcrop_cli.errors import OutputError, ShotcropError
 from shotcrop_cli.library.atomic_write import NewFile, put_in_place
 from shotcrop_cli.library.edits import EDITS_SCHEMA
-from shotcrop_cli.library.output_folder import OutputFolders, read_roots
+from shotcrop_cli.library.output_files import OutputFiles
+from shotcrop_cli.library.output_folder import OutputFolders
 from shotcrop_cli.review.app import ASSETS, encode, render_page
 from shotcrop_cli.review.images import SIZES, Images
 from shotcrop_cli.review.index import Filter, PhotoIndex, text_of
@@ -25,13 +26,12 @@ POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self
 _PAGE = 200
 
 
-def write_static(root: Path, folder: Path, photos: Sequence[Path] = ()) -> int:
+def write_static(files: OutputFiles, folder: Path) -> int:
     """Write the page.
 
     Args:
-        root: The output folder, resolved.
+        files: The output.
         folder: Folder for the page; it must be new, empty, or an earlier page.
-        photos: Folders to read photos from; empty for those that `crop` recorded.
 
     Returns:
         The number of photos.
@@ -40,20 +40,22 @@ def write_static(root: Path, folder: Path, photos: Sequence[Path] = ()) -> int:
         ShotcropError: There are no photos, or other files are in the folder.
         OutputError: The page cannot be written.
     """
+    root, place = files.root, files.place
     _prepare(root, folder)
+    files.load()
     index = PhotoIndex(root)
     try:
         index.scan()
-        entries = list(_entries(root, index, Images(root, photos or read_roots(root)), folder))
+        entries = list(_entries(root, index, Images(files), folder))
         index_names = {column: index.names(column) for column in ("persons", "sets")}
     finally:
         index.close()
     if not entries:
-        raise ShotcropError(f"{root}: there is no photo to show", hint="run `shotcrop crop` first")
-    title = text_of(root.name)
+        raise ShotcropError(f"{place}: there is no photo to show", hint="run `shotcrop crop` first")
+    title = text_of(files.name)
     boot = {
         "mode": "static",
-        "root": hashlib.sha256(os.fsencode(root) + b"".join(entries)).hexdigest()[:16],
+        "root": hashlib.sha256(os.fsencode(place) + b"".join(entries)).hexdigest()[:16],
         "title": title,
         "readOnly": False,
         "editsSchema": EDITS_SCHEMA,
@@ -70,13 +72,13 @@ def write_static(root: Path, folder: Path, photos: Sequence[Path] = ()) -> int:
         boot, title, read_only=False, home="#", assets="assets/", data_script="assets/data.js", policy=POLICY
     )
     data = b'globalThis.shotcropData = {"photos": [\n' + b",\n".join(entries) + b"\n]};\n"
-    files = [
+    pages = [
         *(NewFile(folder / "assets" / name, (ASSETS / name).read_bytes()) for name in ("review.css", "icon.svg")),
         NewFile(folder / "assets" / "review.js", bundle().encode()),
         NewFile(folder / "assets" / "data.js", data),
         NewFile(folder / "index.html", page.encode()),
     ]
-    put_in_place(files, root=folder)
+    put_in_place(pages, root=folder)
     return len(entries)
 
 

@@ -22,8 +22,10 @@ from shotcrop_cli.runs.run import FirstFailure, Run, tell_waiting
 from shotcrop_cli.storage.location import UrlPath, is_url
 
 if TYPE_CHECKING:
-    from shotcrop_cli.library.edits import EditsFile
+    from shotcrop_cli.library.edits import EditsFile, PhotoEdit
     from shotcrop_cli.pipeline.steps import Steps
+    from shotcrop_cli.remote.apply_run import RemoteApply
+    from shotcrop_cli.remote.staging import Staging
 
 _IN_FLIGHT = 8
 """Photos that may wait to be written while others are decoded."""
@@ -68,19 +70,32 @@ class ApplyRun(Run):
         from shotcrop_cli.remote.steps import RemoteSteps
 
         options = self._options
-        if options.edits is not None:
-            raise ShotcropError("--edits: it needs a folder of this machine", hint="download the output first")
         output, name = output_of(named)
         remote = RemoteApply(output, options.photos, self, self.allowed)
         tell = partial(tell_waiting, UrlPath(output.url), self.reporter)
         with remote.opened(options.wait, tell, writes=not options.dry_run) as staging:
             self.show = staging.shown
+            edits = options.edits
+            tasks = remote.tasks(staging, name) if edits is None else self._edited_objects(remote, staging, edits)
             if not options.dry_run:
-                self._write(remote.tasks(staging, name), staging.root, RemoteSteps(staging).steps)
+                self._write(tasks, staging.root, RemoteSteps(staging).steps)
                 return
-            for task in remote.tasks(staging, name):
+            for task in tasks:
                 self.add_planned(task)
                 staging.release(task.target)
+
+    def _edited_objects(self, remote: RemoteApply, staging: Staging, edits: EditsFile) -> Iterator[Task]:
+        """Do what `_edited_tasks` does in an object store."""
+        for edit in edits.photos:
+            try:
+                path = sidecar_of(staging.root, edit.photo)
+                readable = remote.bring(staging, edit.photo)
+                yield from self._edited_task(path, staging.root, readable, edit)
+            except FileNotFoundError:
+                reason = f"it has no sidecar in {UrlPath(staging.output.url)}"
+                self.add(PhotoResult(staging.root / edit.photo, PhotoStatus.FAILED, reason=reason))
+            except ShotcropError as error:
+                self.add(PhotoResult(staging.root / edit.photo, PhotoStatus.FAILED, reason=str(error)))
 
     def _apply_below(self, root: Path, paths: Iterable[Path]) -> None:
         from shotcrop_cli.pipeline.steps import LOCAL_STEPS
@@ -140,18 +155,20 @@ class ApplyRun(Run):
         """Save the edits of a file, yield what to crop then, and report what cannot be saved or cropped."""
         for edit in edits.photos:
             try:
-                path = sidecar_of(root, edit.photo)
-                save_edit(path, root, edit, dry_run=self.dry_run)
-                task = recrop_task(path, root, photo_roots)
+                yield from self._edited_task(sidecar_of(root, edit.photo), root, photo_roots, edit)
             except FileNotFoundError:
                 self.add(PhotoResult(root / edit.photo, PhotoStatus.FAILED, reason=f"it has no sidecar in {root}"))
             except ShotcropError as error:
                 self.add(PhotoResult(root / edit.photo, PhotoStatus.FAILED, reason=str(error)))
-            else:
-                if task.shots and (is_pending(task, self.allowed) or self.dry_run):
-                    yield task
-                else:
-                    self.add(PhotoResult(task.target.source.path, PhotoStatus.DONE, path, rejected=task.rejected))
+
+    def _edited_task(self, path: Path, root: Path, photo_roots: Sequence[Path], edit: PhotoEdit) -> Iterator[Task]:
+        """Save an edit, and yield what to crop then."""
+        save_edit(path, root, edit, dry_run=self.dry_run)
+        task = recrop_task(path, root, photo_roots)
+        if task.shots and (is_pending(task, self.allowed) or self.dry_run):
+            yield task
+        else:
+            self.add(PhotoResult(task.target.source.path, PhotoStatus.DONE, path, rejected=task.rejected))
 
 
 def _no_model() -> NoReturn:

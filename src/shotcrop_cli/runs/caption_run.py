@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from shotcrop_cli.errors import InputError, ShotcropError
 from shotcrop_cli.library.output_folder import open_output
+from shotcrop_cli.library.plan import SIDECAR_SUFFIX
 from shotcrop_cli.library.recrop import output_root, sidecars_in
-from shotcrop_cli.library.remote import refuse_remote
 from shotcrop_cli.library.results import PhotoResult, PhotoStatus, Reporter, RunResult
 from shotcrop_cli.run_options import RecaptionOptions
 from shotcrop_cli.runs.captioner import find_captions, queue_captions
 from shotcrop_cli.runs.run import FirstFailure, Run, tell_waiting
 from shotcrop_cli.sidecar import read
+from shotcrop_cli.storage.location import UrlPath, is_url
 
 if TYPE_CHECKING:
     from shotcrop_cli.captions.service import CaptionService
@@ -32,18 +33,20 @@ class CaptionRun(Run):
     def run(self) -> RunResult:
         """Write all captions."""
         options = self._options
-        for named in options.sidecars:
-            refuse_remote(named)
         # A dry run sends nothing, so it does not say where to.
         service = find_captions(options.captions, Reporter() if options.dry_run else self.reporter)
         if service is None:
             raise InputError("captions: no server to ask", hint="name an endpoint in CaptionOptions")
         roots: dict[Path, list[Path]] = {}
+        urls = [path for path in options.sidecars if is_url(path)]
         for path in options.sidecars:
-            roots.setdefault(output_root(path), []).append(path)
+            if path not in urls:
+                roots.setdefault(output_root(path), []).append(path)
         self.reporter.start()
         try:
             with suppress(FirstFailure):
+                for url in urls:
+                    self._caption_objects(service, url)
                 for root, paths in roots.items():
                     found = list(dict.fromkeys(path for named in paths for path in _sidecars_of(named)))
                     if options.dry_run:
@@ -57,6 +60,30 @@ class CaptionRun(Run):
             self.reporter.finish(result)
         return result
 
+    def _caption_objects(self, service: CaptionService, named: Path) -> None:
+        """Write the captions of a sidecar, or of those of a folder, in an object store."""
+        from shotcrop_cli.remote.apply_run import output_of
+        from shotcrop_cli.remote.crop_run import temporary_folder
+        from shotcrop_cli.remote.mirror import Mirror
+
+        options, (output, name) = self._options, output_of(named)
+        tell = partial(tell_waiting, UrlPath(output.url), self.reporter)
+        with temporary_folder() as folder:
+            service.files = files = Mirror(folder, output)
+            self.show = files.staging.shown
+            try:
+                with nullcontext() if options.dry_run else files.hold(options.wait, tell), files.writable():
+                    files.load(_start_of(name))
+                    paths = [path for path in sidecars_in(files.root) if _is_in(path, files.root / name)]
+                    if not paths and name.endswith(SIDECAR_SUFFIX):
+                        raise ShotcropError(f"{named}: there is no such sidecar", hint="check the URL")
+                    if not options.dry_run:
+                        self._write(service, paths, files.root)
+                    for path in paths if options.dry_run else ():
+                        self._plan(service, path, files.root)
+            finally:
+                service.files = None
+
     def _write(self, service: CaptionService, paths: Sequence[Path], root: Path) -> None:
         options = self._options.captions
         with self.reporter.progress(len(paths)) as advance:
@@ -67,7 +94,9 @@ class CaptionRun(Run):
 
             with queue_captions(service, options, root, self.reporter, report, captions_only=True) as put:
                 for path in paths:
-                    put(PhotoResult(_photo_of(path), PhotoStatus.DONE, path))
+                    photo = _photo_of(path)
+                    shown = photo if service.files is None else service.files.show(photo)
+                    put(PhotoResult(shown, PhotoStatus.DONE, path))
 
     def _plan(self, service: CaptionService, path: Path, root: Path) -> None:
         try:
@@ -84,6 +113,17 @@ class CaptionRun(Run):
 
 def _sidecars_of(named: Path) -> Iterator[Path]:
     yield from (path.resolve() for path in (sidecars_in(named) if named.is_dir() else (named,)))
+
+
+def _start_of(name: str) -> str:
+    """Return what the names of all files begin with that belong to a sidecar, or that are in a folder."""
+    if name.endswith(SIDECAR_SUFFIX):
+        return name.removesuffix(SIDECAR_SUFFIX) + "."
+    return f"{name}/" if name else ""
+
+
+def _is_in(path: Path, place: Path) -> bool:
+    return path == place or path.is_relative_to(place)
 
 
 def _photo_of(path: Path) -> Path:

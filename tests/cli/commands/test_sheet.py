@@ -15,6 +15,7 @@ from finished_shots import GREY, change, sidecar_of, write_shots
 from shotcrop_cli.cli.sheet_file import page_paths
 from shotcrop_cli.commands.sheet import sheet_command
 from shotcrop_cli.errors import ExitCode, ShotcropError
+from shotcrop_cli.library.output_files import OutputFiles
 from shotcrop_cli.report.entry import Entry, choose, read_entries
 from shotcrop_cli.report.page import Page
 from shotcrop_cli.report.sheet import SHOT_COLOURS, SheetLayout, _absence, outline
@@ -25,7 +26,8 @@ FONT = font_for(1600, 0.012)
 
 
 def entries_of(root: Path) -> list[Entry]:
-    return list(read_entries(root, choose(root).sidecars))
+    files = OutputFiles(root)
+    return list(read_entries(files, choose(files).sidecars))
 
 
 def draw(*arguments: object) -> Result:

@@ -16,6 +16,7 @@ from PIL import Image
 from finished_shots import GREY, change, write_shots
 from shotcrop_cli.commands.sheet import sheet_command
 from shotcrop_cli.errors import ShotcropError
+from shotcrop_cli.library.output_files import OutputFiles
 from shotcrop_cli.report import pdf
 from shotcrop_cli.report.entry import Choice, choose, read_entries
 from shotcrop_cli.report.page import BACKGROUND, Page, Picture, Words
@@ -41,8 +42,8 @@ def draw(*arguments: object, code: int = 0) -> Result:
 
 
 def stories(shots: Path) -> list[Page]:
-    sidecars = choose(shots, needs_crops=True).sidecars
-    return list(draw_stories(read_entries(shots, sidecars), len(sidecars), Setting(1600)))
+    sidecars = choose(OutputFiles(shots), needs_crops=True).sidecars
+    return list(draw_stories(read_entries(OutputFiles(shots), sidecars), len(sidecars), Setting(1600)))
 
 
 def words(page: Page) -> list[str]:
@@ -177,8 +178,8 @@ def test_photos_are_opened_page_by_page(shots: Path, tmp_path: Path, monkeypatch
     write_shots(shots, "z.png")
     opened: list[int] = []
 
-    def read(root: Path, sidecars: list[Path], choice: Choice) -> Iterator[object]:
-        for entry in read_entries(root, sidecars, choice):
+    def read(files: OutputFiles, sidecars: list[Path], choice: Choice) -> Iterator[object]:
+        for entry in read_entries(files, sidecars, choice):
             opened.append(len(list(tmp_path.glob("a-*.png"))))
             yield entry
 

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
+from review_pages import Library, Running
 from review_pages import Library, Running, until
+from shotcrop_cli.library.output_files import OutputFiles
 from shotcrop_cli.review.index import Filter, PhotoIndex
 from shotcrop_cli.review.photo_state import read_state
 from shotcrop_cli.review.static_export import write_static
@@ -153,7 +155,7 @@ def test_all_crops_of_a_photo_can_be_kept_at_once(
 
 
 def test_a_static_page_has_the_same_groups(open_page: Open, with_sets: Library, tmp_path: Path) -> None:
-    write_static(with_sets.shots, tmp_path / "static")
+    write_static(OutputFiles(with_sets.shots), tmp_path / "static")
     page = open_page(f"file://{tmp_path}/static/index.html")
     assert_groups(page)
 
