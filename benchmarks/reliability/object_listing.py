@@ -1,18 +1,20 @@
 """Memory and time of a run that lists many objects: `python -m benchmarks.reliability.object_listing [NUMBER...]`.
 
-The server only answers listings, in pages of 1,000 photos that it makes up, because a test server takes hours to hold
-100,000 objects. The run is `shotcrop crop --dry-run`, as a process of its own.
+The store is the S3 server of moto with that many small objects. The run is `shotcrop crop --dry-run`, as a process of
+its own. `Listing` is a server that makes listings up, for measurements that need more objects than moto can hold.
 """
 
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
+
+from benchmarks.speed.child_process import measure
+from benchmarks.store_server import FOLDER, store_server
 
 _PAGE = 1_000
 _ENTRY = (
@@ -64,18 +66,14 @@ def serve() -> dict[str, str]:
 
 
 def main() -> None:
-    environment = {**os.environ, **serve()}
-    print("| photos | LIST | peak MB | processor ms per photo |\n| ---: | ---: | ---: | ---: |")
+    print("| photos | peak MB | processor ms per photo |\n| ---: | ---: | ---: |")
     for number in map(int, sys.argv[1:] or ["1000", "10000", "100000"]):
-        Listing.total, Listing.requests = number, 0
-        command = [sys.executable, "-m", "shotcrop_cli", "crop", "s3://photos/trip", "-o", "s3://shots/x", "-n", "-q"]
-        began = time.monotonic()
-        run = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment)
-        _, status, used = os.wait4(run.pid, 0)
-        assert status == 0, f"exit code {status}"
-        seconds = used.ru_utime + used.ru_stime
-        peak = used.ru_maxrss / (1 << (20 if sys.platform == "darwin" else 10))
-        print(f"| {number:,} | {Listing.requests:,} | {peak:.0f} | {1000 * seconds / number:.2f} |", flush=True)
+        with store_server(number) as environment:
+            os.environ.update(environment)
+            began = time.monotonic()
+            command = (sys.executable, "-m", "shotcrop_cli", "crop", FOLDER, "-o", "s3://shots/x", "-n", "-q")
+            run = measure(*command)
+        print(f"| {number:,} | {run.peak_mb:.0f} | {1000 * run.cpu_seconds / number:.2f} |", flush=True)
         print(f"{time.monotonic() - began:.0f} s", file=sys.stderr)
 
 

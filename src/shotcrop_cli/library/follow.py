@@ -78,19 +78,9 @@ def follow(renamed: Renamed, root: Path) -> bool:
         OutputError: The output cannot be written.
     """
     orphan, target = renamed.orphan, renamed.target
-    shots = tuple(_follow_shot(shot, renamed) for shot in orphan.record.all_crops)
-    moves: dict[Path, Path] = {}
-    for before, after in zip(orphan.record.all_crops, shots, strict=True):
-        if before.file is not None and after.file is not None:
-            moves |= _moves(orphan.sidecar.parent / before.file, target.folder / after.file)
-    moves = {old: new for old, new in moves.items() if os.path.lexists(old)}
+    record, moves = under_new_name(renamed)
     if any(os.path.lexists(new) for new in moves.values()) or os.path.lexists(target.sidecar):
         return False
-    source = target.source
-    record = replace(
-        orphan.record,
-        source=replace(orphan.record.source, path=str(source.path), mtime=iso_mtime(source.mtime_ns)),
-    ).with_crops(shots)
     try:
         for old, new in moves.items():
             new.parent.mkdir(parents=True, exist_ok=True)
@@ -105,6 +95,19 @@ def follow(renamed: Renamed, root: Path) -> bool:
         orphan.sidecar.unlink()
     remove_empty_folders({orphan.sidecar.parent, *(old.parent for old in moves)}, root)
     return True
+
+
+def under_new_name(renamed: Renamed) -> tuple[Sidecar, dict[Path, Path]]:
+    """Return the sidecar of a photo for its new name, and where each of its files goes that exists."""
+    orphan, target = renamed.orphan, renamed.target
+    shots = tuple(_follow_shot(shot, renamed) for shot in orphan.record.all_crops)
+    moves: dict[Path, Path] = {}
+    for before, after in zip(orphan.record.all_crops, shots, strict=True):
+        if before.file is not None and after.file is not None:
+            moves |= _moves(orphan.sidecar.parent / before.file, target.folder / after.file)
+    source = replace(orphan.record.source, path=str(target.source.path), mtime=iso_mtime(target.source.mtime_ns))
+    record = replace(orphan.record, source=source).with_crops(shots)
+    return record, {old: new for old, new in moves.items() if os.path.lexists(old)}
 
 
 def vacate(target: Target, record: Sidecar | None) -> None:

@@ -10,11 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from shotcrop_cli.errors import EmptyError, PhotoError, ShotcropError
 from shotcrop_cli.library.atomic_write import written_elsewhere
 from shotcrop_cli.library.discover import discover
+from shotcrop_cli.library.orphans import Orphan
 from shotcrop_cli.library.output_folder import ROOTS_NAME
 from shotcrop_cli.library.output_names import plan
 from shotcrop_cli.library.output_state import OutputState
@@ -28,12 +29,17 @@ from shotcrop_cli.run_options import CropOptions
 from shotcrop_cli.storage.interface import ABSENT, Changed, Entry, Storage
 from shotcrop_cli.storage.location import UrlPath, is_url, local_path, open_storage
 
+if TYPE_CHECKING:
+    from shotcrop_cli.remote.tracking import RemoteTracker
+
 _READERS = 16
 """Sidecars that are read at the same time (our choice)."""
 
 
 class CropHost(Protocol):
     """What the run does with what is found here. It is that of local folders."""
+
+    former: dict[Path, Orphan]
 
     def add(self, photo: PhotoResult) -> None:
         """Take the result of a photo."""
@@ -134,6 +140,15 @@ class RemoteCrop:
         return [str(local_path(path).absolute()) for path in self._options.selection.paths]
 
     def _crop_all(self, staging: Staging, roots: Sequence[Root]) -> None:
+        from shotcrop_cli.remote.tracking import RemoteTracker
+
+        def note(target: Target, orphan: Orphan) -> None:
+            for path in (target.source.path, staging.show(target.source.path)):
+                self._host.former[path] = orphan
+
+        # A list of photos does not tell which others are gone.
+        is_listed = self._options.selection.listed is not None
+        tracker = None if is_listed else RemoteTracker(staging, roots, self._local_roots(), note)
         for found in self._parts(staging, roots):
             targets = self._targets(staging, found)
             state, strict = (
@@ -146,14 +161,19 @@ class RemoteCrop:
                 )
                 for is_strict in (False, True)
             )
-            due = list(self._due(staging, targets, state, strict))
+            due = list(self._due(staging, targets, state, strict, tracker))
             if due and not self._host.crop_part(due, state, staging):
                 return
             staging.clear()
         self._tell_empty()
 
     def _due(
-        self, staging: Staging, targets: Sequence[Target], state: OutputState, strict: OutputState
+        self,
+        staging: Staging,
+        targets: Sequence[Target],
+        state: OutputState,
+        strict: OutputState,
+        tracker: RemoteTracker | None,
     ) -> Iterator[Task]:
         """Decide what to do with each photo, and report those with nothing to do."""
         with ThreadPoolExecutor(_READERS, thread_name_prefix="read") as readers:
@@ -162,6 +182,8 @@ class RemoteCrop:
                 for target in targets:
                     if staging.names(target):
                         staging.bring(target)
+        if tracker is not None:
+            tracker.follow(targets)
         list_names(staging, targets, (state, strict))
         for target, is_suspect in zip(targets, suspects, strict=True):
             task = (strict if is_suspect else state).decide(target)

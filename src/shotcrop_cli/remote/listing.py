@@ -5,9 +5,9 @@ The listing of the photos and that of the output have the same order, so both ar
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import chain, groupby
 
 from shotcrop_cli.imaging.formats import HEIF, JPEG, RAW, format_of_name
 from shotcrop_cli.library.ignored import NO_MEDIA, is_ignored_file, is_ignored_folder, is_photo_library
@@ -105,7 +105,12 @@ class PhotoSearch:
         return known
 
 
-def parts(photos: Iterator[Entry], output: Storage, size: int = PART_SIZE) -> Iterator[Part]:
+def parts(
+    photos: Iterator[Entry],
+    output: Storage,
+    size: int = PART_SIZE,
+    unclaimed: Callable[[Entry], None] | None = None,
+) -> Iterator[Part]:
     """Yield photos with what the output has of each.
 
     Files belong to a photo if their names start with its name and a dot, as those by the default template do.
@@ -114,6 +119,7 @@ def parts(photos: Iterator[Entry], output: Storage, size: int = PART_SIZE) -> It
         photos: The photos, in the order of their names.
         output: The output.
         size: How many photos a part has.
+        unclaimed: Called with what the output has and that belongs to no photo.
     """
     written: Iterator[Entry] | None = None
     ahead: list[Entry] = []
@@ -121,7 +127,7 @@ def parts(photos: Iterator[Entry], output: Storage, size: int = PART_SIZE) -> It
         part = Part(chunk, {entry.name: {} for entry in chunk})
         end = max(f"{entry.name}/".encode() for entry in chunk)  # "/" comes after the dot
         if written is None:
-            written = output.list(start=chunk[0].name)
+            written = output.list(start="" if unclaimed else chunk[0].name)
         waiting, ahead = ahead, []
         last = chunk[-1].name.encode()
         for entry in _until(waiting, written, end, ahead):
@@ -129,7 +135,12 @@ def parts(photos: Iterator[Entry], output: Storage, size: int = PART_SIZE) -> It
                 part.files[photo][entry.name] = entry
             elif entry.name.encode() > last:
                 ahead.append(entry)  # perhaps of a photo of the next part
+            elif unclaimed is not None:
+                unclaimed(entry)
         yield part
+    if unclaimed is not None:
+        for entry in chain(ahead, output.list() if written is None else written):
+            unclaimed(entry)
 
 
 def _until(waiting: Sequence[Entry], written: Iterator[Entry], end: bytes, ahead: list[Entry]) -> Iterator[Entry]:

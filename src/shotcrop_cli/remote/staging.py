@@ -337,6 +337,11 @@ class Staging:
         if file.path.suffix == SIDECAR_SUFFIX:
             self._copy(file.path, file.content, None)
 
+    def remove(self, path: Path) -> None:
+        """Delete a file of the output and its copy. What may not be deleted stays, and is in `not_deleted`."""
+        self._delete(path)
+        path.unlink(missing_ok=True)
+
     def _delete(self, path: Path) -> None:
         name = self._name(path)
         try:
@@ -423,6 +428,13 @@ class Staging:
         yield self.root, self.output
         yield from ((root.copies, root.storage) for root in self._roots)
 
+    def copy_of(self, url: str) -> Path | None:
+        """Return where the copy of a photo goes; None if it is in none of the folders of photos."""
+        for root in self._roots:
+            if url.startswith(f"{root.storage.url}/"):
+                return root.copies / url[len(root.storage.url) + 1 :]
+        return None
+
     def shown(self, photo: PhotoResult) -> PhotoResult:
         """Return a result with the places where the files really are, and with its sidecar if it still has a copy."""
         return replace(
@@ -431,6 +443,7 @@ class Staging:
             sidecar=None if photo.sidecar is None else self.show(photo.sidecar),
             crops=tuple(map(self.show, photo.crops)),
             kept=tuple(map(self.show, photo.kept)),
+            former=None if photo.former is None else self.show(photo.former),
             backups=tuple(map(self.show, photo.backups)),
             reason=self.show_text(photo.reason),
             record=photo.record or self._record(photo),

@@ -60,9 +60,9 @@ class Run:
         Raises:
             FirstFailure: The photo failed, and the run is to end then.
         """
-        photo = self.show(photo)
         if (orphan := self.former.get(photo.source)) is not None:
             photo = replace(photo, former=orphan.photo)
+        photo = self.show(photo)
         is_failure = self.results.add(photo)
         self.reporter.photo(photo)
         if is_failure and self._fail_fast and not self._stopping:

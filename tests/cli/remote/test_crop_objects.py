@@ -123,8 +123,13 @@ def test_each_new_photo_takes_five_requests_and_a_finished_one_takes_one(library
     assert _run().counts[PhotoStatus.UNCHANGED] == 7
     named = Counter(method for method, path in store.requests if "IMG_" in path.partition("?")[0])
     assert named == {"GET": 6}
-    # Two listings for the lease, two for photos and crops; the lease, the sources, the bad photo and seven sidecars.
-    assert store.kinds() == {"LIST": 4, "GET": 1 + 1 + 1 + 7, "PUT": 2}
+    # Two listings for the lease, two for photos and crops, and because of the bad photo, which has no crops, three to
+    # look for photos that are gone; the lease, the sources, the bad photo and seven sidecars.
+    assert store.kinds() == {"LIST": 7, "GET": 1 + 1 + 1 + 7, "PUT": 2}
+    store.client().delete_object(Bucket="photos", Key="trip/bad.png")
+    store.forget()
+    _run()
+    assert store.kinds() == {"LIST": 4, "GET": 1 + 1 + 7, "PUT": 2}
 
 
 def test_a_dry_run_costs_listings_only(library: Path, store: ObjectStore) -> None:
@@ -289,6 +294,35 @@ def test_a_store_that_asks_to_slow_down_gets_the_same_requests_again(library: Pa
     store.fault = lambda _method, _path, _number: None
     assert result.counts == {PhotoStatus.DONE: 6, PhotoStatus.NO_SUBJECT: 1, PhotoStatus.FAILED: 1}
     assert store.tree("shots", "trip") == whole
+
+
+def test_a_store_that_stays_busy_ends_the_run(
+    library: Path, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import s3fs
+
+    monkeypatch.setattr("shotcrop_cli.storage.s3._ATTEMPTS", 2)
+    s3fs.S3FileSystem.clear_instance_cache()
+    store.fault = lambda method, _path, _number: (503, "SlowDown") if method == "PUT" else None
+    result = CliRunner().invoke(cli, ["crop", PHOTOS, "-o", SHOTS])
+    s3fs.S3FileSystem.clear_instance_cache()
+    assert result.exit_code == ExitCode.OUTPUT and "the store does not answer as it should" in result.stderr
+    assert SECRET not in result.output
+    store.fault = lambda _method, _path, _number: None
+    assert _run().counts[PhotoStatus.DONE] == 6
+
+
+def test_a_photo_that_only_the_listing_still_has_fails_alone(library: Path, store: ObjectStore) -> None:
+    def remove(method: str, path: str, _number: int) -> None:
+        if method == "GET" and "IMG_" in path and not removed:
+            removed.append(path)
+            store.client().delete_object(Bucket="photos", Key="trip/1/IMG_05.jpg")
+
+    removed: list[str] = []
+    store.fault = remove
+    result = _run()
+    assert result.counts[PhotoStatus.DONE] == 5
+    assert {photo.source.name: photo.reason for photo in result.failed}["IMG_05.jpg"].startswith("cannot be read")
 
 
 def test_a_write_whose_answer_was_lost_is_no_conflict(library: Path, store: ObjectStore) -> None:

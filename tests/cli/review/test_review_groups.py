@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from review_pages import Library, Running
 from review_pages import Library, Running, until
 from shotcrop_cli.library.output_files import OutputFiles
 from shotcrop_cli.review.index import Filter, PhotoIndex
