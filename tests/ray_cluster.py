@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
 NODE = {"num_cpus": 1, "object_store_memory": 80 << 20}
 _START_SECONDS = 300.0
-"""How long a node may take to start. Ray allows 30 seconds, too few on a busy machine, and has no option for it."""
+"""How long a node may take to start."""
+_HELPERS = ("metrics_agent_port", "metrics_export_port", "dashboard_agent_listen_port", "runtime_env_agent_port")
+"""Ports that the helpers of a node listen on."""
 
 
 @contextmanager
@@ -22,7 +26,7 @@ def two_nodes() -> Iterator[Any]:
     from ray.cluster_utils import Cluster
 
     with _patience():
-        cluster = Cluster(initialize_head=True, head_node_args={**NODE, "include_dashboard": False})
+        cluster = Cluster(initialize_head=True, head_node_args={**NODE, **_ports(), "include_dashboard": False})
     try:
         add_node(cluster)
         yield cluster
@@ -33,15 +37,26 @@ def two_nodes() -> Iterator[Any]:
 def add_node(cluster: Any) -> None:
     """Add a machine to a cluster."""
     with _patience():
-        cluster.add_node(wait=False, **NODE)
+        cluster.add_node(wait=False, **NODE, **_ports())
+
+
+def _ports() -> dict[str, int]:
+    """Return free ports for the helpers of a node."""
+    with ExitStack() as stack:
+        listeners = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in _HELPERS]
+        return {name: listener.getsockname()[1] for name, listener in zip(_HELPERS, listeners, strict=True)}
 
 
 @contextmanager
 def _patience() -> Iterator[None]:
-    """Let Ray wait longer until a node is known, because it counts only how long it asked in vain."""
-    from ray._private import services
+    """Let Ray wait longer for the processes of a node, for which it has limits without an option.
 
-    ask = services.get_node
+    A raylet ends itself if its helpers do not write their ports into files within 15 seconds. The ports are given, so
+    they can be written before. Ray then waits 30 seconds for the raylet, but counts only how long it asked in vain.
+    """
+    from ray._private import node, services
+
+    ask, start = services.get_node, node.Node.start_raylet
 
     def get_node(*arguments: Any) -> Any:
         deadline = time.monotonic() + _START_SECONDS
@@ -53,11 +68,17 @@ def _patience() -> Iterator[None]:
                     raise
                 time.sleep(0.5)
 
-    services.get_node = get_node
+    def start_raylet(self: Any, *arguments: Any, **more: Any) -> Any:
+        for name in _HELPERS:
+            path = Path(self.get_session_dir_path(), f"{name}_{self._node_id}")
+            path.write_text(str(getattr(self._ray_params, name)))
+        return start(self, *arguments, **more)
+
+    services.get_node, node.Node.start_raylet = get_node, start_raylet
     try:
         yield
     finally:
-        services.get_node = ask
+        services.get_node, node.Node.start_raylet = ask, start
 
 
 def raylet_of(node: Any) -> int:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.library.atomic_write import written_elsewhere
@@ -20,6 +17,7 @@ from shotcrop_cli.pipeline.loaded_photo import RunContext
 from shotcrop_cli.pipeline.runner import run
 from shotcrop_cli.pipeline.steps import LOCAL_STEPS, Steps
 from shotcrop_cli.ray_engine.actors import RayWorker
+from shotcrop_cli.remote.copies import CopiesFolder
 from shotcrop_cli.remote.crop_run import list_names
 from shotcrop_cli.remote.staging import Package, Staging
 from shotcrop_cli.remote.steps import RemoteSteps
@@ -82,12 +80,12 @@ class Worker(RayWorker[list[Job], Outcome]):
         self._is_stopping = False
         self._composer = LazyComposer(self._load)
         self._staging: Staging | None = None
-        self._folder: Path | None = None
+        self._folder: CopiesFolder | None = None
         self._context = replace(assignment.context)  # the output folder may have another number on this machine
         if assignment.output:
-            folder = self._folder = Path(tempfile.mkdtemp(prefix="shotcrop-")).resolve()
+            self._folder = CopiesFolder()
             output = open_storage(assignment.output)
-            self._staging = Staging(folder, output, wants_records=assignment.wants_records)
+            self._staging = Staging(self._folder.path, output, wants_records=assignment.wants_records)
             self._context = replace(assignment.context, root=self._staging.root)
 
     def stop(self) -> None:
@@ -97,7 +95,7 @@ class Worker(RayWorker[list[Job], Outcome]):
     def close(self) -> None:
         """Remove the copies of objects."""
         if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder.close()
 
     def work(self, job: list[Job], again: bool) -> Outcome:
         """Crop photos; see `RayWorker`."""

@@ -18,7 +18,8 @@ from shotcrop_cli.library.plan import SIDECAR_SUFFIX, Target, Task
 from shotcrop_cli.library.recrop import is_pending, recrop_task
 from shotcrop_cli.library.results import PhotoResult, PhotoStatus
 from shotcrop_cli.library.source import Folder, Source
-from shotcrop_cli.remote.crop_run import read_roots_of, temporary_folder
+from shotcrop_cli.remote.copies import CopiesFolder
+from shotcrop_cli.remote.crop_run import read_roots_of
 from shotcrop_cli.remote.listing import is_file_name, parts
 from shotcrop_cli.remote.staging import Root, Staging
 from shotcrop_cli.sidecar import FIX_SIDECAR, Sidecar, fault, is_moved
@@ -75,7 +76,7 @@ class RemoteApply:
     @contextmanager
     def opened(self, wait: float, on_wait: Callable[[], None], *, writes: bool) -> Iterator[Staging]:
         """Hold the output, unless nothing is written, and yield a place for copies."""
-        with temporary_folder() as folder:
+        with CopiesFolder() as folder:
             staging = Staging(folder, self._output)
             if not writes:
                 yield staging

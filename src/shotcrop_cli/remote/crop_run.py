@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -23,6 +21,7 @@ from shotcrop_cli.library.plan import PHOTO_CHANGED, Action, Target, Task, Wante
 from shotcrop_cli.library.results import PhotoResult, PhotoStatus, Reporter
 from shotcrop_cli.library.selection import Selection
 from shotcrop_cli.library.source import Folder, Source
+from shotcrop_cli.remote.copies import CopiesFolder
 from shotcrop_cli.remote.listing import PART_SIZE, Part, PhotoSearch, parts
 from shotcrop_cli.remote.staging import Root, Staging
 from shotcrop_cli.run_options import CropOptions
@@ -101,7 +100,7 @@ class RemoteCrop:
             ShotcropError: The run cannot begin or go on.
         """
         options, output = self._options, self._output
-        with temporary_folder() as folder:
+        with CopiesFolder() as folder:
             staging = self.staging = Staging(folder, output, wants_records=self._reporter.wants_unchanged)
             roots = self._roots(staging)
             if options.dry_run:
@@ -327,16 +326,6 @@ def list_names(staging: Staging, targets: Iterable[Target], states: Sequence[Out
     for state in states:
         for folder, found in names.items():
             state.list_folder(folder, frozenset(found))
-
-
-@contextmanager
-def temporary_folder() -> Iterator[Path]:
-    """Make a folder for copies, and remove it at the end."""
-    folder = Path(tempfile.mkdtemp(prefix="shotcrop-")).resolve()
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def add_roots(output: Storage, roots: Iterable[str]) -> None:
