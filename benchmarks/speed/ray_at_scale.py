@@ -93,10 +93,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--photos", type=int, default=100_000_000)
     parser.add_argument("--list-seconds", type=float, default=0.1)
-    parser.add_argument("--decide-ms", type=float, default=1.0)
-    parser.add_argument("--feed-ms", type=float, default=1.0)
+    parser.add_argument("--decide-ms", type=float, default=0.35)
+    parser.add_argument("--feed-ms", type=float, default=0.35)
     parser.add_argument("--crop-seconds", type=float, default=0.22)
-    parser.add_argument("--driver-mb", type=float, default=200)
+    parser.add_argument("--driver-mb", type=float, default=225)
     options = parser.parse_args()
     given = Assumptions(
         options.list_seconds,

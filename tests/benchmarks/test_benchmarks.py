@@ -16,6 +16,7 @@ from benchmarks.speed.child_process import Measured, measure
 from benchmarks.speed.crop_throughput import Shares, Sized
 from benchmarks.speed.decode_limit import Cut, Speed
 from benchmarks.speed.jpeg_codecs import OFFERS, load_codecs
+from benchmarks.speed.ray_at_scale import Assumptions, simulate
 from benchmarks.speed.sized_photos import EXAMPLES, jpegs, make_photos
 from conftest import fixed_composition, open_image, picture, write_photo
 from shotcrop_cli.shots import FULL_FRAME, SHOT_TYPES, Box, PixelBox
@@ -263,3 +264,13 @@ def _dataset(folder: Path, photos: Sequence[Path]) -> Path:
         rows.append({"file_name": photo.name, "width": width, "height": height, "annotation": {"shots": shots}})
     (data / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return data
+
+
+def test_a_simulated_cluster_waits_for_what_is_slowest() -> None:
+    given = Assumptions(list_seconds=0.1, decide_seconds=0.001, feed_seconds=0.001, crop_seconds=1.0, driver_mb=0)
+    assert simulate(8, 1, given).seconds == pytest.approx(0.1 + 8 * 0.001 + 8)
+    assert simulate(16, 2, given).seconds == pytest.approx(0.1 + 16 * 0.001 + 8)
+    assert simulate(10_000, 10, given).seconds == pytest.approx(2 * (0.5 + 5 + 504))  # 63 chunks for some workers
+    most = simulate(5_000, 625, given)
+    assert most.seconds == simulate(5_000, 100_000, given).seconds == pytest.approx(0.5 + 5 + 8)
+    assert most.busy == pytest.approx(8 / 13.5)
