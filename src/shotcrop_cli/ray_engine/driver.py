@@ -56,8 +56,11 @@ class RayPool:
             """Yield the photos of a worker that ended, each alone, because one of them may be the reason."""
             if staging is None:
                 note_kill(self._output)
-            if chunk.attempts < ATTEMPTS or len(chunk.job) > 1:
-                yield from (Chunk([job], chunk.attempts, again=True) for job in chunk.job)
+            if len(chunk.job) > 1:
+                yield from (Chunk([job], again=True) for job in chunk.job)
+                return
+            if chunk.attempts < ATTEMPTS:
+                yield chunk
                 return
             task, package = chunk.job[0]
             if staging is not None:

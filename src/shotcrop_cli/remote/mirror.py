@@ -24,7 +24,8 @@ from shotcrop_cli.library.output_folder import ROOTS_NAME
 from shotcrop_cli.library.plan import SIDECAR_SUFFIX
 from shotcrop_cli.library.recrop import output_root
 from shotcrop_cli.remote.apply_run import output_of
-from shotcrop_cli.remote.crop_run import read_roots_of, temporary_folder
+from shotcrop_cli.remote.copies import CopiesFolder
+from shotcrop_cli.remote.crop_run import read_roots_of
 from shotcrop_cli.remote.listing import is_file_name
 from shotcrop_cli.remote.staging import NAME_CLASHES, Root, Staging, path_in, with_path
 from shotcrop_cli.sidecar import Sidecar
@@ -300,5 +301,5 @@ def mirrored(place: Path, photos: Sequence[Path] = ()) -> Iterator[Mirror]:
     output, name = output_of(place) if is_url(place) else (open_storage(output_root(place)), "")
     if name or (not is_url(place) and output_root(place) != place.resolve()):
         raise ShotcropError(f"{place}: a folder inside the output {output.url}", hint=f"name {output.url}")
-    with temporary_folder() as folder:
+    with CopiesFolder() as folder:
         yield Mirror(folder, output, photos)

@@ -63,12 +63,12 @@ class CaptionRun(Run):
     def _caption_objects(self, service: CaptionService, named: Path) -> None:
         """Write the captions of a sidecar, or of those of a folder, in an object store."""
         from shotcrop_cli.remote.apply_run import output_of
-        from shotcrop_cli.remote.crop_run import temporary_folder
+        from shotcrop_cli.remote.copies import CopiesFolder
         from shotcrop_cli.remote.mirror import Mirror
 
         options, (output, name) = self._options, output_of(named)
         tell = partial(tell_waiting, UrlPath(output.url), self.reporter)
-        with temporary_folder() as folder:
+        with CopiesFolder() as folder:
             service.files = files = Mirror(folder, output)
             self.show = files.staging.shown
             try:
