@@ -84,10 +84,15 @@ def sentences(language: str) -> Iterator[str]:
     words = catalogue(language)
     for facts in _facts():
         yield rules.describe((facts, facts, facts), language)[0].alt_text
+    for who, place in itertools.product((Who.PERSON, Who.CHILD), (None, *PLACES)):
+        facts = CropFacts(who, place=place)
+        yield rules.describe((facts, facts, facts), language)[1].alt_text
     for who, place in itertools.product(_SINGLE + _SEVERAL, PLACES):
         yield rules.verbalise(Grounding(), (CropFacts(who, place=place),), language).scene
     for facing, third in itertools.product(rules.FACING, _THIRDS):
         yield rules.verbalise(Grounding(third, facing=facing), (), language).subject
+    for facing, third in itertools.product((None, *FACINGS), _THIRDS):
+        yield rules.verbalise(Grounding(third), (CropFacts(Who.PERSON, facing=facing),), language).subject
     for people, setting in itertools.product(range(1, 5), rules.SETTING):
         yield rules.verbalise(Grounding(people=people, setting=setting), (), language).scene
     for setting in rules.SETTING:

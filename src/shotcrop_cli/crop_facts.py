@@ -48,6 +48,11 @@ class Who(str, Enum):
         """Whether it is a single person."""
         return self in (Who.MAIN, Who.PERSON, Who.CHILD, Who.ONE)
 
+    @property
+    def is_several(self) -> bool:
+        """Whether it is more than one person."""
+        return self in (Who.PEOPLE, Who.GROUP, Who.CROWD)
+
 
 class Part(str, Enum):
     """What a close-up shows of the main person."""

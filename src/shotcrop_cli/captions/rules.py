@@ -7,7 +7,7 @@ a language needs other forms, the messages differ: for one person and several, a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from shotcrop_cli.captions.messages import (
@@ -23,10 +23,10 @@ from shotcrop_cli.crop_facts import CropFacts, Part, Who
 from shotcrop_cli.shots import SETTINGS, Composition, Grounding, Reasoning, ShotText
 
 ENOUGH = 3
-"""A medium shot or close-up with this many facts of its own does not repeat where the people are."""
+"""A close-up with this many facts of its own does not repeat where the people are."""
 
 WHO = {
-    Who.MAIN: message("The main person"),
+    Who.MAIN: message("A person"),
     Who.PERSON: message("A person"),
     Who.CHILD: message("A child"),
     Who.ONE: message("One of the people"),
@@ -35,6 +35,8 @@ WHO = {
     Who.CROWD: message("A crowd of people"),
     Who.DOG: message("A dog"),
 }
+IN_MEDIUM = {**WHO, Who.PERSON: message("One person"), Who.CHILD: message("One child")}
+"""Whom a medium shot shows. It is narrow enough to say that there is no one else."""
 _HEADS = {
     Who.PEOPLE: message("Heads and shoulders of people"),
     Who.GROUP: message("Heads and shoulders of a group of people"),
@@ -42,21 +44,21 @@ _HEADS = {
     Who.DOG: message("The head of a dog"),
 }
 FACE = {
-    Who.MAIN: message("The face of the main person"),
+    Who.MAIN: message("The face of a person"),
     Who.PERSON: message("The face of a person"),
     Who.CHILD: message("The face of a child"),
     Who.ONE: message("The face of one of the people"),
     **_HEADS,
 }
 HEAD = {
-    Who.MAIN: message("Head and shoulders of the main person"),
+    Who.MAIN: message("Head and shoulders of a person"),
     Who.PERSON: message("Head and shoulders of a person"),
     Who.CHILD: message("Head and shoulders of a child"),
     Who.ONE: message("Head and shoulders of one of the people"),
     **_HEADS,
 }
 DETAIL = {
-    Who.MAIN: message("A detail of the main person"),
+    Who.MAIN: message("A detail of a person"),
     Who.PERSON: message("A detail of a person"),
     Who.CHILD: message("A detail of a child"),
     Who.ONE: message("A detail of one of the people"),
@@ -65,7 +67,7 @@ DETAIL = {
     Who.CROWD: message("A detail of a crowd of people"),
     Who.DOG: message("A detail of a dog"),
 }
-_OF_PART = {None: WHO, Part.FACE: FACE, Part.HEAD: HEAD, Part.DETAIL: DETAIL}
+_OF_PART = {Part.FACE: FACE, Part.HEAD: HEAD, Part.DETAIL: DETAIL}
 CLOTHES = {
     "dark": message("{text} in dark clothes"),
     "light": message("{text} in light clothes"),
@@ -128,7 +130,7 @@ PLACE = {
     "in water": message("{text} in the water"),
     "pool": message("{text} at the pool"),
     "beach": message("{text} at the beach"),
-    "water": message("{text} by the water"),
+    "water": message("{text} at the water"),
     "rocks": message("{text} among rocks"),
     "playground": message("{text} on a playground"),
     "grass": message("{text} in a grassy place"),
@@ -179,6 +181,11 @@ SUBJECT = (
     message("The main person is in the middle of the photo"),
     message("The main person is on the right of the photo"),
 )
+ONLY_SUBJECT = (
+    message("The person is on the left of the photo"),
+    message("The person is in the middle of the photo"),
+    message("The person is on the right of the photo"),
+)
 STORY = {
     ("wide", Part.FACE): message("First the place, then the person in it, then the face"),
     ("wide", Part.HEAD): message("First the place, then the person in it, then the head"),
@@ -208,13 +215,14 @@ def describe(
         strict: Whether a text is empty that would only say whom the crop shows, and whether that is indoors.
     """
     words = catalogue(language)
-    told = _distinct([_choose(facts, is_wide=number == 0) for number, facts in enumerate(crops)], crops)
+    wide, medium, tight = crops
+    told = _distinct((_choose_wide(wide), replace(medium, framing=None), _choose_tight(tight)), crops)
     return tuple(
         ShotText(
-            "" if strict and not is_telling(one) else _text(one, words),
-            "" if strict and not is_telling(facts) else words.say(SENTENCE, text=_text(facts, words)),
+            "" if strict and not is_telling(one) else _text(one, words, subjects),
+            "" if strict and not is_telling(facts) else words.say(SENTENCE, text=_text(facts, words, subjects)),
         )
-        for one, facts in zip(told, crops, strict=True)
+        for one, facts, subjects in zip(told, crops, (WHO, IN_MEDIUM, WHO), strict=True)
     )
 
 
@@ -224,7 +232,7 @@ def is_telling(facts: CropFacts) -> bool:
 
 
 def count_facts(facts: CropFacts) -> int:
-    """Return how many facts a text says beyond "a person" and the size of the shot."""
+    """Return how many facts a text says beyond "a person" and the size of the shot; "one person" is not counted."""
     said = (facts.colour, facts.thing, facts.action, facts.place, facts.facing, facts.background, facts.side)
     return sum(value is not None for value in said) + (facts.who not in (Who.MAIN, Who.PERSON, Who.ONE))
 
@@ -241,7 +249,7 @@ def verbalise(grounding: Grounding, crops: Sequence[CropFacts] = (), language: s
     wide, part = (crops[0], crops[-1].part) if crops else (None, None)
     setting = grounding.setting
     if wide is not None:
-        is_known = wide.who is not Who.MAIN or wide.place is not None
+        is_known = wide.who not in (Who.MAIN, Who.PERSON) or wide.place is not None
         scene = _text(CropFacts(wide.who, place=wide.place), words) if is_known else ""
     elif grounding.people:
         scene = words.say(COUNT[min(grounding.people, len(COUNT)) - 1])
@@ -251,7 +259,9 @@ def verbalise(grounding: Grounding, crops: Sequence[CropFacts] = (), language: s
     subject = ""
     if grounding.main_person is not None:
         # Thirds of the frame, the photographer's own grid.
-        subject = words.say(SUBJECT[min(int(grounding.main_person.centre[0] * 3), 2)])
+        is_only = wide is not None and wide.who in (Who.PERSON, Who.CHILD)
+        third = min(int(grounding.main_person.centre[0] * 3), 2)
+        subject = words.say((ONLY_SUBJECT if is_only else SUBJECT)[third])
         facing = grounding.facing if wide is None else wide.facing
         subject = words.say(FACING[facing], text=subject) if facing else subject
     scale = grounding.native_scale
@@ -275,33 +285,43 @@ def reword(answer: Composition, language: str = SOURCE_LANGUAGE, *, strict: bool
     return replace(answer, shots=shots, reasoning=reasoning)
 
 
-def _choose(facts: CropFacts, *, is_wide: bool) -> CropFacts:
-    """Leave out of a caption what another shot says better."""
-    if is_wide:
-        return replace(facts, facing=None, framing="distance" if facts.framing == "distance" else None)
+def _choose_wide(facts: CropFacts) -> CropFacts:
+    """Leave out of an establishing shot's caption what tighter shots say better."""
+    return replace(facts, facing=None, framing="distance" if facts.framing == "distance" else None)
+
+
+def _choose_tight(facts: CropFacts) -> CropFacts:
+    """Leave out of a close-up's caption where the people are, if it says enough else."""
     own = replace(facts, place=None)
-    return replace(own if count_facts(own) >= ENOUGH else facts, framing=None)
+    return own if count_facts(own) >= ENOUGH else facts
 
 
 def _distinct(told: Sequence[CropFacts], facts: Sequence[CropFacts]) -> Sequence[CropFacts]:
     """Let establishing and medium shot say different things where the same is known about both."""
     wide, medium, tight = told
-    if wide != medium:
+    if WHO[wide.who] != IN_MEDIUM[medium.who]:
         return told
     for first, second in (
+        (wide, medium),
         (wide, replace(medium, framing=facts[1].framing)),
         (replace(wide, framing=facts[0].framing), medium),
         (replace(wide, framing="wide view"), medium),
     ):
-        if first != second:
+        if first != replace(second, who=first.who):
             return first, second, tight
     return told
 
 
-def _text(facts: CropFacts, words: Catalogue) -> str:
-    """Put all facts into words."""
+def _text(facts: CropFacts, words: Catalogue, subjects: Mapping[Who, Message] = WHO) -> str:
+    """Put all facts into words.
+
+    Args:
+        facts: The facts.
+        words: The messages.
+        subjects: What to call whom a crop shows if it is no close-up.
+    """
     is_one = facts.who.is_one or facts.who is Who.DOG
-    text = words.say(_OF_PART[facts.part][facts.who])
+    text = words.say((subjects if facts.part is None else _OF_PART[facts.part])[facts.who])
     for phrase in _phrases(facts):
         text = words.say(phrase, is_one=is_one, text=text)
     return text

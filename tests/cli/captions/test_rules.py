@@ -50,7 +50,7 @@ def test_each_shot_says_what_it_shows_best() -> None:
         CropFacts(Who.CHILD, Part.FACE, place="snow", facing="left", background="light"),
     ) == (
         "A child in red with a dog in the snow, on the right of the picture",
-        "A child in red, facing left",
+        "One child in red in the snow, facing left",
         "The face of a child, facing left, against a light background",
     )
 
@@ -59,7 +59,7 @@ def test_where_little_is_known_medium_and_close_up_say_where_people_are() -> Non
     person = CropFacts(Who.PERSON, place="outdoor")
     assert captions(person, replace(person, facing="away"), replace(person, part=Part.HEAD, facing="away")) == (
         "A person outdoors",
-        "A person outdoors, seen from behind",
+        "One person outdoors, seen from behind",
         "Head and shoulders of a person outdoors, seen from behind",
     )
 
@@ -76,17 +76,25 @@ def test_several_people_have_one_who_wears_a_colour() -> None:
 @pytest.mark.parametrize(
     ("medium", "wide", "said"),
     [
-        ("three-quarter", None, ("A person outdoors", "A person outdoors, three-quarter length")),
-        (None, "full", ("A person outdoors, full length", "A person outdoors")),
-        (None, None, ("A person outdoors, in a wide view", "A person outdoors")),
+        ("three-quarter", None, ("People outdoors", "People outdoors, three-quarter length")),
+        (None, "full", ("People outdoors, full length", "People outdoors")),
+        (None, None, ("People outdoors, in a wide view", "People outdoors")),
     ],
 )
 def test_two_shots_about_which_the_same_is_known_still_differ(
     medium: str | None, wide: str | None, said: tuple[str, str]
 ) -> None:
-    person = CropFacts(Who.PERSON, place="outdoor")
-    crops = (replace(person, framing=wide), replace(person, framing=medium), CropFacts(Who.PERSON, Part.FACE))
+    people = CropFacts(Who.PEOPLE, place="outdoor")
+    crops = (replace(people, framing=wide), replace(people, framing=medium), CropFacts(Who.ONE, Part.FACE))
     assert captions(*crops)[:2] == said
+
+
+def test_a_medium_shot_says_that_there_is_no_one_else() -> None:
+    sure, unsure = CropFacts(Who.PERSON, place="outdoor"), CropFacts(Who.MAIN, place="outdoor")
+    face = CropFacts(Who.MAIN, Part.FACE)
+    assert captions(sure, sure, face)[:2] == ("A person outdoors", "One person outdoors")
+    assert captions(sure, unsure, face)[:2] == ("A person outdoors, in a wide view", "A person outdoors")
+    assert describe((unsure, sure, face))[1].alt_text == "One person outdoors."
 
 
 def test_a_small_person_is_seen_from_a_distance() -> None:
@@ -96,7 +104,7 @@ def test_a_small_person_is_seen_from_a_distance() -> None:
 
 def test_nothing_known_names_the_subject_plainly() -> None:
     crops = (CropFacts(), CropFacts(), CropFacts(part=Part.DETAIL))
-    assert captions(*crops) == ("The main person, in a wide view", "The main person", "A detail of the main person")
+    assert captions(*crops) == ("A person, in a wide view", "A person", "A detail of a person")
 
 
 def test_alternative_texts_are_sentences_with_all_facts() -> None:
@@ -131,7 +139,7 @@ def test_an_answer_is_reworded_from_its_facts() -> None:
     assert said.shots[0].caption == "A child in red with a dog in the snow"
     assert all(shot.alt_text and shot.score == 0.5 for shot in said.shots)
     assert said.reasoning.scene == "A child in the snow."
-    assert said.reasoning.subject == "The main person is on the left of the photo."
+    assert said.reasoning.subject == "The person is on the left of the photo."
 
 
 def test_each_sentence_begins_with_a_capital_and_ends_with_a_stop() -> None:

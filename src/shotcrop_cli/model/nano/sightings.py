@@ -42,27 +42,31 @@ answers: on held-out photos 36 of 37 claims on shoulders and waists were right a
 SMALL = 0.35
 """A main person lower than this share of a crop's height is small in it."""
 
-FACE_SEEN = 0.7
-"""Score from which a face is surely visible."""
-TO_CAMERA, TO_SIDE, AWAY = 0.85, 0.3, 0.4
+FACE_SEEN, NOT_AWAY = 0.98, 0.1
+"""Score from which a face is surely visible, and the probability of a face that points away that is too high for it."""
+TO_CAMERA, TO_SIDE, AWAY = 0.85, 0.3, 0.5
 """Lowest probabilities of the tags for the direction of the face."""
 NOSE_AHEAD, NOSE_ASIDE = 0.2, 0.45
 """How far the nose is off the middle of the eyes, in distances between them: at most to the camera, at least to a
 side."""
+FACE_ASIDE = 0.7
+"""Least score of a face that points to a side."""
+NOSE_ASIDE_OF_OTHERS = 0.6
+"""The least for other people than the main person, whom no tag describes. Their faces must be surely visible, too."""
 NARROWEST_EYES = 0.12
 """Eyes count as at least this far apart, in heads: in profile they meet."""
 
 JOINT_SEEN = 0.35
-CHEST = (1.6, 2.7)
-"""Where the chest is without known shoulders, in heads below the crown."""
 BELOW_SHOULDERS, CHEST_HEIGHT, HALF_CHEST = 0.15, 1.1, 0.42
 """The upper edge of the chest below the shoulders, its height, and half its width, in heads."""
-LEAST_CHEST = 0.3
+LEAST_CHEST = 0.45
 """A crop shows the clothes if it holds at least this height of the chest, in heads."""
+LEAST_HEAD = 0.4
+"""The chest of somebody whose head has a lower score may be somewhere else."""
 CLOTHES: Mapping[str, float] = {
-    **dict.fromkeys(("red", "orange", "yellow", "green", "blue", "purple", "pink"), 0.6),
-    "light": 0.75,
-    "dark": 0.7,
+    **dict.fromkeys(("red", "orange", "yellow", "green", "blue", "purple", "pink"), 0.7),
+    "light": 0.82,
+    "dark": 0.82,
 }
 """The share of the chest's pixels that each colour must have."""
 SAME_COLOUR, SILHOUETTE = 0.25, 70
@@ -70,6 +74,10 @@ SAME_COLOUR, SILHOUETTE = 0.25, 70
 BACKGROUND: Mapping[str, float] = {"dark": 0.8, "light": 0.8, "green": 0.6, "blue": 0.65}
 TINT = 0.4
 """If so much of the photo has the colour of the clothes, it may be that of the light, the night or the water."""
+
+SAME_HEAD, SIMILAR_HEAD = 0.35, 0.5
+"""Two heads may be one if they share this much of the smaller one. Close-ups of several people show heads of which the
+others have at least this share of the main head's height."""
 
 ON_ANIMAL = 0.7
 """A head of which an animal's box holds this share may be the animal's."""
@@ -97,6 +105,7 @@ class Sight:
         main: Index of the main person in the scene; None if no one was located.
         grounding: The facts about the main person; the setting is None where the model is unsure.
         manifest: The model's.
+        is_other: Whether `main` is somebody else than the model's main person, whom the tags do not describe.
     """
 
     scene: Scene
@@ -106,6 +115,7 @@ class Sight:
     main: int | None
     grounding: Grounding
     manifest: NanoManifest
+    is_other: bool = False
 
     def crops(self, boxes: Sequence[Box], scores: Sequence[float]) -> tuple[CropFacts, CropFacts, CropFacts]:
         """Return the facts about the three crops of a photo.
@@ -117,7 +127,7 @@ class Sight:
         wide, medium, tight = boxes
         first = self._wide(wide)
         others = self._medium(medium, scores[1] >= STEADY), self._tight(tight)
-        if first.who in (Who.PEOPLE, Who.GROUP, Who.CROWD):
+        if first.who.is_several:
             second, third = (replace(one, who=Who.ONE) if one.who in SINGLE else one for one in others)
             return first, second, third
         return first, *others
@@ -157,12 +167,13 @@ class Sight:
 
     def _tight(self, box: Box) -> CropFacts:
         who, head = self._who(box), self.grounding.head
+        if who.is_several and not self._shows_two_heads(box):
+            who = Who.MAIN
         if head is not None and self._is_dog(head):
             return CropFacts(Who.DOG, Part.HEAD, place=self._place(box))
         if head is None or visible_share(head, box) < HEAD_SHOWN:
             return CropFacts(who, Part.DETAIL, place=self.grounding.setting)
-        main = self.main
-        seen = main is not None and self.scene.face_score[main] >= FACE_SEEN and self._facing != "away"
+        seen = self._is_face_sure and (self.is_other or self._likely["away"] < NOT_AWAY)
         return CropFacts(
             who,
             Part.FACE if seen else Part.HEAD,
@@ -192,6 +203,22 @@ class Sight:
             return Who.MAIN
         return Who.CHILD if self._is_alone and self._sees("child", None) else Who.PERSON
 
+    def _shows_two_heads(self, box: Box) -> bool:
+        """Whether a crop surely shows the head of somebody besides the main person, and of similar size."""
+        scene, main = self.scene, self.main
+        if main is None:
+            return False
+        one = _box(scene.head[main])
+        return any(
+            number != main
+            and not scene.estimated[number]
+            and scene.head_score[number] >= SURE
+            and _head_share(head, box) >= IN_CROP
+            and head[3] - head[1] >= SIMILAR_HEAD * one.height
+            and max(_head_share(head, one), visible_share(one, _box(head))) < SAME_HEAD
+            for number, head in enumerate(scene.head)
+        )
+
     def _is_dog(self, head: Box) -> bool:
         """Whether the detector found a dog where it found the main head."""
         return self._sees("dog", None) and any(
@@ -217,24 +244,37 @@ class Sight:
         return 0.0 if box is None or head is None else (box.y1 - head.y0) / head.height
 
     @cached_property
+    def _likely(self) -> Mapping[str, float]:
+        """The probabilities of the tags for the direction of the main person's face."""
+        logits = np.array([self.tags[self.manifest.tags.index(name)] for name in FACINGS], np.float64)
+        odds = np.exp(logits - logits.max())
+        return dict(zip(FACINGS, (odds / odds.sum()).tolist(), strict=True))
+
+    @property
+    def _is_face_sure(self) -> bool:
+        """Whether the main person's face is surely visible."""
+        return self.main is not None and bool(self.scene.face_score[self.main] >= FACE_SEEN)
+
+    @cached_property
     def _facing(self) -> str | None:
         """Where the main person's face points."""
         if self.main is None:
             return None
-        logits = np.array([self.tags[self.manifest.tags.index(name)] for name in FACINGS], np.float64)
-        odds = np.exp(logits - logits.max())
-        likely = dict(zip(FACINGS, (odds / odds.sum()).tolist(), strict=True))
+        likely = self._likely
         points = self.scene.landmarks[self.main]
         if not self.scene.face_score[self.main] > 0 or np.isnan(points).any():
-            return "away" if likely["away"] >= AWAY else None
+            return "away" if not self.is_other and likely["away"] >= AWAY else None
         head = self.scene.head[self.main]
         # Both lengths are horizontal, except for the limit, which is in heads.
         least = NARROWEST_EYES * (head[3] - head[1]) / self.scene.aspect
         aside = float((points[2, 0] - points[:2, 0].mean()) / max(abs(points[1, 0] - points[0, 0]), least))
+        side = "left" if aside < 0 else "right"
+        if self.is_other:
+            return side if self._is_face_sure and abs(aside) >= NOSE_ASIDE_OF_OTHERS else None
         if likely["camera"] >= TO_CAMERA and abs(aside) <= NOSE_AHEAD:
             return "camera"
-        side = "left" if aside < 0 else "right"
-        return side if abs(aside) >= NOSE_ASIDE and likely[side] >= TO_SIDE else None
+        is_sure = self.scene.face_score[self.main] >= FACE_ASIDE and likely[side] >= TO_SIDE
+        return side if is_sure and abs(aside) >= NOSE_ASIDE else None
 
     def _clothes(self, box: Box) -> str | None:
         """Return the colour of the main person's clothes, as far as a crop shows them."""
@@ -267,22 +307,22 @@ class Sight:
 
     @cached_property
     def _chest(self) -> tuple[float, float, float, float] | None:
-        """The chest of the main person, between shoulders and waist."""
-        head, body = self.grounding.head, self.grounding.main_person
-        if head is None or self.main is None:
+        """The chest of the main person, between shoulders and waist; None where it is not sure."""
+        head, body, main = self.grounding.head, self.grounding.main_person, self.main
+        if head is None or main is None or self.scene.head_score[main] < LEAST_HEAD:
             return None
-        unit, x = head.height, head.centre[0]
-        top, bottom = head.y0 + CHEST[0] * unit, head.y0 + CHEST[1] * unit
-        joints = self.scene.joints[self.main]
+        joints = self.scene.joints[main]
         shoulders, hips = joints[:2], joints[6:8]
-        if (shoulders[:, 2] > JOINT_SEEN).all():
-            x, y = (float(value) for value in shoulders[:, :2].mean(0))
-            top = y + BELOW_SHOULDERS * unit
-            bottom = top + CHEST_HEIGHT * unit
-            if (hips[:, 2] > JOINT_SEEN).all():
-                hip_x, hip_y = (float(value) for value in hips[:, :2].mean(0))
-                bottom = max(min(bottom, y + 0.75 * (hip_y - y)), y + 0.5 * unit)
-                x += 0.35 * (hip_x - x)
+        if not (shoulders[:, 2] > JOINT_SEEN).all():
+            return None
+        unit = head.height
+        x, y = (float(value) for value in shoulders[:, :2].mean(0))
+        top = y + BELOW_SHOULDERS * unit
+        bottom = top + CHEST_HEIGHT * unit
+        if (hips[:, 2] > JOINT_SEEN).all():
+            hip_x, hip_y = (float(value) for value in hips[:, :2].mean(0))
+            bottom = max(min(bottom, y + 0.75 * (hip_y - y)), y + 0.5 * unit)
+            x += 0.35 * (hip_x - x)
         if body is not None:
             bottom = min(bottom, body.y1)
         half = HALF_CHEST * unit / self.scene.aspect

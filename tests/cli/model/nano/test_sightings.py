@@ -100,27 +100,31 @@ def test_a_crowd_is_a_group_that_looks_like_one() -> None:
 
 
 CHEST = Box(0.42, 0.24, 0.58, 0.4)
+JOINTED = scene_of(Figure(0.5, 0.1, 0.1, joints=True))
 
 
 def test_clothes_are_seen_where_the_crop_shows_the_chest() -> None:
-    facts = look(ALONE, picture((CHEST, (200, 30, 40))), boxes=(FULL_FRAME, MEDIUM, Box(0.4, 0.05, 0.6, 0.22)))
+    red = picture((CHEST, (200, 30, 40)))
+    facts = look(JOINTED, red, boxes=(FULL_FRAME, MEDIUM, Box(0.4, 0.05, 0.6, 0.22)))
     assert [one.colour for one in facts] == ["red", "red", None]
+    unsure = scene_of(Figure(0.5, 0.1, 0.1, joints=True, score=0.3))
+    assert look(ALONE, red)[0].colour is None and look(unsure, red)[0].colour is None
 
 
 def test_bare_skin_silhouettes_and_tinted_photos_have_no_clothes() -> None:
     face = Box(0.47, 0.1, 0.53, 0.2)
     orange, dark, green = (235, 120, 20), (15, 15, 15), (40, 130, 60)
-    assert look(ALONE, picture((CHEST, orange), (face, orange)))[0].colour is None
-    assert look(ALONE, picture((CHEST, dark), (face, dark)))[0].colour is None
-    assert look(ALONE, picture((CHEST, dark)))[0].colour == "dark"
-    assert look(ALONE, picture((CHEST, green), ground=(150, 190, 160)))[0].colour is None
+    assert look(JOINTED, picture((CHEST, orange), (face, orange)))[0].colour is None
+    assert look(JOINTED, picture((CHEST, dark), (face, dark)))[0].colour is None
+    assert look(JOINTED, picture((CHEST, dark)))[0].colour == "dark"
+    assert look(JOINTED, picture((CHEST, green), ground=(150, 190, 160)))[0].colour is None
 
 
 @pytest.mark.parametrize(
     ("nose", "tags", "facing"),
     [
         (0.0, {"camera": 5.0}, "camera"),
-        (0.0, {"camera": 1.0}, None),
+        (0.0, {"camera": 2.0}, None),
         (-1.0, {"left": 2.0}, "left"),
         (1.0, {"right": 2.0}, "right"),
         (1.0, {"left": 2.0}, None),
@@ -132,9 +136,24 @@ def test_bare_skin_silhouettes_and_tinted_photos_have_no_clothes() -> None:
 def test_a_direction_needs_the_tag_and_the_face(
     nose: float | None, tags: Mapping[str, float], facing: str | None
 ) -> None:
-    facts = look(scene_of(Figure(0.5, 0.1, 0.1, look=nose)), tags=tags)
+    facts = look(scene_of(Figure(0.5, 0.1, 0.1, look=nose, score=0.99)), tags=tags)
     assert [one.facing for one in facts] == [facing] * 3
     assert facts[2].part is (Part.FACE if nose is not None else Part.HEAD)
+
+
+def test_a_face_that_may_be_hidden_is_not_named() -> None:
+    assert look(scene_of(Figure(0.5, 0.1, 0.1, score=0.9)))[2].part is Part.HEAD
+    turned = look(scene_of(Figure(0.5, 0.1, 0.1, score=0.99)), tags={"away": 0.0})
+    assert turned[2].part is Part.HEAD
+
+
+def test_a_close_up_of_several_people_shows_two_heads() -> None:
+    def tight(*others: Figure) -> Who:
+        return look(scene_of(Figure(0.5, 0.1, 0.1), *others))[2].who
+
+    assert tight(Figure(0.42, 0.1, 0.1)) is Who.PEOPLE
+    assert tight(Figure(0.42, 0.1, 0.04)) is Who.ONE, "small, in the background"
+    assert tight(Figure(0.49, 0.1, 0.1)) is Who.ONE, "the same head again"
 
 
 def test_of_several_people_nobody_has_a_direction() -> None:
