@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import adlfs
@@ -54,7 +54,7 @@ class AzureStorage(FsspecStorage):
             if not token:
                 return
 
-    async def _page(self, prefix: str, token: str | None) -> tuple[list[Any], str | None]:
+    async def _page(self, prefix: str, token: str | None) -> tuple[Sequence[Any], str | None]:
         listing = self._container.list_blobs(prefix or None, include=["metadata"], results_per_page=_PAGE)
         pages = listing.by_page(token)
         async for page in pages:

@@ -301,12 +301,14 @@ def test_a_store_that_stays_busy_ends_the_run(
 ) -> None:
     import s3fs
 
-    monkeypatch.setattr("shotcrop_cli.storage.s3._ATTEMPTS", 2)
+    monkeypatch.setattr("shotcrop_cli.storage.s3._ATTEMPTS", 1)
+    monkeypatch.setattr(s3fs.S3FileSystem, "retries", 1)
     s3fs.S3FileSystem.clear_instance_cache()
     store.fault = lambda method, _path, _number: (503, "SlowDown") if method == "PUT" else None
     result = CliRunner().invoke(cli, ["crop", PHOTOS, "-o", SHOTS])
     s3fs.S3FileSystem.clear_instance_cache()
-    assert result.exit_code == ExitCode.OUTPUT and "the store does not answer as it should" in result.stderr
+    assert result.exit_code == ExitCode.OUTPUT, result.output
+    assert "the store does not answer as it should" in result.stderr
     assert SECRET not in result.output
     store.fault = lambda _method, _path, _number: None
     assert _run().counts[PhotoStatus.DONE] == 6
