@@ -33,6 +33,7 @@ from trl.trainer import grpo_trainer
 
 from shotcrop_cli import install_hint
 from shotcrop_cli.errors import ShotcropError
+from shotcrop_cli.evaluation.data_source import Data, open_datasets
 from shotcrop_cli.evaluation.dataset import read_dataset
 from shotcrop_train.checkpoint_folders import WholeCheckpoints, last_checkpoint
 from shotcrop_train.checkpoints import computes_in_bfloat16, load_base
@@ -220,7 +221,7 @@ def _reference(model: torch.nn.Module | None) -> Iterator[None]:
 
 def train(
     recipe: GrpoRecipe,
-    data: Path,
+    data: Data,
     output: Path,
     start: str | Path | None,
     *,
@@ -231,7 +232,7 @@ def train(
 
     Args:
         recipe: The run's recipe.
-        data: Folder that holds the recipe's datasets.
+        data: Data folder that holds the recipe's datasets.
         output: Run folder: checkpoints, `log.jsonl`, `curves.png`, `run.json` and the trained model in `final`.
         start: Checkpoint that follows the contract already.
         hard: The `hard.jsonl` of stage 2. Without it, only experts' photos are drawn.
@@ -245,13 +246,13 @@ def train(
             "stage 3 improves a trained model and cannot start from a new one",
             hint="name a checkpoint of `train sft` or `ssft`",
         )
-    folders = [data / name for name in dict.fromkeys((*recipe.data.experts, *recipe.data.empty))]
+    datasets = open_datasets(data, (*recipe.data.experts, *recipe.data.empty))
     provenance.record(
-        output, stage="grpo", recipe=recipe, datasets=[*folders, *([hard.parent] if hard else [])], start=start
+        output, stage="grpo", recipe=recipe, datasets=[*datasets, *([hard.parent] if hard else [])], start=start
     )
     plan = recipe.optimisation
     set_seed(plan.seed)
-    rows = [record for folder in folders for record in read_dataset(folder)]
+    rows = [record for dataset in datasets for record in read_dataset(dataset.folder)]
     experts, held_back = split([one for one in rows if one.composition is not None and any(one.accepted)])
     empty, held_empty = split([one for one in rows if one.no_subject] if recipe.data.empty else [])
     held_back += held_empty

@@ -19,6 +19,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from shotcrop_cli.errors import ShotcropError
+from shotcrop_cli.evaluation.data_source import Data
 from shotcrop_train.recipe import RECIPES, build, read_toml
 from shotcrop_train.runs import provenance
 
@@ -93,11 +94,11 @@ class PipelineRecipe:
             raise ValueError("two stages have the same name")
 
 
-Stage = Callable[[StageRecipe, Callable[[str], str], Path, Path], Path]
+Stage = Callable[[StageRecipe, Callable[[str], str], Data, Path], Path]
 """Runs one kind of stage and returns what it made.
 
 It takes the stage, a function that turns the name of an earlier stage into what that stage made and anything else into
-itself, the folder of the datasets, and the run folder. A run that was interrupted continues in its folder.
+itself, the data folder, and the run folder. A run that was interrupted continues in its folder.
 """
 
 
@@ -141,7 +142,7 @@ def with_changes(pipeline: PipelineRecipe, changes: Sequence[str]) -> PipelineRe
 
 def run(
     pipeline: PipelineRecipe,
-    data: Path,
+    data: Data,
     output: Path,
     kinds: Mapping[str, Stage],
     say: Callable[[str], object],
@@ -150,7 +151,7 @@ def run(
 
     Args:
         pipeline: The stages.
-        data: Folder that holds the datasets.
+        data: Data folder that holds the datasets.
         output: Folder of the run folders, one for each stage.
         kinds: The function that runs each kind of stage.
         say: Called with one line about each stage.

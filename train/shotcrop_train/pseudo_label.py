@@ -34,6 +34,7 @@ from typing import Any, TypeVar
 from tqdm import tqdm
 
 from shotcrop_cli.errors import OutputError, PhotoError, ShotcropError
+from shotcrop_cli.evaluation.data_source import Data, open_dataset, open_datasets
 from shotcrop_cli.evaluation.dataset import METADATA, Record, read_row
 from shotcrop_cli.geometry import to_permille
 from shotcrop_cli.run_options import RayOptions
@@ -101,7 +102,7 @@ class Labelling:
 
 def label(
     recipe: PseudoLabelRecipe,
-    data: Path,
+    data: Data,
     output: Path,
     proposers: Sequence[str | Path],
     *,
@@ -113,7 +114,7 @@ def label(
 
     Args:
         recipe: The run's recipe.
-        data: Folder that holds the recipe's datasets.
+        data: Data folder that holds the recipe's datasets.
         output: Folder of the dataset. It is created here; an interrupted run in it continues.
         proposers: Checkpoint folders or hub ids, and the word `rule-based`.
         offline: Use only models on this machine.
@@ -128,7 +129,7 @@ def label(
         output,
         stage="pseudo-label",
         recipe=Labelling(recipe, names, limit),
-        datasets=[data / name for name in (*recipe.experts, *recipe.unlabelled)],
+        datasets=open_datasets(data, (*recipe.experts, *recipe.unlabelled)),
         helpers=names,
     )
     return write_labels(recipe, data, output, partial(load_team, recipe, names, offline), limit, ray)
@@ -142,7 +143,7 @@ def load_team(recipe: PseudoLabelRecipe, names: Sequence[str], offline: bool) ->
 
 def write_labels(
     recipe: PseudoLabelRecipe,
-    data: Path,
+    data: Data,
     output: Path,
     load: Load,
     limit: int | None,
@@ -297,9 +298,9 @@ def _link(row: Row, output: Path) -> str:
     return link.relative_to(output).as_posix()
 
 
-def _unlabelled(data: Path, name: str) -> Iterator[Row]:
+def _unlabelled(data: Data, name: str) -> Iterator[Row]:
     """Yield the rows of a dataset to label, one at a time."""
-    for record, line in _stream(data / name):
+    for record, line in _stream(open_dataset(data, name).folder):
         if record.composition is None and not record.no_subject:
             yield Row(name, record, json.loads(line))
 
@@ -331,7 +332,7 @@ def _whole_rows(path: Path) -> int:
 
 def _calibration(
     recipe: PseudoLabelRecipe,
-    data: Path,
+    data: Data,
     output: Path,
     workers: Labellers,
     skipped: SkippedPhotos,
@@ -345,7 +346,7 @@ def _calibration(
         )
     names = next(workers.map(_calibrated, [None]))[1]
     raws: dict[tuple[str, ShotType], list[float]] = {(name, shot): [] for name in names for shot in SHOT_TYPES}
-    experts = chain.from_iterable(_stream(data / name) for name in recipe.experts)
+    experts = chain.from_iterable(_stream(open_dataset(data, name).folder) for name in recipe.experts)
     triples = (record for record, _ in experts if record.composition is not None and not held_back(record))
     chunks = _chunks(triples, recipe.chunk) if names else ()
     for _, (figures, unreadable) in workers.map(partial(_expert_chunk, recipe.max_side), chunks):

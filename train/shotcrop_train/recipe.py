@@ -92,6 +92,8 @@ class DataRecipe:
         empty: Datasets of photos without people. A tenth of them is held back for validation too.
         shares: Probability of drawing an expert, proposal or empty sample.
         shot_weight: Weight of a proposed box in the loss; an expert's box has 1.
+        streaming: Read rows while training, for datasets that are too large to be downloaded or unpacked.
+        buffer: With `streaming`, how many rows are in memory and shuffled together; 0 for 256.
     """
 
     experts: tuple[str, ...] = ()
@@ -99,6 +101,12 @@ class DataRecipe:
     empty: tuple[str, ...] = ()
     shares: Mapping[str, float] = field(default_factory=dict)
     shot_weight: float = 0.5
+    streaming: bool = False
+    buffer: int = 0
+
+    def __post_init__(self) -> None:
+        if self.buffer < 0:
+            raise ValueError(f"buffer must be 0 or more rows, not {self.buffer}")
 
 
 @dataclass(frozen=True)

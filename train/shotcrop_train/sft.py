@@ -16,22 +16,26 @@ A run can be interrupted at any time: start it again with the same folder, and i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import set_seed
 from trl import SFTConfig
 
 from shotcrop_cli.errors import ShotcropError
+from shotcrop_cli.evaluation.data_source import Data, PhotoDataset, open_dataset, open_datasets
 from shotcrop_cli.evaluation.dataset import Record, read_dataset
+from shotcrop_cli.evaluation.shards import Shard
 from shotcrop_train.checkpoint_folders import last_checkpoint
 from shotcrop_train.checkpoints import computes_in_bfloat16, load_base
 from shotcrop_train.data.chat_template import check_chat_template, set_chat_template
 from shotcrop_train.data.mixture import Mixture
 from shotcrop_train.data.samples import Sample, empty_samples, expert_samples, held_back, proposal_samples, split
 from shotcrop_train.data.skipped_photos import SkippedPhotos
+from shotcrop_train.data.streaming import BUFFER, StreamedGroup, StreamedMixture, hold_back
 from shotcrop_train.recipe import DataRecipe, SftRecipe
 from shotcrop_train.runs import provenance
 from shotcrop_train.runs.curves import draw_curves
@@ -43,19 +47,21 @@ from shotcrop_train.text_base import TextBase
 from shotcrop_train.torch_composer import TorchComposer
 
 CURVES = "curves.png"
+HELD_BACK = "held_back"
+"""Folder in a run folder for photos that validate a streamed run."""
 VALIDATION_BATCH = 8
 """Photos per batch while training is validated."""
 
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """The content of a recipe's datasets: samples by group, and held-back records for validation."""
+    """The content of a recipe's datasets: samples by group, or groups to stream; held-back records for validation."""
 
-    groups: dict[str, list[Sample]]
+    groups: Mapping[str, Sequence[Sample] | StreamedGroup]
     held_back: list[Record]
 
 
-def read_training_set(data: Path, recipe: DataRecipe) -> TrainingSet:
+def read_training_set(data: Data, recipe: DataRecipe) -> TrainingSet:
     """Read a recipe's datasets below `data` and split off the held-back tenth."""
     experts, held_experts = split(_records(data, recipe.experts))
     empty, held_empty = split(_records(data, recipe.empty))
@@ -70,23 +76,58 @@ def read_training_set(data: Path, recipe: DataRecipe) -> TrainingSet:
     return TrainingSet(groups, held_experts + held_empty)
 
 
-def dataset_folders(data: Path, recipe: DataRecipe) -> list[Path]:
-    """Return the folders of a recipe's datasets below `data`, each once."""
-    return [data / name for name in dict.fromkeys(recipe.experts + recipe.proposals + recipe.empty)]
+def stream_training_set(data: Data, recipe: DataRecipe, output: Path) -> TrainingSet:
+    """Return the groups of `read_training_set` without reading them.
+
+    Some photos that are held back are copied into the run folder.
+    """
+
+    def parts(names: Sequence[str]) -> list[Shard]:
+        return [part for dataset in open_datasets(data, names) for part in dataset.parts()]
+
+    def learned(make: Callable[[Record], list[Sample]]) -> Callable[[Record], list[Sample]]:
+        return lambda record: [] if held_back(record) else make(record)
+
+    def proposals(record: Record) -> list[Sample]:
+        kept = record.composition is None or not held_back(record)
+        return proposal_samples([record], recipe.shot_weight) if kept else []
+
+    groups = {
+        "expert": StreamedGroup(parts(recipe.experts), learned(lambda record: expert_samples([record]))),
+        "proposal": StreamedGroup(parts(recipe.proposals), proposals),
+        "empty": StreamedGroup(parts(recipe.empty), learned(lambda record: empty_samples([record]))),
+    }
+    for group in groups.values():
+        for part in group.parts:
+            part.check()
+    skipped = SkippedPhotos(output)
+    held = hold_back(groups["expert"].parts, lambda one: one.composition is not None, output / HELD_BACK, skipped)
+    held += hold_back(groups["empty"].parts, lambda one: one.no_subject, output / HELD_BACK, skipped)
+    return TrainingSet(groups, held)
 
 
-def _records(data: Path, names: tuple[str, ...]) -> list[Record]:
-    return [record for name in names for record in read_dataset(data / name)]
+def open_training_set(data: Data, recipe: DataRecipe, output: Path) -> TrainingSet:
+    """Read a recipe's datasets, or prepare to stream them."""
+    return stream_training_set(data, recipe, output) if recipe.streaming else read_training_set(data, recipe)
+
+
+def datasets_of(data: Data, recipe: DataRecipe) -> list[PhotoDataset]:
+    """Return a recipe's datasets, each once."""
+    return open_datasets(data, recipe.experts + recipe.proposals + recipe.empty)
+
+
+def _records(data: Data, names: tuple[str, ...]) -> list[Record]:
+    return [record for name in names for record in read_dataset(open_dataset(data, name).folder)]
 
 
 def train(
-    recipe: SftRecipe, data: Path, output: Path, start: str | Path | None = None, *, offline: bool = False
+    recipe: SftRecipe, data: Data, output: Path, start: str | Path | None = None, *, offline: bool = False
 ) -> Path:
     """Run stage 1 and return the folder of the trained model.
 
     Args:
         recipe: The run's recipe.
-        data: Folder that holds the recipe's datasets.
+        data: Data folder that holds the recipe's datasets.
         output: Run folder; `fit` says what it will hold.
         start: Base to start from, a checkpoint folder or a hub id.
         offline: Use only models on this machine.
@@ -95,9 +136,10 @@ def train(
         Complete: The folder holds this run, and it is finished.
         ShotcropError: There is no start, or a dataset or the base cannot be read.
     """
-    provenance.record(output, stage="sft", recipe=recipe, datasets=dataset_folders(data, recipe.data), start=start)
+    datasets, streaming = datasets_of(data, recipe.data), recipe.data.streaming
+    provenance.record(output, stage="sft", recipe=recipe, datasets=datasets, start=start, streaming=streaming)
     set_seed(recipe.optimisation.seed)
-    training = read_training_set(data, recipe.data)
+    training = open_training_set(data, recipe.data, output)
     return fit(load_start(recipe, start, offline=offline), training, recipe, output)
 
 
@@ -137,16 +179,22 @@ def fit(base: TextBase, training: TrainingSet, recipe: SftRecipe, output: Path) 
     plan = recipe.optimisation
     settings = _settings(recipe, output)
     skipped = SkippedPhotos(output)
-    mixture = Mixture(
-        training.groups,
-        recipe.data.shares,
-        length=plan.steps * plan.batch_size * settings.world_size,
-        augmentation=recipe.augmentation,
-        seed=plan.seed,
-        contract=base.contract,
-        max_side=base.max_side,
-        skipped=skipped,
-    )
+    drawn: dict[str, Any] = {
+        "groups": training.groups,
+        "shares": recipe.data.shares,
+        "length": plan.steps * plan.batch_size * settings.world_size,
+        "augmentation": recipe.augmentation,
+        "seed": plan.seed,
+        "contract": base.contract,
+        "max_side": base.max_side,
+        "skipped": skipped,
+    }
+    if recipe.data.streaming:
+        buffer = recipe.data.buffer or BUFFER
+        dealt = {"batch_size": settings.train_batch_size, "processes": settings.world_size}
+        mixture: Mixture = StreamedMixture(**drawn, **dealt, buffer=buffer)
+    else:
+        mixture = Mixture(**drawn)
 
     def evaluate(model: torch.nn.Module) -> Mapping[str, float]:
         return validate(TorchComposer(replace(base, model=model), VALIDATION_BATCH), training.held_back, skipped)
@@ -191,5 +239,7 @@ def _settings(recipe: SftRecipe, output: Path) -> SFTConfig:
         max_length=None,
         remove_unused_columns=False,
         dataloader_num_workers=0,
+        # Rows are random already, and a stream is read in its order.
+        train_sampling_strategy="sequential" if recipe.data.streaming else "random",
         **tracking_settings(recipe.tracking, output),
     )

@@ -21,13 +21,15 @@ from pathlib import Path
 from transformers import set_seed
 
 from shotcrop_cli.errors import ShotcropError
+from shotcrop_cli.evaluation.data_source import Data, open_dataset
 from shotcrop_cli.evaluation.dataset import read_dataset
 from shotcrop_cli.shots import SHOT_TYPES
 from shotcrop_train.data.samples import Sample, expert_samples
+from shotcrop_train.data.streaming import StreamedGroup
 from shotcrop_train.pseudo.report import SUMMARY
 from shotcrop_train.recipe import SftRecipe
 from shotcrop_train.runs import provenance
-from shotcrop_train.sft import dataset_folders, fit, load_start, read_training_set
+from shotcrop_train.sft import datasets_of, fit, load_start, open_training_set
 
 EXPERT, PSEUDO = "expert", "pseudo"
 
@@ -51,7 +53,7 @@ class SsftRecipe(SftRecipe):
 
 def train(
     recipe: SsftRecipe,
-    data: Path,
+    data: Data,
     pseudo: Path,
     output: Path,
     start: str | Path | None = None,
@@ -73,14 +75,18 @@ def train(
         ShotcropError: A dataset or the base cannot be read, or no pseudo label was accepted.
     """
     samples = pseudo_samples(pseudo)
-    folders = [*dataset_folders(data, recipe.data), pseudo]
-    provenance.record(output, stage="ssft", recipe=recipe, datasets=folders, start=start)
+    datasets, streaming = [*datasets_of(data, recipe.data), open_dataset(pseudo, ".")], recipe.data.streaming
+    provenance.record(output, stage="ssft", recipe=recipe, datasets=datasets, start=start, streaming=streaming)
     set_seed(recipe.optimisation.seed)
-    training = read_training_set(data, recipe.data)
+    training = open_training_set(data, recipe.data, output)
+    added: Sequence[Sample] | StreamedGroup = samples
+    if streaming:
+        parts = open_dataset(pseudo, ".").parts()
+        added = StreamedGroup(parts, lambda record: expert_samples([record] if any(record.accepted) else []))
     shares = {**recipe.data.shares, PSEUDO: recipe.data.shares[EXPERT] * recipe.ratio * photos_per_expert(samples)}
     recipe = replace(recipe, data=replace(recipe.data, shares=shares))
     base = load_start(recipe, start, offline=offline)
-    return fit(base, replace(training, groups={**training.groups, PSEUDO: samples}), recipe, output)
+    return fit(base, replace(training, groups={**training.groups, PSEUDO: added}), recipe, output)
 
 
 def pseudo_samples(pseudo: Path) -> list[Sample]:

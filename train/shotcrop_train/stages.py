@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from shotcrop_cli.errors import ShotcropError
+from shotcrop_cli.evaluation.data_source import Data
 from shotcrop_train.recipe import load_recipe
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ T = TypeVar("T")
 
 def detector(
     recipe: str,
-    data: Path,
+    data: Data,
     output: Path,
     start: Path | None = None,
     *,
@@ -35,7 +36,7 @@ def detector(
 
     Args:
         recipe: Name or path of the recipe.
-        data: Folder that holds its datasets.
+        data: Data folder that holds its datasets.
         output: Run folder.
         start: Weights to start from instead of ImageNet's.
         steps: Optimiser steps that replace the recipe's.
@@ -53,7 +54,7 @@ def detector(
 
 def sft(
     recipe: str,
-    data: Path,
+    data: Data,
     output: Path,
     start: str | None = None,
     *,
@@ -79,7 +80,7 @@ def sft(
 
 def pseudo_label(
     recipe: str,
-    data: Path,
+    data: Data,
     output: Path,
     proposers: Sequence[str] = (),
     *,
@@ -104,7 +105,7 @@ def pseudo_label(
 
 def ssft(
     recipe: str,
-    data: Path,
+    data: Data,
     pseudo: Path,
     output: Path,
     start: str | None = None,
@@ -135,7 +136,7 @@ def ssft(
 
 def grpo(
     recipe: str,
-    data: Path,
+    data: Data,
     output: Path,
     start: str | None,
     *,

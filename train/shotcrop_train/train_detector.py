@@ -39,6 +39,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from shotcrop_cli.errors import ShotcropError
+from shotcrop_cli.evaluation.data_source import Data, open_dataset, open_datasets
 from shotcrop_cli.model.nano.decoding import Kind
 from shotcrop_train.nano.detector_labels import LabelledPhoto, read_photos
 from shotcrop_train.nano.detector_loss import Batch, collate, detector_loss
@@ -151,12 +152,12 @@ class DetectorRecipe:
     pretrained: bool = True
 
 
-def train(recipe: DetectorRecipe, data: Path, output: Path, start: Path | None = None) -> Path:
+def train(recipe: DetectorRecipe, data: Data, output: Path, start: Path | None = None) -> Path:
     """Train a detector and return the folder of its weights.
 
     Args:
         recipe: The run's recipe.
-        data: Folder that holds the recipe's datasets.
+        data: Data folder that holds the recipe's datasets.
         output: Run folder. It will hold checkpoint, `log.jsonl`, `curves.png`, decoded photos, the result in `final`.
         start: Weights of a detector to start from instead of ImageNet's.
 
@@ -165,10 +166,12 @@ def train(recipe: DetectorRecipe, data: Path, output: Path, start: Path | None =
         ShotcropError: A dataset cannot be read, or the weights are not those of such a detector.
     """
     names = (*recipe.data.photos, *recipe.data.empty)
-    provenance.record(output, stage="detector", recipe=recipe, datasets=[data / name for name in names], start=start)
+    provenance.record(output, stage="detector", recipe=recipe, datasets=open_datasets(data, names), start=start)
     photos, repeats = [], []
     for name in names:
-        found = [photo for photo in read_photos(data / name) if not recipe.data.unseen.holds(photo.path)]
+        found = [
+            photo for photo in read_photos(open_dataset(data, name).folder) if not recipe.data.unseen.holds(photo.path)
+        ]
         photos += found
         often = recipe.data.repeat.get(name, 1.0)
         repeats += [often + recipe.data.repeat_animals * _has_animal(photo) for photo in found]

@@ -35,7 +35,7 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
     cls=Command,
     example=("compare with boxes in the middle", "shotcrop eval DATA/dev --baseline centre"),
 )
-@click.argument("dataset", type=_FOLDER)
+@click.argument("dataset")
 @option_group(
     "What to score",
     option("-m", "--model", metavar="NAME|PATH", help="Model. Default: the one that comes with shotcrop."),
@@ -52,11 +52,10 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
         type=click.Choice([str(baseline) for baseline in Baseline]),
         help="Print the gain over this baseline. Without --model, --checkpoint and --predictions, score the baseline.",
     ),
-    option("--mean-from", type=_FOLDER, metavar="DIR", help="Dataset whose mean boxes --baseline mean uses."),
+    option("--mean-from", metavar="DATASET", help="Dataset whose mean boxes --baseline mean uses."),
     option(
         "--captions-from",
-        type=_FOLDER,
-        metavar="DIR",
+        metavar="DATASET",
         help="Dataset that shows which words go with which boxes; needed to measure caption_retrieval.",
     ),
 )
@@ -75,13 +74,13 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 )
 @json_option
 def eval_command(
-    dataset: Path,
+    dataset: str,
     model: str | None,
     checkpoint: Path | None,
     predictions: Path | None,
     baseline: str | None,
-    mean_from: Path | None,
-    captions_from: Path | None,
+    mean_from: str | None,
+    captions_from: str | None,
     device: str,
     batch_size: int,
     limit: int | None,
@@ -89,11 +88,13 @@ def eval_command(
 ) -> None:
     """Score a model on photos that experts cropped.
 
-    DATASET is a folder of photos with a metadata.jsonl. The table shows how well the boxes match, how well the three
+    DATASET is a folder of photos with a metadata.jsonl, DATA/dev for shards such as DATA/dev-0.tar, or
+    ORG/NAME[/DATASET][@REVISION] of the Hugging Face hub. The table shows how well the boxes match, how well the three
     shots fit together, and composition rules, with bootstrap 95 % intervals.
 
     A photo for which the model gives no readable answer counts as IoU 0.
     """
+    from shotcrop_cli.evaluation.data_source import find_dataset
     from shotcrop_cli.evaluation.dataset import read_dataset
     from shotcrop_cli.evaluation.scoring import caption_matcher, is_judged, score
 
@@ -101,7 +102,8 @@ def eval_command(
         raise click.UsageError("--model, --checkpoint and --predictions exclude each other.")
     if mean_from is not None and baseline != Baseline.MEAN.value:
         raise click.UsageError("--mean-from needs --baseline mean.")
-    rows = read_dataset(dataset)
+    folder = find_dataset(dataset).folder
+    rows = read_dataset(folder)
     records = [record for record in rows if is_judged(record)]
     if not records:
         raise ShotcropError(f"{dataset} has no annotated photo", hint="evaluate on a dataset with expert triples")
@@ -110,12 +112,12 @@ def eval_command(
         Console().info(f"{skipped} photos without annotation are skipped")
 
     rival = _baseline(Baseline(baseline), mean_from) if baseline else None
-    matcher = caption_matcher(read_dataset(captions_from)) if captions_from else None
+    matcher = caption_matcher(read_dataset(find_dataset(captions_from).folder)) if captions_from else None
     answers: Sequence[Answer]
     if predictions is not None:
         from shotcrop_cli.evaluation.scoring import sidecar_answers
 
-        source, answers = str(predictions), sidecar_answers(records, dataset, predictions)
+        source, answers = str(predictions), sidecar_answers(records, folder, predictions)
     elif model is None and checkpoint is None and rival is not None:
         source, answers, rival = f"baseline {baseline}", [rival] * len(records), None
     else:
@@ -127,12 +129,13 @@ def eval_command(
     _print(evaluation, dataset, source, baseline if rival else None, as_json)
 
 
-def _baseline(baseline: Baseline, mean_from: Path | None) -> Composition:
+def _baseline(baseline: Baseline, mean_from: str | None) -> Composition:
+    from shotcrop_cli.evaluation.data_source import find_dataset
     from shotcrop_cli.evaluation.dataset import read_dataset
 
     if mean_from is None:
         return triple(baseline, MEAN_BOXES)
-    compositions = [record.composition for record in read_dataset(mean_from) if record.composition]
+    compositions = [record.composition for record in read_dataset(find_dataset(mean_from).folder) if record.composition]
     if not compositions:
         raise ShotcropError(f"{mean_from} has no annotated photo", hint="name a training set with expert triples")
     return triple(baseline, mean_boxes(compositions))
@@ -179,11 +182,11 @@ def _warn(evaluation: Evaluation) -> None:
         console.warn(f"no answer for {more} more")
 
 
-def _print(evaluation: Evaluation, dataset: Path, source: str, baseline: str | None, as_json: bool) -> None:
+def _print(evaluation: Evaluation, dataset: str, source: str, baseline: str | None, as_json: bool) -> None:
     from shotcrop_cli.evaluation.table import score_json, score_table
 
     if as_json:
-        result(score_json(evaluation, dataset=str(dataset), answers=source, baseline=baseline))
+        result(score_json(evaluation, dataset=dataset, answers=source, baseline=baseline))
         return
     from rich.console import Console as RichConsole
 

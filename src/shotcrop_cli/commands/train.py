@@ -62,7 +62,7 @@ def train_command() -> None:
 @offline_option
 def sft_command(
     recipe_name: str,
-    data: Path,
+    data: str,
     output: Path,
     start: str | None,
     crossfit: tuple[str, ...],
@@ -75,12 +75,13 @@ def sft_command(
     The compact model starts from a trained detector, a large model from a checkpoint.
     """
     with training(output) as finish:
+        from shotcrop_cli.evaluation.data_source import find_data
         from shotcrop_train import stages
 
         finish(
             stages.sft(
                 recipe_name,
-                data,
+                find_data(data, offline=offline),
                 output,
                 start,
                 crossfit=crossfit,
@@ -114,7 +115,7 @@ def sft_command(
 @offline_option
 def pseudo_label_command(
     recipe_name: str,
-    data: Path,
+    data: str,
     output: Path,
     proposers: tuple[str, ...],
     limit: int | None,
@@ -124,12 +125,13 @@ def pseudo_label_command(
 ) -> None:
     """Label photos with the shots that all criteria accept (stage 2)."""
     with training(output) as finish:
+        from shotcrop_cli.evaluation.data_source import find_data
         from shotcrop_train import stages
 
         finish(
             stages.pseudo_label(
                 recipe_name,
-                data,
+                find_data(data, offline=offline),
                 output,
                 proposers,
                 limit=limit,
@@ -157,7 +159,7 @@ def pseudo_label_command(
 @offline_option
 def ssft_command(
     recipe_name: str,
-    data: Path,
+    data: str,
     pseudo: Path,
     output: Path,
     start: str | None,
@@ -167,12 +169,13 @@ def ssft_command(
 ) -> None:
     """Fine-tune a model on expert and pseudo-labelled shots (stage 2)."""
     with training(output) as finish:
+        from shotcrop_cli.evaluation.data_source import find_data
         from shotcrop_train import stages
 
         finish(
             stages.ssft(
                 recipe_name,
-                data,
+                find_data(data, offline=offline),
                 pseudo,
                 output,
                 start,
@@ -200,7 +203,7 @@ def ssft_command(
 @offline_option
 def grpo_command(
     recipe_name: str,
-    data: Path,
+    data: str,
     output: Path,
     start: str | None,
     hard: Path | None,
@@ -210,12 +213,13 @@ def grpo_command(
 ) -> None:
     """Train a model by reinforcement learning with GRPO-S (stage 3)."""
     with training(output) as finish:
+        from shotcrop_cli.evaluation.data_source import find_data
         from shotcrop_train import stages
 
         finish(
             stages.grpo(
                 recipe_name,
-                data,
+                find_data(data, offline=offline),
                 output,
                 start,
                 hard=hard,
@@ -237,20 +241,24 @@ def grpo_command(
 @option("--fold", type=click.IntRange(min=0), metavar="N", help="Fold not to learn from. Default: the recipe's.")
 @steps_option
 @set_option
+@offline_option
 def detector_command(
     recipe_name: str,
-    data: Path,
+    data: str,
     output: Path,
     start: Path | None,
     fold: int | None,
     steps: int | None,
     changes: tuple[str, ...],
+    offline: bool,
 ) -> None:
     """Train the compact model's detector on machine detections."""
     with training(output) as finish:
+        from shotcrop_cli.evaluation.data_source import find_data
         from shotcrop_train import stages
 
-        finish(stages.detector(recipe_name, data, output, start, steps=steps, fold=fold, changes=changes))
+        folder = find_data(data, offline=offline)
+        finish(stages.detector(recipe_name, folder, output, start, steps=steps, fold=fold, changes=changes))
 
 
 @train_command.command(
@@ -269,7 +277,7 @@ def detector_command(
 )
 @offline_option
 def run_command(
-    recipe_name: str, data: Path, output: Path, start: Path | None, changes: tuple[str, ...], offline: bool
+    recipe_name: str, data: str, output: Path, start: Path | None, changes: tuple[str, ...], offline: bool
 ) -> None:
     """Run all stages of a pipeline, from data to an exported model.
 
@@ -277,10 +285,11 @@ def run_command(
     """
     with training_packages():
         from shotcrop_cli.commands.train_stages import stages
+        from shotcrop_cli.evaluation.data_source import find_data
         from shotcrop_train.pipeline import load_pipeline, run, with_changes
 
         pipeline = with_changes(load_pipeline(recipe_name), changes)
-        results = run(pipeline, data, output, stages(offline, start), Console().info)
+        results = run(pipeline, find_data(data, offline=offline), output, stages(offline, start), Console().info)
     for name, made in results.items():
         result(f"{name}: {made}")
 

@@ -9,20 +9,23 @@ import click
 from shotcrop_cli.cli.console import Console
 from shotcrop_cli.cli.help import Command, option
 from shotcrop_cli.cli.streams import result
-from shotcrop_cli.commands.train_options import FILE, FOLDER, training_packages
+from shotcrop_cli.commands.train_options import FILE, FOLDER, offline_option, training_packages
 from shotcrop_cli.errors import ShotcropError
 
 
 @click.command("check-data", cls=Command, example=("check a training set", "shotcrop train check-data DATA/train"))
-@click.argument("dataset", type=FOLDER)
-def check_data_command(dataset: Path) -> None:
+@click.argument("dataset")
+@offline_option
+def check_data_command(dataset: str, offline: bool) -> None:
     """List what is wrong with a dataset.
 
-    DATASET is a folder of photos with a metadata.jsonl.
+    DATASET is a folder of photos with a metadata.jsonl, DATA/train for shards such as DATA/train-0.tar, or
+    ORG/NAME[/DATASET][@REVISION] of the Hugging Face hub.
     """
     with training_packages():
+        from shotcrop_cli.evaluation.data_source import find_dataset
         from shotcrop_train.data.check_data import check
-    findings = check(dataset)
+    findings = check(find_dataset(dataset, offline=offline).folder)
     for finding in findings:
         result(str(finding), folded=True)
     if any(finding.severity == "error" for finding in findings):

@@ -32,7 +32,11 @@ recipe_option = option(
     help="Name of a recipe that comes with shotcrop, or a .toml file.",
 )
 data_option = option(
-    "--data", required=True, type=FOLDER, metavar="DIR", help="Folder that contains the datasets of the recipe."
+    "--data",
+    required=True,
+    type=name_or_path,
+    metavar="DIR|ORG/NAME",
+    help="Data folder with the recipe's datasets: a folder, or ORG/NAME[@REVISION] of the Hugging Face hub.",
 )
 output_option = option(
     "-o",
@@ -82,7 +86,9 @@ weights_option = option(
     metavar="FILE",
     help="Weights that the detector starts from. Default: ImageNet's, for the tower.",
 )
-offline_option = option("--offline", is_flag=True, help="Use only models on this machine; do not ask the model hub.")
+offline_option = option(
+    "--offline", is_flag=True, help="Use only models and datasets on this machine; do not ask the hub."
+)
 
 
 @contextmanager

@@ -6,11 +6,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from shotcrop_cli.evaluation.data_source import Data, open_dataset
+
 VERIFIED_PHOTOS = 64
 """Number of photos that verify an export."""
 
 Made = Callable[[str], str]
-Stage = Callable[[Any, Made, Path, Path], Path]
+Stage = Callable[[Any, Made, Data, Path], Path]
 
 
 def stages(offline: bool, weights: Path | None = None) -> Mapping[str, Stage]:
@@ -22,30 +24,30 @@ def stages(offline: bool, weights: Path | None = None) -> Mapping[str, Stage]:
     """
     from shotcrop_train import stages as run
 
-    def detector(stage: Any, made: Made, data: Path, output: Path) -> Path:
+    def detector(stage: Any, made: Made, data: Data, output: Path) -> Path:
         start = Path(stage.start) if stage.start else weights
         fold = stage.fold if stage.fold >= 0 else None
         steps = stage.steps or None
         return Path(run.detector(stage.recipe, data, output, start, steps=steps, fold=fold, changes=stage.set))
 
-    def sft(stage: Any, made: Made, data: Path, output: Path) -> Path:
+    def sft(stage: Any, made: Made, data: Data, output: Path) -> Path:
         start, others = made(stage.start) if stage.start else None, list(map(made, stage.crossfit))
         steps = stage.steps or None
         return Path(
             run.sft(stage.recipe, data, output, start, crossfit=others, steps=steps, offline=offline, changes=stage.set)
         )
 
-    def pseudo_label(stage: Any, made: Made, data: Path, output: Path) -> Path:
+    def pseudo_label(stage: Any, made: Made, data: Data, output: Path) -> Path:
         team, limit = list(map(made, stage.proposers)), stage.limit or None
         return Path(run.pseudo_label(stage.recipe, data, output, team, limit=limit, offline=offline, changes=stage.set))
 
-    def ssft(stage: Any, made: Made, data: Path, output: Path) -> Path:
+    def ssft(stage: Any, made: Made, data: Data, output: Path) -> Path:
         pseudo, start, steps = Path(made(stage.pseudo)), made(stage.start), stage.steps or None
         return Path(
             run.ssft(stage.recipe, data, pseudo, output, start, steps=steps, offline=offline, changes=stage.set)
         )
 
-    def grpo(stage: Any, made: Made, data: Path, output: Path) -> Path:
+    def grpo(stage: Any, made: Made, data: Data, output: Path) -> Path:
         from shotcrop_train.pseudo.report import HARD
 
         hard = Path(made(stage.hard)) / HARD if stage.hard else None
@@ -54,15 +56,15 @@ def stages(offline: bool, weights: Path | None = None) -> Mapping[str, Stage]:
             run.grpo(stage.recipe, data, output, start, hard=hard, steps=steps, offline=offline, changes=stage.set)
         )
 
-    def export(stage: Any, made: Made, data: Path, output: Path) -> Path:
+    def export(stage: Any, made: Made, data: Data, output: Path) -> Path:
         from shotcrop_cli.evaluation.dataset import read_dataset
         from shotcrop_export.nano.export import export_nano
         from shotcrop_train.runs import provenance
 
-        photos, start = data / stage.photos, Path(made(stage.start))
+        photos, start = open_dataset(data, stage.photos), Path(made(stage.start))
         provenance.record(output, stage="export", recipe=stage, datasets=[photos], start=start)
         target = output / "model"
-        export_nano(start, target, [record.path for record in read_dataset(photos)], verified=VERIFIED_PHOTOS)
+        export_nano(start, target, [record.path for record in read_dataset(photos.folder)], verified=VERIFIED_PHOTOS)
         return target
 
     return {

@@ -127,7 +127,21 @@ def read_row(folder: Path, line: str) -> Record:
         OverflowError: A number is too large.
         RecursionError: The line is nested too deeply.
     """
-    row = _object(json.loads(line), "the row")
+    return parse_row(folder, json.loads(line))
+
+
+def parse_row(folder: Path, content: object) -> Record:
+    """Parse one row of a dataset.
+
+    Args:
+        folder: The folder that the photo's name is relative to.
+        content: The JSON object.
+
+    Raises:
+        ValueError: The row is malformed.
+        OverflowError: A number is too large.
+    """
+    row = _object(content, "the row")
     name = _text(row, "file_name")
     if not name:
         raise ValueError("file_name is empty")

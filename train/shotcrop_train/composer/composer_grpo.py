@@ -25,6 +25,7 @@ from PIL import Image
 from torch import Tensor
 
 from shotcrop_cli.errors import AnswerError
+from shotcrop_cli.evaluation.data_source import Data, open_dataset, open_datasets
 from shotcrop_cli.evaluation.dataset import Record, read_dataset
 from shotcrop_cli.model.nano.scene import Floats, mirror_boxes
 from shotcrop_cli.shots import SHOT_TYPES, Answer, Box, Composition, Shot
@@ -52,12 +53,12 @@ EPSILON = 1e-4
 Judge = Callable[[Sequence[Answer], Sequence[int], Log | None], Sequence[float]]
 
 
-def train(recipe: NanoRecipe, data: Path, output: Path, start: Path, hard: Path | None = None) -> Path:
+def train(recipe: NanoRecipe, data: Data, output: Path, start: Path, hard: Path | None = None) -> Path:
     """Run stage 3 and return the folder of the checkpoint.
 
     Args:
         recipe: The run's recipe.
-        data: Folder that holds the recipe's datasets.
+        data: Data folder that holds the recipe's datasets.
         output: Run folder; see `composer_sft.train`.
         start: Checkpoint of an earlier stage.
         hard: The `hard.jsonl` of stage 2. Without it, only experts' photos are drawn.
@@ -71,13 +72,15 @@ def train(recipe: NanoRecipe, data: Path, output: Path, start: Path, hard: Path 
         output,
         stage="grpo",
         recipe=recipe.only("grpo", *CHECKPOINT_TABLES),
-        datasets=[*(data / name for name in used), *([hard.parent] if hard else [])],
+        datasets=[*open_datasets(data, used), *([hard.parent] if hard else [])],
         start=start,
     )
     run, members, plan = ComposerRun(recipe, data, output, start), load_members(start), recipe.grpo
     experts = run.experts()
     teaching = run.teaching(experts)
-    records = {record.path: record for name in recipe.data.experts for record in read_dataset(data / name)}
+    records = {
+        record.path: record for name in recipe.data.experts for record in read_dataset(open_dataset(data, name).folder)
+    }
     cases = [records[one.photo.path] for one in teaching]
     hard_cases = read_hard_cases(hard) if hard else []
     paths = {record.path: record for record in hard_cases}

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from shotcrop_cli.evaluation.data_source import Data, open_datasets
 from shotcrop_cli.geometry import clamp
 from shotcrop_cli.model.nano.composer import SMALLEST_SIDE
 from shotcrop_cli.model.nano.manifest import FaultCosts
@@ -80,7 +81,7 @@ class SceneProposer:
 
 def label(
     recipe: NanoRecipe,
-    data: Path,
+    data: Data,
     output: Path,
     others: Sequence[str | Path] = (),
     *,
@@ -92,7 +93,7 @@ def label(
 
     Args:
         recipe: The run's recipe.
-        data: Folder that holds the recipe's datasets.
+        data: Data folder that holds the recipe's datasets.
         output: Folder of the dataset; see `pseudo_label.label`.
         others: Further proposers: checkpoints of large models, and the word `rule-based`.
         offline: Use only models on this machine.
@@ -104,15 +105,15 @@ def label(
         ShotcropError: A dataset, model or scorer is missing, or the folder holds a different run.
     """
     plan, names = recipe.pseudo_label, tuple(map(str, others))
-    folders = [data / name for name in (*recipe.data.experts, *recipe.data.unlabelled)]
+    datasets = open_datasets(data, (*recipe.data.experts, *recipe.data.unlabelled))
     provenance.record(
         output,
         stage="pseudo-label",
         recipe={**recipe.only("pseudo_label", "data", "refinement"), "others": list(names), "limit": limit},
-        datasets=folders,
+        datasets=datasets,
         helpers=names,
     )
-    photos = [photo for folder in folders for photo in read_photos(folder)]
+    photos = [photo for dataset in datasets for photo in read_photos(dataset.folder)]
     scenes = {photo.path: scene_of_labels(photo) for photo in photos}
     experts = [photo for photo in photos if photo.triple is not None]
     networks = fit_proposers(recipe, experts, scenes, output)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from shotcrop_cli.errors import ShotcropError
+from shotcrop_cli.evaluation.data_source import Data, open_dataset
 from shotcrop_cli.model.nano.manifest import FORMAT, NanoManifest
 from shotcrop_cli.model.nano.scene import Floats
 from shotcrop_train.composer import calibration
@@ -47,14 +48,14 @@ class ComposerRun:
 
     Args:
         recipe: The recipe.
-        data: Folder that holds its datasets.
+        data: Data folder that holds its datasets.
         output: Run folder.
         detector: Folder of the detector.
         crossfit: Folders of further detectors, which have not learned from other folds.
     """
 
     recipe: NanoRecipe
-    data: Path
+    data: Data
     output: Path
     detector: Path
     crossfit: tuple[Path, ...] = ()
@@ -91,7 +92,7 @@ class ComposerRun:
 
     def folders(self, names: Sequence[str]) -> list[Path]:
         """Return the folders of some datasets."""
-        return [self.data / name for name in names]
+        return [open_dataset(self.data, name).folder for name in names]
 
     def log(self, step: int, figures: dict[str, float]) -> None:
         """Append figures to the run's log."""

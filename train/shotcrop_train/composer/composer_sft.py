@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from shotcrop_cli.evaluation.data_source import Data, open_datasets
 from shotcrop_train.composer.composer_fit import fit
 from shotcrop_train.composer.composer_run import CHECKPOINT_TABLES, ComposerRun, Log, examples_of, fold_list
 from shotcrop_train.composer.nano_recipe import NanoRecipe
@@ -22,12 +23,12 @@ from shotcrop_train.nano.folds import Fold
 from shotcrop_train.runs import provenance
 
 
-def train(recipe: NanoRecipe, data: Path, output: Path, detector: Path, crossfit: Sequence[Path] = ()) -> Path:
+def train(recipe: NanoRecipe, data: Data, output: Path, detector: Path, crossfit: Sequence[Path] = ()) -> Path:
     """Run stage 1 and return the folder of the checkpoint.
 
     Args:
         recipe: The run's recipe.
-        data: Folder that holds the recipe's datasets.
+        data: Data folder that holds the recipe's datasets.
         output: Run folder. It will hold `log.jsonl`, `curves.png` and the checkpoint in `final`.
         detector: Folder of a trained detector.
         crossfit: Folders of further detectors; see `photo_scenes`.
@@ -41,7 +42,7 @@ def train(recipe: NanoRecipe, data: Path, output: Path, detector: Path, crossfit
         output,
         stage="sft",
         recipe=recipe.only("sft", *CHECKPOINT_TABLES),
-        datasets=[data / name for name in used],
+        datasets=open_datasets(data, used),
         start=detector,
         helpers=crossfit,
     )

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from shotcrop_cli.errors import ShotcropError
+from shotcrop_cli.evaluation.data_source import Data, open_datasets
 from shotcrop_cli.model.nano.scene import Floats
 from shotcrop_train.composer.composer_fit import fit
 from shotcrop_train.composer.composer_run import CHECKPOINT_TABLES, ComposerRun, Log, examples_of
@@ -26,12 +27,12 @@ from shotcrop_train.pseudo.report import SUMMARY
 from shotcrop_train.runs import provenance
 
 
-def train(recipe: NanoRecipe, data: Path, pseudo: Path, output: Path, start: Path) -> Path:
+def train(recipe: NanoRecipe, data: Data, pseudo: Path, output: Path, start: Path) -> Path:
     """Run the second half of stage 2 and return the folder of the checkpoint.
 
     Args:
         recipe: The run's recipe.
-        data: Folder that holds the recipe's datasets.
+        data: Data folder that holds the recipe's datasets.
         pseudo: Dataset written by `train pseudo-label`.
         output: Run folder; see `composer_sft.train`.
         start: Checkpoint of stage 1.
@@ -50,7 +51,7 @@ def train(recipe: NanoRecipe, data: Path, pseudo: Path, output: Path, start: Pat
         output,
         stage="ssft",
         recipe=recipe.only("ssft", *CHECKPOINT_TABLES),
-        datasets=[*(data / name for name in used), pseudo],
+        datasets=[*open_datasets(data, used), pseudo],
         start=start,
     )
     run, members, plan = ComposerRun(recipe, data, output, start), load_members(start), recipe.ssft

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 from datasets import Dataset
@@ -21,7 +22,7 @@ class Mixture:
     So a run that is interrupted and continued sees exactly the same rows as one without interruption.
 
     Args:
-        groups: Samples by group name.
+        groups: Samples by group name: sequences, or in `StreamedMixture` groups that are streamed.
         shares: Probability of each group; groups without samples must have none.
         length: Number of rows.
         augmentation: How strongly rows are varied.
@@ -33,7 +34,7 @@ class Mixture:
 
     def __init__(
         self,
-        groups: Mapping[str, Sequence[Sample]],
+        groups: Mapping[str, Any],
         shares: Mapping[str, float],
         length: int,
         augmentation: Augmentation,
@@ -45,15 +46,20 @@ class Mixture:
         names = [name for name in groups if shares.get(name, 0.0) > 0.0]
         if not names:
             raise ValueError("a mixture needs a group with a share above 0")
-        self.groups = [[sample for sample in groups[name] if contract.has_targets(sample)] for name in names]
-        for name, group in zip(names, self.groups, strict=True):
-            if not group:
-                raise ValueError(f"group '{name}' has a share of {shares[name]} but no samples to draw")
+        self.groups = self._prepared({name: groups[name] for name in names}, contract)
         weights = np.array([shares[name] for name in names])
         self.shares = weights / weights.sum()
         self.length, self.augmentation, self.seed = length, augmentation, seed
         self.contract, self.max_side = contract, max_side
         self.skipped = SkippedPhotos() if skipped is None else skipped
+
+    def _prepared(self, groups: Mapping[str, Any], contract: TextContract) -> list[Any]:
+        """Return the groups to draw from."""
+        usable = {name: [one for one in samples if contract.has_targets(one)] for name, samples in groups.items()}
+        for name, samples in usable.items():
+            if not samples:
+                raise ValueError(f"group '{name}' has a share above 0 but no samples to draw")
+        return list(usable.values())
 
     def dataset(self) -> Dataset:
         """Return the mixture as the `datasets.Dataset` that trl needs. Its rows are made when they are read."""
@@ -74,16 +80,21 @@ class Mixture:
         """
         for attempt in range(ATTEMPTS):
             rng = np.random.default_rng((self.seed, index, attempt) if attempt else (self.seed, index))
-            group = self.groups[rng.choice(len(self.groups), p=self.shares)]
-            sample = group[rng.integers(len(group))]
+            sample, opened = self._pick(index, attempt, rng)
             try:
-                photo = load_photo(sample.path, self.max_side)
+                photo = load_photo(opened(), self.max_side)
             except UNREADABLE as error:
                 self.skipped.add(sample.path, error)
                 continue
             sample, image = augment(sample, photo, self.augmentation, rng, self.contract.has_targets)
             return row(sample, image, self.contract, rng) | {"draw": index}
         raise none_left()
+
+    def _pick(self, index: int, attempt: int, rng: np.random.Generator) -> tuple[Sample, Callable[[], Path | BinaryIO]]:
+        """Return the sample of a draw, or at a later attempt another one, and what its photo is loaded from."""
+        group = self.groups[rng.choice(len(self.groups), p=self.shares)]
+        sample = group[rng.integers(len(group))]
+        return sample, lambda: sample.path
 
 
 def row(sample: Sample, image: Image.Image, contract: TextContract, rng: np.random.Generator) -> dict[str, Any]:

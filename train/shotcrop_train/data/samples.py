@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 from PIL import Image, ImageOps
 
@@ -102,9 +103,9 @@ def held_back(record: Record) -> bool:
     return hashlib.sha256(record.path.name.encode()).digest()[0] % 10 == 0
 
 
-def load_photo(path: Path, max_side: int | None = None) -> Image.Image:
+def load_photo(photo: Path | BinaryIO, max_side: int | None = None) -> Image.Image:
     """Return the upright photo in its own shape, its longer side at most `max_side` pixels, mode RGB."""
-    with Image.open(path) as image:
+    with Image.open(photo) as image:
         if max_side is not None:
             image.draft("RGB", (max_side, max_side))
         upright = ImageOps.exif_transpose(image).convert("RGB")

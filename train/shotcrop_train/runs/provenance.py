@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from shotcrop_cli.errors import ShotcropError
-from shotcrop_cli.evaluation.dataset import METADATA
+from shotcrop_cli.evaluation.data_source import PhotoDataset, open_dataset
 
 RUN = "run.json"
 PACKAGES = ("shotcrop-cli", "torch", "transformers", "trl", "peft", "accelerate", "datasets", "numpy", "pillow")
@@ -45,9 +45,10 @@ def record(
     *,
     stage: str,
     recipe: Any,
-    datasets: Sequence[Path],
+    datasets: Sequence[PhotoDataset | Path],
     start: str | Path | None = None,
     helpers: Sequence[str | Path] = (),
+    streaming: bool = False,
 ) -> Path:
     """Write `run.json`, or add to it that the run continues.
 
@@ -55,9 +56,10 @@ def record(
         output: Run folder; it is made.
         stage: Name of the stage, such as `sft`.
         recipe: Its recipe, a dataclass or a mapping of plain values.
-        datasets: Folders that the run reads, each with a `metadata.jsonl`.
+        datasets: Datasets that the run reads, also as folders with a `metadata.jsonl`.
         start: Checkpoint folder or hub id that it starts from.
         helpers: Further models that it uses, named in the same way.
+        streaming: Whether the datasets are streamed, so that they are not read here.
 
     Returns:
         The file.
@@ -70,7 +72,7 @@ def record(
     facts: dict[str, Any] = {
         "stage": stage,
         "recipe": json.loads(json.dumps(recipe if isinstance(recipe, Mapping) else asdict(recipe))),
-        "datasets": {str(folder): _dataset(folder) for folder in datasets},
+        "datasets": {one.label: one.facts(streaming=streaming) for one in map(_opened, datasets)},
         "start": None if start is None else _model(start),
     }
     if helpers:
@@ -154,15 +156,8 @@ def _brief(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def _dataset(folder: Path) -> dict[str, Any]:
-    rows = folder / METADATA
-    try:
-        content = rows.read_bytes()
-    except OSError as error:
-        raise ShotcropError(
-            f"{folder} is not a dataset: {error.strerror}", hint=f"name a folder with a {METADATA}"
-        ) from None
-    return {"rows": content.count(b"\n"), "sha256": hashlib.sha256(content).hexdigest()}
+def _opened(dataset: PhotoDataset | Path) -> PhotoDataset:
+    return open_dataset(dataset, ".") if isinstance(dataset, Path) else dataset
 
 
 def _model(name: str | Path) -> dict[str, Any]:
