@@ -1,6 +1,7 @@
 """A stand-in for the HTTP interface of the Hugging Face hub: it keeps repositories in memory, on this machine.
 
-It answers what `huggingface_hub` asks to create a repository, to commit small files, and to download a revision.
+It answers what `huggingface_hub` asks to create a repository, to commit small files, to download a revision, and to
+read parts of files. It can break off while it sends a file.
 """
 
 from __future__ import annotations
@@ -8,13 +9,18 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Thread
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import pytest
+from huggingface_hub import HfFileSystem, constants
 
 TOKEN = "hf_stand_in"
 
@@ -28,6 +34,8 @@ class Hub:
         revisions: Files of each revision of each repository, such as `models/org/name`, the newest last.
         tags: Names of revisions.
         asked: What was asked for.
+        gated: Repositories whose terms nobody has accepted.
+        cut: Files that break off after this many bytes, once.
     """
 
     address: str = ""
@@ -35,6 +43,25 @@ class Hub:
     tags: dict[tuple[str, str], int] = field(default_factory=dict)
     private: set[str] = field(default_factory=set)
     asked: list[str] = field(default_factory=list)
+    gated: set[str] = field(default_factory=set)
+    cut: dict[str, int] = field(default_factory=dict)
+
+    def add(self, repository: str, folder: Path) -> str:
+        """Commit the files of a folder and return the commit."""
+        files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+        commits = self.revisions.setdefault(repository, [])
+        commits.append(files)
+        return commit_of(repository, len(commits) - 1)
+
+    def use(self, home: Path, patch: pytest.MonkeyPatch) -> None:
+        """Let `huggingface_hub` in this process ask this hub, and download into a folder."""
+        patch.setattr(constants, "ENDPOINT", self.address)
+        patch.setattr(
+            constants, "HUGGINGFACE_CO_URL_TEMPLATE", self.address + "/{repo_id}/resolve/{revision}/{filename}"
+        )
+        patch.setattr(constants, "HF_HUB_CACHE", str(home))
+        patch.setattr(constants, "HF_HUB_OFFLINE", False)
+        HfFileSystem.clear_instance_cache()
 
     def files(self, repository: str, revision: str) -> tuple[str, dict[str, bytes]] | None:
         """Return the commit and the files of a revision."""
@@ -84,8 +111,8 @@ class Handler(BaseHTTPRequestHandler):
     def _json(self, content: Any, status: int = 200) -> None:
         self._send(json.dumps(content).encode(), status, Content_Type="application/json")
 
-    def _missing(self) -> None:
-        self._send(b"{}", 404, X_Error_Code="RepoNotFound", Content_Type="application/json")
+    def _missing(self, what: str = "Repo") -> None:
+        self._send(b"{}", 404, X_Error_Code=f"{what}NotFound", Content_Type="application/json")
 
     def _steps(self) -> list[str]:
         self.hub.asked.append(f"{self.command} {self.path}")
@@ -111,7 +138,7 @@ class Handler(BaseHTTPRequestHandler):
         revision = steps[4] if len(steps) > 4 else "main"
         found = self.hub.files(f"{kind}/{organisation}/{name}", revision)
         if found is None:
-            return self._missing()
+            return self._missing("Revision" if self.hub.revisions.get(f"{kind}/{organisation}/{name}") else "Repo")
         commit, files = found
         if len(steps) > 3 and steps[3] == "tree":
             entries = [
@@ -131,15 +158,43 @@ class Handler(BaseHTTPRequestHandler):
         found = self.hub.files(f"{kind}/{organisation}/{name}", revision)
         if found is None or "/".join(path) not in found[1]:
             return self._missing()
+        if f"{kind}/{organisation}/{name}" in self.hub.gated:
+            return self._send(b"{}", 403, X_Error_Code="GatedRepo")
         content = found[1]["/".join(path)]
-        self._send(content, ETag=f'"{_sha(content)}"', X_Repo_Commit=found[0], Accept_Ranges="bytes")
+        about = {"ETag": f'"{_sha(content)}"', "X_Repo_Commit": found[0], "Accept_Ranges": "bytes"}
+        asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
+        first, last = (int(asked[1]), int(asked[2] or len(content) - 1)) if asked else (0, len(content) - 1)
+        if asked:
+            about["Content_Range"] = f"bytes {first}-{last}/{len(content)}"
+        part = content[first : last + 1]
+        if self.command == "GET" and "/".join(path) in self.hub.cut:
+            sent = self.hub.cut.pop("/".join(path))
+            self.close_connection = True
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(part)))
+            self.end_headers()
+            self.wfile.write(part[:sent])
+            return None
+        self._send(part, 206 if asked else 200, **about)
+        return None
 
     def do_POST(self) -> None:
         steps = self._steps()
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         if self.headers.get("Transfer-Encoding") == "chunked":
             body = b"".join(self._chunks())
-        if steps == ["api", "repos", "create"]:
+        if "paths-info" in steps:
+            found = self.hub.files("/".join(steps[1:4]), steps[5])
+            paths = parse_qs(body.decode())["paths"]
+            known = found[1] if found else {}
+            self._json(
+                [
+                    {"type": "file", "path": path, "size": len(known[path]), "oid": _sha(known[path])}
+                    for path in paths
+                    if path in known
+                ]
+            )
+        elif steps == ["api", "repos", "create"]:
             asked = json.loads(body)
             repository = f"{asked.get('type') or 'model'}s/{asked['organization']}/{asked['name']}"
             self.hub.revisions.setdefault(repository, [])

@@ -15,6 +15,7 @@ import hashlib
 import json
 import re
 import shutil
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -29,7 +30,8 @@ from shotcrop_cli.model.cache import NO_FOLDER, cache_root
 
 _UNPACKED = "datasets"
 """Folder of unpacked datasets below the cache."""
-_OF = re.compile(r"-(\d+)-of-(\d+)\.\w+$")
+_OF = re.compile(r"(.*)-\d+-of-(\d+)\.\w+$")
+"""The name of one of several shards, as `datasets` gives it."""
 
 
 @dataclass(frozen=True)
@@ -107,8 +109,14 @@ class PhotoDataset:
         if not self.shards:
             path = self.data.path / self.name if isinstance(self.data, LocalData) else Path(self.label)
             return [FolderRows(self.label, path, lambda file: self.data.open(str(PurePosixPath(self.name, file))))]
-        kind = ParquetShard if self.shards[0].endswith(PARQUET) else TarShard
-        return [kind(self.data.label(file), lambda file=file: self.data.open(file)) for file in self.shards]  # type: ignore[misc]
+        return [self._shard(file) for file in self.shards]
+
+    def _shard(self, file: str) -> Shard:
+        label = self.data.label(file)
+        if file.endswith(TAR):
+            return TarShard(label, lambda: self.data.open(file))
+        folder = (self.data.path / file).parent if isinstance(self.data, LocalData) else None
+        return ParquetShard(label, lambda: self.data.open(file), folder)
 
     def facts(self, *, streaming: bool = False) -> dict[str, Any]:
         """Return what pins the rows that are read: hashes, and for the hub the commit.
@@ -192,11 +200,11 @@ def open_dataset(data: Data, name: str) -> PhotoDataset:
         )
     if len({PurePosixPath(shard).suffix for shard in shards}) > 1:
         raise ShotcropError(f"{label} has {PARQUET} and {TAR} files", hint="keep files of one kind")
-    counts = [match for shard in shards if (match := _OF.search(shard)) is not None]
-    if counts and len(counts) != int(counts[0][2]):
-        raise ShotcropError(
-            f"{label}: {len(counts)} of {int(counts[0][2])} shards are there", hint="copy or download the others"
-        )
+    for (stem, total), there in Counter(match.groups() for shard in shards if (match := _OF.match(shard))).items():
+        if there != int(total):
+            raise ShotcropError(
+                f"{where.label(stem)}: {there} of {int(total)} shards are there", hint="copy or download the others"
+            )
     return PhotoDataset(where, name, tuple(shards))
 
 

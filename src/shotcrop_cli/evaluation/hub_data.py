@@ -117,19 +117,12 @@ class HubData:
         Raises:
             ShotcropError: They cannot be downloaded.
         """
-        from huggingface_hub import snapshot_download
-
         patterns = [glob.escape(file) for file in files] or (None if folder == "." else [f"{glob.escape(folder)}/*"])
+        commit = self.snapshot.commit
         with self._explained():
-            return Path(
-                snapshot_download(
-                    self.repository,
-                    repo_type="dataset",
-                    revision=self.snapshot.commit,
-                    allow_patterns=patterns,
-                    local_files_only=self._is_offline(),
-                )
-            )
+            # By the name of the revision, so that it is known without a network, too.
+            path = self._snapshot_folder(self.revision, patterns, offline=self._is_offline())
+            return path if path.name == commit else self._snapshot_folder(commit, patterns, offline=self._is_offline())
 
     def open(self, file: str) -> BinaryIO:
         """Open a file: on this machine if it was downloaded before, otherwise on the hub.
@@ -156,16 +149,24 @@ class HubData:
 
         return self.offline or bool(constants.HF_HUB_OFFLINE)
 
-    def _downloaded(self) -> Snapshot:
+    def _snapshot_folder(self, revision: str, patterns: list[str] | None, *, offline: bool) -> Path:
         from huggingface_hub import snapshot_download
+
+        return Path(
+            snapshot_download(
+                self.repository,
+                repo_type="dataset",
+                revision=revision or None,
+                allow_patterns=patterns,
+                local_files_only=offline,
+            )
+        )
+
+    def _downloaded(self) -> Snapshot:
         from huggingface_hub.errors import LocalEntryNotFoundError
 
         try:
-            folder = Path(
-                snapshot_download(
-                    self.repository, repo_type="dataset", revision=self.revision or None, local_files_only=True
-                )
-            )
+            folder = self._snapshot_folder(self.revision, [], offline=True)
         except LocalEntryNotFoundError as error:
             revision = f" --revision {self.revision}" if self.revision else ""
             raise ShotcropError(

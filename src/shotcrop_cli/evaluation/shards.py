@@ -128,15 +128,20 @@ class TarShard:
     def check(self) -> None:
         """See `Shard`: a tar archive ends with a block of zeros."""
         with self.open() as file:
-            file.seek(0, 2)
-            size = file.tell()
-            file.seek(max(size - BLOCK, 0))
-            if size < BLOCK or any(file.read(BLOCK)):
-                raise self._torn("its end is missing")
+            self._check_end(file)
+
+    def _check_end(self, file: BinaryIO) -> None:
+        file.seek(0, 2)
+        size = file.tell()
+        file.seek(max(size - BLOCK, 0))
+        if size < BLOCK or any(file.read(BLOCK)):
+            raise self._torn("its end is missing")
+        file.seek(0)
 
     def rows(self, first: int = 1, *, photos: bool = True) -> Iterator[ShardRow]:
         """Yield the rows; see `Shard`."""
         with self.open() as file:
+            self._check_end(file)
             try:
                 with tarfile.open(fileobj=file, mode="r:") as archive:
                     samples = groupby(_members(archive), key=lambda member: _split(member.name)[0])
@@ -185,15 +190,17 @@ class TarShard:
 
 @dataclass(frozen=True)
 class ParquetShard:
-    """A parquet file with photos.
+    """A parquet file with photos, or with paths of photos on this machine.
 
     Args:
         name: How messages name it.
         open: Opens it.
+        folder: Its folder on this machine, which paths of photos are relative to; None if it is elsewhere.
     """
 
     name: str
     open: Callable[[], BinaryIO]
+    folder: Path | None = None
 
     def check(self) -> None:
         """See `Shard`: a parquet file ends with its table of contents."""
@@ -202,9 +209,9 @@ class ParquetShard:
 
     def rows(self, first: int = 1, *, photos: bool = True) -> Iterator[ShardRow]:
         """Yield the rows; see `Shard`."""
-        from pyarrow import ArrowException
-
         with self.open() as file, self._parquet(file) as table:
+            from pyarrow import ArrowException
+
             image = self._image_column(table)
             words = [one for one in table.schema_arrow.names if one != image]
             sizes = [table.metadata.row_group(group).num_rows for group in range(table.metadata.num_row_groups)]
@@ -255,18 +262,21 @@ class ParquetShard:
 
     def _row(self, number: int, row: dict[str, Any], image: str, *, photos: bool) -> ShardRow:
         where, photo = f"{self.name}, row {number}", row.pop(image) or {}
-        data = photo.get("bytes")
+        data, path = photo.get("bytes"), photo.get("path")
+        read: Callable[[], bytes] = lambda: data or b""  # noqa: E731
         if photos and not data:
-            path = photo.get("path")
-            named = f", only the path {path}" if path else ""
-            raise ShotcropError(
-                f"{where}: it holds no photo{named}", hint="write the photos themselves into the file, not their paths"
-            )
+            file = None if self.folder is None or not path else self.folder / path
+            if file is None or not file.is_file():
+                named = f", and there is no file {path}" if path else ""
+                raise ShotcropError(f"{where}: it holds no photo{named}", hint="write the photos into the parquet file")
+            read = file.read_bytes
         content = _without_nulls(row)
-        content.setdefault("file_name", photo.get("path") or f"{PurePosixPath(self.name).stem}-{number:06}.jpg")
+        if "file_name" not in content:
+            named = PurePosixPath(path).name if path and PurePosixPath(path).is_absolute() else path
+            content["file_name"] = named or f"{PurePosixPath(self.name).stem}-{number:06}.jpg"
         with _naming(where):
             record = parse_row(Path(self.name), content)
-        return ShardRow(number, content, record, lambda: data or b"")
+        return ShardRow(number, content, record, read)
 
     def _torn(self, error: Exception) -> ShotcropError:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

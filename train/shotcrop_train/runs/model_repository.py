@@ -144,7 +144,9 @@ def _without_paths(facts: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "stage": facts["stage"],
         "recipe": {key: value for key, value in facts["recipe"].items() if key != "tracking"},
-        "datasets": {Path(path).name: about for path, about in facts["datasets"].items()},
+        "datasets": {
+            name if "commit" in about else Path(name).name: about for name, about in facts["datasets"].items()
+        },
         "start": start and {"name": _hub_name(start["name"]) or Path(start["name"]).name, "sha256": start["sha256"]},
         "commit": last["code"].get("commit"),
         "versions": last["versions"],
@@ -199,7 +201,7 @@ def _card(
     yield from ("```", "", "## Training", "", "| | |", "|---|---|")
     yield f"| base | {on_hub or (facts['start'] or {}).get('name') or 'none'} |"
     for dataset, about in facts["datasets"].items():
-        yield f"| dataset | {dataset}: {about['rows']} rows, SHA-256 {about['sha256'][:12]} |"
+        yield f"| dataset | {dataset}: {_pinned(about)} |"
     for part, version in facts["versions"].items():
         yield f"| {part} | {version} |"
     yield from ("", "The recipe is in `training.json`.", "", "## Figures", "")
@@ -217,6 +219,14 @@ def _card(
     else:
         yield f"The weights are under {licence}. The licences of the training photos are not part of this card."
     yield ""
+
+
+def _pinned(about: Mapping[str, Any]) -> str:
+    """Say how large a dataset is and what pins it; the rows of one that was streamed are not counted."""
+    size = f"{about['rows']} rows" if "rows" in about else f"{len(about['shards'])} shards"
+    if "commit" in about:
+        return f"{size}, commit {about['commit'][:12]}"
+    return f"{size}, SHA-256 {about['sha256'][:12]}" if "sha256" in about else size
 
 
 def _first_line(error: Exception) -> str:
