@@ -125,6 +125,26 @@ def test_a_large_model_reaches_the_hub_whole(run: Path, tmp_path: Path) -> None:
         assert files["model.safetensors"] == (run / "final" / "model.safetensors").read_bytes()
 
 
+@pytest.mark.slow
+def test_a_large_model_of_the_hub_is_exported_and_crops(run: Path, tmp_path: Path) -> None:
+    photos = [write_photo(tmp_path / "photos" / f"{number}.jpg") for number in range(2)]
+    with hub_stand_in.running() as hub:
+        home, model = tmp_path / "home", tmp_path / "model"
+        pushed = shotcrop(hub, home, "train", "push", run, "org/tiny", "--folder", tmp_path / "repo")
+        assert pushed.returncode == 0, pushed.stderr
+        hub.tags["models/org/tiny", "v1"] = 0
+        hub.revisions["models/org/tiny"].append({})
+        export = "export-onnx", "org/tiny@v1", model, "--photos", photos[0].parent, "--limit", "1"
+        exported = shotcrop(hub, home, *export, "--answer-tokens", "16")
+        assert exported.returncode == 0, exported.stderr
+        assert (model / "model.json").is_file()
+    cropped = shotcrop(hub, home, "crop", photos[0].parent, "-o", tmp_path / "shots", "--model", model, "--json")
+    # A random model answers nothing that can be read, so each photo fails alone.
+    assert cropped.returncode == 1, cropped.stderr
+    lines = [json.loads(line) for line in cropped.stdout.splitlines()]
+    assert len(lines) == 2 and all("answer" in line["error"] for line in lines), lines
+
+
 def test_an_exported_model_is_taken_from_the_hub_by_crop_at_a_revision(tmp_path: Path) -> None:
     exported = tmp_path / "export"
     provenance.record(exported, stage="export", recipe={}, datasets=[])

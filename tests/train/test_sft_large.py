@@ -13,6 +13,7 @@ from transformers import AutoModelForImageTextToText
 from trl import SFTConfig
 
 import vlm
+from shards import write_tars
 from shotcrop_cli.errors import AnswerError, ShotcropError
 from shotcrop_cli.evaluation.bootstrap import MEASURES
 from shotcrop_cli.evaluation.dataset import read_dataset
@@ -119,6 +120,38 @@ def test_an_interrupted_lora_run_continues_and_ends_exactly_like_one_without_int
     for name, value in whole.items():
         assert torch.equal(value, resumed[name]), name
     assert losses(tmp_path / "whole")[2:] == losses(tmp_path / "interrupted")[-2:]
+
+
+def test_an_interrupted_streamed_run_ends_exactly_like_one_without_interruption(
+    data: Path, starts: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    for kind in ("experts", "empty"):
+        write_tars(data / kind, str(tmp_path / "data" / f"{kind}-{{}}.tar"), 3)
+    recipe = replace(
+        LORA,
+        data=replace(RECIPE.data, streaming=True, buffer=4),
+        schedule=Schedule(log_every=1, evaluate_every=3, save_every=2),
+    )
+    quick(monkeypatch, 0.1, 0.3)
+    whole = weights(sft.train(recipe, tmp_path / "data", tmp_path / "whole", starts["qwen3-vl"]))
+    quick(monkeypatch)
+    with pytest.raises(StopIteration):
+        sft.train(recipe, tmp_path / "data", tmp_path / "interrupted", starts["qwen3-vl"])
+    quick(monkeypatch, 0.1, 0.3)
+    resumed = weights(sft.train(recipe, tmp_path / "data", tmp_path / "interrupted", starts["qwen3-vl"]))
+    for name, value in whole.items():
+        assert torch.equal(value, resumed[name]), name
+    assert losses(tmp_path / "whole")[2:] == losses(tmp_path / "interrupted")[-2:]
+    facts = json.loads((tmp_path / "whole" / "run.json").read_text("utf-8"))["datasets"]
+    sizes = {path.name: path.stat().st_size for path in (tmp_path / "data").glob("experts*")}
+    shards = facts[str(tmp_path / "data" / "experts")]["shards"]
+    assert {name: about["bytes"] for name, about in shards.items()} == sizes
+    assert list((tmp_path / "whole" / "held_back").iterdir())
+    assert not (tmp_path / "cache").exists()
+    write_tars(data / "empty", str(tmp_path / "data" / "empty-{}.tar"), 2)
+    with pytest.raises(ShotcropError, match=r"holds a run that differs in datasets.*empty-0.tar"):
+        sft.train(recipe, tmp_path / "data", tmp_path / "whole", starts["qwen3-vl"])
 
 
 def test_damaged_photos_are_skipped_counted_and_named(

@@ -103,9 +103,9 @@ class HubData:
         paths = map(PurePosixPath, self.snapshot.files)
         return sorted(path.name for path in paths if path.parent == where)
 
-    def size(self, file: str) -> int:
-        """Return the bytes of a file."""
-        return self.snapshot.files[file]
+    def state(self, file: str) -> dict[str, Any]:
+        """Return the bytes of a file; the commit says which ones."""
+        return {"bytes": self.snapshot.files[file]}
 
     def download(self, folder: str, files: Sequence[str] = ()) -> Path:
         """Download files of the repository and return the folder that stands for the repository.

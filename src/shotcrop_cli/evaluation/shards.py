@@ -1,6 +1,7 @@
 """Read the rows of a dataset file by file: parquet files, WebDataset shards, and folders with a `metadata.jsonl`.
 
-A file is read from its beginning to its end and never held in memory whole.
+A file is read from its beginning to its end and never held in memory whole: an archive sample by sample, a parquet file
+one group of rows at a time. The library `datasets` writes groups of at most 100 MB.
 
 * A parquet file has a column of photos as the library `datasets` writes it, a struct of `bytes` and `path`. Its other
   columns are the fields of a row of `metadata.jsonl`.
@@ -26,8 +27,8 @@ from shotcrop_cli.evaluation.dataset import METADATA, Record, parse_row
 PARQUET, TAR = ".parquet", ".tar"
 BLOCK = tarfile.BLOCKSIZE
 _PHOTOS = (".jpg", ".jpeg", ".png", ".webp")
-_AT_ONCE = 32
-"""Rows of a parquet file in memory at a time."""
+_AT_ONCE = 8
+"""Rows of a parquet file that become Python objects at a time."""
 _READ_AT_ONCE = 1 << 20
 """Bytes of a parquet file that are read at a time."""
 _TORN_HINT = "copy or download the file again"
@@ -272,8 +273,8 @@ class ParquetShard:
             read = file.read_bytes
         content = _without_nulls(row)
         if "file_name" not in content:
-            named = PurePosixPath(path).name if path and PurePosixPath(path).is_absolute() else path
-            content["file_name"] = named or f"{PurePosixPath(self.name).stem}-{number:06}.jpg"
+            name = PurePosixPath(path or f"{PurePosixPath(self.name).stem}-{number:06}.jpg")
+            content["file_name"] = name.name if name.is_absolute() else str(name)
         with _naming(where):
             record = parse_row(Path(self.name), content)
         return ShardRow(number, content, record, read)

@@ -187,7 +187,7 @@ def test_a_shard_of_the_hub_is_read_there(hub: Hub, tmp_path: Path) -> None:
     assert sorted(Path(row.content["file_name"]).name for row in rows) == [f"{number}.jpg" for number in range(5)]
     assert all(row.read().startswith(b"\xff\xd8") for row in rows)
     assert not (tmp_path / "home").exists() and not (tmp_path / "cache").exists()
-    sizes = {path.name: path.stat().st_size for path in (tmp_path / "shards").iterdir()}
+    sizes = {path.name: {"bytes": path.stat().st_size} for path in (tmp_path / "shards").iterdir()}
     assert dataset.facts(streaming=True)["shards"] == sizes
     assert len(names(dataset.folder)) == 5  # The other way: downloaded and unpacked.
 

@@ -13,9 +13,12 @@ import torch
 from click.testing import CliRunner
 from PIL import Image
 
+import hub_stand_in
 from figures import manifest
+from hub_stand_in import commit_of
 from shotcrop_cli.commands.export_onnx import export_onnx_command
 from shotcrop_cli.errors import ModelError, OutputError, ShotcropError
+from shotcrop_cli.main import cli
 from shotcrop_cli.model.bundle import EXPORT_RECORD, read_bundle
 from shotcrop_cli.model.nano.manifest import COMPOSER, DETECTOR, DETECTOR_INT8, DecodingLimits
 from shotcrop_export.nano import export, verify
@@ -24,6 +27,8 @@ from shotcrop_train.composer.nano_checkpoint import MEMBER, Member, save_member,
 from shotcrop_train.nano.composer_network import ComposerNetwork, ComposerOptions
 from shotcrop_train.nano.detector_network import DetectorNetwork
 from shotcrop_train.nano.folds import NO_FOLD
+from shotcrop_train.runs import provenance
+from shotcrop_train.runs.model_repository import write_repository
 from shotcrop_train.train_detector import save_detector
 
 EVERYTHING = DecodingLimits(score=(0.0, 0.0, 0.5, 0.5, 0.5), lonely=0.0, most=3)
@@ -69,6 +74,28 @@ def exported(run: Path, photos: Path, tmp_path_factory: pytest.TempPathFactory) 
     assert result.exit_code == 0
     assert "boxes of 6 photos differ by at most" in " ".join(result.stdout.split())
     return target
+
+
+@pytest.mark.slow
+def test_a_checkpoint_of_the_hub_is_exported_and_crops(
+    run: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(run, tmp_path / "run")
+    provenance.record(tmp_path / "run", stage="sft", recipe={}, datasets=[])
+    provenance.finish(tmp_path / "run", tmp_path / "run" / "final")
+    write_repository(tmp_path / "run", "org/nano", tmp_path / "repo")
+    model = tmp_path / "model"
+    with hub_stand_in.running() as hub:
+        hub.add("models/org/nano", tmp_path / "repo")
+        hub.use(tmp_path / "home", monkeypatch)
+        command = ["export-onnx", "org/nano", str(model), "--photos", str(photos)]
+        assert CliRunner().invoke(cli, command, catch_exceptions=False).exit_code == 0
+    assert {path.name for path in (tmp_path / "home" / "models--org--nano" / "snapshots").iterdir()} == {
+        commit_of("models/org/nano", 0)
+    }
+    command = ["crop", str(photos), "-o", str(tmp_path / "shots"), "--model", str(model), "--device", "cpu"]
+    assert CliRunner().invoke(cli, command, catch_exceptions=False).exit_code == 0
+    assert len(list((tmp_path / "shots").glob("*.json"))) == 6
 
 
 def test_an_export_is_verified_and_says_what_it_measured(exported: Path) -> None:
