@@ -47,7 +47,7 @@ from shotcrop_train.text_base import TextBase
 from shotcrop_train.torch_composer import TorchComposer
 
 CURVES = "curves.png"
-HELD_BACK = "held_back"
+VALIDATION = "validation"
 """Folder in a run folder for photos that validate a streamed run."""
 VALIDATION_BATCH = 8
 """Photos per batch while training is validated."""
@@ -101,8 +101,8 @@ def stream_training_set(data: Data, recipe: DataRecipe, output: Path) -> Trainin
         for part in group.parts:
             part.check()
     skipped = SkippedPhotos(output)
-    held = hold_back(groups["expert"].parts, lambda one: one.composition is not None, output / HELD_BACK, skipped)
-    held += hold_back(groups["empty"].parts, lambda one: one.no_subject, output / HELD_BACK, skipped)
+    held = hold_back(groups["expert"].parts, lambda one: one.composition is not None, output / VALIDATION, skipped)
+    held += hold_back(groups["empty"].parts, lambda one: one.no_subject, output / VALIDATION, skipped)
     return TrainingSet(groups, held)
 
 
