@@ -148,7 +148,7 @@ def test_an_interrupted_streamed_run_ends_exactly_like_one_without_interruption(
     shards = facts[str(tmp_path / "data" / "experts")]["shards"]
     assert {name: about["bytes"] for name, about in shards.items()} == sizes
     assert list((tmp_path / "whole" / "validation").iterdir())
-    assert not (tmp_path / "cache").exists()
+    assert not (tmp_path / "cache" / "shotcrop").exists()
     write_tars(data / "empty", str(tmp_path / "data" / "empty-{}.tar"), 2)
     with pytest.raises(ShotcropError, match=r"holds a run that differs in datasets.*empty-0.tar"):
         sft.train(recipe, tmp_path / "data", tmp_path / "whole", starts["qwen3-vl"])
