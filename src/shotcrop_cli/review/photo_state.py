@@ -243,7 +243,9 @@ def _lines(record: Sidecar) -> tuple[str, ...]:
     reasoning = record.reasoning
     thought = " ".join(filter(None, (reasoning.scene, reasoning.subject, reasoning.story)))
     story = "" if record.captions is None else record.captions.story
-    return tuple(filter(None, (thought, story, *record.warnings)))
+    left_out = tuple(f"{shot.key}: left out" for shot in record.all_crops if shot.left_out)  # their panels say why
+    warnings = (warning for warning in record.warnings if not warning.startswith(left_out))
+    return tuple(filter(None, (thought, story, *warnings)))
 
 
 def crop_file(path: Path, record: Sidecar, key: str) -> str | None:

@@ -120,10 +120,12 @@ def test_keeping_keeps_what_is_shown_and_goes_through_the_groups(
     expect(group).to_have_text("person 2, web")
     expect(page.locator("#photo-title")).to_have_text(PAIR)
     until(lambda: kept(with_sets) == sorted([*WEB, *STORY_2]))
-    # Undo shows what it changes, and what is judged already is not shown again.
+    # Undo shows what it changes, and who comes back sees first what is not judged.
     page.keyboard.press("u")
     expect(group).to_have_text("person 2, story")
     until(lambda: kept(with_sets) == WEB)
+    page.reload()
+    expect(group).to_have_text("person 2, story")
     for shown in ("person 2, web", "person 2, story"):
         page.locator("#group").select_option(shown)
         page.locator(".box.close_up").focus()
@@ -185,6 +187,27 @@ def test_ordinary_crops_that_nobody_asked_for_are_not_offered(with_sets: Library
     with_sets.edit(PAIR, lambda record: record["shots"][1].update(edited=True))
     assert keys() == ["establishing", "medium", "close_up"]
     assert pairs_below(0.02) == 0
+
+
+def test_all_buttons_have_room_on_a_phone(serve: Serve, open_page: Open, with_sets: Library) -> None:
+    page = open_page(serve().address, viewport={"width": 390, "height": 844})
+    page.locator(".card", has_text="pair.jpg").locator("a").click()
+    for button in ("#undo", "#redo", "#reject-photo", "#keep-photo", "#keep-shown"):
+        expect(page.locator(button)).to_be_in_viewport(ratio=1)
+    page.locator(".shot.close_up").scroll_into_view_if_needed()
+    page.keyboard.press("End")
+    bar, last = page.locator(".actions").bounding_box(), page.locator(".shot.close_up .keep")
+    last.scroll_into_view_if_needed()
+    assert bar is not None and bar["height"] < 120
+    last.click()
+    expect(last).to_have_attribute("aria-pressed", "true")
+
+
+def test_notes_do_not_repeat_what_panels_say(with_sets: Library) -> None:
+    left_out = "medium-story: left out: 9:16 cannot hold the head"
+    with_sets.edit(PAIR, lambda record: record.update(warnings=[left_out, "HDR was converted"]))
+    state = read_state(with_sets.sidecar(PAIR), with_sets.shots)
+    assert "HDR was converted" in state.notes and left_out not in state.notes
 
 
 @pytest.mark.parametrize("width", [1280, 390])

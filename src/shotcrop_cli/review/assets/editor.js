@@ -85,7 +85,9 @@ export class Editor extends EventTarget {
     $("keep-photo").textContent = `Keep all ${shots.filter(({ left_out }) => !left_out).length}`;
     $("keep-shown").textContent = isOne ? "Keep and next" : "Keep these and next";
     const shown = this.groups.find(({ id }) => id === current);
-    this.showGroup(shown ?? firstGroup(this.groups, ({ has_crop }) => has_crop, this.wanted()));
+    const wanted = this.wanted();
+    const open = wanted.person || wanted.set ? [] : this.groups.filter((group) => this.isOpen(group));
+    this.showGroup(shown ?? firstGroup(open.length ? open : this.groups, ({ has_crop }) => has_crop, wanted));
   }
 
   // Show the boxes and panels of one person in one ratio set.
@@ -267,13 +269,19 @@ export class Editor extends EventTarget {
     this.store.change(`photo:${Date.now()}`, (edit) => keepCrops(edit, this.photo.base, isMeant));
   }
 
-  // Return the next group, in their order, with a crop that is neither kept nor rejected; undefined if there is none.
+  // Say whether a group has a crop that is neither kept nor rejected.
+  isOpen({ shots }) {
+    return shots.some(({ key }) => {
+      const { edited, rejected } = this.store.shot(key);
+      return this.base(key).has_crop && !edited && !rejected;
+    });
+  }
+
+  // Return the next group, in their order, that is open; undefined if there is none.
   nextOpen() {
-    const { groups, photo } = this;
+    const { groups } = this;
     const at = groups.indexOf(this.group);
-    const edits = new Map(photo.edit.shots.map((shot) => [shot.key, shot]));
-    const isOpen = ({ key }) => this.base(key).has_crop && !edits.get(key).edited && !edits.get(key).rejected;
-    return [...groups.slice(at + 1), ...groups.slice(0, Math.max(0, at))].find(({ shots }) => shots.some(isOpen));
+    return [...groups.slice(at + 1), ...groups.slice(0, Math.max(0, at))].find((group) => this.isOpen(group));
   }
 
   undo() {
