@@ -215,9 +215,10 @@ class Person:
         head: Hair top to chin, None if unknown.
         face: The face, None if it is not visible or unknown.
         probability: Probability that this is the main person, or one of several who are the main subject together.
-        shots: Exactly one shot of each type, in the order of `SHOT_TYPES`, without captions.
+        shots: Exactly one shot of each type, in the order of `SHOT_TYPES`.
         name: Who it is, if the photo's metadata says so; otherwise None.
         confidence: How sure the model is that this is a person, 0..1, or None when it does not say.
+        facts: What each shot surely shows; see `Composition`.
 
     Raises:
         AnswerError: A shot is missing, repeated or out of order.
@@ -230,6 +231,7 @@ class Person:
     shots: tuple[Shot, ...]
     name: str | None = None
     confidence: float | None = None
+    facts: tuple[CropFacts, ...] = ()
 
     def __post_init__(self) -> None:
         _check_triple(self.shots)

@@ -7,6 +7,7 @@ again. `sidecar.schema.json` describes the format for other programs. Boxes are 
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -315,9 +316,20 @@ class Sidecar:
 
     def facts_of(self, crop: ShotRecord) -> CropFacts | None:
         """Return what the words of a crop say; None if it has none by rule, or in sidecars of earlier versions."""
-        if crop.person != MAIN:
-            return None
-        return next((shot.facts for shot in self.shots if shot.shot is crop.shot), None)
+        facts = self.facts_about(crop.person)
+        return facts[SHOT_TYPES.index(crop.shot)] if facts else None
+
+    def facts_about(self, person: str) -> tuple[CropFacts, ...]:
+        """Return what the words of the three crops of somebody say; empty if they have none by rule.
+
+        Args:
+            person: As `CropKey` calls them. A group has no words.
+        """
+        if person == MAIN:
+            facts = tuple(shot.facts for shot in self.shots if shot.facts is not None)
+            return facts if len(facts) == len(SHOT_TYPES) else ()
+        number = person_number(person)
+        return self.people[number - 1].facts if number is not None and number <= len(self.people) else ()
 
     def has_old_words(self, crop: ShotRecord, settings: CropSettings) -> bool:
         """Say whether the words of a crop are by rule, and other settings ask for others. An edited crop keeps its own.
@@ -535,11 +547,13 @@ def _person_document(person: Person) -> dict[str, object]:
         "body": _sides(person.body),
         "head": _sides(person.head),
         "face": _sides(person.face),
-        "shots": [
-            {"shot": str(shot.type), "model_box": _sides(shot.box), "score": _score(shot.score)}
-            for shot in person.shots
-        ],
+        "shots": [_proposal_document(*one) for one in itertools.zip_longest(person.shots, person.facts)],
     }
+
+
+def _proposal_document(shot: Shot, facts: CropFacts | None) -> dict[str, object]:
+    proposal: dict[str, object] = {"shot": str(shot.type), "model_box": _sides(shot.box), "score": _score(shot.score)}
+    return proposal if facts is None else {**proposal, "facts": facts_document(facts)}
 
 
 def _score(score: float | None) -> float | None:
@@ -604,7 +618,17 @@ def _person(person: Mapping[str, Any]) -> Person:
     shots = tuple(
         Shot(ShotType(shot["shot"]), Box(*shot["model_box"]), score=shot["score"]) for shot in person["shots"]
     )
-    return Person(body, head, face, person["probability"], shots, person.get("name"), person.get("confidence"))
+    facts = tuple(filter(None, (read_facts(shot["facts"]) for shot in person["shots"] if "facts" in shot)))
+    return Person(
+        body,
+        head,
+        face,
+        person["probability"],
+        shots,
+        person.get("name"),
+        person.get("confidence"),
+        facts if len(facts) == len(shots) else (),
+    )
 
 
 def _settings(document: Mapping[str, Any]) -> CropSettings:

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
+from shotcrop_cli.crop_facts import CropFacts, Part, Who
 from shotcrop_cli.crop_settings import CropSettings, XmpMode
 from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.framing import Aspect, Framing
@@ -51,6 +52,19 @@ def test_people_are_read_back_in_their_order() -> None:
     assert list(document["people"][0]) == ["probability", "body", "head", "face", "shots"]
     assert document["people"][0]["shots"][1] == {"shot": "medium", "model_box": [0.1, 0.2, 0.6, 0.9], "score": 0.5}
     assert parse(sidecar.to_bytes()) == sidecar
+
+
+def test_what_is_known_of_the_crops_of_people_is_read_back() -> None:
+    shots = tuple(Shot(kind, Box(0.1, 0.2, 0.5, 0.9), score=0.5) for kind in ShotType)
+    facts = (CropFacts(Who.PEOPLE), CropFacts(Who.ONE, colour="red"), CropFacts(Who.ONE, Part.FACE))
+    sidecar = replace(example(), people=(Person(None, None, None, 0.5, shots, facts=facts),))
+    document = json.loads(sidecar.to_bytes())
+    SCHEMA.validate(document)
+    assert document["people"][0]["shots"][1]["facts"] == {"who": "one", "colour": "red"}
+    assert parse(sidecar.to_bytes()) == sidecar and sidecar.facts_about("person1") == facts
+    assert sidecar.facts_about("person2") == sidecar.facts_about("group") == ()
+    document["people"][0]["shots"][1]["facts"] = {"who": "a robot"}
+    assert parse(json.dumps(document).encode()).people[0].facts == ()
 
 
 def test_a_sidecar_of_an_earlier_version_has_no_people() -> None:

@@ -20,7 +20,7 @@ from shotcrop_cli.captions.messages import (
     message_in,
 )
 from shotcrop_cli.crop_facts import CropFacts, Part, Who
-from shotcrop_cli.shots import SETTINGS, Composition, Grounding, Reasoning, ShotText
+from shotcrop_cli.shots import SETTINGS, Composition, Grounding, Reasoning, Shot, ShotText
 
 ENOUGH = 3
 """A close-up with this many facts of its own does not repeat where the people are."""
@@ -276,13 +276,20 @@ def reword(answer: Composition, language: str = SOURCE_LANGUAGE, *, strict: bool
     """
     if not answer.facts:
         return answer
-    texts = describe(answer.facts, language, strict=strict)
-    shots = tuple(
-        replace(shot, caption=text.caption, alt_text=text.alt_text)
-        for shot, text in zip(answer.shots, texts, strict=True)
+    shots = _described(answer.shots, answer.facts, language, strict)
+    people = tuple(
+        replace(one, shots=_described(one.shots, one.facts, language, strict)) if one.facts else one
+        for one in answer.people
     )
     reasoning = verbalise(answer.grounding or Grounding(), answer.facts, language)
-    return replace(answer, shots=shots, reasoning=reasoning)
+    return replace(answer, shots=shots, reasoning=reasoning, people=people)
+
+
+def _described(shots: Sequence[Shot], facts: Sequence[CropFacts], language: str, strict: bool) -> tuple[Shot, ...]:
+    texts = describe(facts, language, strict=strict)
+    return tuple(
+        replace(shot, caption=text.caption, alt_text=text.alt_text) for shot, text in zip(shots, texts, strict=True)
+    )
 
 
 def _choose_wide(facts: CropFacts) -> CropFacts:

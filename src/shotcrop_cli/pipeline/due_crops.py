@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from shotcrop_cli.captions.renewal import text_by_rule
+from shotcrop_cli.crop_facts import ACTIONS, THINGS
 from shotcrop_cli.crop_settings import CropSettings
 from shotcrop_cli.framing import frame_shot
 from shotcrop_cli.geometry import from_pixels, to_pixels
@@ -60,9 +62,8 @@ def frame_crops(
         if crop.key not in due and (crop.edited or crop.retouched or crop.rejected):
             crops.append(crop)
             continue
-        if crop.key in due and crop.person == MAIN and not crop.key.is_ordinary and not crop.edited:
-            shot = sidecar.shots[SHOT_TYPES.index(crop.shot)]
-            crop = replace(crop, caption=shot.caption, alt_text=shot.alt_text, language=shot.language)
+        if crop.key in due and not crop.key.is_ordinary and not crop.edited:
+            crop = _with_words(crop, sidecar)
         if crop.edited:  # a person's box is not framed
             crop = replace(crop, left_out="")
         else:
@@ -113,10 +114,23 @@ def _proposed(key: CropKey, sidecar: Sidecar) -> ShotRecord | None:
     shot, unit = subject.shots[index], to_pixels(subject.shots[index].box, 1, 1)
     proposed = ShotRecord(key.shot, unit, shot.box, shot.box, None, None, score=shot.score)
     described = sidecar.shots[index]
-    proposed = replace(proposed, person=key.person, set_name=key.set_name, keywords=described.keywords)
-    if key.person != MAIN:
-        return proposed
-    return replace(proposed, caption=described.caption, alt_text=described.alt_text, language=described.language)
+    keywords = described.keywords
+    if key.person != MAIN and (facts := sidecar.facts_about(key.person)):
+        hidden = {*THINGS, *ACTIONS} - {facts[index].thing, facts[index].action}
+        keywords = tuple(word for word in keywords if word not in hidden)
+    proposed = replace(proposed, person=key.person, set_name=key.set_name, keywords=keywords)
+    return _with_words(proposed, sidecar)
+
+
+def _with_words(crop: ShotRecord, sidecar: Sidecar) -> ShotRecord:
+    """Return a crop with the words of the main subject's, or with those by rule for somebody else."""
+    if crop.person == MAIN:
+        shot = sidecar.shots[SHOT_TYPES.index(crop.shot)]
+        return replace(crop, caption=shot.caption, alt_text=shot.alt_text, language=shot.language)
+    text = text_by_rule(sidecar, crop.key, sidecar.settings)
+    if text is None:
+        return crop
+    return replace(crop, caption=text.caption, alt_text=text.alt_text, language=sidecar.settings.language)
 
 
 def _subject(person: str, sidecar: Sidecar) -> Subject | None:

@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 
 from conftest import FakeComposer, fixed_composition, names_in, no_people, open_image, picture, write_photo
 from named_faces import mwg
+from shotcrop_cli.crop_facts import CropFacts, Part, Who
 from shotcrop_cli.errors import ExitCode
 from shotcrop_cli.main import cli
 from shotcrop_cli.shots import Answer, Box, Composition, Grounding, Person, Shot, ShotType
@@ -106,6 +107,46 @@ class TestPeople:
     def test_subjects_are_chosen(self, photo: Path, output: Path, options: list[str], crops: list[str]) -> None:
         run("crop", photo, "-o", output, *options)
         assert crops_in(output) == crops
+
+    def test_others_have_words_of_their_own(self, photo: Path, output: Path, composer: FakeComposer) -> None:
+        one, own = CropFacts(Who.ONE, place="snow"), replace(CropFacts(Who.ONE), colour="red")
+
+        def answered(_image: object, _aspect: float) -> Composition:
+            answer = composition(*HEADS)
+            people = (answer.people[0], replace(answer.people[1], facts=(one, own, replace(own, part=Part.FACE))))
+            return replace(answer, facts=(one, replace(one, thing="dog"), one), people=(*people, *answer.people[2:]))
+
+        def said() -> dict[str, tuple[str, str]]:
+            return {str(crop.key): (crop.caption, crop.language) for crop in read(output / "a.jpg.json").more_crops}
+
+        composer.answer = answered
+        run("crop", photo, "-o", output, "--subjects", "all", "--xmp")
+        assert said() == {
+            "person2-medium": ("One of the people in red", "en"),
+            "person2-close_up": ("The face of one of the people in red", "en"),
+            "person3-medium": ("", ""),
+            "person3-close_up": ("", ""),
+        }
+        assert "One of the people in red" in (output / "a.jpg.person2-medium.jpg.xmp").read_text("utf-8")
+        assert "dog" not in read(output / "a.jpg.json").more_crops[0].keywords
+        edit(output, "person2/default/medium", lambda crop: crop.update(caption="Ana"))
+        run("crop", photo, "-o", output, "--subjects", "all", "--xmp", "--language", "de")
+        assert said()["person2-medium"] == ("Ana", "en")
+        assert said()["person2-close_up"] == ("Das Gesicht einer der Personen in Rot", "de")
+
+    def test_words_of_others_come_from_the_sidecar(self, photo: Path, output: Path, composer: FakeComposer) -> None:
+        facts = tuple(CropFacts(Who.ONE, part, "blue") for part in (None, None, Part.HEAD))
+
+        def answered(_image: object, _aspect: float) -> Composition:
+            answer = composition(*HEADS)
+            return replace(answer, people=tuple(replace(one, facts=facts) for one in answer.people))
+
+        composer.answer = answered
+        run("crop", photo, "-o", output)
+        composer.answer = lambda _image, _aspect: no_people()
+        run("crop", photo, "-o", output, "--subjects", "2", "--set", "feed=4:5")
+        captions = {crop.caption for crop in read(output / "a.jpg.json").more_crops if crop.person == "person2"}
+        assert captions == {"One of the people in blue", "Head and shoulders of one of the people in blue"}
 
     def test_the_group_holds_the_heads_of_those_who_belong_together(self, photo: Path, output: Path) -> None:
         run("crop", photo, "-o", output, "--subject", "group")

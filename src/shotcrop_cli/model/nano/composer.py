@@ -256,6 +256,7 @@ class NanoComposer:
         shots = self._shots(boxes[chosen], ious[chosen], proposal.certainty)
         grounding = ground(scene, people[0], detection.tags, self.manifest)
         sight = Sight(scene, detection.tags, detection.concepts, pixels, order[0], grounding, self.manifest)
+        people = tuple(map(sight.facts_about, people, order))
         count = certain(grounding, company_of(scene, self.manifest.count)).people
         return _in_words(sight, shots, people, count)
 

@@ -17,7 +17,7 @@ from shotcrop_cli.geometry import clamp, visible_share
 from shotcrop_cli.model.nano.manifest import NanoManifest
 from shotcrop_cli.model.nano.plain_colour import Pixels, plain_colour, share_of
 from shotcrop_cli.model.nano.scene import Floats, Scene
-from shotcrop_cli.shots import FACINGS, Box, Grounding
+from shotcrop_cli.shots import FACINGS, Box, Grounding, Person
 
 SURE, SURE_THIRD, POSSIBLE = 0.55, 0.57, 0.2
 """Scores from which a second and a third person are surely there, and below which a second one surely is not. People
@@ -131,6 +131,18 @@ class Sight:
             second, third = (replace(one, who=Who.ONE) if one.who in SINGLE else one for one in others)
             return first, second, third
         return first, *others
+
+    def facts_about(self, person: Person, index: int) -> Person:
+        """Return a person with the facts about their own crops.
+
+        Args:
+            person: Somebody in the photo.
+            index: Theirs in the scene.
+        """
+        own = Grounding(person.body, person.head, setting=self.grounding.setting)
+        sight = replace(self, main=index, grounding=own, is_other=index != self.main)
+        boxes, scores = [shot.box for shot in person.shots], [shot.score or 0.0 for shot in person.shots]
+        return replace(person, facts=sight.crops(boxes, scores))
 
     def _wide(self, box: Box) -> CropFacts:
         who = self._who(box)

@@ -124,7 +124,8 @@ def test_a_person_gets_a_triple_boxes_and_scores() -> None:
     assert [shot.type for shot in answer.shots] == list(SHOT_TYPES)
     assert [shot.score for shot in answer.shots] == pytest.approx([0.7] * 3)
     assert [shot.box for shot in answer.shots] == [shot.box for shot in person.shots]
-    assert all(shot.caption for shot in answer.shots) and not any(shot.caption for shot in person.shots)
+    assert all(shot.caption for shot in answer.shots) and person.facts == answer.facts
+    assert [shot.caption for shot in person.shots] == [shot.caption for shot in answer.shots]
     assert answer.grounding is not None
     assert (answer.grounding.main_person, answer.grounding.head) == (person.body, person.head)
     assert answer.grounding.setting == "outdoor" and answer.grounding.facing == "camera"

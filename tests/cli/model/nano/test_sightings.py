@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from shotcrop_cli.model.nano.manifest import ConceptRule
 from shotcrop_cli.model.nano.plain_colour import Pixels
 from shotcrop_cli.model.nano.scene import Scene
 from shotcrop_cli.model.nano.sightings import Sight
-from shotcrop_cli.shots import FULL_FRAME, Box, Grounding
+from shotcrop_cli.shots import FULL_FRAME, Box, Grounding, Person, Shot, ShotType
 
 NAMES = (
     "snow",
@@ -154,6 +155,24 @@ def test_a_close_up_of_several_people_shows_two_heads() -> None:
     assert tight(Figure(0.42, 0.1, 0.1)) is Who.PEOPLE
     assert tight(Figure(0.42, 0.1, 0.04)) is Who.ONE, "small, in the background"
     assert tight(Figure(0.49, 0.1, 0.1)) is Who.ONE, "the same head again"
+
+
+def test_another_person_has_facts_of_their_own() -> None:
+    scene = scene_of(Figure(0.2, 0.1, 0.1, joints=True), Figure(0.8, 0.1, 0.1, look=-1.4, joints=True, score=0.99))
+    pixels = picture((Box(0.72, 0.24, 0.88, 0.4), (200, 30, 40)))
+    boxes = (FULL_FRAME, Box(0.6, 0.05, 1.0, 0.6), Box(0.68, 0.05, 0.92, 0.4))
+    shots = tuple(Shot(kind, box, score=0.9) for kind, box in zip(ShotType, boxes, strict=True))
+    other = Person(Box(*map(float, scene.body[1])), Box(*map(float, scene.head[1])), None, 0.1, shots)
+    facing = np.array([8.0 if name == "camera" else 0.0 for name in MANIFEST.tags], np.float32)
+    main = Grounding(Box(*map(float, scene.body[0])), Box(*map(float, scene.head[0])), setting="outdoor")
+    none = np.full((len(NAMES), 7, 7), -9.0, np.float32)
+    sight = Sight(scene, facing, none, pixels, 0, main, MANIFEST)
+    wide, medium, tight = sight.facts_about(other, 1).facts
+    assert wide.who is Who.PEOPLE and medium.who is Who.ONE and tight.part is Part.FACE
+    assert (medium.colour, medium.facing, medium.place) == ("red", "left", "outdoor"), "not those of the main person"
+    assert sight.crops(boxes, (0.9,) * 3)[0].colour is None
+    unsure = replace(scene, face_score=np.full(2, 0.9, np.float32))
+    assert replace(sight, scene=unsure).facts_about(other, 1).facts[1].facing is None
 
 
 def test_of_several_people_nobody_has_a_direction() -> None:
