@@ -49,9 +49,7 @@ COMMANDS: dict[str, LazyCommand] = {
         "Crop photos of people into an establishing, a medium and a close-up shot.",
     ),
     "apply": LazyCommand(_EVERYDAY, "apply", "apply_command", "Write crops again after you edited their sidecars."),
-    "caption": LazyCommand(
-        _EVERYDAY, "caption", "caption_command", "Let a captioner write the captions of finished crops."
-    ),
+    "caption": LazyCommand(_EVERYDAY, "caption", "caption_command", "Write the captions of finished crops again."),
     "review": LazyCommand(
         _EVERYDAY,
         "review",

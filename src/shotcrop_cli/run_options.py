@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from shotcrop_cli.captions.settings import Endpoint, LocalModel
-from shotcrop_cli.crop_settings import CropSettings
+from shotcrop_cli.crop_settings import CropSettings, RuleCaptions
 from shotcrop_cli.imaging.formats import DEFAULT_MAX_PIXELS
 from shotcrop_cli.library.hand_work import KEEP_ALL, Allowed
 from shotcrop_cli.library.name_template import NameTemplate
@@ -191,6 +191,8 @@ class RecaptionOptions:
     Args:
         sidecars: Sidecars, and folders of them.
         captions: Which server to ask.
+        by_rule: Which captions by rule to write again, without a server; None to ask the server.
+        language: Language of captions by rule.
         dry_run: Whether to report what would get captions, ask no server and write nothing.
         wait: Seconds to wait for another run on the same output; infinity to wait as long as it takes.
         fail_fast: Whether to stop at the first failed photo.
@@ -198,7 +200,9 @@ class RecaptionOptions:
     """
 
     sidecars: tuple[Path, ...]
-    captions: CaptionOptions
+    captions: CaptionOptions = CaptionOptions()
+    by_rule: RuleCaptions | None = None
+    language: str = "en"
     dry_run: bool = False
     wait: float = 0.0
     fail_fast: bool = False

@@ -7,7 +7,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
 
-from shotcrop_cli.captions.service import CaptionOutcome, CaptionService, CaptionStatus
+from shotcrop_cli.captions.outcome import CaptionOutcome, CaptionStatus, CaptionWriter
 from shotcrop_cli.library.results import PhotoResult, PhotoStatus, Reporter
 
 _LOOK_EVERY = 1.0
@@ -31,7 +31,7 @@ class CaptionQueue:
 
     def __init__(
         self,
-        service: CaptionService,
+        service: CaptionWriter,
         root: Path,
         threads: int,
         reporter: Reporter,

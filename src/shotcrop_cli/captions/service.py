@@ -11,31 +11,27 @@ import io
 import json
 import threading
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
-from enum import Enum
+from dataclasses import replace
 from pathlib import Path
 
 from shotcrop_cli import sidecar as sidecars
 from shotcrop_cli.captions.cache import CaptionCache
+from shotcrop_cli.captions.caption_files import CaptionFiles
 from shotcrop_cli.captions.check import problems_of
+from shotcrop_cli.captions.outcome import CaptionOutcome, CaptionStatus, outcome_of
 from shotcrop_cli.captions.prompt import PROMPT_VERSION
 from shotcrop_cli.captions.settings import Endpoint, LocalModel
-from shotcrop_cli.errors import CaptionError, OutputError, PhotoError, ShotcropError
+from shotcrop_cli.errors import CaptionError
 from shotcrop_cli.imaging.decode import decode, read_source
-from shotcrop_cli.imaging.metadata.embed import described_by_somebody, embed_texts
-from shotcrop_cli.imaging.metadata.own_texts import own_packet
 from shotcrop_cli.imaging.metadata.policy import Metadata
-from shotcrop_cli.imaging.metadata.xmp_caption import merge_texts
 from shotcrop_cli.imaging.photo import Photo
 from shotcrop_cli.imaging.thumbnail import thumbnail
-from shotcrop_cli.library.atomic_write import NewFile, put_in_place
-from shotcrop_cli.library.crop_texts import last_texts, next_to_other, texts_of
-from shotcrop_cli.library.hand_work import companions, hash_file, is_own_xmp
+from shotcrop_cli.library.hand_work import companions, hash_file
 from shotcrop_cli.library.output_files import OutputFiles
 from shotcrop_cli.library.output_folder import read_roots
 from shotcrop_cli.library.recrop import crops_of, find_source
 from shotcrop_cli.shots import MANY_PEOPLE, Captioner, CaptionRequest, PhotoText, ShotType
-from shotcrop_cli.sidecar import CaptionRecord, Replaced, ShotRecord, Sidecar, Written
+from shotcrop_cli.sidecar import CaptionRecord, ShotRecord, Sidecar, Written
 
 _QUALITY = 85
 """JPEG quality of the pictures that are sent (our choice)."""
@@ -43,32 +39,6 @@ _PATIENCE = 5
 """After this many failures in a row, the captioner is not asked again (our choice)."""
 _COUNTS = {"One person": 1, "Two people": 2, "Three people": 3, "Four or more people": MANY_PEOPLE}
 """Beginnings of `Reasoning.scene` in sidecars of earlier versions, which have no `people_count`."""
-
-
-class CaptionStatus(Enum):
-    """How the captions of a photo ended."""
-
-    WRITTEN = "written"
-    UNCHANGED = "unchanged"
-    """They are up to date, or a person edited them all, or there are no crops."""
-    LEFT = "left"
-    """`--max-captions` was reached."""
-    FAILED = "failed"
-
-
-@dataclass(frozen=True, slots=True)
-class CaptionOutcome:
-    """How the captions of a photo ended, and why they failed.
-
-    Args:
-        status: How they ended.
-        reason: Why they failed; otherwise empty.
-        notes: What a person should know, such as an XMP file that keeps its own caption.
-    """
-
-    status: CaptionStatus
-    reason: str = ""
-    notes: tuple[str, ...] = ()
 
 
 class CaptionService:
@@ -109,7 +79,8 @@ class CaptionService:
         Raises:
             OutputError: The output is full, gone or read-only.
         """
-        try:
+
+        def write() -> CaptionOutcome:
             content = path.read_bytes()
             record = sidecars.read(path)
             crops = crops_of(path, root, record)
@@ -125,13 +96,8 @@ class CaptionService:
                 self._cache.put(key, text)
             notes = self._write(path, root, content, record, crops, text, key)
             return CaptionOutcome(CaptionStatus.WRITTEN, notes=notes)
-        except OutputError:
-            raise
-        except (ShotcropError, OSError) as error:
-            reason = str(error).removeprefix(f"{path}: ")
-            return CaptionOutcome(CaptionStatus.FAILED, reason if self.files is None else self.files.show_text(reason))
-        except Exception as error:  # one strange file must not end a run of thousands
-            return CaptionOutcome(CaptionStatus.FAILED, f"unexpected {type(error).__name__}: {error}")
+
+        return outcome_of(path, write, self.files)
 
     def _bring(self, path: Path, record: Sidecar, crops: Mapping[ShotType, Path]) -> None:
         """Copy what is needed to ask about a photo and to write its captions, if that is in an object store."""
@@ -263,7 +229,7 @@ class CaptionService:
         story = old.story if old is not None and old.has_new_story else text.story
         endpoint = self._endpoint
         captions = CaptionRecord(endpoint.model, endpoint.host, key, story, text.story, endpoint.language)
-        files = _Files(record, captions)
+        files = CaptionFiles(record.settings, captions)
         shots: list[ShotRecord] = []
         for shot in record.shots:
             if shot.shot not in words:
@@ -276,74 +242,8 @@ class CaptionService:
                 described = replace(shot, caption=caption, alt_text=alt_text, written=written, language="")
             shots.append(files.describe(shot, described, crops[shot.shot]))
         changed = replace(record, shots=tuple(shots), captions=captions)
-        if path.read_bytes() != content:
-            raise PhotoError(f"{path}: the sidecar changed while its captions were being written")
-        # If a run is killed while it renews crops, this sidecar says that they are shotcrop's.
-        pending = tuple(replace(shot, replaced=files.renewed.get(shot.shot)) for shot in record.shots)
-        first = NewFile(path, replace(record, shots=pending).to_bytes()) if files.renewed else None
-        put_in_place([*files.new, NewFile(path, changed.to_bytes())], root=root, first=first)
+        files.put_in_place(path, root, content, record, changed)
         return tuple(files.notes)
-
-
-class _Files:
-    """The XMP files and crops whose texts change.
-
-    Args:
-        record: The sidecar as it was.
-        captions: Who wrote the new captions.
-    """
-
-    def __init__(self, record: Sidecar, captions: CaptionRecord) -> None:
-        self._settings, self._captions = record.settings, captions
-        self.new: list[NewFile] = []
-        self.notes: list[str] = []
-        self.renewed: dict[ShotType, Replaced] = {}
-
-    def describe(self, before: ShotRecord, shot: ShotRecord, crop: Path) -> ShotRecord:
-        """Write the texts of a crop, and return what the sidecar says of it.
-
-        Args:
-            before: The crop with its old texts.
-            shot: The crop with its new texts.
-            crop: Its file.
-        """
-        settings = self._settings
-        if not (settings.xmp.embeds or settings.xmp.has_files):
-            return shot
-        texts, last = texts_of(shot, self._captions, settings), last_texts(before)
-        content = crop.read_bytes()
-        written = shot.written or Written(shot.caption)
-        if settings.xmp.embeds:
-            embedded = embed_texts(content, texts, last)
-            if embedded.note:
-                self.notes.append(f"{crop.name}: its caption was not written into it: {embedded.note}")
-            if embedded.content != content:
-                sha256 = hashlib.sha256(embedded.content).hexdigest()
-                is_own = written.sha256 == hashlib.sha256(content).hexdigest()
-                # shotcrop's own crops have the time of their photo; others tell programs that they changed.
-                self.new.append(NewFile(crop, embedded.content, crop.stat().st_mtime_ns if is_own else None))
-                if is_own:
-                    written = replace(written, size_bytes=len(embedded.content), sha256=sha256)
-                    self.renewed[shot.shot] = Replaced(str(shot.file), sha256)
-                content = embedded.content
-        written = replace(written, headline=texts.headline, keywords=texts.keywords)
-        if settings.xmp.has_files:
-            ours = (texts.description, last.description)
-            if not settings.prefer_own_captions and described_by_somebody(content, ours):
-                texts = next_to_other(texts)
-            xmp = companions(crop)[0]
-            there = xmp.read_bytes() if xmp.is_file() else None
-            own = own_packet(texts)
-            merged = own
-            if there is not None and not is_own_xmp(there, before):
-                found = merge_texts(there, texts, last)
-                merged = found.content
-                if found.note:
-                    self.notes.append(f"{xmp.name}: {found.note}")
-            if merged != there:
-                self.new.append(NewFile(xmp, merged))
-            written = replace(written, xmp_sha256=hashlib.sha256(own).hexdigest() if merged == own else None)
-        return replace(shot, written=written)
 
 
 def _people_in(record: Sidecar) -> int | None:

@@ -490,7 +490,7 @@ def to_captions(context: click.Context, values: Values) -> CaptionOptions:
     """
     name = values["captions"]
     if name not in list(RuleCaptions):
-        if values["no_images"]:
+        if values.get("no_images"):
             raise click.UsageError("--captions NAME needs crops to show. Leave out --no-images, or --captions.")
         return to_captioner(context, values)
     for option_name in ("max_captions", "strict_captions"):

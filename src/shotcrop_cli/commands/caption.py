@@ -27,8 +27,9 @@ from shotcrop_cli.run_options import RecaptionOptions
     option(
         "--captions",
         required=True,
-        metavar="NAME|model:DIR",
-        help="The captioner NAME of your configuration, which gets the crops, or the exported large model in DIR.",
+        metavar="rules|strict|none|NAME|model:DIR",
+        help="Who writes the captions: the rules, as in shotcrop crop, the captioner NAME of your configuration, which "
+        "gets the crops, or the exported large model in DIR.",
     ),
     crop_options.language_option,
     crop_options.max_captions_option,
@@ -41,14 +42,20 @@ from shotcrop_cli.run_options import RecaptionOptions
 @crop_options.message_options
 @click.pass_context
 def caption_command(ctx: click.Context, /, **values: Any) -> None:
-    """Let a captioner write the captions of finished crops.
+    """Write the captions of finished crops again.
 
     OUT is an output folder, a sidecar, or the URL of one. shotcrop makes no crops and needs no model. It skips photos
-    whose captions the captioner wrote before. Captions that you edited stay.
+    whose captions are up to date. Captions that you edited stay, and the rules also keep those of a captioner.
     """
+    captions = crop_options.to_captions(ctx, values)
+    by_rule, language = crop_options.to_words(values, captions)
+    if captions.endpoint is None and values["renew"]:
+        raise click.UsageError("--renew needs --captions NAME.")
     options = RecaptionOptions(
         sidecars=values["paths"],
-        captions=replace(crop_options.to_captioner(ctx, values), renew=values["renew"]),
+        captions=replace(captions, renew=values["renew"]),
+        by_rule=by_rule if captions.endpoint is None else None,
+        language=language,
         dry_run=values["dry_run"],
         wait=values["wait"],
         fail_fast=values["fail_fast"],

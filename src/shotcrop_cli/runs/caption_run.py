@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from shotcrop_cli.captions.messages import check_language
 from shotcrop_cli.errors import InputError, ShotcropError
 from shotcrop_cli.library.output_folder import open_output
 from shotcrop_cli.library.plan import SIDECAR_SUFFIX
@@ -20,11 +21,11 @@ from shotcrop_cli.sidecar import read
 from shotcrop_cli.storage.location import UrlPath, is_url
 
 if TYPE_CHECKING:
-    from shotcrop_cli.captions.service import CaptionService
+    from shotcrop_cli.captions.outcome import CaptionWriter
 
 
 class CaptionRun(Run):
-    """Asks a captioner about finished crops, and makes no crops."""
+    """Writes the captions of finished crops, and makes no crops."""
 
     def __init__(self, options: RecaptionOptions, reporter: Reporter) -> None:
         super().__init__(options, reporter)
@@ -34,9 +35,7 @@ class CaptionRun(Run):
         """Write all captions."""
         options = self._options
         # A dry run sends nothing, so it does not say where to.
-        service = find_captions(options.captions, Reporter() if options.dry_run else self.reporter)
-        if service is None:
-            raise InputError("captions: no server to ask", hint="name an endpoint in CaptionOptions")
+        service = _find_writer(options, Reporter() if options.dry_run else self.reporter)
         roots: dict[Path, list[Path]] = {}
         urls = [path for path in options.sidecars if is_url(path)]
         for path in options.sidecars:
@@ -60,7 +59,7 @@ class CaptionRun(Run):
             self.reporter.finish(result)
         return result
 
-    def _caption_objects(self, service: CaptionService, named: Path) -> None:
+    def _caption_objects(self, service: CaptionWriter, named: Path) -> None:
         """Write the captions of a sidecar, or of those of a folder, in an object store."""
         from shotcrop_cli.remote.apply_run import output_of
         from shotcrop_cli.remote.copies import CopiesFolder
@@ -84,7 +83,7 @@ class CaptionRun(Run):
             finally:
                 service.files = None
 
-    def _write(self, service: CaptionService, paths: Sequence[Path], root: Path) -> None:
+    def _write(self, service: CaptionWriter, paths: Sequence[Path], root: Path) -> None:
         options = self._options.captions
         with self.reporter.progress(len(paths)) as advance:
 
@@ -98,7 +97,7 @@ class CaptionRun(Run):
                     shown = photo if service.files is None else service.files.show(photo)
                     put(PhotoResult(shown, PhotoStatus.DONE, path))
 
-    def _plan(self, service: CaptionService, path: Path, root: Path) -> None:
+    def _plan(self, service: CaptionWriter, path: Path, root: Path) -> None:
         try:
             is_due = service.would_write(path, root)
         except (ShotcropError, OSError) as error:
@@ -109,6 +108,23 @@ class CaptionRun(Run):
             self.add(PhotoResult(_photo_of(path), PhotoStatus.PLANNED, path, (path,), "captions are missing or old"))
         else:
             self.results.counts[PhotoStatus.UNCHANGED] += 1
+
+
+def _find_writer(options: RecaptionOptions, reporter: Reporter) -> CaptionWriter:
+    """Return what writes the captions.
+
+    Raises:
+        ShotcropError: It cannot be found, or the options name none.
+    """
+    if options.by_rule is not None:
+        from shotcrop_cli.captions.rule_writer import RuleWriter
+
+        check_language(options.language)
+        return RuleWriter(options.by_rule, options.language)
+    service = find_captions(options.captions, reporter)
+    if service is None:
+        raise InputError("captions: no server to ask", hint="name an endpoint in CaptionOptions, or set by_rule")
+    return service
 
 
 def _sidecars_of(named: Path) -> Iterator[Path]:

@@ -14,7 +14,11 @@ from shotcrop_cli.run_options import CaptionOptions
 from shotcrop_cli.shots import Captioner
 
 if TYPE_CHECKING:
+    from shotcrop_cli.captions.outcome import CaptionWriter
     from shotcrop_cli.captions.service import CaptionService
+
+_WRITERS = 2
+"""Threads that write captions by rule: they wait for the disk only (our choice)."""
 
 
 def find_captions(options: CaptionOptions, reporter: Reporter) -> CaptionService | None:
@@ -56,7 +60,7 @@ def _captioner(endpoint: Endpoint | LocalModel, reporter: Reporter) -> tuple[Cap
 
 @contextmanager
 def queue_captions(
-    service: CaptionService | None,
+    service: CaptionWriter | None,
     options: CaptionOptions,
     root: Path,
     reporter: Reporter,
@@ -76,12 +80,12 @@ def queue_captions(
         captions_only: Whether the crops are not of this run.
         is_time_over: Says when to begin no more captions.
     """
-    if service is None or options.endpoint is None:
+    if service is None:
         yield add
         return
     from shotcrop_cli.captions.queue import CaptionQueue
 
-    threads = options.endpoint.concurrency
+    threads = _WRITERS if options.endpoint is None else options.endpoint.concurrency
     queue = CaptionQueue(
         service, root.resolve(), threads, reporter, add, strict=options.strict, captions_only=captions_only
     )

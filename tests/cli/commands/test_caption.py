@@ -262,8 +262,13 @@ def test_a_locked_output_is_not_touched(sidecar: Path, output: Path, server: Cap
     assert server.requests == []
 
 
-def test_rules_are_no_captioner(sidecar: Path, output: Path) -> None:
-    assert "there is no captioner 'rules'" in run("caption", output, "--captions", "rules", code=ExitCode.USAGE).stderr
+def test_rules_keep_what_a_captioner_wrote(sidecar: Path, output: Path) -> None:
+    caption(output)
+    before = sidecar.read_bytes()
+    assert "1 unchanged" in run("caption", output, "--captions", "rules", "--language", "de").stderr
+    assert sidecar.read_bytes() == before
+    result = run("caption", output, "--captions", "rules", "--renew", code=ExitCode.USAGE)
+    assert "--renew needs --captions NAME" in result.stderr
 
 
 def test_the_python_api_captions_finished_crops(sidecar: Path, output: Path, server: CaptionServer) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -232,6 +233,53 @@ def test_crops_of_ratio_sets_have_the_same_words(run: Callable[..., Result], rec
     more = [crop for crop in record().more_crops if crop.set_name == "story"]
     assert more and {crop.caption for crop in more} <= set(GERMAN)
     assert not record().edited
+
+
+def caption(*arguments: object, code: ExitCode = ExitCode.OK) -> Result:
+    result = CliRunner().invoke(cli, list(map(str, ["caption", *arguments])))
+    assert result.exit_code == code, result.output
+    return result
+
+
+@pytest.mark.parametrize("mode", ["none", "both"])
+def test_finished_crops_get_other_words_without_their_photos(
+    mode: str, run: Callable[..., Result], record: Callable[[], Sidecar], photos: Path, output: Path
+) -> None:
+    run("--xmp", mode, "--set", "default", "--set", "story=4:5")
+    edit(output / "a.jpg.json", lambda document: document["shots"][2].update(caption="Anna"))
+    photo = (photos / "a.jpg").read_bytes()
+    times = (photos / "a.jpg").stat()
+    (photos / "a.jpg").unlink()
+    wanted = (output, "--captions", "rules", "--language", "de")
+    assert "1 to do" in caption(*wanted, "--dry-run").stderr
+    assert "1 written" in caption(*wanted).stderr
+    assert captions(record()) == [*GERMAN[:2], "Anna"]
+    assert {crop.caption for crop in record().more_crops} <= set(GERMAN)
+    assert [shot.edited for shot in record().shots] == [False, False, True]
+    if mode == "both":
+        for crop in (output / str(shot.file) for shot in record().all_crops if not shot.edited):
+            assert b'xml:lang="de"' in decode(read_source(crop)).metadata.xmp
+            assert b'xml:lang="de"' in Path(f"{crop}.xmp").read_bytes()
+    assert "1 unchanged" in caption(*wanted).stderr
+    (photos / "a.jpg").write_bytes(photo)
+    os.utime(photos / "a.jpg", ns=(times.st_atime_ns, times.st_mtime_ns))
+    edit(output / "a.jpg.json", lambda document: document["shots"][2].update(caption=ENGLISH[2], edited=False))
+    edit(output / "a.jpg.json", lambda document: document["shots"][2]["written"].update(caption=ENGLISH[2]))
+    run("--xmp", mode, "--set", "default", "--set", "story=4:5", "--language", "de")
+    assert captions(record()) == GERMAN
+
+
+def test_captions_without_facts_need_the_model(run: Callable[..., Result], output: Path) -> None:
+    def as_before(document: dict[str, Any]) -> None:
+        for shot in document["shots"]:
+            shot.pop("facts")
+            shot.pop("language")
+
+    run()
+    edit(output / "a.jpg.json", as_before)
+    result = caption(output, "--captions", "strict")
+    assert "run `shotcrop crop` with the same options" in result.stderr
+    assert "0 written, 1 failed" in result.stderr
 
 
 @pytest.mark.parametrize("tag", ["DE", "de-AT", "de_CH"])
