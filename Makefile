@@ -24,10 +24,10 @@ BENCHMARKS = compose_latency start_up decode_limit crop_throughput ratio_sets pe
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help install demo sheet docs test test-cli lint type format bench reliability bench-quality train-nano clean jpegtran chromium
+.PHONY: help install demo sheet docs test test-cli lint type format bench reliability reliability-ray bench-quality train-nano clean jpegtran chromium
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 install: $(VENV)/ready ## Install shotcrop with the CPU runtime into .venv
 
@@ -66,6 +66,10 @@ bench: $(VENV_TEST)/ready-to-bench ## Measure speed against limits and peers (10
 
 reliability: $(VENV_TEST)/ready-to-test ## Run the reliability tests of docs/reliability.md (20 minutes)
 	PYTHONPATH=tests $(DEV)/python -m benchmarks.reliability.reliability --markdown docs/reliability.md
+
+reliability-ray: $(VENV_TEST)/ready-to-test ## Install Ray, and kill its workers, nodes and drivers (an hour)
+	$(DEV)/python -m pip install --quiet --constraint tests/constraints.txt --editable '.[ray]'
+	PYTHONPATH=tests $(DEV)/python -m benchmarks.reliability.ray_kills
 
 bench-quality: $(VENV_TEST)/ready-to-test ## Score a model and baselines: DATA=path [MODEL=path] [OUT=path]
 	$(call need,DATA)

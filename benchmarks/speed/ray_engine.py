@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,6 +49,7 @@ print(json.dumps({"code": os.waitstatus_to_exitcode(status), "seconds": seconds,
                   "cpu_seconds": whole.ru_utime + whole.ru_stime, "peak_mb": usage.ru_maxrss / 1e3,
                   "own_cpu_seconds": usage.ru_utime + usage.ru_stime}))
 """
+_TRIES = 3
 ENGINES = {
     "local, -j 1": ("-j", "1"),
     "local, -j 2": ("-j", "2"),
@@ -65,7 +67,17 @@ class Idle(Worker):
 
 
 def run(*command: str | Path) -> tuple[Measured, float]:
-    """Run a command; return what all its processes took, and the processor time of the first one alone."""
+    """Run a command; return what all its processes took, and the processor time of the first one alone.
+
+    It is run again if it fails, because Ray may not start on a busy machine.
+    """
+    for _ in range(_TRIES - 1):
+        with suppress(RuntimeError):
+            return _run(command)
+    return _run(command)
+
+
+def _run(command: Sequence[str | Path]) -> tuple[Measured, float]:
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("SHOTCROP_", "PYTHONDONT"))}
     environment["XDG_CONFIG_HOME"] = os.devnull
     clock = [sys.executable, "-S", "-c", _CLOCK]
