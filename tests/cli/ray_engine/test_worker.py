@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -124,3 +127,34 @@ def test_a_worker_of_another_version_is_refused() -> None:
     actors.RayWorker[None, None]().check(__version__)
     with pytest.raises(ShotcropError, match=r"and this is 0\.0\.1"):
         actors.RayWorker[None, None]().check("0.0.1")
+
+
+def test_only_a_photo_that_ends_three_workers_alone_is_failed(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tasks: list[Any] = [
+        SimpleNamespace(target=SimpleNamespace(source=SimpleNamespace(path=Path(name)))) for name in "ab"
+    ]
+    seen: list[tuple[list[str], bool]] = []
+
+    class Ending(actors.ActorPool[list[Job], Outcome]):
+        def __init__(self, *_: object) -> None:
+            pass
+
+        def results(self, chunks: Iterable[Any], lost: Callable[[Any], Iterable[Any]]) -> Iterator[Any]:
+            waiting = list(chunks)
+            while waiting:
+                chunk = waiting.pop(0)
+                seen.append(([str(task.target.source.path) for task, _ in chunk.job], chunk.again))
+                waiting += lost(replace(chunk, attempts=chunk.attempts + 1, again=True))
+            return iter(())
+
+    monkeypatch.setattr(driver, "ActorPool", Ending)
+    assignment: Any = SimpleNamespace(context=SimpleNamespace(root=output))
+    output.mkdir()
+    results: list[PhotoResult] = []
+    driver.RayPool(RayOptions(), assignment, Reporter()).run(tasks, results.append)
+    assert seen == [(["a", "b"], False), *[([name], True) for _ in range(3) for name in "ab"]]
+    assert [(str(photo.source), photo.status) for photo in results] == [
+        ("a", PhotoStatus.FAILED),
+        ("b", PhotoStatus.FAILED),
+    ]
+    assert (output / ".shotcrop.running.killed").exists()
