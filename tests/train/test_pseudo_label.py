@@ -414,6 +414,7 @@ def test_photos_that_end_their_workers_end_the_run() -> None:
 @pytest.mark.filterwarnings("ignore")
 def test_a_ray_cluster_writes_the_labels_of_one_process(data: Path, tmp_path: Path) -> None:
     pytest.importorskip("ray", reason="the package ray is not installed")
+    vary_experts(data / "experts")
     local = label(BY_RULES, data, tmp_path / "local", ["rule-based"])
     ray = label(BY_RULES, data, tmp_path / "ray", ["rule-based"], ray=RayOptions(workers=2))
     assert labels_of(ray) == labels_of(local)

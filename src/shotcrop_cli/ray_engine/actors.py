@@ -177,14 +177,16 @@ class ActorPool(Generic[J, R]):
                     yield self._ray.get(reference)
 
     def close(self) -> None:
-        """End the workers, and the cluster if it was started for this run."""
+        """End the workers, and the cluster if it was started for this run. It may be called again."""
+        if not self._actors:  # Ray would start again for any call
+            return
         with suppress(Exception):
             closing = [actor.handle.close.options(concurrency_group="control").remote() for actor in self._actors]
             self._ray.wait(closing, num_returns=len(closing), timeout=_CLOSE_SECONDS)
         for actor in self._actors:
             with suppress(Exception):
                 self._ray.kill(actor.handle)
-        self._actors.clear()  # Ray would start again for anything that is asked of them later
+        self._actors.clear()
         if self._starts_cluster:
             self._ray.shutdown()
 

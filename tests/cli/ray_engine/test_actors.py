@@ -125,6 +125,7 @@ class FakeRay:
     def wait(
         self, references: list[Reference], num_returns: int = 1, timeout: float | None = None
     ) -> tuple[list[Reference], list[Reference]]:
+        assert self.is_up, "Ray would start again"
         if timeout != 0:
             while sum(one.is_ready for one in references) < num_returns:
                 for actor in self.actors:
@@ -173,6 +174,7 @@ def doubled(deadly: dict[int, int], numbers: int = 20) -> list[tuple[int, int]]:
     try:
         return sorted((chunk.job, result) for chunk, result in pool.results(map(Chunk, range(numbers)), lost))
     finally:
+        pool.close()
         pool.close()
 
 
