@@ -342,3 +342,30 @@ def test_the_command_takes_one_file_and_a_unit_that_fits(arguments: list[str], p
     result = CliRunner().invoke(cli, command)
     assert result.exit_code == 2, result.output
     assert "Give one of --coco, --label-studio" in result.output or "--coord-space is" in result.output
+
+
+REAL_EXPORT = Path(__file__).parent / "label_studio_1.23.json"
+"""What Label Studio 1.23.2 exported with `download_all_tasks`. It had tasks of `shotcrop export`: one annotated, one
+skipped, one untouched. Of predictions it writes only the numbers."""
+
+
+def test_an_export_of_label_studio_itself_holds_what_somebody_annotated(tmp_path: Path) -> None:
+    photos = Path(__file__).parents[3] / "examples" / "photos"
+    (record,) = read_dataset(import_labels("label-studio", REAL_EXPORT, photos, tmp_path / "made"))
+    assert record.path.name == "astronaut.jpg"
+    assert record.composition is not None
+    assert [shot.type for shot in record.composition.shots] == list(SHOT_TYPES)
+    assert all(shot.caption for shot in record.composition.shots)
+
+
+def test_a_skipped_task_does_not_take_its_prediction(tmp_path: Path) -> None:
+    for name, (width, height) in SIZES.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.new("RGB", (width, height)).save(tmp_path / name)
+    file = tmp_path / "export.json"
+    write_label_studio(file, DRAWN)
+    kept, skipped = json.loads(file.read_text("utf-8"))
+    skipped["predictions"], skipped["annotations"] = skipped["annotations"], [{"was_cancelled": True, "result": []}]
+    file.write_text(json.dumps([kept, skipped]), "utf-8")
+    (record,) = read_dataset(import_labels("label-studio", file, tmp_path, tmp_path / "made"))
+    assert record.path.name == "a.jpg"

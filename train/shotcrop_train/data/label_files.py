@@ -63,7 +63,8 @@ def _size(image: Mapping[str, Any]) -> tuple[int, int] | None:
 def read_label_studio(source: Path, photos: Path) -> list[LabelledPhoto]:
     """Read a JSON export of Label Studio, with rectangles in percent and captions as texts of regions.
 
-    A task without annotations takes its prediction, such as those that `shotcrop export --label-studio` writes.
+    A task without annotations takes its prediction, if the file has it, such as those that `shotcrop export
+    --label-studio` writes; Label Studio itself exports only the numbers of predictions. A skipped task has no boxes.
     """
     content = _json(source)
     if isinstance(content, list) and any("annotations" not in one and "predictions" not in one for one in content):
@@ -84,10 +85,12 @@ def _task(source: Path, task: Mapping[str, Any], photos: Path) -> LabelledPhoto:
         value for value in data.values() if isinstance(value, str) and ("/" in value or "." in value)
     )
     name = _name_in(photos, address)
-    done = [one for one in task.get("annotations", []) if not one.get("was_cancelled")]
+    annotations = task.get("annotations", [])
+    done = [one for one in annotations if not one.get("was_cancelled")]
     if len(done) > 1:
         raise fault(source, f"{name} has {len(done)} annotations", hint="keep one of each photo; nothing was written")
-    chosen = (done or task.get("predictions") or [{"result": []}])[0]
+    proposed = [] if annotations else [one for one in task.get("predictions", []) if isinstance(one, dict)]
+    chosen = (done or proposed or [{"result": []}])[0]
     texts: dict[str, str] = {}
     rectangles: list[tuple[str, str, tuple[float, float, float, float], tuple[int, int]]] = []
     for region in chosen["result"]:
