@@ -36,7 +36,7 @@ from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.evaluation.data_source import Data, open_datasets
 from shotcrop_cli.evaluation.dataset import read_dataset
 from shotcrop_train.checkpoint_folders import WholeCheckpoints, last_checkpoint
-from shotcrop_train.checkpoints import computes_in_bfloat16, load_base
+from shotcrop_train.checkpoints import ADAPTER, computes_in_bfloat16, find_checkpoint_folder, load_base
 from shotcrop_train.data.chat_template import check_chat_template, set_chat_template
 from shotcrop_train.data.samples import split
 from shotcrop_train.data.skipped_photos import SkippedPhotos
@@ -256,6 +256,8 @@ def train(
     experts, held_back = split([one for one in rows if one.composition is not None and any(one.accepted)])
     empty, held_empty = split([one for one in rows if one.no_subject] if recipe.data.empty else [])
     held_back += held_empty
+    if recipe.generation.engine == "vllm":
+        _check_vllm_can_load(start, offline=offline)
     base = load_base(start, recipe.model, offline=offline, trained=True)
     set_chat_template(base.processor, recipe.model.chat_template)
     check_chat_template(base.processor, str(start), think=base.contract.think)
@@ -286,6 +288,19 @@ def train(
     if trainer.is_world_process_zero():
         draw_curves(output / LOG, output / CURVES, PANELS)
     return final
+
+
+def _check_vllm_can_load(start: str | Path, *, offline: bool) -> None:
+    """Refuse to start from an adapter: vLLM loads the start from its folder.
+
+    Raises:
+        ShotcropError: The start is an adapter.
+    """
+    if (find_checkpoint_folder(start, offline=offline) / ADAPTER).is_file():
+        raise ShotcropError(
+            f"{start} is a LoRA adapter, and vLLM needs a whole model to start from",
+            hint=f"merge it first: shotcrop train merge {start} MERGED, and start from MERGED",
+        )
 
 
 def _settings(recipe: GrpoRecipe, output: Path) -> GRPOConfig:
