@@ -4,17 +4,20 @@
     PYTHONPATH=tests python -m benchmarks.speed.train_gpu --tiny                   # tries the script on a CPU
 
 It needs a CUDA GPU, and says so where there is none. The MFU divides the operations that `estimates.budget` counts by
-the time of a step and the GPU's peak. It has not been run on a GPU yet.
+the time of a step and the GPU's peak. What gradient checkpointing computes again does not count. It has not been run on
+a GPU yet.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import re
 import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +28,7 @@ from transformers import Qwen3VLConfig, Qwen3VLForConditionalGeneration, Trainer
 from shotcrop_train import grpo, sft
 from shotcrop_train.estimates.budget import Load, training_flops
 from shotcrop_train.estimates.gpus import GPUS
-from shotcrop_train.estimates.model_shape import shape_of
+from shotcrop_train.estimates.model_shape import ModelShape, shape_of
 from shotcrop_train.recipe import ModelRecipe, load_recipe
 from shotcrop_train.rewards.photo_pool import PhotoPool
 from shotcrop_train.rewards.reward_function import prepare
@@ -127,14 +130,23 @@ def measure(stage: int, data: Path, output: Path, tiny: bool) -> dict[str, float
     trainer.args.save_strategy = "no"
     trainer.train()
     seconds = statistics.median(clock.seconds[WARM_UP:])
-    tokens = load.sequences * shape.sequence
-    figures = {"seconds_per_step": round(seconds, 3), "tokens_per_s": round(tokens / seconds, 1)}
+    figures = {"seconds_per_step": round(seconds, 3), "tokens_per_s": round(tokens_per_s(shape, load, seconds), 1)}
     if torch.cuda.is_available():
         figures["peak_gb"] = round(torch.cuda.max_memory_allocated() / 1e9, 1)
-        peak = _peak(torch.cuda.get_device_name())
+        peak = peak_of(torch.cuda.get_device_name())
         if peak is not None:
-            figures["mfu"] = round(training_flops(shape, model_recipe, load) / seconds / peak, 3)
+            figures["mfu"] = round(mfu(shape, model_recipe, load, seconds, peak), 3)
     return figures
+
+
+def tokens_per_s(shape: ModelShape, load: Load, seconds: float) -> float:
+    """Return the tokens of photos, instructions and answers that a step of so many seconds trains on per second."""
+    return load.sequences * shape.sequence / seconds
+
+
+def mfu(shape: ModelShape, recipe: ModelRecipe, load: Load, seconds: float, peak: float) -> float:
+    """Return the share of a GPU's peak, in operations per second, that the model itself needs."""
+    return training_flops(shape, replace(recipe, gradient_checkpointing=False), load) / seconds / peak
 
 
 def _meta(model: Any) -> Any:
@@ -142,19 +154,21 @@ def _meta(model: Any) -> Any:
         return Qwen3VLForConditionalGeneration(model.config)
 
 
-def _peak(name: str) -> float | None:
-    """Return the peak of a GPU by its long name, such as `NVIDIA H100 80GB HBM3`."""
-    words = name.lower().replace(" ", "")
-    found = [gpu for key, gpu in GPUS.items() if key.partition("-")[0] in words]
-    return found[0].tflops * 1e12 if found and found[0].tflops else None
+def peak_of(name: str) -> float | None:
+    """Return the operations per second of a GPU by its long name, such as `NVIDIA H100 80GB HBM3`, if we know them."""
+    words = set(re.findall(r"[a-z0-9]+", name.lower().replace("rtx ", "rtx")))
+    if words & {"h100", "h200"} and words & {"pcie", "nvl"}:  # slower than those of the table
+        return None
+    found = [gpu.tflops for key, gpu in GPUS.items() if key.partition("-")[0] in words]
+    return found[0] * 1e12 if found and found[0] else None
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print; exit with 1 where there is no GPU."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, help="Write the figures to this file, too.")
     parser.add_argument("--tiny", action="store_true", help="Try the script with a tiny model, on any machine.")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     if not options.tiny and not torch.cuda.is_available():
         print("there is no CUDA GPU on this machine: nothing was measured. Try the script with --tiny", file=sys.stderr)
         return 1
