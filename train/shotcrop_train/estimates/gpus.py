@@ -56,4 +56,4 @@ def find_gpu(name: str) -> Gpu:
             f"there is no GPU '{name}' in the table",
             hint=f"{hint}give its memory in GB, or one of {', '.join(GPUS)}",
         ) from None
-    return Gpu(f"GPU of {name} GB", memory)
+    return Gpu("a GPU", memory)
