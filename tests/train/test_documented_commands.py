@@ -86,6 +86,9 @@ TRAINING = (
     Tiny("-o runs/grpo", NANO),
     Tiny("export-onnx runs/grpo model"),
     Tiny("quality.ablation", ["--config nano.toml", "--folds 2", "--variants geometry"], {"--seeds 3": "--seeds 1"}),
+    Tiny("-o runs/local", SFT),
+    Tiny("-o runs/hub", SFT, {"ORG/NAME@v1": "DATA"}),
+    Tiny("-o runs/streamed", SFT, {"ORG/NAME@v1": "DATA"}),
     Tiny("-o runs/qwen/sft", [*SFT, "--set schedule.evaluate_every=1"]),
     Tiny("-o runs/qwen/labels", LABELS),
     Tiny("-o runs/qwen/ssft", SFT),
@@ -113,8 +116,8 @@ TRAINING = (
     Tiny("-o runs/first-try", SFT, {"wandb": TRACKED}),
     Tiny("-o runs/tracked", CINEMA, {"--report-to mlflow": f"--report-to {TRACKED}"}),
     Tiny("train push"),
-    Tiny("export-onnx ORG/NAME", instead={"ORG/NAME": "runs/qwen/grpo/NAME"}),
-    Tiny("ORG/NAME@v1", instead={"ORG/NAME@v1": "./large-model"}, code=1),
+    Tiny("export-onnx ORG/NAME", instead={"ORG/NAME@v1": "runs/qwen/grpo/NAME"}),
+    Tiny("--model ORG/NAME@v1", instead={"ORG/NAME@v1": "./large-model"}, code=1),
 )
 
 ANNOTATING = (
