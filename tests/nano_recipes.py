@@ -120,6 +120,7 @@ name = "export"
 kind = "export"
 start = "grpo"
 photos = "experts"
+concepts = ["experts"]
 """
 
 

@@ -43,6 +43,8 @@ class StageRecipe:
         pseudo: For `ssft`: the `pseudo-label` stage whose shots it uses.
         hard: For `grpo`: the `pseudo-label` stage whose hard cases it uses.
         photos: For `export`: dataset below the data folder that verifies the export.
+        concepts: For `export` of the compact model: datasets whose captions teach it the concepts that its own captions
+            name. Empty for none.
         steps: Optimiser steps that replace the recipe's; 0 keeps those.
         limit: For `pseudo-label`: photos to label; 0 for all.
         set: Values that replace the recipe's; see `recipe.changed`.
@@ -58,6 +60,7 @@ class StageRecipe:
     pseudo: str = ""
     hard: str = ""
     photos: str = ""
+    concepts: tuple[str, ...] = ()
     steps: int = 0
     limit: int = 0
     set: tuple[str, ...] = ()

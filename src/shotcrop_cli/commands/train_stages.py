@@ -58,13 +58,20 @@ def stages(offline: bool, weights: Path | None = None) -> Mapping[str, Stage]:
 
     def export(stage: Any, made: Made, data: Data, output: Path) -> Path:
         from shotcrop_cli.evaluation.dataset import read_dataset
+        from shotcrop_export.nano.concepts import add_concepts
         from shotcrop_export.nano.export import export_nano
+        from shotcrop_train.composer.nano_checkpoint import find_checkpoint
         from shotcrop_train.runs import provenance
+        from shotcrop_train.train_detector import load_detector
 
         photos, start = open_dataset(data, stage.photos), Path(made(stage.start))
-        provenance.record(output, stage="export", recipe=stage, datasets=[photos], start=start)
+        captioned = [open_dataset(data, name) for name in stage.concepts]
+        provenance.record(output, stage="export", recipe=stage, datasets=[photos, *captioned], start=start)
         target = output / "model"
         export_nano(start, target, [record.path for record in read_dataset(photos.folder)], verified=VERIFIED_PHOTOS)
+        checkpoint = find_checkpoint(start)
+        if captioned and checkpoint is not None:
+            add_concepts(target, [one.folder for one in captioned], target, load_detector(checkpoint).variant)
         return target
 
     return {

@@ -44,6 +44,7 @@ def test_one_command_goes_from_data_to_a_verified_model_that_crops_and_repeats_n
     bundle = read_bundle(runs / "export" / "model")
     assert isinstance(bundle.manifest, NanoManifest)
     assert bundle.manifest.uses_pixels and len(bundle.manifest.fallback) == 3
+    assert {"snow", "dog"} <= {concept.name for concept in bundle.manifest.concepts}
     record = json.loads((bundle.folder / "shotcrop_export.json").read_text("utf-8"))
     assert record["networks"] == 2 and record["figures"]["held_photos"] == 24
     assert record["torch_onnx_difference"]["photos"] == 24
