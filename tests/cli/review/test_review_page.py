@@ -180,6 +180,7 @@ def test_the_keyboard_does_everything(serve: Serve, open_page: Open, library: Li
     page.keyboard.press("Enter")
     expect(page.locator(".box.medium")).to_be_focused()
     page.keyboard.press("a")
+    page.keyboard.press("Control+A")
     page.keyboard.type("A woman in an orange suit")
     page.keyboard.press("Escape")
     page.keyboard.press("1")
