@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SHOTCROP = Path(sys.executable).with_name("shotcrop")
-_CLOCK = """
+CLOCK = """
 import json, os, sys, time
 nowhere = [(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
 start = time.perf_counter()
@@ -48,7 +48,7 @@ def measure(*command: str | Path) -> Measured:
     # An installed command does not compile its modules each time.
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("SHOTCROP_", "PYTHONDONT"))}
     environment["XDG_CONFIG_HOME"] = os.devnull
-    clock = [sys.executable, "-I", "-S", "-c", _CLOCK]
+    clock = [sys.executable, "-I", "-S", "-c", CLOCK]
     done = subprocess.run([*clock, *map(str, command)], capture_output=True, check=True, text=True, env=environment)
     found = json.loads(done.stdout)
     if found.pop("code") != 0:

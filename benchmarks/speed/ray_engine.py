@@ -2,7 +2,7 @@
 
     python -m benchmarks.speed.ray_engine [--counts N,N] [--sizes MP] [--rounds N] [--photos DIR] [--driver N,N]
 
-The processor time is that of all processes, with those of Ray, so it says more than the time on a busy machine. For the
+The engines are compared by the best time of several rounds, so the machine should be quiet. For the
 driver, workers only say that they found nobody in photos that are names of one tiny file, or that a server makes up.
 """
 
@@ -17,38 +17,18 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
 
 from benchmarks.figures import Figures, machine
 from benchmarks.reliability.object_listing import Listing, serve
-from benchmarks.speed.child_process import SHOTCROP, Measured
+from benchmarks.speed.child_process import CLOCK, SHOTCROP, Measured
 from benchmarks.speed.sized_photos import add_sources, make_photos
 from shotcrop_cli.library.results import PhotoResult, PhotoStatus
 from shotcrop_cli.ray_engine import driver
 from shotcrop_cli.ray_engine.worker import Job, Outcome, Worker
 
-_CLOCK = """
-import ctypes, json, os, resource, signal, sys, time
-ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER: what Ray leaves becomes a child of this process
-nowhere = [(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
-start = time.perf_counter()
-pid = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ, file_actions=nowhere)
-_, status, usage = os.wait4(pid, 0)
-seconds = time.perf_counter() - start
-signal.alarm(120)
-try:
-    while True:
-        os.wait()
-except ChildProcessError:
-    pass
-whole = resource.getrusage(resource.RUSAGE_CHILDREN)
-print(json.dumps({"code": os.waitstatus_to_exitcode(status), "seconds": seconds,
-                  "cpu_seconds": whole.ru_utime + whole.ru_stime, "peak_mb": usage.ru_maxrss / 1e3,
-                  "own_cpu_seconds": usage.ru_utime + usage.ru_stime}))
-"""
 _TRIES = 3
 ENGINES = {
     "local, -j 1": ("-j", "1"),
@@ -66,8 +46,8 @@ class Idle(Worker):
         return Outcome(tuple(PhotoResult(task.target.source.path, PhotoStatus.NO_SUBJECT) for task, _ in job))
 
 
-def run(*command: str | Path) -> tuple[Measured, float]:
-    """Run a command; return what all its processes took, and the processor time of the first one alone.
+def run(*command: str | Path) -> Measured:
+    """Run a command, and return what its first process took. The processes of Ray do not count.
 
     It is run again if it fails, because Ray may not start on a busy machine.
     """
@@ -77,24 +57,15 @@ def run(*command: str | Path) -> tuple[Measured, float]:
     return _run(command)
 
 
-def _run(command: Sequence[str | Path]) -> tuple[Measured, float]:
+def _run(command: Sequence[str | Path]) -> Measured:
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("SHOTCROP_", "PYTHONDONT"))}
     environment["XDG_CONFIG_HOME"] = os.devnull
-    clock = [sys.executable, "-S", "-c", _CLOCK]
+    clock = [sys.executable, "-I", "-S", "-c", CLOCK]
     done = subprocess.run([*clock, *map(str, command)], capture_output=True, check=True, text=True, env=environment)
     found = json.loads(done.stdout)
-    own = found.pop("own_cpu_seconds")
     if found.pop("code") != 0:
         raise RuntimeError(f"{' '.join(map(str, command))}: {done.stderr[-500:]}")
-    return Measured(**found), own
-
-
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """What an engine took for some photos, the best of all rounds."""
-
-    seconds: float
-    cpu_seconds: float
+    return Measured(**found)
 
 
 def measure_engines(folder: Path, photos: Sequence[Path], counts: Sequence[int], rounds: int) -> Figures:
@@ -109,43 +80,28 @@ def measure_engines(folder: Path, photos: Sequence[Path], counts: Sequence[int],
                     os.link(path, some / path.name)
             for engine, options in ENGINES.items():
                 output = folder / "shots"
-                costs.setdefault((engine, count), []).append(run(SHOTCROP, "crop", some, "-o", output, *options)[0])
+                costs.setdefault((engine, count), []).append(run(SHOTCROP, "crop", some, "-o", output, *options))
                 shutil.rmtree(output)
-    best = {
-        key: Cost(min(one.seconds for one in those), min(one.cpu_seconds for one in those))
-        for key, those in costs.items()
-    }
+    best = {key: min(one.seconds for one in those) for key, those in costs.items()}
     return Figures("Engines", HEADINGS, tuple(_engine_rows(best, counts)))
 
 
-HEADINGS = (
-    "engine",
-    "seconds",
-    "processor seconds",
-    "of it at start",
-    "processor ms per photo",
-    "relative to local, -j 1",
-    "photos a second after the start",
-)
+HEADINGS = ("engine", "seconds", "of it at start", "ms per photo", "relative to local, -j 1")
 
 
-def _engine_rows(best: dict[tuple[str, int], Cost], counts: Sequence[int]) -> Iterator[tuple[str, ...]]:
+def _engine_rows(best: dict[tuple[str, int], float], counts: Sequence[int]) -> Iterator[tuple[str, ...]]:
     few, many = counts
     base = 0.0
     for engine in ENGINES:
-        first, last = best[engine, few], best[engine, many]
-        each = (last.cpu_seconds - first.cpu_seconds) / (many - few)
-        rate = (many - few) / (last.seconds - first.seconds)
+        seconds = best[engine, many]
+        each = (seconds - best[engine, few]) / (many - few)
         base = base or each
-        start = last.cpu_seconds - many * each
         yield (
             engine,
-            f"{last.seconds:.1f}",
-            f"{last.cpu_seconds:.1f}",
-            f"{start:.1f}",
+            f"{seconds:.1f}",
+            f"{seconds - many * each:.1f}",
             f"{1000 * each:.0f}",
             f"{each / base:.2f}",
-            f"{rate:.2f}",
         )
 
 
@@ -157,10 +113,10 @@ def measure_driver(folder: Path, counts: Sequence[int]) -> Figures:
             library = make(folder / "library", count)
             output = folder / "none"
             idle = (sys.executable, "-m", "benchmarks.speed.ray_engine", "--idle", "crop", library, "-o", output, "-q")
-            (plan, plan_cpu), (ray, ray_cpu) = run(*idle, "-n"), run(*idle, *ENGINES["ray, 2 workers"])
+            plan, ray = run(*idle, "-n"), run(*idle, *ENGINES["ray, 2 workers"])
             shutil.rmtree(output, ignore_errors=True)
             shutil.rmtree(folder / "library", ignore_errors=True)
-            each = tuple(f"{1000 * seconds / count:.2f}" for seconds in (plan_cpu, ray_cpu))
+            each = tuple(f"{1000 * seconds / count:.2f}" for seconds in (plan.cpu_seconds, ray.cpu_seconds))
             rows.append((where, f"{count:,}", f"{plan.peak_mb:.0f}", each[0], f"{ray.peak_mb:.0f}", each[1]))
     headings = ("photos on", "number", "dry run: peak MB", "ms per photo", "driver: peak MB", "ms per photo")
     return Figures("The driver, with workers that do nothing", headings, tuple(rows))
