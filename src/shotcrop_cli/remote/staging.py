@@ -31,6 +31,7 @@ _BACKUP = re.compile(rf"{re.escape(BACKUP_SUFFIX)}(?:\.\d+)?")
 NAME_CLASHES = (FileExistsError, NotADirectoryError, IsADirectoryError)
 """Errors if a store has two names that no folder can have together, such as `a` and `a/b`."""
 _FINISHED = (PhotoStatus.DONE, PhotoStatus.UNCHANGED, PhotoStatus.NO_SUBJECT)
+_HALF_MILLISECOND_NS = 500_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -473,9 +474,13 @@ class Staging:
 
 
 def _mtime_ns(content: Content, entry: Entry) -> int:
-    """Return the time of a crop, by which a run knows its own if there is no sidecar."""
+    """Return the time of a crop, by which a run knows its own if there is no sidecar.
+
+    An object without a recorded time is somebody else's. Stores count in seconds or milliseconds, so half a millisecond
+    more is never the time of a photo, even of one that was stored at the same moment.
+    """
     recorded = nanoseconds(content.metadata.get(MTIME_KEY, ""))
-    return entry.mtime_ns if recorded is None else recorded
+    return entry.mtime_ns + _HALF_MILLISECOND_NS if recorded is None else recorded
 
 
 def path_in(data: bytes) -> Path | None:
