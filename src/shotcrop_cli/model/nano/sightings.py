@@ -24,6 +24,8 @@ SURE, SURE_THIRD, POSSIBLE = 0.55, 0.57, 0.2
 of less than half the main person's height count less in the last case."""
 IN_CROP = 0.6
 """A crop shows somebody if it holds this share of the head."""
+BODY_IN_CROP, POSSIBLE_BODY = 0.15, 0.3
+"""It may show somebody without a head if it holds this share of a body with this score."""
 HEAD_SHOWN = 0.9
 """A close-up that holds less of the main head shows a detail."""
 
@@ -91,7 +93,7 @@ SINGLE = (Who.PERSON, Who.MAIN)
 
 MARGINS: Mapping[str, float] = {
     **{"water": 0.25, "beach": 0.3, "bicycle": 0.4, "rocks": 0.55, "playground": 0.25, "crowd": 0.65},
-    **{"swimming": 0.65, "ball": 0.3, "basketball": 0.3, "tennis": 0.1},
+    **{"swimming": 0.65, "ball": 0.3, "basketball": 0.3, "tennis": 0.1, "child": 0.3, "dog": 0.3, "trees": 0.4},
 }
 """What the thresholds of concepts need in addition: with features in 8-bit integers, fewer were right than in single
 precision, for which the thresholds were chosen."""
@@ -215,9 +217,10 @@ class Sight:
         if len(others) and others[0] >= SURE:
             return Who.PEOPLE
         heights = np.maximum(scene.head[:, 3] - scene.head[:, 1], 1e-3)
-        weights = scores * np.minimum(1, 2 * heights / heights[main])
-        weights[main] = 0
-        if weights.max(initial=0) >= POSSIBLE:
+        nearness = np.minimum(1, 2 * heights / heights[main])
+        nearness[main] = 0
+        bodies = np.array([_head_share(body, box) >= BODY_IN_CROP for body in scene.body]) * scene.body_score
+        if (scores * nearness).max(initial=0) >= POSSIBLE or (bodies * nearness).max(initial=0) >= POSSIBLE_BODY:
             return Who.MAIN
         return Who.CHILD if self._is_alone and self._sees("child", None) else Who.PERSON
 

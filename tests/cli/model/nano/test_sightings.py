@@ -84,6 +84,15 @@ def test_others_count_only_where_the_crop_shows_them() -> None:
     assert beside[1].who is Who.PEOPLE
 
 
+def test_a_body_without_a_head_is_a_doubt() -> None:
+    boxes = (FULL_FRAME, Box(0.4, 0.05, 0.6, 0.6), CLOSE_UP)
+
+    def medium(score: float) -> Who:
+        return look(scene_of(Figure(0.5, 0.1, 0.1), Figure(0.36, 0.1, 0.1, score=score)), boxes=boxes)[1].who
+
+    assert medium(0.5) is Who.MAIN and medium(0.1) is Who.PERSON
+
+
 def test_a_small_other_is_no_doubt() -> None:
     assert look(scene_of(Figure(0.5, 0.1, 0.1), Figure(0.1, 0.1, 0.02, score=0.4)))[0].who is Who.PERSON
 
