@@ -8,7 +8,8 @@ from PIL import Image
 
 from colour_profiles import PROFILES
 from conftest import picture
-from shotcrop_cli.imaging import encode, jpeg_part
+from shotcrop_cli.imaging import jpeg_part
+from shotcrop_cli.imaging import pixels as pixels_module
 from shotcrop_cli.imaging.encode import encode_crop
 from shotcrop_cli.imaging.formats import JPEG, CropFormat
 from shotcrop_cli.imaging.jpeg_part import encode_jpeg, takes_parts
@@ -100,8 +101,8 @@ def test_another_pillow_encodes_a_copy_of_the_part(monkeypatch: pytest.MonkeyPat
 def test_only_pixels_that_change_are_copied(monkeypatch: pytest.MonkeyPatch, mode: str, copies: int) -> None:
     pixels = Image.new(mode, (120, 80)) if mode == "I;16" else picture().convert(mode)
     cropped = list[object]()
-    real = encode.cropped
-    monkeypatch.setattr(encode, "cropped", lambda *arguments: cropped.append(arguments) or real(*arguments))
+    real = pixels_module.cropped
+    monkeypatch.setattr(pixels_module, "cropped", lambda *arguments: cropped.append(arguments) or real(*arguments))
     monkeypatch.setattr(jpeg_part, "cropped", lambda *arguments: cropped.append(arguments) or real(*arguments))
     crop = encode_crop(
         Photo(pixels, JPEG), PixelBox(10, 20, 60, 40), form=CropFormat.JPEG, quality=90, policy=MetadataPolicy.NONE
