@@ -3,16 +3,14 @@
     python -m benchmarks.speed.ray_engine [--counts N,N] [--sizes MP] [--rounds N] [--photos DIR] [--driver N,N]
 
 The engines are compared by the best time of several rounds, so the machine should be quiet. For the
-driver, workers only say that they found nobody in photos that are names of one tiny file, or that a server makes up.
+driver, workers only say that they found no people in photos that are names of one tiny file, or that a server makes up.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -23,7 +21,7 @@ from PIL import Image
 
 from benchmarks.figures import Figures, machine
 from benchmarks.reliability.object_listing import Listing, serve
-from benchmarks.speed.child_process import CLOCK, SHOTCROP, Measured
+from benchmarks.speed.child_process import SHOTCROP, Measured, measure
 from benchmarks.speed.sized_photos import add_sources, make_photos
 from shotcrop_cli.library.results import PhotoResult, PhotoStatus
 from shotcrop_cli.ray_engine import driver
@@ -39,7 +37,7 @@ ENGINES = {
 
 
 class Idle(Worker):
-    """A worker that finds nobody in any photo, without a look at it."""
+    """A worker that finds no people in any photo, without a look at it."""
 
     def work(self, job: list[Job], again: bool) -> Outcome:
         """Return the results."""
@@ -53,19 +51,8 @@ def run(*command: str | Path) -> Measured:
     """
     for _ in range(_TRIES - 1):
         with suppress(RuntimeError):
-            return _run(command)
-    return _run(command)
-
-
-def _run(command: Sequence[str | Path]) -> Measured:
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(("SHOTCROP_", "PYTHONDONT"))}
-    environment["XDG_CONFIG_HOME"] = os.devnull
-    clock = [sys.executable, "-I", "-S", "-c", CLOCK]
-    done = subprocess.run([*clock, *map(str, command)], capture_output=True, check=True, text=True, env=environment)
-    found = json.loads(done.stdout)
-    if found.pop("code") != 0:
-        raise RuntimeError(f"{' '.join(map(str, command))}: {done.stderr[-500:]}")
-    return Measured(**found)
+            return measure(*command)
+    return measure(*command)
 
 
 def measure_engines(folder: Path, photos: Sequence[Path], counts: Sequence[int], rounds: int) -> Figures:

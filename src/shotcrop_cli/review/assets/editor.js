@@ -246,7 +246,7 @@ export class Editor extends EventTarget {
     if (this.photo?.edit.rejected) this.dispatchEvent(new Event("next"));
   }
 
-  // Keep the crops that are shown, and go to the next ones that nobody has judged: of this photo, or of the next.
+  // Keep the crops that are shown, and go to the next ones that no one has judged: of this photo, or of the next.
   keepShown() {
     const shown = new Set(this.group?.shots.map(({ key }) => key));
     this.keep((key) => shown.has(key));
