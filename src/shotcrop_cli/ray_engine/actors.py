@@ -37,9 +37,13 @@ _LIMITS = {
     "RAY_gcs_rpc_server_connect_timeout_s": "60",
     "RAY_worker_register_timeout_seconds": "300",
     "RAY_agent_register_timeout_ms": "300000",
-    "RAY_raylet_client_connect_timeout_milliseconds": "60000",
+    "RAY_raylet_client_num_connect_attempts": "60",
 }
-"""Ray's own limits at start-up, in which a busy machine may not have started all processes."""
+"""Ray's own limits at start-up, in which a busy machine may not have started all processes.
+
+The last one counts attempts a second apart. `raylet_client_connect_timeout_milliseconds` is that pause, not a limit:
+with 60,000, every other start took a minute longer.
+"""
 _STOP_SECONDS = 60.0
 _CLOSE_SECONDS = 5.0
 _TELL_SECONDS = 60.0
