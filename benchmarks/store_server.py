@@ -16,6 +16,11 @@ CREDENTIALS = {"AWS_ACCESS_KEY_ID": "none", "AWS_SECRET_ACCESS_KEY": "nothing", 
 FOLDER = "s3://photos/trip"
 
 
+def photo_name(number: int) -> str:
+    """Name a photo, 1,000 to a folder."""
+    return f"{number // 1000:05}/IMG_{number:08}.jpg"
+
+
 @contextmanager
 def store_server(number: int, content: Path | None = None) -> Iterator[dict[str, str]]:
     """Run a server with some photos in `FOLDER`, and yield the environment that leads there."""
@@ -41,7 +46,7 @@ def main() -> None:
     for bucket in ("photos", "shots"):
         backend.create_bucket(bucket, "us-east-1")
     for number in range(int(sys.argv[1])):
-        backend.put_object("photos", f"trip/{number // 1000:05}/IMG_{number:08}.jpg", content)
+        backend.put_object("photos", f"trip/{photo_name(number)}", content)
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
     print(f"http://127.0.0.1:{server.get_host_and_port()[1]}", flush=True)

@@ -69,7 +69,7 @@ def serving(command: list[str], port: int, folder: Path) -> Iterator[None]:
 def fake_gcs(folder: Path, buckets: tuple[str, ...]) -> Iterator[dict[str, str]]:
     """Serve Google Cloud Storage from memory, and yield the environment that leads there."""
     program, port = find_fake_gcs(), free_port()
-    assert program is not None
+    assert program is not None, "fake-gcs-server is not installed"
     Path(program).chmod(0o755)
     url = f"http://127.0.0.1:{port}"
     options = ["-scheme", "http", "-host", "127.0.0.1", "-port", str(port), "-backend", "memory", "-external-url", url]
@@ -90,7 +90,7 @@ def azurite(folder: Path, containers: tuple[str, ...]) -> Iterator[dict[str, str
     from azure.storage.blob import BlobServiceClient
 
     program, port = find_azurite(), free_port()
-    assert program is not None
+    assert program is not None, "Azurite is not installed"
     # Azurite knows fewer versions of the interface than the client.
     options = ["--blobHost", "127.0.0.1", "--blobPort", str(port), "--silent", "--skipApiVersionCheck"]
     with serving([program, *options, "--location", str(folder)], port, folder):

@@ -2,9 +2,10 @@
 
 For kills of Ray workers, nodes and drivers on a disk, see ray_kills.py.
 
-`PYTHONPATH=tests python -m benchmarks.reliability.object_stores [--kills N] [--photos N]` prints a table. It needs the
-extras s3, ray and dev. The store is the S3 server of moto, in a process of its own, behind a proxy: moto keeps its
-objects in memory, so the proxy is killed and not the server, which cuts every connection in the same way.
+`PYTHONPATH=tests python -m benchmarks.reliability.object_stores [--store s3|gs|az] [--kills N] [--photos N]` prints a
+table. It needs the extras of the store, ray and dev. The store is the server of moto, fake-gcs-server or Azurite, in a
+process of its own, behind a proxy: most of them keep their objects in memory, so the proxy is killed and not the
+server, which cuts every connection in the same way. For the last two servers, see tests/store_emulators.py.
 """
 
 from __future__ import annotations
@@ -13,29 +14,39 @@ import argparse
 import json
 import os
 import random
+import re
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
 
-import botocore.session
+import fsspec
 from PIL import Image
 
 from benchmarks.reliability.finding import Finding
-from object_store import ENVIRONMENT
+from benchmarks.store_server import store_server
 from ray_cluster import two_nodes, workers_of
 from shotcrop_cli.errors import ExitCode
+from store_emulators import azurite, fake_gcs, free_port
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "photos"
-PHOTOS = "s3://photos/trip"
+BUCKETS = ("photos", "shots")
+STORES: Mapping[str, tuple[str, Callable[[Path], AbstractContextManager[dict[str, str]]]]] = {
+    "s3": ("S3", lambda _folder: store_server(0)),
+    "gs": ("Google Cloud Storage", lambda folder: fake_gcs(folder, BUCKETS)),
+    "az": ("Azure", lambda folder: azurite(folder, BUCKETS)),
+}
+"""The name of each store and its server, which yields the environment that leads there."""
 SEED = 20261129
 Tree = dict[str, bytes]
 _LEASE = ".shotcrop.lock"
+_PHOTOS = "photos/trip"
 _PROXY = """
 import socket, sys, threading
 listener = socket.create_server(("127.0.0.1", int(sys.argv[1])), reuse_port=True)
@@ -54,62 +65,63 @@ while True:
 """
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
-
-
 class Store:
-    """An S3 server and its proxy."""
+    """A store behind a proxy, which everything that reads the environment finds.
 
-    def __init__(self) -> None:
-        self._server_port, self._port = free_port(), free_port()
-        self._server = subprocess.Popen(
-            [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self._server_port)],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        self.proxy = self.start_proxy()
-        self.environment = {**ENVIRONMENT, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{self._port}"}
-        os.environ.update(self.environment)
-        session = botocore.session.Session()
-        self.client = session.create_client("s3", endpoint_url=f"http://127.0.0.1:{self._server_port}")
-        deadline = time.monotonic() + 60
-        while True:
-            try:
-                for bucket in ("photos", "shots"):
-                    self.client.create_bucket(Bucket=bucket)
-                return
-            except Exception:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.3)
+    Args:
+        scheme: That of its URLs.
+        environment: Leads to its server.
+    """
 
-    def start_proxy(self) -> subprocess.Popen[bytes]:
+    def __init__(self, scheme: str, environment: Mapping[str, str]) -> None:
+        (server,) = re.findall(r"127\.0\.0\.1:(\d+)", " ".join(environment.values()))
+        self._scheme = scheme
+        self.name = STORES[scheme][0]
+        self._ports = str(free_port()), server
+        self._proxy = self._start_proxy()
+        for name, value in environment.items():
+            os.environ[name] = value.replace(f":{server}", f":{self._ports[0]}")
+        os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"  # which asks Google for credentials
+        self._files = fsspec.filesystem(scheme, use_listings_cache=False)
+
+    def _start_proxy(self) -> subprocess.Popen[bytes]:
         """Let connections through."""
-        return subprocess.Popen([sys.executable, "-c", _PROXY, str(self._port), str(self._server_port)])
+        proxy = subprocess.Popen([sys.executable, "-c", _PROXY, *self._ports])
+        while proxy.poll() is None:
+            with suppress(OSError), socket.create_connection(("127.0.0.1", int(self._ports[0])), 1):
+                return proxy
+            time.sleep(0.02)
+        raise RuntimeError("the proxy has ended")
 
-    def kill_proxy(self, seconds: float) -> None:
+    def cut(self, seconds: float) -> None:
         """Cut all connections for a while."""
-        self.proxy.kill()
-        self.proxy.wait()
+        self.close()
         time.sleep(seconds)
-        self.proxy = self.start_proxy()
-
-    def tree(self, folder: str) -> Tree:
-        """Return the objects of an output, but for leases."""
-        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket="shots", Prefix=f"{folder}/")
-        keys = [item["Key"] for page in pages for item in page.get("Contents", ())]
-        return {
-            key[len(folder) + 1 :]: self.client.get_object(Bucket="shots", Key=key)["Body"].read()
-            for key in keys
-            if _LEASE not in key
-        }
+        self._proxy = self._start_proxy()
 
     def close(self) -> None:
-        """End the server."""
-        self.proxy.kill()
-        self._server.kill()
+        """End the proxy."""
+        self._proxy.kill()
+        self._proxy.wait()
+
+    def upload(self, library: Path) -> None:
+        """Store the photos that all runs crop."""
+        for path in sorted(library.rglob("*.jpg")):
+            self._files.pipe_file(f"{_PHOTOS}/{path.relative_to(library).as_posix()}", path.read_bytes())
+
+    def start(self, output: str, *more: str) -> subprocess.Popen[str]:
+        """Start to crop the photos."""
+        places = f"{self._scheme}://{_PHOTOS}", "-o", f"{self._scheme}://shots/{output}"
+        command = [sys.executable, "-m", "shotcrop_cli", "crop", *places, "--reproducible", "--json", *more]
+        return subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        )
+
+    def tree(self, output: str) -> Tree:
+        """Return the objects of an output, but for leases."""
+        start = f"shots/{output}/"
+        names = [name for name in self._files.find(start) if _LEASE not in name]
+        return {name.removeprefix(start): self._files.cat_file(name) for name in names}
 
 
 def write_library(folder: Path, number: int) -> None:
@@ -119,11 +131,6 @@ def write_library(folder: Path, number: int) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with Image.open(pictures[at % len(pictures)]) as image:
             image.resize((320 + at, 320)).save(path, quality=90)
-
-
-def start(output: str, *more: str, photos: str = PHOTOS) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "shotcrop_cli", "crop", photos, "-o", output, "--reproducible", "--json", *more]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
 
 
 def finish(run: subprocess.Popen[str], timeout: float = 300.0) -> tuple[int, list[dict[str, Any]], str]:
@@ -144,11 +151,19 @@ def faults_of(part: dict[str, bytes], whole: Tree) -> Iterator[str]:
             yield from (f"{name} names {s['file']}" for s in shots if f"{folder}/{s['file']}" not in part)
 
 
+def faults_of_records(lines: list[dict[str, Any]], whole: Tree) -> Iterator[str]:
+    """Yield what is wrong with the records of a run that ended by itself."""
+    photos = len([name for name in whole if name.endswith(".json")])
+    sources = [line["source"] for line in lines]
+    if len(sources) != photos or len(set(sources)) != photos:
+        yield f"{len(sources)} records of {len(set(sources))} photos, not of {photos}"
+
+
 def kill_drivers(store: Store, whole: Tree, seconds: float, kills: int) -> Finding:
     """Kill new runs and the runs that resume them, and check every tree."""
     draw, wrong, killed, trees = random.Random(SEED), list[str](), 0, 0
     while killed < kills:
-        run = start(f"s3://shots/driver-{trees}")
+        run = store.start(f"driver-{trees}")
         try:
             run.wait(draw.uniform(0.0, seconds))
         except subprocess.TimeoutExpired:
@@ -162,13 +177,13 @@ def kill_drivers(store: Store, whole: Tree, seconds: float, kills: int) -> Findi
             trees += 1
         elif code != -signal.SIGKILL:
             wrong.append(f"exit code {code}: {err[-200:]}")
-    code, _, err = finish(start(f"s3://shots/driver-{trees}"))
+    code, lines, err = finish(store.start(f"driver-{trees}"))
     if code != 0 or store.tree(f"driver-{trees}") != whole:
         wrong.append(f"the resumed tree differs, exit code {code}: {err[-200:]}")
+    wrong += faults_of_records(lines, whole)
     found = f"no object was half written; {trees + 1} finished trees equal an undisturbed run's byte for byte"
-    return Finding(
-        "`kill -9` of a run on S3, resumed until done, then a new one", f"{killed} kills", found, tuple(wrong)
-    )
+    what = f"`kill -9` of a run on {store.name}, resumed until done, then a new one"
+    return Finding(what, f"{killed} kills", found, tuple(wrong))
 
 
 def cut_connections(store: Store, whole: Tree, seconds: float, kills: int) -> Finding:
@@ -176,21 +191,22 @@ def cut_connections(store: Store, whole: Tree, seconds: float, kills: int) -> Fi
     draw, wrong, killed, ended, runs = random.Random(SEED + 1), list[str](), 0, 0, 0
     while killed < kills:
         output = f"cut-{runs}"
-        run = start(f"s3://shots/{output}")
+        run = store.start(output)
         while run.poll() is None and killed < kills:
             time.sleep(draw.uniform(0.0, seconds / 3))
-            store.kill_proxy(draw.uniform(0.2, 2.0))
+            store.cut(draw.uniform(0.2, 2.0))
             killed += 1
         code, _, err = finish(run)
         wrong += faults_of(store.tree(output), whole)
         while code == ExitCode.OUTPUT:
             ended += 1
-            code, _, err = finish(start(f"s3://shots/{output}"))
+            code, _, err = finish(store.start(output))
         if code != 0 or store.tree(output) != whole:
             wrong.append(f"{output} differs, exit code {code}: {err[-200:]}")
         runs += 1
     found = f"{runs} runs finished with equal trees, {ended} of them after exit code 5 and another run"
-    return Finding("All connections to the store cut, back after 0.2 to 2 s", f"{killed} cuts", found, tuple(wrong))
+    what = f"All connections to {store.name} cut, back after 0.2 to 2 s"
+    return Finding(what, f"{killed} cuts", found, tuple(wrong))
 
 
 def lose_on_ray(
@@ -198,10 +214,9 @@ def lose_on_ray(
 ) -> Finding:
     """Strike while a run on a cluster works. It has to end by itself, with one record for each photo."""
     draw, wrong, done, runs = random.Random(SEED + 2), list[str](), 0, 0
-    photos = len([name for name in whole if name.endswith(".json")])
     while done < kills:
         output = f"{what.split()[-1]}-{runs}"
-        run = start(f"s3://shots/{output}", "--engine", "ray", "--ray-address", cluster.address, "--workers", "2")
+        run = store.start(output, "--engine", "ray", "--ray-address", cluster.address, "--workers", "2")
         struck = 0
         while run.poll() is None and struck < 3 and done < kills:
             time.sleep(draw.uniform(0.3, 2.0))
@@ -209,13 +224,11 @@ def lose_on_ray(
                 struck += 1
                 done += 1
         code, lines, err = finish(run, 600)
-        sources = [line["source"] for line in lines]
         if code != 0 or store.tree(output) != whole:
             wrong.append(f"{output} differs, exit code {code}: {err[-300:]}")
-        if len(sources) != photos or len(set(sources)) != photos:
-            wrong.append(f"{len(sources)} records of {len(set(sources))} photos, not of {photos}")
+        wrong += faults_of_records(lines, whole)
         runs += 1
-    found = f"{runs} runs ended by themselves with equal trees and one record for each of {photos} photos"
+    found = f"{runs} runs ended by themselves with equal trees and one record for each photo"
     return Finding(what, f"{done} kills", found, tuple(wrong))
 
 
@@ -227,40 +240,44 @@ def tell(finding: Finding) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--store", choices=list(STORES), default="s3")
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--photos", type=int, default=40)
     parser.add_argument("--only", default="driver,cut,ray", help="parts, separated by commas")
     options = parser.parse_args()
-    only, store, findings = options.only.split(","), Store(), []
-    try:
-        with tempfile.TemporaryDirectory() as name:
-            library = Path(name) / "photos"
-            write_library(library, options.photos)
-            for path in sorted(library.rglob("*.jpg")):
-                key = f"trip/{path.relative_to(library).as_posix()}"
-                store.client.put_object(Bucket="photos", Key=key, Body=path.read_bytes())
-            began = time.monotonic()
-            code, _, err = finish(start("s3://shots/whole"))
-            seconds = time.monotonic() - began
-            if code != 0:
-                print(err, file=sys.stderr)
-                return 1
-            whole = store.tree("whole")
-            print(
-                f"{options.photos} photos, {len(whole)} objects, an undisturbed run takes {seconds:.1f} s", flush=True
-            )
-            if "driver" in only:
-                findings.append(kill_drivers(store, whole, seconds, options.kills))
-                tell(findings[-1])
-            if "cut" in only:
-                findings.append(cut_connections(store, whole, seconds, options.kills))
-                tell(findings[-1])
-            if "ray" in only:
-                findings.append(_kill_ray_workers(store, whole, options.kills))
-                tell(findings[-1])
-    finally:
-        store.close()
-    return any(finding.violations for finding in findings)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_library(folder / "photos", options.photos)
+        with STORES[options.store][1](folder) as environment:
+            store = Store(options.store, environment)
+            try:
+                store.upload(folder / "photos")
+                return check(store, options.only.split(","), options.kills)
+            finally:
+                store.close()
+
+
+def check(store: Store, only: list[str], kills: int) -> int:
+    """Disturb runs, tell what was found, and return the exit code."""
+    began = time.monotonic()
+    code, lines, err = finish(store.start("whole"))
+    seconds = time.monotonic() - began
+    if code != 0:
+        print(err, file=sys.stderr)
+        return 1
+    whole = store.tree("whole")
+    print(f"{len(lines)} photos, {len(whole)} objects, an undisturbed run takes {seconds:.1f} s", flush=True)
+    parts: dict[str, Callable[[], Finding]] = {
+        "driver": lambda: kill_drivers(store, whole, seconds, kills),
+        "cut": lambda: cut_connections(store, whole, seconds, kills),
+        "ray": lambda: _kill_ray_workers(store, whole, kills),
+    }
+    is_broken = False
+    for name in only:
+        finding = parts[name]()
+        tell(finding)
+        is_broken |= bool(finding.violations)
+    return is_broken
 
 
 def _kill_ray_workers(store: Store, whole: Tree, kills: int) -> Finding:
@@ -272,7 +289,7 @@ def _kill_ray_workers(store: Store, whole: Tree, kills: int) -> Finding:
                 os.kill(draw.choice(workers), signal.SIGKILL)
             return bool(workers)
 
-        return lose_on_ray(store, whole, kills, cluster, "`kill -9` of Ray workers on S3", strike)
+        return lose_on_ray(store, whole, kills, cluster, f"`kill -9` of Ray workers on {store.name}", strike)
 
 
 if __name__ == "__main__":

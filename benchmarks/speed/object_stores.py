@@ -1,9 +1,9 @@
 """What an object store costs: the same photos on S3 and on a disk, and a photo in short and in long runs.
 
 `python -m benchmarks.speed.object_stores [--photos N] [--rounds N]` crops the same photos from a folder into a folder,
-and from S3 to S3, with the real command. `--linear 1000,20000` crops so many tiny photos on S3, with a model that
-answers at once and no crops, so that hardly anything but the store costs time. The store is the S3 server of moto, in a
-process of its own, whose processor time does not count.
+and from S3 to S3, with the real command. `--counts 1000,20000` crops so many tiny photos on a disk and on S3, with a
+model that answers at once and no crops, so that hardly anything but the store costs time. The store is the S3 server of
+moto, in a process of its own, whose processor time does not count.
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 
+from PIL import Image
+
 from benchmarks.figures import Figures, machine
 from benchmarks.speed.child_process import Measured, measure
 from benchmarks.speed.sized_photos import EXAMPLES, jpegs, make_photos
-from benchmarks.store_server import FOLDER, store_server
+from benchmarks.store_server import FOLDER, photo_name, store_server
 
 _CHILD = "--child"
 
@@ -70,28 +72,34 @@ def _crop(photos: str | Path, output: str | Path) -> Measured:
 
 
 def grow(numbers: list[int]) -> Figures:
-    """Crop more and more tiny photos on S3, then look again when all are up to date."""
-    from PIL import Image
-
+    """Crop more and more tiny photos on a disk and on S3, then look again when all are up to date."""
     rows = []
-    with tempfile.TemporaryDirectory() as name:
-        photo = Path(name) / "a.jpg"
-        Image.new("RGB", (96, 64), "teal").save(photo)
-        for number in numbers:
+    for number in numbers:
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            photo = folder / "a.jpg"
+            Image.new("RGB", (96, 64), "teal").save(photo)
+            for at in range(number):
+                copy = folder / "photos" / photo_name(at)
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                copy.write_bytes(photo.read_bytes())
             with store_server(number, photo) as environment:
                 os.environ.update(environment)
-                first, second = (
-                    measure(sys.executable, "-m", "benchmarks.speed.object_stores", _CHILD) for _ in range(2)
-                )
-            cells = (f"{1000 * run.cpu_seconds / number:.2f}" for run in (first, second))
-            rows.append((f"{number:,}", *cells, f"{first.peak_mb:.0f}"))
-            print(rows[-1], flush=True)
-    headings = ("photos", "CPU ms/photo, new", "CPU ms/photo, up to date", "peak MB")
-    return Figures("Tiny photos on S3, without the model and without crops", headings, tuple(rows))
+                for place, *where in (("disk", folder / "photos", folder / "shots"), ("S3", FOLDER, "s3://shots/x")):
+                    command = sys.executable, "-m", "benchmarks.speed.object_stores", _CHILD, *where
+                    runs = [measure(*command) for _ in range(2)]
+                    cells = (f"{1000 * run.cpu_seconds / number:.2f}" for run in runs)
+                    rows.append((place, f"{number:,}", *cells, *(f"{run.peak_mb:.0f}" for run in runs)))
+                    print(rows[-1], f"{sum(run.seconds for run in runs):.0f} s", file=sys.stderr, flush=True)
+    headings = (
+        *("place", "photos", "CPU ms/photo, new", "CPU ms/photo, up to date"),
+        *("peak MB, new", "peak MB, up to date"),
+    )
+    return Figures("Tiny photos, without the model and without crops", headings, tuple(rows))
 
 
-def crop_with_stub() -> None:
-    """Crop the photos of the store in this process, with a model that answers at once."""
+def crop_with_stub(photos: str, output: str) -> None:
+    """Crop photos in this process, with a model that answers at once."""
     from shotcrop_cli import CropOptions, crop_photos
     from shotcrop_cli.shots import SHOT_TYPES, Box, Composition, Reasoning, Shot
 
@@ -111,7 +119,7 @@ def crop_with_stub() -> None:
         find_model=lambda _model, **_options: SimpleNamespace(sha256=Stub.sha256),
         load_composer=lambda *_given, **_options: Stub(),
     )
-    result = crop_photos(CropOptions(FOLDER, "s3://shots/x", shots=(), keep_results=False))
+    result = crop_photos(CropOptions(photos, output, shots=(), keep_results=False))
     assert not result.failed, result.failed[0]
 
 
@@ -120,15 +128,15 @@ def main() -> None:
     parser.add_argument("--photos", type=int, default=24)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--megapixels", type=float, nargs="*", default=[2, 12])
-    parser.add_argument("--linear", type=lambda text: list(map(int, text.split(","))), metavar="N,N")
-    parser.add_argument(_CHILD, action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--counts", type=lambda text: list(map(int, text.split(","))), metavar="N,N")
+    parser.add_argument(_CHILD, nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
-        crop_with_stub()
+        crop_with_stub(*options.child)
         return
     print(machine("shotcrop-cli", "s3fs", "botocore", "moto"), "\n")
-    if options.linear:
-        print(grow(options.linear).as_markdown())
+    if options.counts:
+        print(grow(options.counts).as_markdown())
         return
     for megapixels in options.megapixels:
         print(compare(megapixels, options.photos, options.rounds).as_markdown(), flush=True)

@@ -130,7 +130,8 @@ class _Lease:
         try:
             self._tag = self._storage.write(self._name, self._me.to_bytes(), ABSENT if own is None else own.tag)
         except Changed:
-            return TTL_SECONDS
+            if not self._is_ours():
+                return TTL_SECONDS
         self._renewed = time.monotonic()
         # Another run of another kind may have done the same at the same moment. Then both give way.
         rivals = (entry for entry in self._storage.list(below=LOCK_NAME) if entry.name != self._name)
@@ -171,7 +172,7 @@ class _Lease:
                     return
 
     def _is_ours(self) -> bool:
-        """Say whether an answer was lost, and the lease was renewed all the same."""
+        """Say whether an answer was lost, and the lease was written all the same."""
         try:
             content = self._storage.read(self._name)
         except (StorageError, FileNotFoundError):

@@ -222,9 +222,7 @@ def test_a_run_that_breaks_off_at_any_write_is_continued(
 ) -> None:
     _run()
     whole = store.tree("shots", "trip")
-    client = store.client()
-    for key in store.keys("shots"):
-        client.delete_object(Bucket="shots", Key=key)
+    store.clear("shots")
     puts: list[str] = []
 
     def stop(method: str, path: str, _number: int) -> tuple[int, str] | None:
@@ -280,9 +278,7 @@ def test_a_photo_that_may_not_be_read_fails_alone(library: Path, store: ObjectSt
 def test_a_store_that_asks_to_slow_down_gets_the_same_requests_again(library: Path, store: ObjectStore) -> None:
     _run()
     whole = store.tree("shots", "trip")
-    client = store.client()
-    for key in store.keys("shots"):
-        client.delete_object(Bucket="shots", Key=key)
+    store.clear("shots")
     seen: Counter[tuple[str, str]] = Counter()
 
     def slow(method: str, path: str, _number: int) -> tuple[int, str] | None:
