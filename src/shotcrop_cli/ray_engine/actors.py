@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -46,6 +48,9 @@ with 60,000, every other start took a minute longer.
 """
 _STOP_SECONDS = 60.0
 _CLOSE_SECONDS = 5.0
+_CHECK_SECONDS = 2.0
+"""How often to see whether the node to which this process is connected is alive. Ray itself notices after 15 seconds,
+and then ends this process without a word."""
 _TELL_SECONDS = 60.0
 """After how long a run says that it waits for the cluster to start a worker."""
 
@@ -137,6 +142,7 @@ class ActorPool(Generic[J, R]):
             _connect(ray, options)
         self._class = ray.remote(concurrency_groups={"control": 1})(kind)
         self._assignment = ray.put(assignment)
+        self._own_node = _own_node(ray, options)
         total = int(ray.cluster_resources().get("CPU", 1))
         self.size = options.workers or max(1, total // max(1, options.cpus_per_worker))
         self._actors: list[_Actor[J]] = [self._start() for _ in range(self.size)]
@@ -157,15 +163,23 @@ class ActorPool(Generic[J, R]):
             ShotcropError: The workers cannot work.
         """
         waiting = iter(chunks)
+        checked = told = time.monotonic()
         while self._fill(waiting):
             references = [
                 *chain.from_iterable(actor.chunks for actor in self._actors),
                 *(actor.starting for actor in self._actors if actor.starting is not None),
             ]
-            done, _ = self._ray.wait(references, num_returns=1, timeout=_TELL_SECONDS)
+            done, _ = self._ray.wait(references, num_returns=1, timeout=_CHECK_SECONDS)
             if done:
                 yield from self._take(done[0], lost)
-            elif not any(actor.chunks for actor in self._actors):
+            now = time.monotonic()
+            if now - checked >= _CHECK_SECONDS:
+                checked = now
+                self._check_own_node()
+            if any(actor.chunks for actor in self._actors):
+                told = now
+            elif now - told >= _TELL_SECONDS:
+                told = now
                 self._reporter.info("waiting for the Ray cluster to start a worker; `ray status` shows what it has")
 
     def stop(self) -> Iterator[R]:
@@ -193,6 +207,18 @@ class ActorPool(Generic[J, R]):
         self._actors.clear()
         if self._starts_cluster:
             self._ray.shutdown()
+
+    def _check_own_node(self) -> None:
+        """Raise an error if the node has ended to which this process is connected."""
+        try:
+            if self._own_node is not None:
+                socket.create_connection(self._own_node, timeout=_CHECK_SECONDS).close()
+        except ConnectionRefusedError:
+            raise DeviceError(
+                "--engine ray: the Ray node of this process has ended", hint="run the same command again"
+            ) from None
+        except OSError:  # a machine that is too busy to answer
+            pass
 
     def _fill(self, waiting: Iterator[Chunk[J]]) -> bool:
         """Give chunks to the workers that have the fewest, and say whether there is anything to wait for."""
@@ -278,6 +304,15 @@ class ActorPool(Generic[J, R]):
         resources = {"num_cpus": options.cpus_per_worker, "num_gpus": options.gpus_per_worker}
         handle = self._class.options(**resources, max_restarts=0, max_task_retries=0).remote(self._assignment)
         return _Actor(handle, handle.check.remote(__version__))
+
+
+def _own_node(ray: Any, options: RayOptions) -> tuple[str, int] | None:
+    """Return address and port of the node to which this process is connected; None through the Ray client."""
+    if (options.address or "").startswith("ray://"):
+        return None
+    own = ray.get_runtime_context().get_node_id()
+    node = next(node for node in ray.nodes() if node["NodeID"] == own)
+    return node["NodeManagerAddress"], node["NodeManagerPort"]
 
 
 def _broken(error: Exception) -> ShotcropError:

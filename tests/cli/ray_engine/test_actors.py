@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections import Counter
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
@@ -91,6 +92,7 @@ class FakeRay:
     def __init__(self) -> None:
         self.actors: list[Actor] = []
         self.is_up = False
+        self.raylet = socket.create_server(("127.0.0.1", 0))
 
     def is_initialized(self) -> bool:
         return self.is_up
@@ -109,8 +111,12 @@ class FakeRay:
     def cluster_resources(self) -> dict[str, float]:
         return {"CPU": 2.0}
 
-    def nodes(self) -> list[None]:
-        return [None]
+    def nodes(self) -> list[dict[str, Any]]:
+        address, port = self.raylet.getsockname()
+        return [{"NodeID": "a"}, {"NodeID": "b", "NodeManagerAddress": address, "NodeManagerPort": port}]
+
+    def get_runtime_context(self) -> Any:
+        return SimpleNamespace(get_node_id=lambda: "b")
 
     def remote(self, **_: Any) -> Callable[[Any], Any]:
         def wrap(kind: Any) -> Any:
@@ -158,10 +164,11 @@ class Doubler(RayWorker[int, int]):
 
 
 @pytest.fixture
-def ray(monkeypatch: pytest.MonkeyPatch) -> FakeRay:
+def ray(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeRay]:
     fake = FakeRay()
     monkeypatch.setattr(actors, "import_ray", lambda: fake)
-    return fake
+    with fake.raylet:
+        yield fake
 
 
 def lost(chunk: Chunk[int]) -> Iterator[Chunk[int]]:
@@ -216,3 +223,25 @@ def test_a_cluster_of_this_machine_needs_the_gpus_that_are_asked_for(ray: FakeRa
     with pytest.raises(DeviceError, match=r"--gpus-per-worker 0\.5: Ray finds no such GPU"):
         ActorPool(RayOptions(gpus_per_worker=0.5), Doubler, Counter[int](), Reporter())
     assert not ray.is_up
+
+
+def test_the_end_of_the_own_node_ends_the_run(ray: FakeRay, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray would end this process without a word."""
+    monkeypatch.setattr(actors, "_CHECK_SECONDS", 1e-9)
+    pool = ActorPool(RayOptions(workers=2), Doubler, Counter[int](), Reporter())
+    results = pool.results(map(Chunk, range(20)), lost)
+    first = [next(results), next(results)]
+    ray.raylet.close()
+    with pytest.raises(DeviceError, match="the Ray node of this process has ended") as raised:
+        first += results
+    assert raised.value.hint == "run the same command again"
+    assert 2 <= len(first) < 20
+    pool.close()
+
+
+def test_through_the_ray_client_there_is_no_own_node(ray: FakeRay, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(actors, "_CHECK_SECONDS", 1e-9)
+    pool = ActorPool(RayOptions(address="ray://head:10001", workers=2), Doubler, Counter[int](), Reporter())
+    ray.raylet.close()
+    assert len(list(pool.results(map(Chunk, range(20)), lost))) == 20
+    pool.close()
