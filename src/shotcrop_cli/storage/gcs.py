@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import uuid
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -20,6 +21,8 @@ _MULTIPART_BYTES = 64 << 20
 """Larger objects are written in parts of half this size."""
 _PAGE = 1_000
 _METADATA = "x-goog-meta-"
+# gcsfs logs the traceback of each error before it raises it. Ours take one line, and show no secrets.
+logging.getLogger("gcsfs").setLevel(logging.CRITICAL)
 
 
 class GcsStorage(FsspecStorage):

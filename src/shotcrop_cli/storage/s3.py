@@ -15,7 +15,7 @@ from shotcrop_cli.storage.objects import FIX_DENIED, FsspecStorage
 _MULTIPART_BYTES = 64 << 20
 """Larger objects are written in parts."""
 _ATTEMPTS = 8
-"""How often botocore tries a request, waiting longer each time. s3fs repeats that for some errors."""
+"""How often botocore repeats a request, waiting longer each time. s3fs repeats that for some errors."""
 _BODY_ATTEMPTS = 4
 """How often a body is read that breaks off."""
 _CONNECTIONS = 64

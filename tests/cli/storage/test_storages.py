@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gc
 import os
+import threading
 import tracemalloc
 import uuid
 from collections.abc import Iterator
 from datetime import datetime, timezone
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -188,6 +190,31 @@ def test_a_listing_takes_the_memory_of_one_page(store: ObjectStore, monkeypatch:
 
     peak(1_000)
     assert peak(30_000) < 1.5 * peak(3_000) < 6_000_000
+
+
+class _Refusing(BaseHTTPRequestHandler):
+    """Answers every request as Google does if the credentials are wrong."""
+
+    def do_GET(self) -> None:
+        self.send_response(401)
+        self.end_headers()
+        self.wfile.write(b'{"error": {"code": 401, "message": "no"}}')
+
+    def log_message(self, *_arguments: object) -> None:
+        pass
+
+
+def test_errors_of_google_cloud_storage_take_one_line(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    pytest.importorskip("gcsfs", reason="the package gcsfs is not installed")
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Refusing) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{server.server_port}")
+        with pytest.raises(StorageError, match="access denied"):
+            list(open_storage("gs://photos/x").list())
+        server.shutdown()
+    assert not caplog.records
 
 
 def test_urls_keep_their_form() -> None:
