@@ -75,7 +75,7 @@ def compiled(catalog: Catalog) -> bytes:
     return file.getvalue()
 
 
-_SINGLE, _SEVERAL = (Who.MAIN, Who.PERSON, Who.CHILD, Who.ONE), (Who.PEOPLE, Who.GROUP, Who.CROWD)
+_SINGLE, _SEVERAL = (Who.MAIN, Who.PERSON, Who.CHILD, Who.ONE), (Who.TWO, Who.PEOPLE, Who.GROUP, Who.CROWD)
 _THIRDS = (Box(0.0, 0.0, 0.3, 1.0), Box(0.4, 0.0, 0.6, 1.0), Box(0.7, 0.0, 1.0, 1.0))
 
 
@@ -103,11 +103,16 @@ def sentences(language: str) -> Iterator[str]:
 
 def _facts() -> Iterator[CropFacts]:
     """Yield the facts of the sentences, as `model.nano.sightings` may find them."""
-    wider, face = (None,), (Part.FACE, Part.HEAD)
+    wider, face = (None,), (Part.FACE, Part.HEAD, Part.SHOULDERS)
     for who, part in itertools.product(Who, (None, *Part)):
         yield CropFacts(who, part)
     for place in (None, *PLACES):
         yield CropFacts(Who.DOG, Part.HEAD, place=place)
+        yield CropFacts(Who.UNSURE, place=place)
+    for thing in THINGS:
+        yield CropFacts(Who.UNSURE, thing=thing, place="outdoor")
+    for colour, another in itertools.permutations(COLOURS, 2):
+        yield CropFacts(Who.PEOPLE, colour=colour, another=another)
     for who, part, colour in itertools.product(_SINGLE + _SEVERAL, wider + face, COLOURS):
         yield CropFacts(who, part, colour)
     for who, thing in itertools.product(_SINGLE + _SEVERAL, THINGS):
@@ -124,7 +129,7 @@ def _facts() -> Iterator[CropFacts]:
         if (part, facing) != (Part.FACE, "away"):
             yield CropFacts(who, part, facing=facing)
     for who, framing in itertools.product(_SINGLE + _SEVERAL, (*FRAMINGS, "wide view")):
-        if who in _SINGLE or framing == "wide view":
+        if who in _SINGLE or framing in ("distance", "wide view"):
             yield CropFacts(who, framing=framing)
     for who, part, background in itertools.product(_SINGLE, face, BACKGROUNDS):
         yield CropFacts(who, part, background=background)
@@ -133,6 +138,7 @@ def _facts() -> Iterator[CropFacts]:
     yield CropFacts(Who.CHILD, None, "red", "dog", None, "snow", "left", "full", None, "right")
     yield CropFacts(Who.MAIN, None, "dark", None, "tennis", "outdoor", "away", "three-quarter")
     yield CropFacts(Who.GROUP, None, "blue", "ball", None, "playground", None, "wide view")
+    yield CropFacts(Who.TWO, None, "red", None, "climbing", "rocks", None, "distance", another="dark")
     yield CropFacts(Who.CROWD, None, "light", "dog", "basketball", "street")
     yield CropFacts(Who.CHILD, Part.FACE, "pink", None, None, "grass", "right", None, "green")
     yield CropFacts(Who.ONE, Part.HEAD, "green", None, None, "in water", "away", None, "blue")

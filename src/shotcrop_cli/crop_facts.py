@@ -35,6 +35,8 @@ class Who(str, Enum):
     CHILD = "child"
     ONE = "one"
     """One of several people whom a wider shot shows."""
+    TWO = "two"
+    """Exactly two people."""
     PEOPLE = "people"
     """At least two."""
     GROUP = "group"
@@ -42,6 +44,8 @@ class Who(str, Enum):
     CROWD = "crowd"
     DOG = "dog"
     """A dog that the detector took for the main person."""
+    UNSURE = "unsure"
+    """Perhaps no person at all: an animal or an object may look like one."""
 
     @property
     def is_one(self) -> bool:
@@ -51,15 +55,17 @@ class Who(str, Enum):
     @property
     def is_several(self) -> bool:
         """Whether it is more than one person."""
-        return self in (Who.PEOPLE, Who.GROUP, Who.CROWD)
+        return self in (Who.TWO, Who.PEOPLE, Who.GROUP, Who.CROWD)
 
 
 class Part(str, Enum):
     """What a close-up shows of the main person."""
 
     FACE = "face"
-    HEAD = "head"
+    SHOULDERS = "shoulders"
     """Head and shoulders, the face hidden or unknown."""
+    HEAD = "head"
+    """The same, without shoulders that surely are in the crop."""
     DETAIL = "detail"
 
 
@@ -70,7 +76,7 @@ class CropFacts:
     Args:
         who: Whom it shows.
         part: What a close-up shows of them; None for the wider shots.
-        colour: The main person's clothes, one of `COLOURS`.
+        colour: The main person's clothes, or those of one of several people, one of `COLOURS`.
         thing: One of `THINGS`.
         action: One of `ACTIONS`.
         place: One of `PLACES`.
@@ -78,6 +84,7 @@ class CropFacts:
         framing: One of `FRAMINGS`.
         background: Colour of what is behind a head, one of `BACKGROUNDS`.
         side: Where the main person is in the crop, one of `SIDES`; None in the middle.
+        another: The clothes of another of several people, a different one of `COLOURS`.
     """
 
     who: Who = Who.MAIN
@@ -90,10 +97,12 @@ class CropFacts:
     framing: str | None = None
     background: str | None = None
     side: str | None = None
+    another: str | None = None
 
 
 _VALUES = {
     "colour": COLOURS,
+    "another": COLOURS,
     "thing": THINGS,
     "action": ACTIONS,
     "place": PLACES,

@@ -30,18 +30,22 @@ WHO = {
     Who.PERSON: message("A person"),
     Who.CHILD: message("A child"),
     Who.ONE: message("One of the people"),
+    Who.TWO: message("Two people"),
     Who.PEOPLE: message("People"),
     Who.GROUP: message("A group of people"),
     Who.CROWD: message("A crowd of people"),
     Who.DOG: message("A dog"),
+    Who.UNSURE: message("A scene"),
 }
 IN_MEDIUM = {**WHO, Who.PERSON: message("One person"), Who.CHILD: message("One child")}
 """Whom a medium shot shows. It is narrow enough to say that there is no one else."""
 _HEADS = {
-    Who.PEOPLE: message("Heads and shoulders of people"),
-    Who.GROUP: message("Heads and shoulders of a group of people"),
-    Who.CROWD: message("Heads and shoulders of a crowd of people"),
+    Who.TWO: message("The heads of two people"),
+    Who.PEOPLE: message("The heads of people"),
+    Who.GROUP: message("The heads of a group of people"),
+    Who.CROWD: message("The heads of a crowd of people"),
     Who.DOG: message("The head of a dog"),
+    Who.UNSURE: message("A detail of a scene"),
 }
 FACE = {
     Who.MAIN: message("The face of a person"),
@@ -51,23 +55,37 @@ FACE = {
     **_HEADS,
 }
 HEAD = {
+    Who.MAIN: message("The head of a person"),
+    Who.PERSON: message("The head of a person"),
+    Who.CHILD: message("The head of a child"),
+    Who.ONE: message("The head of one of the people"),
+    **_HEADS,
+}
+SHOULDERS = {
     Who.MAIN: message("Head and shoulders of a person"),
     Who.PERSON: message("Head and shoulders of a person"),
     Who.CHILD: message("Head and shoulders of a child"),
     Who.ONE: message("Head and shoulders of one of the people"),
-    **_HEADS,
+    Who.TWO: message("Heads and shoulders of two people"),
+    Who.PEOPLE: message("Heads and shoulders of people"),
+    Who.GROUP: message("Heads and shoulders of a group of people"),
+    Who.CROWD: message("Heads and shoulders of a crowd of people"),
+    Who.DOG: message("The head of a dog"),
+    Who.UNSURE: message("A detail of a scene"),
 }
 DETAIL = {
     Who.MAIN: message("A detail of a person"),
     Who.PERSON: message("A detail of a person"),
     Who.CHILD: message("A detail of a child"),
     Who.ONE: message("A detail of one of the people"),
+    Who.TWO: message("A detail of two people"),
     Who.PEOPLE: message("A detail of people"),
     Who.GROUP: message("A detail of a group of people"),
     Who.CROWD: message("A detail of a crowd of people"),
     Who.DOG: message("A detail of a dog"),
+    Who.UNSURE: message("A detail of a scene"),
 }
-_OF_PART = {Part.FACE: FACE, Part.HEAD: HEAD, Part.DETAIL: DETAIL}
+_OF_PART = {Part.FACE: FACE, Part.SHOULDERS: SHOULDERS, Part.HEAD: HEAD, Part.DETAIL: DETAIL}
 CLOTHES = {
     "dark": message("{text} in dark clothes"),
     "light": message("{text} in light clothes"),
@@ -101,6 +119,18 @@ CLOTHES_OF_ONE = {
     "purple": message("{text}, one of them in purple"),
     "pink": message("{text}, one of them in pink"),
 }
+CLOTHES_OF_ANOTHER = {
+    "dark": message("{text} and another in dark clothes"),
+    "light": message("{text} and another in light clothes"),
+    "red": message("{text} and another in red"),
+    "orange": message("{text} and another in orange"),
+    "yellow": message("{text} and another in yellow"),
+    "green": message("{text} and another in green"),
+    "blue": message("{text} and another in blue"),
+    "purple": message("{text} and another in purple"),
+    "pink": message("{text} and another in pink"),
+}
+"""Follows one of `CLOTHES_OF_ONE`."""
 THING = {
     "dog": message("{text} with a dog"),
     "motorcycle": message("{text} with a motorcycle"),
@@ -233,8 +263,17 @@ def is_telling(facts: CropFacts) -> bool:
 
 def count_facts(facts: CropFacts) -> int:
     """Return how many facts a text says beyond "a person" and the size of the shot; "one person" is not counted."""
-    said = (facts.colour, facts.thing, facts.action, facts.place, facts.facing, facts.background, facts.side)
-    return sum(value is not None for value in said) + (facts.who not in (Who.MAIN, Who.PERSON, Who.ONE))
+    said = (
+        facts.colour,
+        facts.another,
+        facts.thing,
+        facts.action,
+        facts.place,
+        facts.facing,
+        facts.background,
+        facts.side,
+    )
+    return sum(value is not None for value in said) + (facts.who not in (Who.MAIN, Who.PERSON, Who.ONE, Who.UNSURE))
 
 
 def verbalise(grounding: Grounding, crops: Sequence[CropFacts] = (), language: str = SOURCE_LANGUAGE) -> Reasoning:
@@ -249,7 +288,7 @@ def verbalise(grounding: Grounding, crops: Sequence[CropFacts] = (), language: s
     wide, part = (crops[0], crops[-1].part) if crops else (None, None)
     setting = grounding.setting
     if wide is not None:
-        is_known = wide.who not in (Who.MAIN, Who.PERSON) or wide.place is not None
+        is_known = wide.who not in (Who.MAIN, Who.PERSON, Who.UNSURE) or wide.place is not None
         scene = _text(CropFacts(wide.who, place=wide.place), words) if is_known else ""
     elif grounding.people:
         scene = words.say(COUNT[min(grounding.people, len(COUNT)) - 1])
@@ -257,7 +296,7 @@ def verbalise(grounding: Grounding, crops: Sequence[CropFacts] = (), language: s
     else:
         scene = words.say(SETTING[setting]) if setting else ""
     subject = ""
-    if grounding.main_person is not None:
+    if grounding.main_person is not None and (wide is None or wide.who is not Who.UNSURE):
         # Thirds of the frame, the photographer's own grid.
         is_only = wide is not None and wide.who in (Who.PERSON, Who.CHILD)
         third = min(int(grounding.main_person.centre[0] * 3), 2)
@@ -265,7 +304,7 @@ def verbalise(grounding: Grounding, crops: Sequence[CropFacts] = (), language: s
         facing = grounding.facing if wide is None else wide.facing
         subject = words.say(FACING[facing], text=subject) if facing else subject
     scale = grounding.native_scale
-    story = words.say(STORY[scale, part or Part.HEAD]) if scale else ""
+    story = words.say(STORY[scale, Part.HEAD if part in (None, Part.SHOULDERS) else part]) if scale else ""
     return Reasoning(*(words.say(SENTENCE, text=text) if text else "" for text in (scene, subject, story)))
 
 
@@ -293,8 +332,9 @@ def _described(shots: Sequence[Shot], facts: Sequence[CropFacts], language: str,
 
 
 def _choose_wide(facts: CropFacts) -> CropFacts:
-    """Leave out of an establishing shot's caption what tighter shots say better."""
-    return replace(facts, facing=None, framing="distance" if facts.framing == "distance" else None)
+    """Leave out of an establishing shot's caption what tighter shots say better, unless it would say nothing else."""
+    rest = replace(facts, facing=None, framing="distance" if facts.framing == "distance" else None)
+    return rest if is_telling(rest) or rest.side else replace(rest, facing=facts.facing)
 
 
 def _choose_tight(facts: CropFacts) -> CropFacts:
@@ -310,6 +350,7 @@ def _distinct(told: Sequence[CropFacts], facts: Sequence[CropFacts]) -> Sequence
         return told
     for first, second in (
         (wide, medium),
+        (replace(wide, facing=None), medium),
         (wide, replace(medium, framing=facts[1].framing)),
         (replace(wide, framing=facts[0].framing), medium),
         (replace(wide, framing="wide view"), medium),
@@ -327,7 +368,7 @@ def _text(facts: CropFacts, words: Catalogue, subjects: Mapping[Who, Message] = 
         words: The messages.
         subjects: What to call whom a crop shows if it is no close-up.
     """
-    is_one = facts.who.is_one or facts.who is Who.DOG
+    is_one = not facts.who.is_several
     text = words.say((subjects if facts.part is None else _OF_PART[facts.part])[facts.who])
     for phrase in _phrases(facts):
         text = words.say(phrase, is_one=is_one, text=text)
@@ -349,6 +390,8 @@ def _phrases(facts: CropFacts) -> Iterator[Message]:
         yield THING_TOO[facts.thing]
     if not one and facts.colour:
         yield CLOTHES_OF_ONE[facts.colour]
+        if facts.another:
+            yield CLOTHES_OF_ANOTHER[facts.another]
     if facts.facing:
         yield (FACE_POINTS if is_face else FACING)[facts.facing]
     if facts.framing:

@@ -31,6 +31,7 @@ optional = {
         "framing": FRAMINGS,
         "background": BACKGROUNDS,
         "side": SIDES,
+        "another": COLOURS,
     }.items()
 }
 wider = st.builds(CropFacts, who=st.sampled_from(Who), **optional)
@@ -57,7 +58,7 @@ def test_each_shot_says_what_it_shows_best() -> None:
 
 def test_where_little_is_known_medium_and_close_up_say_where_people_are() -> None:
     person = CropFacts(Who.PERSON, place="outdoor")
-    assert captions(person, replace(person, facing="away"), replace(person, part=Part.HEAD, facing="away")) == (
+    assert captions(person, replace(person, facing="away"), replace(person, part=Part.SHOULDERS, facing="away")) == (
         "A person outdoors",
         "One person outdoors, seen from behind",
         "Head and shoulders of a person outdoors, seen from behind",
@@ -95,6 +96,43 @@ def test_a_medium_shot_says_that_there_is_no_one_else() -> None:
     assert captions(sure, sure, face)[:2] == ("A person outdoors", "One person outdoors")
     assert captions(sure, unsure, face)[:2] == ("A person outdoors, in a wide view", "A person outdoors")
     assert describe((unsure, sure, face))[1].alt_text == "One person outdoors."
+
+
+def test_an_establishing_shot_says_where_a_face_points_if_nothing_else_is_known() -> None:
+    plain = CropFacts(Who.PERSON, place="outdoor", facing="left")
+    face = CropFacts(Who.PERSON, Part.FACE)
+    assert captions(plain, replace(plain, facing=None), face)[0] == "A person outdoors, facing left"
+    assert captions(replace(plain, place="snow"), plain, face)[0] == "A person in the snow"
+    assert captions(replace(plain, side="right"), plain, face)[0] == "A person outdoors, on the right of the picture"
+    unsure = replace(plain, who=Who.MAIN)
+    assert captions(unsure, unsure, face)[:2] == ("A person outdoors", "A person outdoors, facing left")
+
+
+def test_two_of_several_people_wear_two_colours() -> None:
+    two = CropFacts(Who.TWO, colour="red", place="beach", another="dark")
+    tight = replace(two, part=Part.HEAD, place=None)
+    assert captions(two, replace(two, another=None), tight) == (
+        "Two people at the beach, one of them in red and another in dark clothes",
+        "Two people at the beach, one of them in red",
+        "The heads of two people, one of them in red and another in dark clothes",
+    )
+
+
+def test_what_may_be_no_person_is_called_a_scene() -> None:
+    scene = CropFacts(Who.UNSURE, thing="dog", place="outdoor")
+    assert captions(scene, replace(scene, thing=None), CropFacts(Who.UNSURE, Part.DETAIL, place="outdoor")) == (
+        "A scene with a dog outdoors",
+        "A scene outdoors",
+        "A detail of a scene outdoors",
+    )
+    body = Grounding(Box(0.0, 0.0, 0.3, 1.0))
+    assert verbalise(body, (scene,)).subject == "" and verbalise(body, (CropFacts(),)).subject
+    assert describe((CropFacts(Who.UNSURE), scene, scene), strict=True)[0].caption == ""
+
+
+def test_a_close_up_without_shoulders_shows_a_head() -> None:
+    said = [captions(CropFacts(), CHILD, CropFacts(Who.CHILD, part))[2] for part in (Part.SHOULDERS, Part.HEAD)]
+    assert said == ["Head and shoulders of a child", "The head of a child"]
 
 
 def test_a_small_person_is_seen_from_a_distance() -> None:
@@ -157,7 +195,13 @@ def test_verbalised_reasoning_says_only_what_is_known() -> None:
 
 
 @pytest.mark.parametrize(
-    ("part", "end"), [(Part.FACE, "the face."), (Part.HEAD, "the head."), (Part.DETAIL, "a detail.")]
+    ("part", "end"),
+    [
+        (Part.FACE, "the face."),
+        (Part.SHOULDERS, "the head."),
+        (Part.HEAD, "the head."),
+        (Part.DETAIL, "a detail."),
+    ],
 )
 def test_a_story_ends_with_what_the_close_up_shows(part: Part, end: str) -> None:
     grounding = Grounding(Box(0.0, 0.0, 0.3, 1.0), native_scale="full")

@@ -16,6 +16,7 @@ from shotcrop_cli.shots import FULL_FRAME, Box, Grounding, Person, Shot, ShotTyp
 
 NAMES = (
     "snow",
+    "ice",
     "water",
     "beach",
     "street",
@@ -67,9 +68,10 @@ ALONE = scene_of(Figure(0.5, 0.1, 0.1))
         ((), Who.PERSON),
         ((0.1,), Who.PERSON),
         ((0.4,), Who.MAIN),
-        ((0.7,), Who.PEOPLE),
-        ((0.7, 0.4), Who.PEOPLE),
-        ((0.7, 0.6), Who.GROUP),
+        ((0.5,), Who.PEOPLE),
+        ((0.7,), Who.TWO),
+        ((0.7, 0.3), Who.PEOPLE),
+        ((0.7, 0.5), Who.GROUP),
     ],
 )
 def test_it_says_no_more_about_the_number_than_is_sure(others: Sequence[float], who: Who) -> None:
@@ -79,9 +81,14 @@ def test_it_says_no_more_about_the_number_than_is_sure(others: Sequence[float], 
 
 def test_others_count_only_where_the_crop_shows_them() -> None:
     both = look(scene_of(Figure(0.5, 0.1, 0.1), Figure(0.1, 0.1, 0.1)))
-    assert [facts.who for facts in both] == [Who.PEOPLE, Who.ONE, Who.ONE]
+    assert [facts.who for facts in both] == [Who.TWO, Who.ONE, Who.ONE]
     beside = look(scene_of(Figure(0.5, 0.1, 0.1), Figure(0.4, 0.1, 0.1)))
-    assert beside[1].who is Who.PEOPLE
+    assert beside[1].who is Who.TWO
+
+
+def test_of_a_possible_crowd_two_are_not_all() -> None:
+    two = scene_of(Figure(0.5, 0.1, 0.1), Figure(0.1, 0.1, 0.1))
+    assert look(two, concepts={"crowd": -3.0})[0].who is Who.PEOPLE
 
 
 def test_a_body_without_a_head_is_a_doubt() -> None:
@@ -90,7 +97,15 @@ def test_a_body_without_a_head_is_a_doubt() -> None:
     def medium(score: float) -> Who:
         return look(scene_of(Figure(0.5, 0.1, 0.1), Figure(0.36, 0.1, 0.1, score=score)), boxes=boxes)[1].who
 
-    assert medium(0.5) is Who.MAIN and medium(0.1) is Who.PERSON
+    assert medium(0.4) is Who.MAIN and medium(0.2) is Who.MAIN and medium(0.1) is Who.PERSON
+
+
+def test_a_person_whose_head_is_unsure_may_not_be_the_only_one() -> None:
+    def medium(score: float) -> Who:
+        scene = scene_of(Figure(0.5, 0.1, 0.1, look=None))
+        return look(replace(scene, head_score=np.full(1, score, np.float32)))[1].who
+
+    assert medium(0.3) is Who.PERSON and medium(0.29) is Who.MAIN
 
 
 def test_a_small_other_is_no_doubt() -> None:
@@ -119,6 +134,20 @@ def test_clothes_are_seen_where_the_crop_shows_the_chest() -> None:
     assert [one.colour for one in facts] == ["red", "red", None]
     unsure = scene_of(Figure(0.5, 0.1, 0.1, joints=True, score=0.3))
     assert look(ALONE, red)[0].colour is None and look(unsure, red)[0].colour is None
+
+
+def test_of_several_people_two_may_wear_different_colours() -> None:
+    two = scene_of(Figure(0.3, 0.1, 0.1, joints=True), Figure(0.7, 0.1, 0.1, joints=True))
+    left, right = Box(0.22, 0.24, 0.38, 0.4), Box(0.62, 0.24, 0.78, 0.4)
+    red, blue = (200, 30, 40), (30, 60, 200)
+    wide = look(two, picture((left, red), (right, blue)))[0]
+    assert (wide.who, wide.colour, wide.another) == (Who.TWO, "red", "blue")
+    other = look(two, picture((right, blue)))[0]
+    assert (other.colour, other.another) == ("blue", None), "not the main person's"
+    same = look(two, picture((left, red), (right, red)))[0]
+    assert (same.colour, same.another) == ("red", None)
+    tiny = scene_of(Figure(0.3, 0.1, 0.1, joints=True), Figure(0.7, 0.1, 0.04, joints=True))
+    assert look(tiny, picture((Box(0.6, 0.1, 0.8, 0.4), blue)))[0].colour is None
 
 
 def test_bare_skin_silhouettes_and_tinted_photos_have_no_clothes() -> None:
@@ -161,7 +190,7 @@ def test_a_close_up_of_several_people_shows_two_heads() -> None:
     def tight(*others: Figure) -> Who:
         return look(scene_of(Figure(0.5, 0.1, 0.1), *others))[2].who
 
-    assert tight(Figure(0.42, 0.1, 0.1)) is Who.PEOPLE
+    assert tight(Figure(0.42, 0.1, 0.1)) is Who.TWO
     assert tight(Figure(0.42, 0.1, 0.04)) is Who.ONE, "small, in the background"
     assert tight(Figure(0.49, 0.1, 0.1)) is Who.ONE, "the same head again"
 
@@ -177,9 +206,9 @@ def test_another_person_has_facts_of_their_own() -> None:
     none = np.full((len(NAMES), 7, 7), -9.0, np.float32)
     sight = Sight(scene, facing, none, pixels, 0, main, MANIFEST)
     wide, medium, tight = sight.facts_about(other, 1).facts
-    assert wide.who is Who.PEOPLE and medium.who is Who.ONE and tight.part is Part.FACE
+    assert wide.who is Who.TWO and medium.who is Who.ONE and tight.part is Part.FACE
     assert (medium.colour, medium.facing, medium.place) == ("red", "left", "outdoor"), "not those of the main person"
-    assert sight.crops(boxes, (0.9,) * 3)[0].colour is None
+    assert sight.crops(boxes, (0.9,) * 3)[0].colour == "red", "one of them wears it"
     unsure = replace(scene, face_score=np.full(2, 0.9, np.float32))
     assert replace(sight, scene=unsure).facts_about(other, 1).facts[1].facing is None
 
@@ -199,6 +228,10 @@ def test_of_several_people_nobody_has_a_direction() -> None:
         ({"water": 1.0}, None, "water"),
         ({"water": 1.0, "swimming": 1.0}, None, "in water"),
         ({"street": 1.0, "beach": 1.0}, None, "beach"),
+        ({"water": 1.0, "snow": -0.9}, "outdoor", "outdoor"),
+        ({"beach": 1.0, "snow": -0.9}, "outdoor", "outdoor"),
+        ({"beach": 1.0, "ice": -4.0}, "outdoor", "outdoor"),
+        ({"beach": 1.0, "ice": -4.2, "snow": -1.1}, "outdoor", "beach"),
     ],
 )
 def test_the_most_telling_place_is_named(concepts: Mapping[str, float], setting: str | None, place: str | None) -> None:
@@ -247,9 +280,64 @@ def test_a_ball_is_no_news_in_a_game_and_must_be_in_the_crop() -> None:
     assert (game.thing, game.action) == (None, "tennis")
 
 
+@pytest.mark.parametrize(
+    ("score", "animal", "dog", "who"),
+    [
+        (0.4, 0.5, -9.0, Who.UNSURE),
+        (0.4, 0.35, -9.0, Who.UNSURE),
+        (0.4, 0.34, -9.0, Who.MAIN),
+        (0.7, 0.5, -9.0, Who.PERSON),
+        (0.4, 0.3, -0.5, Who.UNSURE),
+        (0.6, 0.3, -0.5, Who.PERSON),
+    ],
+)
+def test_whoever_fills_the_box_of_an_animal_may_be_one(score: float, animal: float, dog: float, who: Who) -> None:
+    scene = scene_of(Figure(0.5, 0.1, 0.1, score=score, look=None))
+    filled = replace(scene, animals=np.array([[*scene.body[0], animal]], np.float32))
+    facts = look(filled, concepts={"dog": dog}, setting="outdoor")
+    if who is Who.UNSURE:
+        assert [one.who for one in facts] == [Who.UNSURE] * 3 and facts[2].part is Part.DETAIL
+        assert facts[0] == CropFacts(Who.UNSURE, place="outdoor")
+    else:
+        assert Who.UNSURE not in [one.who for one in facts]
+    beside = replace(scene, animals=np.array([[0.4, 0.5, 0.6, 0.8, animal]], np.float32))
+    assert look(beside, concepts={"dog": dog})[0].who is not Who.UNSURE
+
+
+def test_of_a_person_and_what_may_be_one_only_the_person_counts() -> None:
+    scene = scene_of(Figure(0.5, 0.1, 0.1, score=0.4), Figure(0.1, 0.1, 0.1))
+    filled = replace(scene, animals=np.array([[*scene.body[0], 0.5]], np.float32))
+    assert [one.who for one in look(filled)] == [Who.MAIN, Who.UNSURE, Who.UNSURE]
+
+
+def test_hardly_anybody_is_a_person() -> None:
+    assert look(scene_of(Figure(0.5, 0.1, 0.1, score=0.25, look=None)))[0].who is Who.UNSURE
+
+
+@pytest.mark.parametrize(
+    ("box", "joints", "part"),
+    [
+        (CLOSE_UP, True, Part.SHOULDERS),
+        (Box(0.38, 0.05, 0.62, 0.22), True, Part.HEAD),
+        (CLOSE_UP, False, Part.HEAD),
+        (Box(0.46, 0.05, 0.54, 0.4), True, Part.HEAD),
+    ],
+)
+def test_shoulders_are_named_where_the_close_up_shows_them(box: Box, joints: bool, part: Part) -> None:
+    scene = scene_of(Figure(0.5, 0.1, 0.1, look=None, joints=joints))
+    assert look(scene, boxes=(FULL_FRAME, MEDIUM, box))[2].part is part
+
+
+def test_a_head_that_may_be_none_is_a_detail() -> None:
+    scene = scene_of(Figure(0.5, 0.1, 0.1, look=None))
+    assert look(replace(scene, head_score=np.full(1, 0.25, np.float32)))[2].part is Part.DETAIL
+
+
 def test_where_a_crop_ends_and_how_large_the_figure_is() -> None:
     small = look(scene_of(Figure(0.5, 0.4, 0.03)))
     assert small[0].framing == "distance"
+    assert look(scene_of(Figure(0.5, 0.4, 0.03), Figure(0.2, 0.4, 0.03)))[0].framing == "distance"
+    assert look(scene_of(Figure(0.5, 0.4, 0.03), Figure(0.2, 0.1, 0.1)))[0].framing is None
     crops = (FULL_FRAME, Box(0.3, 0.05, 0.7, 0.55), CLOSE_UP)
     standing = look(ALONE, boxes=crops)
     assert (standing[0].framing, standing[1].framing) == ("full", "three-quarter")
