@@ -334,7 +334,7 @@ def _described(shots: Sequence[Shot], facts: Sequence[CropFacts], language: str,
 def _choose_wide(facts: CropFacts) -> CropFacts:
     """Leave out of an establishing shot's caption what tighter shots say better, unless it would say nothing else."""
     rest = replace(facts, facing=None, framing="distance" if facts.framing == "distance" else None)
-    return rest if is_telling(rest) or rest.side else replace(rest, facing=facts.facing)
+    return rest if is_telling(rest) else replace(rest, facing=facts.facing)
 
 
 def _choose_tight(facts: CropFacts) -> CropFacts:

@@ -103,7 +103,8 @@ def test_an_establishing_shot_says_where_a_face_points_if_nothing_else_is_known(
     face = CropFacts(Who.PERSON, Part.FACE)
     assert captions(plain, replace(plain, facing=None), face)[0] == "A person outdoors, facing left"
     assert captions(replace(plain, place="snow"), plain, face)[0] == "A person in the snow"
-    assert captions(replace(plain, side="right"), plain, face)[0] == "A person outdoors, on the right of the picture"
+    both = "A person outdoors, facing left, on the right of the picture"
+    assert captions(replace(plain, side="right"), plain, face)[0] == both
     unsure = replace(plain, who=Who.MAIN)
     assert captions(unsure, unsure, face)[:2] == ("A person outdoors", "A person outdoors, facing left")
 

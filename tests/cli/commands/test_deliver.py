@@ -135,7 +135,7 @@ class TestPeople:
         assert said()["person2-close_up"] == ("Das Gesicht einer der Personen in Rot", "de")
 
     def test_words_of_others_come_from_the_sidecar(self, photo: Path, output: Path, composer: FakeComposer) -> None:
-        facts = tuple(CropFacts(Who.ONE, part, "blue") for part in (None, None, Part.HEAD))
+        facts = tuple(CropFacts(Who.ONE, part, "blue") for part in (None, None, Part.SHOULDERS))
 
         def answered(_image: object, _aspect: float) -> Composition:
             answer = composition(*HEADS)

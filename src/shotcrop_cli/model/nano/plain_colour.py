@@ -48,18 +48,24 @@ def plain_colour(pixels: Pixels, least_shares: Mapping[str, float]) -> str | Non
     """
     if len(pixels) < LEAST_PIXELS:
         return None
-    kinds = classify(_some(pixels))
-    counts = np.bincount(kinds, minlength=len(COLOURS) + 1)[:-1]
-    best = COLOURS[int(counts.argmax())]
-    second, first = np.sort(counts)[-2:] / len(kinds)
+    shares = shares_of(pixels)
+    best = max(shares, key=lambda colour: shares[colour])
+    second, first = sorted(shares.values())[-2:]
     return best if first >= least_shares.get(best, np.inf) and second <= MOST_OF_ANOTHER else None
+
+
+def shares_of(pixels: Pixels) -> dict[str, float]:
+    """Return the share of n pixels (n, 3) that each of `COLOURS` has."""
+    kinds = classify(_some(pixels))
+    shares = np.bincount(kinds, minlength=len(COLOURS) + 1)[:-1] / len(kinds)
+    return dict(zip(COLOURS, shares.tolist(), strict=True))
 
 
 def share_of(colour: str, pixels: Pixels, *, pale: bool = False) -> float:
     """Return the share of pixels (n, 3) that have a colour; with `pale`, also a paler one of nearly its hue."""
     pixels = _some(pixels)
     if not pale or colour in ("dark", "light"):
-        return float((classify(pixels) == COLOURS.index(colour)).mean())
+        return shares_of(pixels)[colour]
     _, first, last, *_ = next(one for one in _HUES if one[0] == colour)
     hue, saturation, _ = _hsv(pixels)
     return float((((hue - first + NEAR) % 360 <= last - first + 2 * NEAR) & (saturation >= LEAST_TINT)).mean())

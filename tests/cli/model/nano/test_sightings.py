@@ -136,6 +136,12 @@ def test_clothes_are_seen_where_the_crop_shows_the_chest() -> None:
     assert look(ALONE, red)[0].colour is None and look(unsure, red)[0].colour is None
 
 
+def test_clothes_of_two_colours_have_no_name() -> None:
+    red, dark, skirt = (200, 30, 40), (15, 15, 15), Box(0.42, 0.35, 0.58, 0.5)
+    assert look(JOINTED, picture((CHEST, red), (skirt, red)))[0].colour == "red"
+    assert look(JOINTED, picture((CHEST, red), (skirt, dark)))[0].colour is None
+
+
 def test_of_several_people_two_may_wear_different_colours() -> None:
     two = scene_of(Figure(0.3, 0.1, 0.1, joints=True), Figure(0.7, 0.1, 0.1, joints=True))
     left, right = Box(0.22, 0.24, 0.38, 0.4), Box(0.62, 0.24, 0.78, 0.4)
