@@ -341,7 +341,7 @@ class Sight:
         inside = self._inside(box) & (self._certainty >= SURE) & (heads[:, 3] - heads[:, 1] >= LEAST_HEAD_HEIGHT)
         inside[self.main] = False
         known = [own] if own else []
-        for index in np.flatnonzero(inside):
+        for index in np.flatnonzero(inside).tolist():
             colour = self._look_at(index)._clothes(box)
             if colour and colour not in known:
                 known.append(colour)
