@@ -1,9 +1,9 @@
 """Keep the translations of captions up to date: `python docs/translations.py` after a message or a `.po` file changed.
 
-It collects the messages of `captions/rules.py` into `captions.pot`, takes them into the `.po` file of each language and
-compiles these into the `.mo` files that shotcrop reads. It translates nothing: it lists the messages that lack a
-translation, and ends with status 1 if there are any. `--add nl` begins a language. `--list de` prints sentences with
-every phrase after every subject that it can follow, to read one by one.
+It collects the messages of `captions/rules.py` and `captions/keywords.py` into `captions.pot`, takes them into the
+`.po` file of each language and compiles these into the `.mo` files that shotcrop reads. It translates nothing: it lists
+the messages that lack a translation, and ends with status 1 if there are any. `--add nl` begins a language. `--list de`
+prints sentences with every phrase after every subject that it can follow, to read one by one.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from babel.messages.extract import extract
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
-from shotcrop_cli.captions import rules
+from shotcrop_cli.captions import keywords, rules
 from shotcrop_cli.captions.messages import LOCALE, catalogue
 from shotcrop_cli.crop_facts import (
     ACTIONS,
@@ -51,9 +51,10 @@ _HEADER = "# Captions of shotcrop in $LANGUAGE. Edit the lines that begin with m
 def messages() -> Catalog:
     """Return the messages in the code, in its order."""
     template = _catalog()
-    with Path(rules.__file__).open("rb") as code:
-        for _, text, comments, context in extract("python", code, keywords=_CALLS):
-            template.add(text, auto_comments=comments, context=context)
+    for module in (rules, keywords):
+        with Path(module.__file__).open("rb") as code:
+            for _, text, comments, context in extract("python", code, keywords=_CALLS):
+                template.add(text, auto_comments=comments, context=context)
     return template
 
 
@@ -99,6 +100,7 @@ def sentences(language: str) -> Iterator[str]:
         yield words.say(rules.SENTENCE, text=words.say(rules.SETTING[setting]))
     for scale, part in itertools.product(NATIVE_SCALES, Part):
         yield rules.verbalise(Grounding(native_scale=scale), (CropFacts(part=part),), language).story
+    yield ", ".join(keywords.keywords_in(language, keywords.KEYWORDS))
 
 
 def _facts() -> Iterator[CropFacts]:

@@ -6,13 +6,13 @@ import hashlib
 from dataclasses import replace
 from pathlib import Path
 
+from shotcrop_cli.captions.crop_texts import last_texts, next_to_other, texts_of
 from shotcrop_cli.crop_settings import CropSettings
 from shotcrop_cli.errors import PhotoError
 from shotcrop_cli.imaging.metadata.embed import described_by_somebody, embed_texts
 from shotcrop_cli.imaging.metadata.own_texts import own_packet
 from shotcrop_cli.imaging.metadata.xmp_caption import merge_texts
 from shotcrop_cli.library.atomic_write import NewFile, put_in_place
-from shotcrop_cli.library.crop_texts import last_texts, next_to_other, texts_of
 from shotcrop_cli.library.hand_work import companions, is_own_xmp
 from shotcrop_cli.shots import CropKey
 from shotcrop_cli.sidecar import CaptionRecord, Replaced, ShotRecord, Sidecar, Written

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from shotcrop_cli import __version__
+from shotcrop_cli.captions.crop_texts import last_texts, next_to_other, texts_of
 from shotcrop_cli.crop_settings import CropSettings
 from shotcrop_cli.errors import PhotoError
 from shotcrop_cli.imaging.encode import EncodedCrop
@@ -24,7 +25,6 @@ from shotcrop_cli.imaging.metadata.xmp_caption import merge_texts
 from shotcrop_cli.imaging.open_image import open_image
 from shotcrop_cli.imaging.png import read_chunks
 from shotcrop_cli.library.atomic_write import NewFile, free_name, put_in_place
-from shotcrop_cli.library.crop_texts import last_texts, next_to_other, texts_of
 from shotcrop_cli.library.hand_work import (
     BACKUP_SUFFIX,
     Owner,

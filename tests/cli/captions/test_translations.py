@@ -112,7 +112,7 @@ def test_each_message_is_in_a_sentence_that_translators_read() -> None:
             return super().say(message, is_one=is_one, **fields)
 
     with pytest.MonkeyPatch.context() as patch:
-        for module in (tool, tool.rules):
+        for module in (tool, tool.rules, tool.keywords):
             patch.setattr(module, "catalogue", Recorder)
         list(tool.sentences(SOURCE_LANGUAGE))
     for context, text in ids(tool.messages()):

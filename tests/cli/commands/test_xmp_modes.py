@@ -158,6 +158,10 @@ def test_keywords_are_what_the_model_surely_sees(
     assert [shot.keywords for shot in read(output / "a.jpg.json").shots] == wanted
     assert Path(f"{medium}.xmp").read_text("utf-8").count("<rdf:li>boat</rdf:li>") == 2  # also for digiKam
     assert "1 unchanged" in run("crop", photos, "-o", output, "--xmp", "both", "--keywords").stderr
+    run("crop", photos, "-o", output, "--xmp", "both", "--keywords", "--language", "de")
+    assert Path(f"{medium}.xmp").read_text("utf-8").count("<rdf:li>Boot</rdf:li>") == 2
+    assert "boat" not in Path(f"{medium}.xmp").read_text("utf-8")
+    assert [shot.keywords for shot in read(output / "a.jpg.json").shots] == wanted
     run("crop", photos, "-o", output, "--xmp", "both")
     assert SUBJECT not in embedded(medium) and SUBJECT not in in_file(medium)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shotcrop_cli.captions.keywords import keywords_in
 from shotcrop_cli.crop_settings import CropSettings
 from shotcrop_cli.imaging.metadata.own_texts import OwnTexts
 from shotcrop_cli.library.hand_work import last_caption
@@ -24,7 +25,7 @@ def texts_of(shot: ShotRecord, captions: CaptionRecord | None, settings: CropSet
         shot.caption,
         shot.alt_text,
         "" if captions is None else captions.story,
-        shot.keywords if settings.keywords else (),
+        keywords_in(language, shot.keywords) if settings.keywords else (),
         "" if shot.edited else language,  # a person may have written in another one
     )
 
