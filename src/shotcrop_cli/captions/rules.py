@@ -344,20 +344,22 @@ def _choose_tight(facts: CropFacts) -> CropFacts:
 
 
 def _distinct(told: Sequence[CropFacts], facts: Sequence[CropFacts]) -> Sequence[CropFacts]:
-    """Let establishing and medium shot say different things where the same is known about both."""
+    """Let establishing and medium shot say different things where the same is known about both.
+
+    "One person" instead of "a person" is difference enough only if nothing else is known.
+    """
     wide, medium, tight = told
-    if WHO[wide.who] != IN_MEDIUM[medium.who]:
+    if WHO[wide.who] != WHO[medium.who]:
         return told
     for first, second in (
         (wide, medium),
         (replace(wide, facing=None), medium),
         (wide, replace(medium, framing=facts[1].framing)),
         (replace(wide, framing=facts[0].framing), medium),
-        (replace(wide, framing="wide view"), medium),
     ):
         if first != replace(second, who=first.who):
             return first, second, tight
-    return told
+    return told if WHO[wide.who] != IN_MEDIUM[medium.who] else (replace(wide, framing="wide view"), medium, tight)
 
 
 def _text(facts: CropFacts, words: Catalogue, subjects: Mapping[Who, Message] = WHO) -> str:

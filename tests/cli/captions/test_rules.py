@@ -94,6 +94,8 @@ def test_a_medium_shot_says_that_there_is_no_one_else() -> None:
     sure, unsure = CropFacts(Who.PERSON, place="outdoor"), CropFacts(Who.MAIN, place="outdoor")
     face = CropFacts(Who.MAIN, Part.FACE)
     assert captions(sure, sure, face)[:2] == ("A person outdoors", "One person outdoors")
+    facing = replace(sure, facing="left")
+    assert captions(facing, facing, face)[:2] == ("A person outdoors", "One person outdoors, facing left")
     assert captions(sure, unsure, face)[:2] == ("A person outdoors, in a wide view", "A person outdoors")
     assert describe((unsure, sure, face))[1].alt_text == "One person outdoors."
 
