@@ -76,7 +76,8 @@ def compiled(catalog: Catalog) -> bytes:
     return file.getvalue()
 
 
-_SINGLE, _SEVERAL = (Who.MAIN, Who.PERSON, Who.CHILD, Who.ONE), (Who.TWO, Who.PEOPLE, Who.GROUP, Who.CROWD)
+_SINGLE = (Who.MAIN, Who.SOMEBODY, Who.PERSON, Who.CHILD, Who.ONE)
+_SEVERAL = (Who.TWO, Who.PEOPLE, Who.GROUP, Who.CROWD)
 _THIRDS = (Box(0.0, 0.0, 0.3, 1.0), Box(0.4, 0.0, 0.6, 1.0), Box(0.7, 0.0, 1.0, 1.0))
 
 
@@ -130,8 +131,8 @@ def _facts() -> Iterator[CropFacts]:
     for who, part, facing in itertools.product(_SINGLE, wider + face, FACINGS):
         if (part, facing) != (Part.FACE, "away"):
             yield CropFacts(who, part, facing=facing)
-    for who, framing in itertools.product(_SINGLE + _SEVERAL, (*FRAMINGS, "wide view")):
-        if who in _SINGLE or framing in ("distance", "wide view"):
+    for who, framing in itertools.product(_SINGLE + _SEVERAL, (*FRAMINGS, "closer")):
+        if who in _SINGLE or framing in ("distance", "closer"):
             yield CropFacts(who, framing=framing)
     for who, part, background in itertools.product(_SINGLE, face, BACKGROUNDS):
         yield CropFacts(who, part, background=background)
@@ -139,7 +140,7 @@ def _facts() -> Iterator[CropFacts]:
         yield CropFacts(who, side=side)
     yield CropFacts(Who.CHILD, None, "red", "dog", None, "snow", "left", "full", None, "right")
     yield CropFacts(Who.MAIN, None, "dark", None, "tennis", "outdoor", "away", "three-quarter")
-    yield CropFacts(Who.GROUP, None, "blue", "ball", None, "playground", None, "wide view")
+    yield CropFacts(Who.GROUP, None, "blue", "ball", None, "playground", None, "closer")
     yield CropFacts(Who.TWO, None, "red", None, "climbing", "rocks", None, "distance", another="dark")
     yield CropFacts(Who.CROWD, None, "light", "dog", "basketball", "street")
     yield CropFacts(Who.CHILD, Part.FACE, "pink", None, None, "grass", "right", None, "green")

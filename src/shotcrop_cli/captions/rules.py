@@ -26,7 +26,8 @@ ENOUGH = 3
 """A close-up with this many facts of its own does not repeat where the people are."""
 
 WHO = {
-    Who.MAIN: message("A person"),
+    Who.MAIN: message("The main person"),
+    Who.SOMEBODY: message("A person"),
     Who.PERSON: message("A person"),
     Who.CHILD: message("A child"),
     Who.ONE: message("One of the people"),
@@ -37,6 +38,8 @@ WHO = {
     Who.DOG: message("A dog"),
     Who.UNSURE: message("A scene"),
 }
+_NO_ONE_TOLD = (Who.MAIN, Who.SOMEBODY, Who.PERSON, Who.ONE, Who.UNSURE)
+"""Of whom a text says nothing but that they are there."""
 IN_MEDIUM = {**WHO, Who.PERSON: message("One person"), Who.CHILD: message("One child")}
 """Whom a medium shot shows. It is narrow enough to say that there is no one else."""
 _HEADS = {
@@ -49,6 +52,7 @@ _HEADS = {
 }
 FACE = {
     Who.MAIN: message("The face of a person"),
+    Who.SOMEBODY: message("The face of a person"),
     Who.PERSON: message("The face of a person"),
     Who.CHILD: message("The face of a child"),
     Who.ONE: message("The face of one of the people"),
@@ -56,6 +60,7 @@ FACE = {
 }
 HEAD = {
     Who.MAIN: message("The head of a person"),
+    Who.SOMEBODY: message("The head of a person"),
     Who.PERSON: message("The head of a person"),
     Who.CHILD: message("The head of a child"),
     Who.ONE: message("The head of one of the people"),
@@ -63,6 +68,7 @@ HEAD = {
 }
 SHOULDERS = {
     Who.MAIN: message("Head and shoulders of a person"),
+    Who.SOMEBODY: message("Head and shoulders of a person"),
     Who.PERSON: message("Head and shoulders of a person"),
     Who.CHILD: message("Head and shoulders of a child"),
     Who.ONE: message("Head and shoulders of one of the people"),
@@ -74,7 +80,8 @@ SHOULDERS = {
     Who.UNSURE: message("A detail of a scene"),
 }
 DETAIL = {
-    Who.MAIN: message("A detail of a person"),
+    Who.MAIN: message("A detail of the main person"),
+    Who.SOMEBODY: message("A detail of a person"),
     Who.PERSON: message("A detail of a person"),
     Who.CHILD: message("A detail of a child"),
     Who.ONE: message("A detail of one of the people"),
@@ -187,7 +194,7 @@ FRAMING = {
     "distance": message("{text}, seen from a distance"),
     "full": message("{text}, full length"),
     "three-quarter": message("{text}, three-quarter length"),
-    "wide view": message("{text}, in a wide view"),
+    "closer": message("{text}, from closer up"),
 }
 BACKGROUND = {
     "dark": message("{text}, against a dark background"),
@@ -273,7 +280,7 @@ def count_facts(facts: CropFacts) -> int:
         facts.background,
         facts.side,
     )
-    return sum(value is not None for value in said) + (facts.who not in (Who.MAIN, Who.PERSON, Who.ONE, Who.UNSURE))
+    return sum(value is not None for value in said) + (facts.who not in _NO_ONE_TOLD)
 
 
 def verbalise(grounding: Grounding, crops: Sequence[CropFacts] = (), language: str = SOURCE_LANGUAGE) -> Reasoning:
@@ -288,7 +295,7 @@ def verbalise(grounding: Grounding, crops: Sequence[CropFacts] = (), language: s
     wide, part = (crops[0], crops[-1].part) if crops else (None, None)
     setting = grounding.setting
     if wide is not None:
-        is_known = wide.who not in (Who.MAIN, Who.PERSON, Who.UNSURE) or wide.place is not None
+        is_known = wide.who not in _NO_ONE_TOLD or wide.place is not None
         scene = _text(CropFacts(wide.who, place=wide.place), words) if is_known else ""
     elif grounding.people:
         scene = words.say(COUNT[min(grounding.people, len(COUNT)) - 1])
@@ -359,7 +366,7 @@ def _distinct(told: Sequence[CropFacts], facts: Sequence[CropFacts]) -> Sequence
     ):
         if first != replace(second, who=first.who):
             return first, second, tight
-    return told if WHO[wide.who] != IN_MEDIUM[medium.who] else (replace(wide, framing="wide view"), medium, tight)
+    return told if WHO[wide.who] != IN_MEDIUM[medium.who] else (wide, replace(medium, framing="closer"), tight)
 
 
 def _text(facts: CropFacts, words: Catalogue, subjects: Mapping[Who, Message] = WHO) -> str:

@@ -79,7 +79,7 @@ def test_several_people_have_one_who_wears_a_colour() -> None:
     [
         ("three-quarter", None, ("People outdoors", "People outdoors, three-quarter length")),
         (None, "full", ("People outdoors, full length", "People outdoors")),
-        (None, None, ("People outdoors, in a wide view", "People outdoors")),
+        (None, None, ("People outdoors", "People outdoors, from closer up")),
     ],
 )
 def test_two_shots_about_which_the_same_is_known_still_differ(
@@ -91,12 +91,12 @@ def test_two_shots_about_which_the_same_is_known_still_differ(
 
 
 def test_a_medium_shot_says_that_there_is_no_one_else() -> None:
-    sure, unsure = CropFacts(Who.PERSON, place="outdoor"), CropFacts(Who.MAIN, place="outdoor")
+    sure, unsure = CropFacts(Who.PERSON, place="outdoor"), CropFacts(Who.SOMEBODY, place="outdoor")
     face = CropFacts(Who.MAIN, Part.FACE)
     assert captions(sure, sure, face)[:2] == ("A person outdoors", "One person outdoors")
     facing = replace(sure, facing="left")
     assert captions(facing, facing, face)[:2] == ("A person outdoors", "One person outdoors, facing left")
-    assert captions(sure, unsure, face)[:2] == ("A person outdoors, in a wide view", "A person outdoors")
+    assert captions(sure, unsure, face)[:2] == ("A person outdoors", "A person outdoors, from closer up")
     assert describe((unsure, sure, face))[1].alt_text == "One person outdoors."
 
 
@@ -107,7 +107,7 @@ def test_an_establishing_shot_says_where_a_face_points_if_nothing_else_is_known(
     assert captions(replace(plain, place="snow"), plain, face)[0] == "A person in the snow"
     both = "A person outdoors, facing left, on the right of the picture"
     assert captions(replace(plain, side="right"), plain, face)[0] == both
-    unsure = replace(plain, who=Who.MAIN)
+    unsure = replace(plain, who=Who.SOMEBODY)
     assert captions(unsure, unsure, face)[:2] == ("A person outdoors", "A person outdoors, facing left")
 
 
@@ -138,6 +138,15 @@ def test_a_close_up_without_shoulders_shows_a_head() -> None:
     assert said == ["Head and shoulders of a child", "The head of a child"]
 
 
+def test_where_others_may_be_no_one_is_called_a_person() -> None:
+    main = CropFacts(Who.MAIN, place="water")
+    assert captions(main, main, replace(main, part=Part.DETAIL)) == (
+        "The main person at the water",
+        "The main person at the water, from closer up",
+        "A detail of the main person at the water",
+    )
+
+
 def test_a_small_person_is_seen_from_a_distance() -> None:
     small = CropFacts(Who.PERSON, place="rocks", framing="distance")
     assert captions(small, CropFacts(), CropFacts(part=Part.DETAIL))[0] == "A person among rocks, seen from a distance"
@@ -145,7 +154,7 @@ def test_a_small_person_is_seen_from_a_distance() -> None:
 
 def test_nothing_known_names_the_subject_plainly() -> None:
     crops = (CropFacts(), CropFacts(), CropFacts(part=Part.DETAIL))
-    assert captions(*crops) == ("A person, in a wide view", "A person", "A detail of a person")
+    assert captions(*crops) == ("A person", "A person, from closer up", "A detail of a person")
 
 
 def test_alternative_texts_are_sentences_with_all_facts() -> None:

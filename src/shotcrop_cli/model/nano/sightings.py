@@ -108,7 +108,7 @@ MOST_OF_PHOTO = 0.6
 """A crop with this share of the photo shows the ball that the photo shows; a smaller one must hold an object."""
 NO_MOTORCYCLE = -0.5
 """Bicycles look like motorcycles to the model above this logit of a motorcycle."""
-SINGLE = (Who.PERSON, Who.MAIN)
+SINGLE = (Who.PERSON, Who.SOMEBODY, Who.MAIN)
 
 MARGINS: Mapping[str, float] = {
     **{"water": 0.4, "beach": 0.4, "bicycle": 0.4, "rocks": 0.55, "playground": 0.25, "crowd": 0.75},
@@ -229,7 +229,8 @@ class Sight:
         if who.is_several and not self._shows_two_heads(box):
             who = Who.MAIN
         if head is not None and self._is_dog(head):
-            return CropFacts(Who.DOG, Part.HEAD, place=self._place(box))
+            is_one = len(self._animals_in(box)) < 2
+            return CropFacts(*((Who.DOG, Part.HEAD) if is_one else (Who.UNSURE, Part.DETAIL)), place=self._place(box))
         seen = self._is_face_sure and (self.is_other or self._likely["away"] < NOT_AWAY)
         if head is None or visible_share(head, box) < HEAD_SHOWN or not (seen or self._is_head_sure):
             return CropFacts(who, Part.DETAIL, place=self.grounding.setting)
@@ -256,7 +257,7 @@ class Sight:
         """
         scene, main = self.scene, self.main
         if main is None:
-            return Who.MAIN
+            return Who.SOMEBODY
         inside = self._inside(box)
         scores = np.where(inside, np.maximum(scene.head_score, scene.body_score), 0)
         certainties = np.where(inside, self._certainty, 0)
@@ -277,7 +278,7 @@ class Sight:
         if (scores * nearness).max(initial=0) >= POSSIBLE or (bodies * nearness).max(initial=0) >= POSSIBLE_BODY:
             return Who.MAIN
         if not (self._is_head_sure or self._is_face_sure):
-            return Who.MAIN
+            return Who.SOMEBODY
         return Who.CHILD if self._is_alone and self._sees("child", None) else Who.PERSON
 
     def _are_small(self, box: Box) -> bool:
@@ -561,9 +562,7 @@ class Sight:
 
     def _thing(self, box: Box) -> str | None:
         """Return an animal or object in a crop."""
-        if self._sees("dog", box) and any(
-            animal[4] >= LEAST_ANIMAL and _head_share(animal[:4], box) >= IN_CROP for animal in self.scene.animals
-        ):
+        if self._sees("dog", box) and len(self._animals_in(box)) == 1:
             return "dog"
         bicycle, motorcycle = self._logit("bicycle"), self._logit("motorcycle")
         if self._sees("motorcycle", box) and motorcycle > bicycle:
@@ -573,6 +572,14 @@ class Sight:
         if self._sees("ball", box) and not self._action(box) and self._holds_object(box):
             return "ball"
         return next((name for name in ("skateboard", "boat") if self._sees(name, box)), None)
+
+    def _animals_in(self, box: Box) -> Sequence[Floats]:
+        """Return the animals in a crop, each as a box with a score (5,)."""
+        return [
+            animal
+            for animal in self.scene.animals
+            if animal[4] >= LEAST_ANIMAL and _head_share(animal[:4], box) >= IN_CROP
+        ]
 
     def _holds_object(self, box: Box) -> bool:
         """Whether a crop holds most of the photo, or an object that may be a ball."""

@@ -105,7 +105,7 @@ def test_a_person_whose_head_is_unsure_may_not_be_the_only_one() -> None:
         scene = scene_of(Figure(0.5, 0.1, 0.1, look=None))
         return look(replace(scene, head_score=np.full(1, score, np.float32)))[1].who
 
-    assert medium(0.3) is Who.PERSON and medium(0.29) is Who.MAIN
+    assert medium(0.3) is Who.PERSON and medium(0.29) is Who.SOMEBODY
 
 
 def test_a_small_other_is_no_doubt() -> None:
@@ -264,12 +264,16 @@ def test_a_dog_is_an_animal_in_the_crop() -> None:
     facts = look(scene_of(Figure(0.5, 0.1, 0.1), animals=[dog]), concepts={"dog": 1.0})
     assert [one.thing for one in facts] == ["dog", None, None]
     assert look(ALONE, concepts={"dog": 1.0})[0].thing is None
+    two = look(scene_of(Figure(0.5, 0.1, 0.1), animals=[dog, (0.75, 0.6, 0.9, 0.9, 0.4)]), concepts={"dog": 1.0})
+    assert [one.thing for one in two] == [None] * 3
 
 
 def test_a_dog_taken_for_the_main_person_is_called_a_dog() -> None:
     dog = (0.4, 0.05, 0.6, 0.5, 0.8)
     facts = look(scene_of(Figure(0.5, 0.1, 0.1), animals=[dog]), picture((CHEST, (200, 30, 40))), concepts={"dog": 1.0})
     assert facts[2].who is Who.DOG and facts[0].colour is None
+    both = scene_of(Figure(0.5, 0.1, 0.1), animals=[dog, (0.42, 0.1, 0.56, 0.3, 0.4)])
+    assert look(both, concepts={"dog": 1.0})[2].who is Who.UNSURE
 
 
 def test_bicycles_and_motorcycles_are_told_apart_or_not_named() -> None:
