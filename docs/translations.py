@@ -76,7 +76,7 @@ def compiled(catalog: Catalog) -> bytes:
     return file.getvalue()
 
 
-_SINGLE = (Who.MAIN, Who.SOMEBODY, Who.PERSON, Who.CHILD, Who.ONE)
+_SINGLE = (Who.MAIN, Who.PERSON, Who.CHILD, Who.ONE)
 _SEVERAL = (Who.TWO, Who.PEOPLE, Who.GROUP, Who.CROWD)
 _THIRDS = (Box(0.0, 0.0, 0.3, 1.0), Box(0.4, 0.0, 0.6, 1.0), Box(0.7, 0.0, 1.0, 1.0))
 

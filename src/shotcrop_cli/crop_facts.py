@@ -31,8 +31,6 @@ class Who(str, Enum):
 
     MAIN = "main"
     """The main person, and perhaps others."""
-    SOMEBODY = "somebody"
-    """A person. Nobody else was found, but that is not sure."""
     PERSON = "person"
     """A person, and surely no one else."""
     CHILD = "child"
@@ -53,7 +51,7 @@ class Who(str, Enum):
     @property
     def is_one(self) -> bool:
         """Whether it is a single person."""
-        return self in (Who.MAIN, Who.SOMEBODY, Who.PERSON, Who.CHILD, Who.ONE)
+        return self in (Who.MAIN, Who.PERSON, Who.CHILD, Who.ONE)
 
     @property
     def is_several(self) -> bool:
@@ -90,7 +88,7 @@ class CropFacts:
         another: The clothes of another of several people, a different one of `COLOURS`.
     """
 
-    who: Who = Who.SOMEBODY
+    who: Who = Who.MAIN
     part: Part | None = None
     colour: str | None = None
     thing: str | None = None

@@ -27,7 +27,6 @@ ENOUGH = 3
 
 WHO = {
     Who.MAIN: message("The main person"),
-    Who.SOMEBODY: message("A person"),
     Who.PERSON: message("A person"),
     Who.CHILD: message("A child"),
     Who.ONE: message("One of the people"),
@@ -38,7 +37,7 @@ WHO = {
     Who.DOG: message("A dog"),
     Who.UNSURE: message("A scene"),
 }
-_NO_ONE_TOLD = (Who.MAIN, Who.SOMEBODY, Who.PERSON, Who.ONE, Who.UNSURE)
+_NO_ONE_TOLD = (Who.MAIN, Who.PERSON, Who.ONE, Who.UNSURE)
 """Of whom a text says nothing but that they are there."""
 IN_MEDIUM = {**WHO, Who.PERSON: message("One person"), Who.CHILD: message("One child")}
 """Whom a medium shot shows. It is narrow enough to say that there is no one else."""
@@ -52,7 +51,6 @@ _HEADS = {
 }
 FACE = {
     Who.MAIN: message("The face of a person"),
-    Who.SOMEBODY: message("The face of a person"),
     Who.PERSON: message("The face of a person"),
     Who.CHILD: message("The face of a child"),
     Who.ONE: message("The face of one of the people"),
@@ -60,7 +58,6 @@ FACE = {
 }
 HEAD = {
     Who.MAIN: message("The head of a person"),
-    Who.SOMEBODY: message("The head of a person"),
     Who.PERSON: message("The head of a person"),
     Who.CHILD: message("The head of a child"),
     Who.ONE: message("The head of one of the people"),
@@ -68,7 +65,6 @@ HEAD = {
 }
 SHOULDERS = {
     Who.MAIN: message("Head and shoulders of a person"),
-    Who.SOMEBODY: message("Head and shoulders of a person"),
     Who.PERSON: message("Head and shoulders of a person"),
     Who.CHILD: message("Head and shoulders of a child"),
     Who.ONE: message("Head and shoulders of one of the people"),
@@ -81,7 +77,6 @@ SHOULDERS = {
 }
 DETAIL = {
     Who.MAIN: message("A detail of the main person"),
-    Who.SOMEBODY: message("A detail of a person"),
     Who.PERSON: message("A detail of a person"),
     Who.CHILD: message("A detail of a child"),
     Who.ONE: message("A detail of one of the people"),

@@ -91,12 +91,12 @@ def test_two_shots_about_which_the_same_is_known_still_differ(
 
 
 def test_a_medium_shot_says_that_there_is_no_one_else() -> None:
-    sure, unsure = CropFacts(Who.PERSON, place="outdoor"), CropFacts(Who.SOMEBODY, place="outdoor")
+    sure, unsure = CropFacts(Who.PERSON, place="outdoor"), CropFacts(Who.MAIN, place="outdoor")
     face = CropFacts(Who.MAIN, Part.FACE)
     assert captions(sure, sure, face)[:2] == ("A person outdoors", "One person outdoors")
     facing = replace(sure, facing="left")
     assert captions(facing, facing, face)[:2] == ("A person outdoors", "One person outdoors, facing left")
-    assert captions(sure, unsure, face)[:2] == ("A person outdoors", "A person outdoors, from closer up")
+    assert captions(sure, unsure, face)[:2] == ("A person outdoors", "The main person outdoors")
     assert describe((unsure, sure, face))[1].alt_text == "One person outdoors."
 
 
@@ -107,8 +107,8 @@ def test_an_establishing_shot_says_where_a_face_points_if_nothing_else_is_known(
     assert captions(replace(plain, place="snow"), plain, face)[0] == "A person in the snow"
     both = "A person outdoors, facing left, on the right of the picture"
     assert captions(replace(plain, side="right"), plain, face)[0] == both
-    unsure = replace(plain, who=Who.SOMEBODY)
-    assert captions(unsure, unsure, face)[:2] == ("A person outdoors", "A person outdoors, facing left")
+    unsure = replace(plain, who=Who.MAIN)
+    assert captions(unsure, unsure, face)[:2] == ("The main person outdoors", "The main person outdoors, facing left")
 
 
 def test_two_of_several_people_wear_two_colours() -> None:
@@ -154,7 +154,7 @@ def test_a_small_person_is_seen_from_a_distance() -> None:
 
 def test_nothing_known_names_the_subject_plainly() -> None:
     crops = (CropFacts(), CropFacts(), CropFacts(part=Part.DETAIL))
-    assert captions(*crops) == ("A person", "A person, from closer up", "A detail of a person")
+    assert captions(*crops) == ("The main person", "The main person, from closer up", "A detail of the main person")
 
 
 def test_alternative_texts_are_sentences_with_all_facts() -> None:

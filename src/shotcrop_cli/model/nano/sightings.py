@@ -104,11 +104,13 @@ for the last value. Source: 108 people of `train` in the box of an animal, looke
 sign; of the others, who mostly crouch or jump, 12."""
 LEAST_ANIMAL = 0.3
 """A dog is named if the detector also found an animal of this score in the crop."""
+IN_CLOSE_UP = 0.1
+"""A close-up of a dog may show another one if it holds this share of another animal (our choice)."""
 MOST_OF_PHOTO = 0.6
 """A crop with this share of the photo shows the ball that the photo shows; a smaller one must hold an object."""
 NO_MOTORCYCLE = -0.5
 """Bicycles look like motorcycles to the model above this logit of a motorcycle."""
-SINGLE = (Who.PERSON, Who.SOMEBODY, Who.MAIN)
+SINGLE = (Who.PERSON, Who.MAIN)
 
 MARGINS: Mapping[str, float] = {
     **{"water": 0.4, "beach": 0.4, "bicycle": 0.4, "rocks": 0.55, "playground": 0.25, "crowd": 0.75},
@@ -229,7 +231,7 @@ class Sight:
         if who.is_several and not self._shows_two_heads(box):
             who = Who.MAIN
         if head is not None and self._is_dog(head):
-            is_one = len(self._animals_in(box)) < 2
+            is_one = len(self._animals_in(box, IN_CLOSE_UP)) < 2
             return CropFacts(*((Who.DOG, Part.HEAD) if is_one else (Who.UNSURE, Part.DETAIL)), place=self._place(box))
         seen = self._is_face_sure and (self.is_other or self._likely["away"] < NOT_AWAY)
         if head is None or visible_share(head, box) < HEAD_SHOWN or not (seen or self._is_head_sure):
@@ -257,7 +259,7 @@ class Sight:
         """
         scene, main = self.scene, self.main
         if main is None:
-            return Who.SOMEBODY
+            return Who.MAIN
         inside = self._inside(box)
         scores = np.where(inside, np.maximum(scene.head_score, scene.body_score), 0)
         certainties = np.where(inside, self._certainty, 0)
@@ -278,7 +280,7 @@ class Sight:
         if (scores * nearness).max(initial=0) >= POSSIBLE or (bodies * nearness).max(initial=0) >= POSSIBLE_BODY:
             return Who.MAIN
         if not (self._is_head_sure or self._is_face_sure):
-            return Who.SOMEBODY
+            return Who.MAIN
         return Who.CHILD if self._is_alone and self._sees("child", None) else Who.PERSON
 
     def _are_small(self, box: Box) -> bool:
@@ -573,12 +575,12 @@ class Sight:
             return "ball"
         return next((name for name in ("skateboard", "boat") if self._sees(name, box)), None)
 
-    def _animals_in(self, box: Box) -> Sequence[Floats]:
-        """Return the animals in a crop, each as a box with a score (5,)."""
+    def _animals_in(self, box: Box, share: float = IN_CROP) -> Sequence[Floats]:
+        """Return the animals of which a crop holds a share, each as a box with a score (5,)."""
         return [
             animal
             for animal in self.scene.animals
-            if animal[4] >= LEAST_ANIMAL and _head_share(animal[:4], box) >= IN_CROP
+            if animal[4] >= LEAST_ANIMAL and _head_share(animal[:4], box) >= share
         ]
 
     def _holds_object(self, box: Box) -> bool:

@@ -105,7 +105,7 @@ def test_a_person_whose_head_is_unsure_may_not_be_the_only_one() -> None:
         scene = scene_of(Figure(0.5, 0.1, 0.1, look=None))
         return look(replace(scene, head_score=np.full(1, score, np.float32)))[1].who
 
-    assert medium(0.3) is Who.PERSON and medium(0.29) is Who.SOMEBODY
+    assert medium(0.3) is Who.PERSON and medium(0.29) is Who.MAIN
 
 
 def test_a_small_other_is_no_doubt() -> None:
