@@ -146,7 +146,10 @@ class TestPeople:
         composer.answer = lambda _image, _aspect: no_people()
         run("crop", photo, "-o", output, "--subjects", "2", "--set", "feed=4:5")
         captions = {crop.caption for crop in read(output / "a.jpg.json").more_crops if crop.person == "person2"}
-        assert captions == {"One of the people in blue, from closer up", "Head and shoulders of one of the people in blue"}
+        assert captions == {
+            "One of the people in blue, from closer up",
+            "Head and shoulders of one of the people in blue",
+        }
 
     def test_the_group_holds_the_heads_of_those_who_belong_together(self, photo: Path, output: Path) -> None:
         run("crop", photo, "-o", output, "--subject", "group")
