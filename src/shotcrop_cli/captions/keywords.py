@@ -1,10 +1,12 @@
-"""Keywords in other languages. Sidecars have the English ones, so that scripts find the same words everywhere."""
+"""Keywords of crops. Sidecars have them in English, so that scripts find the same words everywhere."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 from shotcrop_cli.captions.messages import SOURCE_LANGUAGE, catalogue, language_of, message_in
+from shotcrop_cli.crop_facts import CropFacts
+from shotcrop_cli.shots import SETTINGS, Composition
 
 KEYWORDS = {
     "outdoors": message_in("keyword", "outdoors"),
@@ -31,6 +33,15 @@ KEYWORDS = {
     "baseball": message_in("keyword", "baseball"),
 }
 """Messages by the words of `sidecar.ShotRecord.keywords`."""
+
+
+def keywords_of(answer: Composition, number: int) -> tuple[str, ...]:
+    """Return what one of the shots surely shows, in words that people search for."""
+    setting = None if answer.grounding is None else answer.grounding.setting
+    facts = answer.facts[number] if answer.facts else CropFacts()
+    place = None if facts.place in SETTINGS else (facts.place or "").removeprefix("in ")
+    found = (f"{setting}s" if setting else "", place, facts.thing, facts.action)
+    return tuple(dict.fromkeys(filter(None, found)))
 
 
 def keywords_in(language: str, keywords: Iterable[str]) -> tuple[str, ...]:

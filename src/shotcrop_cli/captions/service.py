@@ -42,7 +42,7 @@ _COUNTS = {"One person": 1, "Two people": 2, "Three people": 3, "Four or more pe
 
 
 class CaptionService:
-    """Writes the captions of sidecars. Threads may share one.
+    """Writes the captions of sidecars. See `CaptionWriter`. Threads may share one.
 
     Args:
         captioner: Whom to ask.
@@ -70,15 +70,7 @@ class CaptionService:
         self._lock = threading.Lock()
 
     def write_captions(self, path: Path, root: Path) -> CaptionOutcome:
-        """Write the captions of one photo, or say why that failed.
-
-        Args:
-            path: The sidecar.
-            root: The output folder, resolved.
-
-        Raises:
-            OutputError: The output is full, gone or read-only.
-        """
+        """Write the captions of one photo. See `CaptionWriter.write_captions`."""
 
         def write() -> CaptionOutcome:
             content = path.read_bytes()

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
+from shotcrop_cli.captions.keywords import keywords_of
 from shotcrop_cli.captions.renewal import renewed
 from shotcrop_cli.captions.rules import reword
-from shotcrop_cli.crop_facts import CropFacts
 from shotcrop_cli.crop_settings import CropSettings, RuleCaptions
 from shotcrop_cli.errors import AnswerError, OutputError, PhotoError
 from shotcrop_cli.geometry import clamp, to_pixels
@@ -30,7 +30,7 @@ from shotcrop_cli.pipeline.crop import copies_blocks
 from shotcrop_cli.pipeline.due_crops import add_crops, frame_crops
 from shotcrop_cli.pipeline.loaded_photo import LoadedPhoto, RunContext
 from shotcrop_cli.pipeline.write import write_photo
-from shotcrop_cli.shots import SETTINGS, Box, Composition, Person, Reasoning
+from shotcrop_cli.shots import Box, Composition, Person, Reasoning
 from shotcrop_cli.sidecar import (
     BOX_DIGITS,
     CaptionRecord,
@@ -249,15 +249,6 @@ def _edited_story(record: Sidecar | None) -> CaptionRecord | None:
     return replace(captions, key="") if captions is not None and captions.has_new_story else None
 
 
-def _keywords(answer: Composition, number: int) -> tuple[str, ...]:
-    """Return what one of the shots surely shows, in words that people search for."""
-    setting = None if answer.grounding is None else answer.grounding.setting
-    facts = answer.facts[number] if answer.facts else CropFacts()
-    place = None if facts.place in SETTINGS else (facts.place or "").removeprefix("in ")
-    found = (f"{setting}s" if setting else "", place, facts.thing, facts.action)
-    return tuple(dict.fromkeys(filter(None, found)))
-
-
 def _rounded_person(person: Person) -> Person:
     body, head, face = (box and _rounded(box) for box in (person.body, person.head, person.face))
     shots = tuple(replace(shot, box=_rounded(shot.box)) for shot in person.shots)
@@ -287,7 +278,7 @@ def _proposed(answer: Composition, number: int, settings: CropSettings) -> ShotR
         shot.caption,
         shot.score,
         alt_text=shot.alt_text,
-        keywords=_keywords(answer, number),
+        keywords=keywords_of(answer, number),
         language="" if facts is None else settings.language,
         facts=facts,
     )

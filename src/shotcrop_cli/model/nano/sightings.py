@@ -13,7 +13,7 @@ from functools import cached_property
 import numpy as np
 
 from shotcrop_cli.crop_facts import CropFacts, Part, Who
-from shotcrop_cli.geometry import clamp, visible_share
+from shotcrop_cli.geometry import clamp, iou, visible_share
 from shotcrop_cli.model.nano.manifest import NanoManifest
 from shotcrop_cli.model.nano.plain_colour import Pixels, plain_colour, share_of, shares_of
 from shotcrop_cli.model.nano.scene import Floats, Mask, Scene
@@ -179,7 +179,7 @@ class Sight:
     def _wide(self, box: Box) -> CropFacts:
         who = self._who(box, SURE, TWO if self._logit("crowd") < NO_CROWD else np.inf)
         if who is Who.UNSURE:
-            return CropFacts(who, thing=self._thing(box), place=self._place(box))
+            return self._around(box, who)
         framing = side = None
         body = self.grounding.main_person
         if who.is_several and self._are_small(box):
@@ -188,43 +188,28 @@ class Sight:
             framing = "distance" if body.height < SMALL * box.height else "full" if self._shows_all(box) else None
             place = (body.centre[0] - box.x0) / box.width
             side = "left" if place < 1 / 3 else "right" if place > 2 / 3 else None
-        colour, another = self._colours(box, who)
-        return CropFacts(
-            who,
-            None,
-            colour,
-            self._thing(box),
-            self._action(box),
-            self._place(box),
-            self._facing if who.is_one and framing != "distance" else None,
-            framing,
-            side=side,
-            another=another,
-        )
+        facing = self._facing if who.is_one and framing != "distance" else None
+        return replace(self._around(box, who), facing=facing, framing=framing, side=side)
 
     def _medium(self, box: Box, steady: bool) -> CropFacts:
         who, framing = self._who(box, SURE_CLOSER, TWO_CLOSER), None
         if who is Who.UNSURE:
-            return CropFacts(who, thing=self._thing(box), place=self._place(box))
+            return self._around(box, who)
         if who.is_one:
             ends, edge = self._below_crown(self.grounding.main_person), self._below_crown(box)
             if steady and self._shows_all(box):
                 framing = "full"
             elif steady and ends >= STANDING and THIGHS[0] <= edge < THIGHS[1]:
                 framing = "three-quarter"
-        facing = self._facing if who.is_one else None
+        return replace(self._around(box, who), facing=self._facing if who.is_one else None, framing=framing)
+
+    def _around(self, box: Box, who: Who) -> CropFacts:
+        """Return what an establishing or a medium shot shows: the people, their clothes, and what is around them."""
+        around = CropFacts(who, thing=self._thing(box), place=self._place(box))
+        if who is Who.UNSURE:
+            return around
         colour, another = self._colours(box, who)
-        return CropFacts(
-            who,
-            None,
-            colour,
-            self._thing(box),
-            self._action(box),
-            self._place(box),
-            facing,
-            framing,
-            another=another,
-        )
+        return replace(around, colour=colour, another=another, action=self._action(box))
 
     def _tight(self, box: Box) -> CropFacts:
         who, head = self._who(box, SURE_CLOSER, TWO_CLOSER), self.grounding.head
@@ -316,7 +301,7 @@ class Sight:
                 or (like_dog and score <= animal[4] + BELOW_DOG)
             )
             and _head_share(scene.head[main], _box(animal)) >= ON_ANIMAL
-            and _overlap(scene.body[main], animal[:4]) >= SAME_BODY
+            and _iou(scene.body[main], animal) >= SAME_BODY
             for animal in scene.animals
         )
 
@@ -601,12 +586,9 @@ def _head_share(sides: Floats, box: Box) -> float:
     return width * height / area if area > 0 and width > 0 and height > 0 else 0.0
 
 
-def _overlap(one: Floats, other: Floats) -> float:
-    """Return the intersection over union of two boxes (4,); 0 for unknown boxes."""
-    low, high = np.maximum(one[:2], other[:2]), np.minimum(one[2:], other[2:])
-    shared = float((high - low).clip(0).prod())
-    areas = sum(float((box[2:] - box[:2]).prod()) for box in (one, other))
-    return 0.0 if np.isnan(areas) or areas <= 0 else shared / (areas - shared)
+def _iou(one: Floats, other: Floats) -> float:
+    """Return the intersection over union of two boxes; 0 for unknown boxes."""
+    return 0.0 if np.isnan(one).any() or np.isnan(other).any() else iou(_box(one), _box(other))
 
 
 def _box(sides: Floats) -> Box:
