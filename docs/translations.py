@@ -27,6 +27,7 @@ from shotcrop_cli.captions.messages import LOCALE, catalogue
 from shotcrop_cli.crop_facts import (
     ACTIONS,
     BACKGROUNDS,
+    BEHIND,
     COLOURS,
     FACINGS,
     FRAMINGS,
@@ -86,7 +87,7 @@ def sentences(language: str) -> Iterator[str]:
     words = catalogue(language)
     for facts in _facts():
         yield rules.describe((facts, facts, facts), language)[0].alt_text
-    for who, place in itertools.product((Who.PERSON, Who.CHILD), (None, *PLACES)):
+    for who, place in itertools.product((Who.ALONE, Who.CHILD), (None, *PLACES)):
         facts = CropFacts(who, place=place)
         yield rules.describe((facts, facts, facts), language)[1].alt_text
     for who, place in itertools.product(_SINGLE + _SEVERAL, PLACES):
@@ -94,7 +95,7 @@ def sentences(language: str) -> Iterator[str]:
     for facing, third in itertools.product(rules.FACING, _THIRDS):
         yield rules.verbalise(Grounding(third, facing=facing), (), language).subject
     for facing, third in itertools.product((None, *FACINGS), _THIRDS):
-        yield rules.verbalise(Grounding(third), (CropFacts(Who.PERSON, facing=facing),), language).subject
+        yield rules.verbalise(Grounding(third), (CropFacts(Who.ALONE, facing=facing),), language).subject
     for people, setting in itertools.product(range(1, 5), rules.SETTING):
         yield rules.verbalise(Grounding(people=people, setting=setting), (), language).scene
     for setting in rules.SETTING:
@@ -138,7 +139,10 @@ def _facts() -> Iterator[CropFacts]:
         yield CropFacts(who, part, background=background)
     for who, side in itertools.product(_SINGLE, SIDES):
         yield CropFacts(who, side=side)
+    for behind in BEHIND:
+        yield CropFacts(Who.PERSON, behind=behind)
     yield CropFacts(Who.CHILD, None, "red", "dog", None, "snow", "left", "full", None, "right")
+    yield CropFacts(Who.PERSON, None, "red", None, None, "street", None, "distance", None, "left", None, "several")
     yield CropFacts(Who.MAIN, None, "dark", None, "tennis", "outdoor", "away", "three-quarter")
     yield CropFacts(Who.GROUP, None, "blue", "ball", None, "playground", None, "closer")
     yield CropFacts(Who.TWO, None, "red", None, "climbing", "rocks", None, "distance", another="dark")

@@ -24,6 +24,7 @@ THINGS = ("dog", "motorcycle", "bicycle", "skateboard", "boat", "ball")
 """Animals and objects, the most telling first."""
 ACTIONS = ("climbing", "basketball", "tennis", "baseball")
 SIDES = ("left", "right")
+BEHIND = ("one", "several")
 
 
 class Who(str, Enum):
@@ -32,8 +33,11 @@ class Who(str, Enum):
     MAIN = "main"
     """The main person, and perhaps others."""
     PERSON = "person"
-    """A person, and surely no one else."""
+    """A person, and surely no one else of similar size."""
+    ALONE = "alone"
+    """A person, and surely no one else in the whole photo."""
     CHILD = "child"
+    """The same, and it is a child."""
     ONE = "one"
     """One of several people whom a wider shot shows."""
     TWO = "two"
@@ -51,7 +55,7 @@ class Who(str, Enum):
     @property
     def is_one(self) -> bool:
         """Whether it is a single person."""
-        return self in (Who.MAIN, Who.PERSON, Who.CHILD, Who.ONE)
+        return self in (Who.MAIN, Who.PERSON, Who.ALONE, Who.CHILD, Who.ONE)
 
     @property
     def is_several(self) -> bool:
@@ -86,6 +90,7 @@ class CropFacts:
         background: Colour of what is behind a head, one of `BACKGROUNDS`.
         side: Where the main person is in the crop, one of `SIDES`; None in the middle.
         another: The clothes of another of several people, a different one of `COLOURS`.
+        behind: How many people are in the background of a single one, one of `BEHIND`.
     """
 
     who: Who = Who.MAIN
@@ -99,6 +104,7 @@ class CropFacts:
     background: str | None = None
     side: str | None = None
     another: str | None = None
+    behind: str | None = None
 
 
 _VALUES = {
@@ -111,6 +117,7 @@ _VALUES = {
     "framing": FRAMINGS,
     "background": BACKGROUNDS,
     "side": SIDES,
+    "behind": BEHIND,
 }
 
 

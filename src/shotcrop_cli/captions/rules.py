@@ -28,6 +28,7 @@ ENOUGH = 3
 WHO = {
     Who.MAIN: message("The main person"),
     Who.PERSON: message("A person"),
+    Who.ALONE: message("A person"),
     Who.CHILD: message("A child"),
     Who.ONE: message("One of the people"),
     Who.TWO: message("Two people"),
@@ -37,9 +38,9 @@ WHO = {
     Who.DOG: message("A dog"),
     Who.UNSURE: message("A scene"),
 }
-_NO_ONE_TOLD = (Who.MAIN, Who.PERSON, Who.ONE, Who.UNSURE)
+_NO_ONE_TOLD = (Who.MAIN, Who.PERSON, Who.ALONE, Who.ONE, Who.UNSURE)
 """Of whom a text says nothing but that they are there."""
-IN_MEDIUM = {**WHO, Who.PERSON: message("One person"), Who.CHILD: message("One child")}
+IN_MEDIUM = {**WHO, Who.ALONE: message("One person"), Who.CHILD: message("One child")}
 """Whom a medium shot shows. It is narrow enough to say that there is no one else."""
 _HEADS = {
     Who.TWO: message("The heads of two people"),
@@ -52,6 +53,7 @@ _HEADS = {
 FACE = {
     Who.MAIN: message("The face of a person"),
     Who.PERSON: message("The face of a person"),
+    Who.ALONE: message("The face of a person"),
     Who.CHILD: message("The face of a child"),
     Who.ONE: message("The face of one of the people"),
     **_HEADS,
@@ -59,6 +61,7 @@ FACE = {
 HEAD = {
     Who.MAIN: message("The head of a person"),
     Who.PERSON: message("The head of a person"),
+    Who.ALONE: message("The head of a person"),
     Who.CHILD: message("The head of a child"),
     Who.ONE: message("The head of one of the people"),
     **_HEADS,
@@ -66,6 +69,7 @@ HEAD = {
 SHOULDERS = {
     Who.MAIN: message("Head and shoulders of a person"),
     Who.PERSON: message("Head and shoulders of a person"),
+    Who.ALONE: message("Head and shoulders of a person"),
     Who.CHILD: message("Head and shoulders of a child"),
     Who.ONE: message("Head and shoulders of one of the people"),
     Who.TWO: message("Heads and shoulders of two people"),
@@ -78,6 +82,7 @@ SHOULDERS = {
 DETAIL = {
     Who.MAIN: message("A detail of the main person"),
     Who.PERSON: message("A detail of a person"),
+    Who.ALONE: message("A detail of a person"),
     Who.CHILD: message("A detail of a child"),
     Who.ONE: message("A detail of one of the people"),
     Who.TWO: message("A detail of two people"),
@@ -109,6 +114,29 @@ CLOTHES_BELOW_FACE = {
     "blue": message_in("face", "{text} in blue"),
     "purple": message_in("face", "{text} in purple"),
     "pink": message_in("face", "{text} in pink"),
+}
+CLOTHES_AFTER_PLACE = {
+    "dark": message("{text}, in dark clothes"),
+    "light": message("{text}, in light clothes"),
+    "red": message("{text}, in red"),
+    "orange": message("{text}, in orange"),
+    "yellow": message("{text}, in yellow"),
+    "green": message("{text}, in green"),
+    "blue": message("{text}, in blue"),
+    "purple": message("{text}, in purple"),
+    "pink": message("{text}, in pink"),
+}
+"""Clothes of one of several people, said so that they are not the clothes of all."""
+CLOTHES_BELOW_FACE_AFTER_PLACE = {
+    "dark": message_in("face", "{text}, in dark clothes"),
+    "light": message_in("face", "{text}, in light clothes"),
+    "red": message_in("face", "{text}, in red"),
+    "orange": message_in("face", "{text}, in orange"),
+    "yellow": message_in("face", "{text}, in yellow"),
+    "green": message_in("face", "{text}, in green"),
+    "blue": message_in("face", "{text}, in blue"),
+    "purple": message_in("face", "{text}, in purple"),
+    "pink": message_in("face", "{text}, in pink"),
 }
 CLOTHES_OF_ONE = {
     "dark": message("{text}, one of them in dark clothes"),
@@ -165,7 +193,7 @@ PLACE = {
     "water": message("{text} at the water"),
     "rocks": message("{text} among rocks"),
     "playground": message("{text} on a playground"),
-    "grass": message("{text} in a grassy place"),
+    "grass": message("{text} in a grassy area"),
     "trees": message("{text} among trees"),
     "street": message("{text} in town"),
     "outdoor": message("{text} outdoors"),
@@ -189,7 +217,7 @@ FRAMING = {
     "distance": message("{text}, seen from a distance"),
     "full": message("{text}, full length"),
     "three-quarter": message("{text}, three-quarter length"),
-    "closer": message("{text}, from closer up"),
+    "closer": message("{text}, in a closer view"),
 }
 BACKGROUND = {
     "dark": message("{text}, against a dark background"),
@@ -200,6 +228,10 @@ BACKGROUND = {
 SIDE = {
     "left": message("{text}, on the left of the picture"),
     "right": message("{text}, on the right of the picture"),
+}
+BEHIND = {
+    "one": message("{text}, with someone else in the background"),
+    "several": message("{text}, with other people in the background"),
 }
 COUNT = (
     message("One person"),
@@ -248,7 +280,7 @@ def describe(
     """
     words = catalogue(language)
     wide, medium, tight = crops
-    told = _distinct((_choose_wide(wide), replace(medium, framing=None), _choose_tight(tight)), crops)
+    told = _distinct((_choose_wide(wide), replace(medium, framing=None, behind=None), _choose_tight(tight)), crops)
     return tuple(
         ShotText(
             "" if strict and not is_telling(one) else _text(one, words, subjects),
@@ -274,6 +306,7 @@ def count_facts(facts: CropFacts) -> int:
         facts.facing,
         facts.background,
         facts.side,
+        facts.behind,
     )
     return sum(value is not None for value in said) + (facts.who not in _NO_ONE_TOLD)
 
@@ -300,7 +333,7 @@ def verbalise(grounding: Grounding, crops: Sequence[CropFacts] = (), language: s
     subject = ""
     if grounding.main_person is not None and (wide is None or wide.who is not Who.UNSURE):
         # Thirds of the frame, the photographer's own grid.
-        is_only = wide is not None and wide.who in (Who.PERSON, Who.CHILD)
+        is_only = wide is not None and wide.who in (Who.ALONE, Who.CHILD)
         third = min(int(grounding.main_person.centre[0] * 3), 2)
         subject = words.say((ONLY_SUBJECT if is_only else SUBJECT)[third])
         facing = grounding.facing if wide is None else wide.facing
@@ -351,15 +384,13 @@ def _distinct(told: Sequence[CropFacts], facts: Sequence[CropFacts]) -> Sequence
     "One person" instead of "a person" is difference enough only if nothing else is known.
     """
     wide, medium, tight = told
-    if WHO[wide.who] != WHO[medium.who]:
-        return told
     for first, second in (
         (wide, medium),
         (replace(wide, facing=None), medium),
         (wide, replace(medium, framing=facts[1].framing)),
         (replace(wide, framing=facts[0].framing), medium),
     ):
-        if first != replace(second, who=first.who):
+        if first != second:
             return first, second, tight
     return told if WHO[wide.who] != IN_MEDIUM[medium.who] else (wide, replace(medium, framing="closer"), tight)
 
@@ -382,7 +413,7 @@ def _text(facts: CropFacts, words: Catalogue, subjects: Mapping[Who, Message] = 
 def _phrases(facts: CropFacts) -> Iterator[Message]:
     """Yield the messages that follow the subject of a text."""
     one, is_face = facts.who.is_one, facts.part is Part.FACE
-    if one and facts.colour:
+    if one and facts.colour and facts.who is not Who.ONE:
         yield (CLOTHES_BELOW_FACE if is_face else CLOTHES)[facts.colour]
     if facts.action:
         yield ACTION[facts.action]
@@ -392,7 +423,9 @@ def _phrases(facts: CropFacts) -> Iterator[Message]:
         yield PLACE[facts.place]
     if facts.action and facts.thing:
         yield THING_TOO[facts.thing]
-    if not one and facts.colour:
+    if facts.who is Who.ONE and facts.colour:
+        yield (CLOTHES_BELOW_FACE_AFTER_PLACE if is_face else CLOTHES_AFTER_PLACE)[facts.colour]
+    elif not one and facts.colour:
         yield CLOTHES_OF_ONE[facts.colour]
         if facts.another:
             yield CLOTHES_OF_ANOTHER[facts.another]
@@ -404,3 +437,5 @@ def _phrases(facts: CropFacts) -> Iterator[Message]:
         yield BACKGROUND[facts.background]
     if facts.side:
         yield SIDE[facts.side]
+    if facts.behind:
+        yield BEHIND[facts.behind]

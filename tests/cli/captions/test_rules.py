@@ -60,8 +60,16 @@ def test_where_little_is_known_medium_and_close_up_say_where_people_are() -> Non
     person = CropFacts(Who.PERSON, place="outdoor")
     assert captions(person, replace(person, facing="away"), replace(person, part=Part.SHOULDERS, facing="away")) == (
         "A person outdoors",
-        "One person outdoors, seen from behind",
+        "A person outdoors, seen from behind",
         "Head and shoulders of a person outdoors, seen from behind",
+    )
+
+
+def test_the_clothes_of_one_of_the_people_are_not_those_of_all() -> None:
+    one = CropFacts(Who.ONE, colour="red", place="beach", facing="left")
+    assert captions(CropFacts(Who.PEOPLE), one, replace(one, part=Part.FACE, facing=None))[1:] == (
+        "One of the people at the beach, in red, facing left",
+        "The face of one of the people at the beach, in red",
     )
 
 
@@ -79,7 +87,7 @@ def test_several_people_have_one_who_wears_a_colour() -> None:
     [
         ("three-quarter", None, ("People outdoors", "People outdoors, three-quarter length")),
         (None, "full", ("People outdoors, full length", "People outdoors")),
-        (None, None, ("People outdoors", "People outdoors, from closer up")),
+        (None, None, ("People outdoors", "People outdoors, in a closer view")),
     ],
 )
 def test_two_shots_about_which_the_same_is_known_still_differ(
@@ -91,13 +99,28 @@ def test_two_shots_about_which_the_same_is_known_still_differ(
 
 
 def test_a_medium_shot_says_that_there_is_no_one_else() -> None:
-    sure, unsure = CropFacts(Who.PERSON, place="outdoor"), CropFacts(Who.MAIN, place="outdoor")
-    face = CropFacts(Who.MAIN, Part.FACE)
-    assert captions(sure, sure, face)[:2] == ("A person outdoors", "One person outdoors")
-    facing = replace(sure, facing="left")
+    alone, person = CropFacts(Who.ALONE, place="outdoor"), CropFacts(Who.PERSON, place="outdoor")
+    face = CropFacts(Who.ALONE, Part.FACE)
+    assert captions(alone, alone, face)[:2] == ("A person outdoors", "One person outdoors")
+    facing = replace(alone, facing="left")
     assert captions(facing, facing, face)[:2] == ("A person outdoors", "One person outdoors, facing left")
-    assert captions(sure, unsure, face)[:2] == ("A person outdoors", "The main person outdoors")
-    assert describe((unsure, sure, face))[1].alt_text == "One person outdoors."
+    assert captions(person, person, face)[:2] == ("A person outdoors", "A person outdoors, in a closer view")
+    assert describe((person, alone, face))[1].alt_text == "One person outdoors."
+
+
+def test_people_in_the_background_are_named_once() -> None:
+    person = CropFacts(Who.PERSON, place="street", facing="left", behind="several")
+    one = replace(person, behind="one")
+    face = CropFacts(Who.PERSON, Part.FACE)
+    texts = describe((person, one, face))
+    assert [text.caption for text in texts[:2]] == [
+        "A person in town, with other people in the background",
+        "A person in town, facing left",
+    ]
+    assert texts[1].alt_text == "A person in town, facing left, with someone else in the background."
+    assert count_facts(person) == 3
+    subject = verbalise(Grounding(main_person=Box(0.0, 0.0, 0.2, 1.0)), (person,)).subject
+    assert subject == "The main person is on the left of the photo, facing left."
 
 
 def test_an_establishing_shot_says_where_a_face_points_if_nothing_else_is_known() -> None:
@@ -142,7 +165,7 @@ def test_where_others_may_be_no_one_is_called_a_person() -> None:
     main = CropFacts(Who.MAIN, place="water")
     assert captions(main, main, replace(main, part=Part.DETAIL)) == (
         "The main person at the water",
-        "The main person at the water, from closer up",
+        "The main person at the water, in a closer view",
         "A detail of the main person at the water",
     )
 
@@ -154,7 +177,7 @@ def test_a_small_person_is_seen_from_a_distance() -> None:
 
 def test_nothing_known_names_the_subject_plainly() -> None:
     crops = (CropFacts(), CropFacts(), CropFacts(part=Part.DETAIL))
-    assert captions(*crops) == ("The main person", "The main person, from closer up", "A detail of the main person")
+    assert captions(*crops) == ("The main person", "The main person, in a closer view", "A detail of the main person")
 
 
 def test_alternative_texts_are_sentences_with_all_facts() -> None:

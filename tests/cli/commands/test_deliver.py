@@ -122,17 +122,17 @@ class TestPeople:
         composer.answer = answered
         run("crop", photo, "-o", output, "--subjects", "all", "--xmp")
         assert said() == {
-            "person2-medium": ("One of the people in red", "en"),
-            "person2-close_up": ("The face of one of the people in red", "en"),
+            "person2-medium": ("One of the people, in red", "en"),
+            "person2-close_up": ("The face of one of the people, in red", "en"),
             "person3-medium": ("", ""),
             "person3-close_up": ("", ""),
         }
-        assert "One of the people in red" in (output / "a.jpg.person2-medium.jpg.xmp").read_text("utf-8")
+        assert "One of the people, in red" in (output / "a.jpg.person2-medium.jpg.xmp").read_text("utf-8")
         assert "dog" not in read(output / "a.jpg.json").more_crops[0].keywords
         edit(output, "person2/default/medium", lambda crop: crop.update(caption="Ana"))
         run("crop", photo, "-o", output, "--subjects", "all", "--xmp", "--language", "de")
         assert said()["person2-medium"] == ("Ana", "en")
-        assert said()["person2-close_up"] == ("Das Gesicht einer der Personen in Rot", "de")
+        assert said()["person2-close_up"] == ("Das Gesicht einer der Personen, in Rot", "de")
 
     def test_words_of_others_come_from_the_sidecar(self, photo: Path, output: Path, composer: FakeComposer) -> None:
         facts = tuple(CropFacts(Who.ONE, part, "blue") for part in (None, None, Part.SHOULDERS))
@@ -147,8 +147,8 @@ class TestPeople:
         run("crop", photo, "-o", output, "--subjects", "2", "--set", "feed=4:5")
         captions = {crop.caption for crop in read(output / "a.jpg.json").more_crops if crop.person == "person2"}
         assert captions == {
-            "One of the people in blue, from closer up",
-            "Head and shoulders of one of the people in blue",
+            "One of the people, in blue, in a closer view",
+            "Head and shoulders of one of the people, in blue",
         }
 
     def test_the_group_holds_the_heads_of_those_who_belong_together(self, photo: Path, output: Path) -> None:

@@ -19,18 +19,22 @@ from shotcrop_cli.model.nano.plain_colour import Pixels, plain_colour, share_of,
 from shotcrop_cli.model.nano.scene import Floats, Mask, Scene
 from shotcrop_cli.shots import FACINGS, Box, Grounding, Person
 
-SURE, SURE_CLOSER, POSSIBLE = 0.72, 0.75, 0.2
-"""Certainties, of head and body together, from which a second or a third person is surely in the establishing shot, and
-in a tighter one; and the score below which a second one surely is not. People of less than half the main person's
-height count less in the last case."""
+SURE, SURE_OF_MORE, SURE_BEHIND, POSSIBLE = 0.64, 0.72, 0.76, 0.2
+"""Certainties, of head and body together, from which there surely is one more person of similar size, each of two more,
+and one in the background; and the score from which there may be somebody."""
 TWO, TWO_CLOSER, NO_CROWD = 0.85, 0.8, -4.0
-"""Certainties of a second person for "two people", if no third is possible: small people in the background are missed
-more often than large ones. In an establishing shot, the logit of a crowd must be below the last value, too."""
+"""Certainties of a second person for "two people", in an establishing shot and in tighter ones, if no third is
+possible: small people in the background are missed more often than large ones. In an establishing shot, the logit of a
+crowd must be below the last value, too."""
+COUNTS, TOGETHER = 0.4, 0.88
+"""Without a sure one, there surely are others if all of at least the first certainty have the second one together."""
+LESS_SURE = 0.2
+"""Others are less certain by this much where there may be a dog, which looks like a person to the model."""
 IN_CROP = 0.6
 """A crop shows somebody if it holds this share of the head."""
-BODY_IN_CROP, POSSIBLE_BODY = 0.03, 0.2
-"""It may show somebody without a head if it holds this share of a body with this score."""
-HEAD_SHOWN, HEAD_SEEN = 0.9, 0.3
+BODY_IN_CROP = 0.03
+"""It may show somebody without a head if it holds this share of the body."""
+HEAD_SHOWN, HEAD_SEEN = 0.9, 0.35
 """A close-up that holds less of the main head, or of one with a lower score and no face, shows a detail."""
 BELOW_HEAD, HEAD_WIDTHS = 0.3, 1.5
 """A close-up shows shoulders if it goes down this far below the head, in heads, is this many heads wide, and holds a
@@ -89,7 +93,13 @@ BACKGROUND: Mapping[str, float] = {"dark": 0.8, "light": 0.8, "green": 0.6, "blu
 TINT = 0.4
 """If so much of the photo has the colour of the clothes, it may be that of the light, the night or the water."""
 
-SAME_HEAD, SIMILAR_HEAD = 0.35, 0.5
+SAME_PERSON, OWN_HEAD = 0.5, 0.65
+"""Another body that overlaps the main person's by this much (IoU) may be the same once more, unless a head with this
+score belongs to it."""
+SIMILAR_HEAD = 0.6
+"""Somebody whose head is smaller, as a share of the main head's height, is in the background. Source: 77 photos of
+`train` with a largest other head from 0.5 to 0.6, looked at: in two of them somebody of that size was a second subject."""
+SAME_HEAD, HEAD_IN_CLOSE_UP = 0.35, 0.5
 """Two heads may be one if they share this much of the smaller one. Close-ups of several people show heads of which the
 others have at least this share of the main head's height."""
 
@@ -110,7 +120,6 @@ MOST_OF_PHOTO = 0.6
 """A crop with this share of the photo shows the ball that the photo shows; a smaller one must hold an object."""
 NO_MOTORCYCLE = -0.5
 """Bicycles look like motorcycles to the model above this logit of a motorcycle."""
-SINGLE = (Who.PERSON, Who.MAIN)
 
 MARGINS: Mapping[str, float] = {
     **{"water": 0.4, "beach": 0.4, "bicycle": 0.4, "rocks": 0.55, "playground": 0.25, "crowd": 0.75},
@@ -158,11 +167,12 @@ class Sight:
         """
         wide, medium, tight = boxes
         first = self._wide(wide)
-        others = self._medium(medium, scores[1] >= STEADY), self._tight(tight)
+        second, third = self._medium(medium, scores[1] >= STEADY), self._tight(tight)
         if first.who.is_several:
-            second, third = (replace(one, who=Who.ONE) if one.who in SINGLE else one for one in others)
-            return first, second, third
-        return first, *others
+            # A medium shot of the main person may show several, too.
+            second = replace(second, who=Who.ONE, behind=None) if second.who in (Who.PERSON, Who.ALONE) else second
+            third = replace(third, who=Who.ONE) if third.who in (Who.MAIN, Who.PERSON, Who.ALONE) else third
+        return first, second, third
 
     def facts_about(self, person: Person, index: int) -> Person:
         """Return a person with the facts about their own crops.
@@ -177,7 +187,7 @@ class Sight:
         return replace(person, facts=sight.crops(boxes, scores))
 
     def _wide(self, box: Box) -> CropFacts:
-        who = self._who(box, SURE, TWO if self._logit("crowd") < NO_CROWD else np.inf)
+        who = self._who(box, TWO if self._logit("crowd") < NO_CROWD else np.inf)
         if who is Who.UNSURE:
             return self._around(box, who)
         framing = side = None
@@ -189,10 +199,11 @@ class Sight:
             place = (body.centre[0] - box.x0) / box.width
             side = "left" if place < 1 / 3 else "right" if place > 2 / 3 else None
         facing = self._facing if who.is_one and framing != "distance" else None
-        return replace(self._around(box, who), facing=facing, framing=framing, side=side)
+        behind = self._behind(box) if who is Who.PERSON else None
+        return replace(self._around(box, who), facing=facing, framing=framing, side=side, behind=behind)
 
     def _medium(self, box: Box, steady: bool) -> CropFacts:
-        who, framing = self._who(box, SURE_CLOSER, TWO_CLOSER), None
+        who, framing = self._who(box), None
         if who is Who.UNSURE:
             return self._around(box, who)
         if who.is_one:
@@ -201,7 +212,9 @@ class Sight:
                 framing = "full"
             elif steady and ends >= STANDING and THIGHS[0] <= edge < THIGHS[1]:
                 framing = "three-quarter"
-        return replace(self._around(box, who), facing=self._facing if who.is_one else None, framing=framing)
+        facing = self._facing if who.is_one else None
+        behind = self._behind(box) if who is Who.PERSON else None
+        return replace(self._around(box, who), facing=facing, framing=framing, behind=behind)
 
     def _around(self, box: Box, who: Who) -> CropFacts:
         """Return what an establishing or a medium shot shows: the people, their clothes, and what is around them."""
@@ -212,7 +225,7 @@ class Sight:
         return replace(around, colour=colour, another=another, action=self._action(box))
 
     def _tight(self, box: Box) -> CropFacts:
-        who, head = self._who(box, SURE_CLOSER, TWO_CLOSER), self.grounding.head
+        who, head = self._who(box), self.grounding.head
         if who.is_several and not self._shows_two_heads(box):
             who = Who.MAIN
         if head is not None and self._is_dog(head):
@@ -234,39 +247,77 @@ class Sight:
             another=another,
         )
 
-    def _who(self, box: Box, sure: float, two: float) -> Who:
+    def _who(self, box: Box, two: float = TWO_CLOSER) -> Who:
         """Return whom a crop shows.
 
         Args:
             box: The crop.
-            sure: The certainty of somebody who is surely there.
             two: The certainty of a second person who makes them two.
         """
-        scene, main = self.scene, self.main
-        if main is None:
+        if self.main is None:
             return Who.MAIN
-        inside = self._inside(box)
-        scores = np.where(inside, np.maximum(scene.head_score, scene.body_score), 0)
-        certainties = np.where(inside, self._certainty, 0)
-        certainties[main] = 0
-        others = np.sort(certainties)[::-1]
-        count = int((others >= sure).sum()) + (not self._may_be_no_one)
-        if count > 2:
-            return Who.CROWD if self._sees("crowd", box) else Who.GROUP
-        heights = np.maximum(scene.head[:, 3] - scene.head[:, 1], 1e-3)
-        nearness = np.minimum(1, 2 * heights / heights[main])
-        nearness[main] = 0
-        bodies = np.array([_head_share(body, box) >= BODY_IN_CROP for body in scene.body]) * scene.body_score
-        if count > 1:
-            possible = (np.maximum(scores, bodies) >= POSSIBLE).sum()
-            return Who.TWO if others[0] >= two and possible <= 2 and not self._may_be_no_one else Who.PEOPLE
-        if self._may_be_no_one:
+        everybody = self._others(box)
+        others = everybody * self._is_similar
+        count = int((others >= SURE).sum())
+        if self._may_be_no_one and count < 2:
             return Who.MAIN if count else Who.UNSURE
-        if (scores * nearness).max(initial=0) >= POSSIBLE or (bodies * nearness).max(initial=0) >= POSSIBLE_BODY:
-            return Who.MAIN
-        if not (self._is_head_sure or self._is_face_sure):
-            return Who.MAIN
-        return Who.CHILD if self._is_alone and self._sees("child", None) else Who.PERSON
+        if count:
+            if (others >= SURE_OF_MORE).sum() > 1 + self._may_be_no_one:
+                return Who.CROWD if self._sees("crowd", box) else Who.GROUP
+            is_two = others.max() >= two and self._possible(box).sum() == 1 and not self._may_be_no_one
+            return Who.TWO if is_two else Who.PEOPLE
+        if (self._possible_heads(box) & self._is_similar).any():
+            together = 1 - np.prod(1 - everybody[everybody >= COUNTS])
+            return Who.PEOPLE if together >= TOGETHER else Who.MAIN
+        if not self._is_alone:
+            return Who.PERSON
+        return Who.CHILD if self._sees("child", None) else Who.ALONE
+
+    def _behind(self, box: Box) -> str | None:
+        """Return how many people a crop surely shows in the background."""
+        count = int((self._others(box) * ~self._is_similar >= SURE_BEHIND).sum())
+        return None if not count else "one" if count == 1 else "several"
+
+    def _others(self, box: Box) -> Floats:
+        """Return the certainties (n,) that a crop shows somebody besides the main person; 0 for who may be no one."""
+        doubt = LESS_SURE if self._logit("dog") > LIKE_DOG else 0.0
+        certainties: Floats = np.where(self._inside(box) & self._is_somebody_else, self._certainty - doubt, 0)
+        return certainties
+
+    def _possible(self, box: Box) -> Mask:
+        """Tell of whom (n,) besides the main person a crop may show anything."""
+        bodies = np.array([_head_share(body, box) >= BODY_IN_CROP for body in self.scene.body])
+        possible: Mask = self._possible_heads(box) | (bodies & (self.scene.body_score >= POSSIBLE))
+        possible[self.main] = False
+        return possible
+
+    def _possible_heads(self, box: Box) -> Mask:
+        """Tell whose head (n,) besides the main person's a crop may show."""
+        scores = np.maximum(self.scene.head_score, self.scene.body_score)
+        possible: Mask = self._inside(box) & (scores >= POSSIBLE)
+        possible[self.main] = False
+        return possible
+
+    @cached_property
+    def _is_similar(self) -> Mask:
+        """Tell who (n,) is not in the background of the main person."""
+        heights = self.scene.head[:, 3] - self.scene.head[:, 1]
+        similar: Mask = heights >= SIMILAR_HEAD * heights[self.main]
+        return similar
+
+    @cached_property
+    def _is_somebody_else(self) -> Mask:
+        """Tell who (n,) is neither the main person, perhaps once more, nor perhaps an animal."""
+        scene, own = self.scene, self.scene.body[self.main]
+        return np.array(
+            [
+                number != self.main
+                and (_iou(body, own) < SAME_PERSON or scene.head_score[number] >= OWN_HEAD)
+                and all(_iou(body, animal) < SAME_BODY for animal in scene.animals if animal[4] >= LEAST_ANIMAL)
+                for number, body in enumerate(scene.body)
+            ],
+            bool,
+        )
 
     def _are_small(self, box: Box) -> bool:
         """Whether everybody in a crop is small in it."""
@@ -326,8 +377,7 @@ class Sight:
         if not who.is_several:
             return own, None
         heads = self.scene.head
-        inside = self._inside(box) & (self._certainty >= SURE) & (heads[:, 3] - heads[:, 1] >= LEAST_HEAD_HEIGHT)
-        inside[self.main] = False
+        inside = (self._others(box) >= SURE_OF_MORE) & (heads[:, 3] - heads[:, 1] >= LEAST_HEAD_HEIGHT)
         known = [own] if own else []
         for index in np.flatnonzero(inside).tolist():
             colour = self._look_at(index)._clothes(box)
@@ -353,9 +403,9 @@ class Sight:
         return any(
             number != main
             and not scene.estimated[number]
-            and scene.head_score[number] >= SURE
+            and scene.head_score[number] >= OWN_HEAD
             and _head_share(head, box) >= IN_CROP
-            and head[3] - head[1] >= SIMILAR_HEAD * one.height
+            and head[3] - head[1] >= HEAD_IN_CLOSE_UP * one.height
             and max(_head_share(head, one), visible_share(one, _box(head))) < SAME_HEAD
             for number, head in enumerate(scene.head)
         )
@@ -368,7 +418,7 @@ class Sight:
 
     @cached_property
     def _is_alone(self) -> bool:
-        """Whether the photo shows no one else of the main person's size: the child in it is then the main person."""
+        """Whether the photo surely shows no one else: a child in it is then the main person."""
         scores = np.maximum(self.scene.head_score, self.scene.body_score)
         return int((scores >= POSSIBLE).sum()) <= 1
 

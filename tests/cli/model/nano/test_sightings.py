@@ -65,17 +65,18 @@ ALONE = scene_of(Figure(0.5, 0.1, 0.1))
 @pytest.mark.parametrize(
     ("others", "who"),
     [
-        ((), Who.PERSON),
-        ((0.1,), Who.PERSON),
-        ((0.4,), Who.MAIN),
-        ((0.5,), Who.PEOPLE),
+        ((), Who.ALONE),
+        ((0.1,), Who.ALONE),
+        ((0.35,), Who.MAIN),
+        ((0.3, 0.3, 0.3), Who.PEOPLE),
+        ((0.45,), Who.PEOPLE),
         ((0.7,), Who.TWO),
         ((0.7, 0.3), Who.PEOPLE),
         ((0.7, 0.5), Who.GROUP),
     ],
 )
 def test_it_says_no_more_about_the_number_than_is_sure(others: Sequence[float], who: Who) -> None:
-    figures = [Figure(0.1 + 0.75 * i, 0.1, 0.1, score=score) for i, score in enumerate(others)]
+    figures = [Figure(x, 0.1, 0.1, score=score) for x, score in zip((0.1, 0.85, 0.3), others, strict=False)]
     assert look(scene_of(Figure(0.5, 0.1, 0.1), *figures))[0].who is who
 
 
@@ -91,25 +92,59 @@ def test_of_a_possible_crowd_two_are_not_all() -> None:
     assert look(two, concepts={"crowd": -3.0})[0].who is Who.PEOPLE
 
 
-def test_a_body_without_a_head_is_a_doubt() -> None:
+def test_a_body_without_a_head_in_the_crop_leaves_a_single_person() -> None:
     boxes = (FULL_FRAME, Box(0.4, 0.05, 0.6, 0.6), CLOSE_UP)
-
-    def medium(score: float) -> Who:
-        return look(scene_of(Figure(0.5, 0.1, 0.1), Figure(0.36, 0.1, 0.1, score=score)), boxes=boxes)[1].who
-
-    assert medium(0.4) is Who.MAIN and medium(0.2) is Who.MAIN and medium(0.1) is Who.PERSON
+    beside = scene_of(Figure(0.5, 0.1, 0.1), Figure(0.36, 0.1, 0.1, score=0.35))
+    assert [one.who for one in look(beside, boxes=boxes)] == [Who.MAIN, Who.PERSON, Who.PERSON]
 
 
-def test_a_person_whose_head_is_unsure_may_not_be_the_only_one() -> None:
-    def medium(score: float) -> Who:
-        scene = scene_of(Figure(0.5, 0.1, 0.1, look=None))
-        return look(replace(scene, head_score=np.full(1, score, np.float32)))[1].who
+def test_a_third_body_makes_two_people_perhaps_more() -> None:
+    medium = Box(0.4, 0.05, 0.7, 0.6)
+    two = (Figure(0.5, 0.1, 0.1), Figure(0.6, 0.1, 0.1))
+    third = Figure(0.36, 0.1, 0.1, score=0.3)
+    assert look(scene_of(*two), boxes=(FULL_FRAME, medium, CLOSE_UP))[1].who is Who.TWO
+    assert look(scene_of(*two, third), boxes=(FULL_FRAME, medium, CLOSE_UP))[1].who is Who.PEOPLE
 
-    assert medium(0.3) is Who.PERSON and medium(0.29) is Who.MAIN
+
+def test_of_several_people_a_medium_shot_shows_one_or_perhaps_more() -> None:
+    def medium(score: float) -> tuple[Who, Who]:
+        beside = Figure(0.62, 0.1, 0.1, score=score)
+        wide, medium, _ = look(scene_of(Figure(0.5, 0.1, 0.1), beside, Figure(0.1, 0.1, 0.1)))
+        return wide.who, medium.who
+
+    assert medium(0.1) == (Who.TWO, Who.ONE)
+    assert medium(0.3) == (Who.PEOPLE, Who.MAIN)
+    assert medium(0.5) == (Who.GROUP, Who.PEOPLE)
 
 
-def test_a_small_other_is_no_doubt() -> None:
-    assert look(scene_of(Figure(0.5, 0.1, 0.1), Figure(0.1, 0.1, 0.02, score=0.4)))[0].who is Who.PERSON
+def test_small_others_are_in_the_background() -> None:
+    def behind(*scores: float) -> tuple[Who, str | None]:
+        small = [Figure(0.1 + 0.1 * number, 0.1, 0.02, score=score) for number, score in enumerate(scores)]
+        wide, medium, _ = look(scene_of(Figure(0.5, 0.1, 0.1), *small))
+        assert (medium.who, medium.behind) == (Who.PERSON, None), "they are not in the medium shot"
+        return wide.who, wide.behind
+
+    assert behind(0.4) == (Who.PERSON, None)
+    assert behind(0.6) == (Who.PERSON, "one")
+    assert behind(0.6, 0.7) == (Who.PERSON, "several")
+
+
+def test_whoever_may_be_an_animal_or_the_same_person_again_is_not_counted() -> None:
+    beside = scene_of(Figure(0.5, 0.1, 0.1), Figure(0.2, 0.1, 0.1))
+    animal = np.array([[*beside.body[1], 0.4]], np.float32)
+    assert look(beside)[0].who is Who.TWO
+    assert look(replace(beside, animals=animal))[0].who is Who.MAIN
+
+    again = scene_of(Figure(0.5, 0.1, 0.1), Figure(0.52, 0.1, 0.1, score=0.6))
+    assert look(again)[0].who is Who.MAIN
+    own_head = replace(again, head_score=np.array([0.9, 0.7], np.float32))
+    assert look(own_head)[0].who is Who.TWO
+
+
+def test_where_a_dog_may_be_others_are_less_certain() -> None:
+    beside = scene_of(Figure(0.5, 0.1, 0.1), Figure(0.2, 0.1, 0.1, score=0.5))
+    assert look(beside)[0].who is Who.PEOPLE
+    assert look(beside, concepts={"dog": -0.9})[0].who is Who.MAIN
 
 
 def test_a_child_is_named_where_nobody_else_may_be_meant() -> None:
@@ -121,7 +156,7 @@ def test_a_child_is_named_where_nobody_else_may_be_meant() -> None:
 def test_a_crowd_is_a_group_that_looks_like_one() -> None:
     many = scene_of(*(Figure(0.5 + 0.1 * i, 0.1, 0.1) for i in range(4)))
     assert look(many, concepts={"crowd": 1.0})[0].who is Who.CROWD
-    assert look(ALONE, concepts={"crowd": 1.0})[0].who is Who.PERSON
+    assert look(ALONE, concepts={"crowd": 1.0})[0].who is Who.ALONE
 
 
 CHEST = Box(0.42, 0.24, 0.58, 0.4)
@@ -197,7 +232,7 @@ def test_a_close_up_of_several_people_shows_two_heads() -> None:
         return look(scene_of(Figure(0.5, 0.1, 0.1), *others))[2].who
 
     assert tight(Figure(0.42, 0.1, 0.1)) is Who.TWO
-    assert tight(Figure(0.42, 0.1, 0.04)) is Who.ONE, "small, in the background"
+    assert tight(Figure(0.42, 0.1, 0.04)) is Who.PERSON, "small, in the background"
     assert tight(Figure(0.49, 0.1, 0.1)) is Who.ONE, "the same head again"
 
 
