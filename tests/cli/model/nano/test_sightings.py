@@ -127,6 +127,7 @@ def test_small_others_are_in_the_background() -> None:
     assert behind(0.4) == (Who.PERSON, None)
     assert behind(0.6) == (Who.PERSON, "one")
     assert behind(0.6, 0.7) == (Who.PERSON, "several")
+    assert behind(0.6, 0.3) == (Who.PERSON, None), "one, and perhaps another"
 
 
 def test_whoever_may_be_an_animal_or_the_same_person_again_is_not_counted() -> None:
