@@ -257,7 +257,7 @@ class NanoManifest:
     person_features: int
     photo_features: int
     tags: tuple[str, ...]
-    setting_threshold: float = 0.95
+    setting_threshold: float = 0.93
     facing_threshold: float = 0.9
     decoding: DecodingLimits = DecodingLimits()
     refinement: FaultCosts = FaultCosts()

@@ -59,7 +59,7 @@ SMALL = 0.35
 
 FACE_SEEN, NOT_AWAY = 0.98, 0.1
 """Score from which a face is surely visible, and the probability of a face that points away that is too high for it."""
-TO_CAMERA, TO_SIDE, AWAY = 0.85, 0.3, 0.5
+TO_CAMERA, TO_SIDE, AWAY = 0.8, 0.3, 0.5
 """Lowest probabilities of the tags for the direction of the face."""
 NOSE_AHEAD, NOSE_ASIDE = 0.2, 0.45
 """How far the nose is off the middle of the eyes, in distances between them: at most to the camera, at least to a
@@ -81,7 +81,7 @@ LEAST_HEAD = 0.4
 LEAST_HEAD_HEIGHT = 0.05
 """Clothes of other people are named from this height of the head on, as a share of the photo's."""
 CLOTHES: Mapping[str, float] = {
-    **dict.fromkeys(("red", "orange", "yellow", "green", "blue", "purple", "pink"), 0.6),
+    **dict.fromkeys(("red", "orange", "yellow", "green", "blue", "purple", "pink"), 0.5),
     "light": 0.82,
     "dark": 0.82,
 }
@@ -202,7 +202,7 @@ class Sight:
             place = (body.centre[0] - box.x0) / box.width
             side = "left" if place < 1 / 3 else "right" if place > 2 / 3 else None
         facing = self._facing if who.is_one and framing != "distance" else None
-        behind = self._behind(box) if who is Who.PERSON else None
+        behind = self._behind(box) if who in (Who.MAIN, Who.PERSON) else None
         return replace(self._around(box, who), facing=facing, framing=framing, side=side, behind=behind)
 
     def _medium(self, box: Box, steady: bool) -> CropFacts:
@@ -216,7 +216,7 @@ class Sight:
             elif steady and ends >= STANDING and THIGHS[0] <= edge < THIGHS[1]:
                 framing = "three-quarter"
         facing = self._facing if who.is_one else None
-        behind = self._behind(box) if who is Who.PERSON else None
+        behind = self._behind(box) if who in (Who.MAIN, Who.PERSON) else None
         return replace(self._around(box, who), facing=facing, framing=framing, behind=behind)
 
     def _around(self, box: Box, who: Who) -> CropFacts:
@@ -270,6 +270,8 @@ class Sight:
             is_two = others.max() >= two and self._possible(box).sum() == 1 and not self._may_be_no_one
             return Who.TWO if is_two else Who.PEOPLE
         if (self._possible_heads(box) & self._is_similar).any():
+            if self._behind(box):
+                return Who.MAIN
             together = 1 - np.prod(1 - everybody[everybody >= COUNTS])
             return Who.PEOPLE if together >= TOGETHER else Who.MAIN
         if not self._is_alone:
@@ -278,12 +280,12 @@ class Sight:
 
     def _behind(self, box: Box) -> str | None:
         """Return how many people a crop surely shows in the background."""
-        first, second = np.sort(np.append(self._others(box), 0.0))[-1:-3:-1]
+        first, second = np.sort(np.append(self._others(box) * ~self._is_similar, 0.0))[-1:-3:-1]
         if first < SURE_BEHIND:
             return None
         if second >= SECOND_BEHIND:
             return "several"
-        return "one" if self._possible_heads(box).sum() == 1 else None
+        return "one" if (self._possible_heads(box) & ~self._is_similar).sum() == 1 else None
 
     def _others(self, box: Box) -> Floats:
         """Return the certainties (n,) that a crop shows somebody besides the main person; 0 for who may be no one."""

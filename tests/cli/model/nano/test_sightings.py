@@ -130,6 +130,12 @@ def test_small_others_are_in_the_background() -> None:
     assert behind(0.6, 0.3) == (Who.PERSON, None), "one, and perhaps another"
 
 
+def test_who_may_not_be_alone_in_front_is_the_main_person() -> None:
+    possible, small = Figure(0.85, 0.1, 0.1, score=0.3), Figure(0.1, 0.1, 0.02, score=0.9)
+    wide, *_ = look(scene_of(Figure(0.5, 0.1, 0.1), possible, small))
+    assert (wide.who, wide.behind) == (Who.MAIN, "one")
+
+
 def test_whoever_may_be_an_animal_or_the_same_person_again_is_not_counted() -> None:
     beside = scene_of(Figure(0.5, 0.1, 0.1), Figure(0.2, 0.1, 0.1))
     animal = np.array([[*beside.body[1], 0.4]], np.float32)
