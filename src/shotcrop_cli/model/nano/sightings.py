@@ -280,6 +280,8 @@ class Sight:
 
     def _behind(self, box: Box) -> str | None:
         """Return how many people a crop surely shows in the background."""
+        if self.main is None:
+            return None
         first, second = np.sort(np.append(self._others(box) * ~self._is_similar, 0.0))[-1:-3:-1]
         if first < SURE_BEHIND:
             return None
