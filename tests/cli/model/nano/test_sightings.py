@@ -259,6 +259,8 @@ def test_another_person_has_facts_of_their_own() -> None:
     assert sight.crops(boxes, (0.9,) * 3)[0].colour == "red", "one of them wears it"
     unsure = replace(scene, face_score=np.full(2, 0.9, np.float32))
     assert replace(sight, scene=unsure).facts_about(other, 1).facts[1].facing is None
+    hardly = replace(scene, head_score=np.array([0.4, 0.99], np.float32), body_score=np.array([0.2, 0.99], np.float32))
+    assert [one.who for one in replace(sight, scene=hardly).facts_about(other, 1).facts] == [Who.ONE] * 3, "not the main"
 
 
 def test_of_several_people_nobody_has_a_direction() -> None:
