@@ -130,6 +130,15 @@ def test_small_others_are_in_the_background() -> None:
     assert behind(0.6, 0.3) == (Who.PERSON, None), "one, and perhaps another"
 
 
+def test_a_small_head_on_a_large_body_leads_as_well() -> None:
+    child = Figure(0.2, 0.1, 0.05)
+    scene = scene_of(Figure(0.5, 0.1, 0.1), child)
+    assert look(scene)[0].who is Who.PERSON
+    body = scene.body.copy()
+    body[1] = body[0] - (0.3, 0, 0.3, 0)
+    assert look(replace(scene, body=body))[0].who is Who.TWO
+
+
 def test_who_may_not_be_alone_in_front_is_the_main_person() -> None:
     possible, small = Figure(0.85, 0.1, 0.1, score=0.3), Figure(0.1, 0.1, 0.02, score=0.9)
     wide, *_ = look(scene_of(Figure(0.5, 0.1, 0.1), possible, small))
@@ -260,7 +269,9 @@ def test_another_person_has_facts_of_their_own() -> None:
     unsure = replace(scene, face_score=np.full(2, 0.9, np.float32))
     assert replace(sight, scene=unsure).facts_about(other, 1).facts[1].facing is None
     hardly = replace(scene, head_score=np.array([0.4, 0.99], np.float32), body_score=np.array([0.2, 0.99], np.float32))
-    assert [one.who for one in replace(sight, scene=hardly).facts_about(other, 1).facts] == [Who.ONE] * 3, "not the main"
+    assert [one.who for one in replace(sight, scene=hardly).facts_about(other, 1).facts] == [Who.ONE] * 3, (
+        "not the main"
+    )
 
 
 def test_of_several_people_nobody_has_a_direction() -> None:
