@@ -139,10 +139,11 @@ def _facts() -> Iterator[CropFacts]:
         yield CropFacts(who, part, background=background)
     for who, side in itertools.product(_SINGLE, SIDES):
         yield CropFacts(who, side=side)
-    for behind in BEHIND:
-        yield CropFacts(Who.PERSON, behind=behind)
+    for who, behind in itertools.product((Who.MAIN, Who.PERSON), BEHIND):
+        yield CropFacts(who, behind=behind)
     yield CropFacts(Who.CHILD, None, "red", "dog", None, "snow", "left", "full", None, "right")
     yield CropFacts(Who.PERSON, None, "red", None, None, "street", None, "distance", None, "left", None, "several")
+    yield CropFacts(Who.ONE, None, "red", "dog", None, "street")
     yield CropFacts(Who.MAIN, None, "dark", None, "tennis", "outdoor", "away", "three-quarter")
     yield CropFacts(Who.GROUP, None, "blue", "ball", None, "playground", None, "closer")
     yield CropFacts(Who.TWO, None, "red", None, "climbing", "rocks", None, "distance", another="dark")

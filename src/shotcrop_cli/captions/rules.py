@@ -115,7 +115,7 @@ CLOTHES_BELOW_FACE = {
     "purple": message_in("face", "{text} in purple"),
     "pink": message_in("face", "{text} in pink"),
 }
-CLOTHES_AFTER_PLACE = {
+CLOTHES_OF_ONE_OF_SEVERAL = {
     "dark": message("{text}, in dark clothes"),
     "light": message("{text}, in light clothes"),
     "red": message("{text}, in red"),
@@ -126,8 +126,8 @@ CLOTHES_AFTER_PLACE = {
     "purple": message("{text}, in purple"),
     "pink": message("{text}, in pink"),
 }
-"""Clothes of one of several people, said so that they are not the clothes of all."""
-CLOTHES_BELOW_FACE_AFTER_PLACE = {
+"""Clothes of one of the people, with a comma, so that they are not the clothes of all."""
+CLOTHES_BELOW_FACE_OF_ONE_OF_SEVERAL = {
     "dark": message_in("face", "{text}, in dark clothes"),
     "light": message_in("face", "{text}, in light clothes"),
     "red": message_in("face", "{text}, in red"),
@@ -413,7 +413,9 @@ def _text(facts: CropFacts, words: Catalogue, subjects: Mapping[Who, Message] = 
 def _phrases(facts: CropFacts) -> Iterator[Message]:
     """Yield the messages that follow the subject of a text."""
     one, is_face = facts.who.is_one, facts.part is Part.FACE
-    if one and facts.colour and facts.who is not Who.ONE:
+    if facts.who is Who.ONE and facts.colour:
+        yield (CLOTHES_BELOW_FACE_OF_ONE_OF_SEVERAL if is_face else CLOTHES_OF_ONE_OF_SEVERAL)[facts.colour]
+    elif one and facts.colour:
         yield (CLOTHES_BELOW_FACE if is_face else CLOTHES)[facts.colour]
     if facts.action:
         yield ACTION[facts.action]
@@ -423,9 +425,7 @@ def _phrases(facts: CropFacts) -> Iterator[Message]:
         yield PLACE[facts.place]
     if facts.action and facts.thing:
         yield THING_TOO[facts.thing]
-    if facts.who is Who.ONE and facts.colour:
-        yield (CLOTHES_BELOW_FACE_AFTER_PLACE if is_face else CLOTHES_AFTER_PLACE)[facts.colour]
-    elif not one and facts.colour:
+    if not one and facts.colour:
         yield CLOTHES_OF_ONE[facts.colour]
         if facts.another:
             yield CLOTHES_OF_ANOTHER[facts.another]

@@ -68,8 +68,8 @@ def test_where_little_is_known_medium_and_close_up_say_where_people_are() -> Non
 def test_the_clothes_of_one_of_the_people_are_not_those_of_all() -> None:
     one = CropFacts(Who.ONE, colour="red", place="beach", facing="left")
     assert captions(CropFacts(Who.PEOPLE), one, replace(one, part=Part.FACE, facing=None))[1:] == (
-        "One of the people at the beach, in red, facing left",
-        "The face of one of the people at the beach, in red",
+        "One of the people, in red at the beach, facing left",
+        "The face of one of the people, in red at the beach",
     )
 
 

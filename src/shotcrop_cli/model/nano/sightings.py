@@ -17,28 +17,29 @@ from shotcrop_cli.geometry import clamp, iou, visible_share
 from shotcrop_cli.model.nano.manifest import NanoManifest
 from shotcrop_cli.model.nano.plain_colour import Pixels, plain_colour, share_of, shares_of
 from shotcrop_cli.model.nano.scene import Floats, Mask, Scene
-from shotcrop_cli.shots import FACINGS, Box, Grounding, Person
+from shotcrop_cli.shots import FACINGS, FULL_FRAME, Box, Grounding, Person
 
 SURE, SURE_OF_MORE = 0.64, 0.72
 """Certainties, of head and body together, from which there surely is one more person of similar size, and each of two
-more."""
+more; also somebody whose clothes are named."""
 POSSIBLE, POSSIBLE_EQUAL = 0.2, 0.3
 """Scores from which there may be somebody, and somebody who leads as well. Source: 99 photos of `train` with a score
 between both, of which about five show a second person of equal weight."""
-SURE_BEHIND, SECOND_BEHIND = 0.76, 0.6
+SURE_BEHIND, SECOND_BEHIND = 0.76, 0.64
 """Certainties from which a first and a second person surely are in the background."""
 TWO, TWO_CLOSER, NO_CROWD = 0.85, 0.8, -4.0
 """Certainties of a second person for "two people", in an establishing shot and in tighter ones, if no third is
 possible: small people in the background are missed more often than large ones. In an establishing shot, the logit of a
 crowd must be below the last value, too."""
 COUNTS, TOGETHER = 0.4, 0.88
-"""Without a sure one, there surely are others if all of at least the first certainty have the second one together."""
+"""Where somebody of similar size is possible, there surely are others if all, of any size, who have at least the first
+certainty have the second one together."""
 LESS_SURE = 0.2
 """Others are less certain by this much where there may be a dog, which looks like a person to the model."""
 IN_CROP = 0.6
 """A crop shows somebody if it holds this share of the head."""
 BODY_IN_CROP = 0.03
-"""It may show somebody without a head if it holds this share of the body."""
+"""Crops that may show a third body to this share say "people" instead of "two people"."""
 HEAD_SHOWN, HEAD_SEEN = 0.9, 0.35
 """A close-up that holds less of the main head, or of one with a lower score and no face, shows a detail."""
 BELOW_HEAD, HEAD_WIDTHS = 0.3, 1.5
@@ -84,7 +85,7 @@ LEAST_HEAD = 0.4
 LEAST_HEAD_HEIGHT = 0.05
 """Clothes of other people are named from this height of the head on, as a share of the photo's."""
 CLOTHES: Mapping[str, float] = {
-    **dict.fromkeys(("red", "orange", "yellow", "green", "blue", "purple", "pink"), 0.5),
+    **dict.fromkeys(("red", "orange", "yellow", "green", "blue", "purple", "pink"), 0.55),
     "light": 0.82,
     "dark": 0.82,
 }
@@ -104,7 +105,8 @@ score belongs to it."""
 SIMILAR_HEAD, SIMILAR_BODY = 0.6, 0.65
 """Somebody whose head is lower than this share of the main person's is in the background, unless their body, surely
 there, has this share of the main person's area. Source: 77 photos of `train` with a largest other head from 0.5 to 0.6,
-looked at: two had a second subject of that size. Then 48 with a tall other body: large ones led or were a crowd."""
+looked at: two had a second subject of that size; and 48 with another tall body, of which those of this area led, too, or
+belonged to a crowd."""
 SAME_HEAD, HEAD_IN_CLOSE_UP, HEAD_BESIDE = 0.35, 0.5, 0.5
 """Two heads may be one if they share this much of the smaller one. Close-ups of several people show heads of which the
 others have at least this share of the main head's height, and this score. Source: 21 close-ups of `train` with a score
@@ -176,7 +178,11 @@ class Sight:
         first = self._wide(wide)
         second, third = self._medium(medium, scores[1] >= STEADY), self._tight(tight)
         if self.is_other:
-            first, second, third = (_one_of_several(facts, Who.MAIN) for facts in (first, second, third))
+            is_one_of_several = first.who.is_several or (self._others(FULL_FRAME) >= SURE).any()
+            first, second, third = (
+                _one_of_several(facts, Who.MAIN) if is_one_of_several else _not_the_main_one(facts)
+                for facts in (first, second, third)
+            )
         elif first.who.is_several:
             # A medium shot of the main person may show several, too.
             second, third = _one_of_several(second), _one_of_several(third, Who.MAIN)
@@ -207,8 +213,7 @@ class Sight:
             place = (body.centre[0] - box.x0) / box.width
             side = "left" if place < 1 / 3 else "right" if place > 2 / 3 else None
         facing = self._facing if who.is_one and framing != "distance" else None
-        behind = self._behind(box) if who in (Who.MAIN, Who.PERSON) else None
-        return replace(self._around(box, who), facing=facing, framing=framing, side=side, behind=behind)
+        return replace(self._around(box, who), facing=facing, framing=framing, side=side)
 
     def _medium(self, box: Box, steady: bool) -> CropFacts:
         who, framing = self._who(box), None
@@ -220,9 +225,7 @@ class Sight:
                 framing = "full"
             elif steady and ends >= STANDING and THIGHS[0] <= edge < THIGHS[1]:
                 framing = "three-quarter"
-        facing = self._facing if who.is_one else None
-        behind = self._behind(box) if who in (Who.MAIN, Who.PERSON) else None
-        return replace(self._around(box, who), facing=facing, framing=framing, behind=behind)
+        return replace(self._around(box, who), facing=self._facing if who.is_one else None, framing=framing)
 
     def _around(self, box: Box, who: Who) -> CropFacts:
         """Return what an establishing or a medium shot shows: the people, their clothes, and what is around them."""
@@ -230,7 +233,8 @@ class Sight:
         if who is Who.UNSURE:
             return around
         colour, another = self._colours(box, who)
-        return replace(around, colour=colour, another=another, action=self._action(box))
+        behind = self._behind(box) if who in (Who.MAIN, Who.PERSON) else None
+        return replace(around, colour=colour, another=another, action=self._action(box), behind=behind)
 
     def _tight(self, box: Box) -> CropFacts:
         who, head = self._who(box), self.grounding.head
@@ -265,7 +269,8 @@ class Sight:
         if self.main is None:
             return Who.MAIN
         everybody = self._others(box)
-        others = everybody * self._is_similar
+        # An animal that was taken for the main person sets no measure.
+        others = everybody if self._may_be_no_one else everybody * self._is_similar
         count = int((others >= SURE).sum())
         if self._may_be_no_one and count < 2:
             return Who.MAIN if count else Who.UNSURE
@@ -414,7 +419,7 @@ class Sight:
         return replace(self, main=index, grounding=grounding, is_other=True)
 
     def _shows_two_heads(self, box: Box) -> bool:
-        """Whether a crop surely shows the head of somebody besides the main person, and of similar size."""
+        """Whether a crop surely shows the head of somebody besides the main person, and no small one."""
         scene, main = self.scene, self.main
         if main is None:
             return False
@@ -655,6 +660,11 @@ def _one_of_several(facts: CropFacts, *others: Who) -> CropFacts:
     """
     is_single = facts.who in (Who.PERSON, Who.ALONE, *others)
     return replace(facts, who=Who.ONE, behind=None) if is_single else facts
+
+
+def _not_the_main_one(facts: CropFacts) -> CropFacts:
+    """Call somebody who is not the main person of the photo a person."""
+    return replace(facts, who=Who.PERSON) if facts.who is Who.MAIN else facts
 
 
 def _head_share(sides: Floats, box: Box) -> float:
