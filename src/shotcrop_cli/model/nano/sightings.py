@@ -105,8 +105,8 @@ score belongs to it."""
 SIMILAR_HEAD, SIMILAR_BODY = 0.6, 0.65
 """Somebody whose head is lower than this share of the main person's is in the background, unless their body, surely
 there, has this share of the main person's area. Source: 77 photos of `train` with a largest other head from 0.5 to 0.6,
-looked at: two had a second subject of that size; and 48 with another tall body, of which those of this area led, too, or
-belonged to a crowd."""
+looked at: two had a second subject of that size; and 48 with another tall body, of which those of this area led, too,
+or belonged to a crowd."""
 SAME_HEAD, HEAD_IN_CLOSE_UP, HEAD_BESIDE = 0.35, 0.5, 0.5
 """Two heads may be one if they share this much of the smaller one. Close-ups of several people show heads of which the
 others have at least this share of the main head's height, and this score. Source: 21 close-ups of `train` with a score
