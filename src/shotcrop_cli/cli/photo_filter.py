@@ -16,7 +16,7 @@ from shotcrop_cli.cli.help import option, option_group
 from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.library.output_files import OutputFiles
 from shotcrop_cli.library.selection import read_list
-from shotcrop_cli.shots import GROUP, MAIN, person_key
+from shotcrop_cli.shots import DEFAULT_SET, GROUP, MAIN, person_key, person_number
 from shotcrop_cli.sidecar import SidecarStatus
 from shotcrop_cli.storage.location import is_url
 
@@ -62,7 +62,7 @@ photo_filter_options = option_group(
         "--set",
         "set_name",
         metavar="NAME",
-        help="Show the crops of this ratio set. Default: ordinary crops, or the first set if there are none.",
+        help="Show the crops of this ratio set, of photos that have some. Default: ordinary crops, or the first set if there are none.",
     ),
     option(
         "--subject",
@@ -70,7 +70,7 @@ photo_filter_options = option_group(
         default=MAIN,
         show_default=True,
         metavar="main|group|N",
-        help="Show the crops of this person, by the number in the names of the crops.",
+        help="Show the crops of this person, by the number in the names of the crops, of photos that have some.",
     ),
     option(
         "--sort",
@@ -127,8 +127,15 @@ def choose_photos(
     chosen = choose(files, values["limit"], choice, lowest_first=by_score, needs_crops=needs_crops, count=count)
     for error in chosen.errors:
         console.warn(str(error))
-    if chosen.without_crops:
-        console.info(f"left out {chosen.without_crops} photo{'' if chosen.without_crops == 1 else 's'} without crops")
+    if not chosen.sidecars and chosen.not_shown:
+        raise _not_shown(chosen, shots_dir)
+    for number, why in (
+        (chosen.without_crops, "without crops"),
+        (chosen.rejected, "that you rejected"),
+        (chosen.not_shown, f"without crops of {_wanted(choice)}"),
+    ):
+        if number:
+            console.info(f"left out {number} photo{'' if number == 1 else 's'} {why}")
     if chosen.sidecars:
         return chosen
     if choice != ALL:
@@ -136,9 +143,37 @@ def choose_photos(
             f"{shots_dir}: no photo in this folder matches these options", hint="leave out one of them"
         )
     crop = f"shotcrop crop PHOTOS -o {shlex.quote(str(shots_dir))}"
+    if chosen.rejected:
+        raise NothingToShowError(
+            f"{shots_dir}: you rejected all crops in this folder",
+            hint="bring them back with --restore-rejected of shotcrop crop, or draw a contact sheet",
+        )
     if chosen.without_crops:
         raise NothingToShowError(f"{shots_dir}: no photo in this folder has crops", hint=crop)
     raise NothingToShowError(f"{shots_dir}: there is no sidecar in this folder", hint=crop)
+
+
+def _wanted(choice: Choice) -> str:
+    """Name whose crops, and of which ratio set, the options ask for."""
+    number = person_number(choice.person)
+    who = f"person {number}" if number is not None else f"the {choice.person}" if choice.person != MAIN else ""
+    return " in ".join(filter(None, (who, f"the set '{choice.set_name}'" if choice.set_name else "")))
+
+
+def _not_shown(chosen: Chosen, shots_dir: Path) -> NothingToShowError:
+    """Say which people or ratio sets there are instead of those that the options ask for."""
+    choice = chosen.choice
+    people, sets = ({pair[at] for pair in chosen.crops_of} for at in (0, 1))
+    message = f"{shots_dir}: no photo has crops of {_wanted(choice)}"
+    if choice.set_name and choice.set_name not in sets:
+        return NothingToShowError(message, hint=f"use --set with one of: {', '.join(sorted(sets)) or DEFAULT_SET}")
+    if choice.person not in people:
+        named = sorted(people, key=lambda person: (person_number(person) or 0, person))
+        there = ", ".join(str(person_number(person) or person) for person in named) or MAIN
+        return NothingToShowError(
+            message, hint=f"use --subject with one of: {there}; or crop more people with shotcrop crop --subjects all"
+        )
+    return NothingToShowError(message, hint="leave out one of the options that choose photos")
 
 
 def _choice(values: Mapping[str, Any], files: OutputFiles) -> Choice:

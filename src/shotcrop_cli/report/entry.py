@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from PIL import Image
@@ -29,12 +29,14 @@ class Entry:
         folder: Folder of the sidecar and the crops.
         record: The sidecar.
         files: Gives access to the images.
+        crops_of: Whom and which ratio sets the crops of the photo show, as pairs.
     """
 
     title: str
     folder: Path
     record: sidecar.Sidecar
     files: OutputFiles
+    crops_of: frozenset[tuple[str, str]] = frozenset()
 
     @property
     def note(self) -> str:
@@ -66,6 +68,12 @@ class Entry:
         if self.record.rejected:
             return ()
         return tuple(shot for shot in self.record.shots if not shot.rejected and self._has_file(shot))
+
+    @property
+    def is_rejected(self) -> bool:
+        """Whether a person wants none of the crops."""
+        shots = self.record.shots
+        return self.record.rejected or (bool(shots) and all(shot.rejected for shot in shots))
 
     def _has_file(self, shot: sidecar.ShotRecord) -> bool:
         return shot.file is not None and is_inside(shot.file) and os.path.isfile(self.folder / shot.file)  # noqa: PTH113 - never raises
@@ -113,6 +121,12 @@ class Choice:
             and (self.photos is None or Path(record.source.path) in self.photos)
         )
 
+    def shows(self, crops_of: Iterable[tuple[str, str]]) -> bool:
+        """Say whether a photo has crops of the chosen person and ratio set. Without a choice, every photo will do."""
+        if self.person == MAIN and not self.set_name:
+            return True
+        return any(person == self.person and self.set_name in ("", name) for person, name in crops_of)
+
 
 ALL = Choice()
 
@@ -126,6 +140,9 @@ class Chosen:
         errors: An error for each JSON file that is not a sidecar.
         characters: All characters of their texts.
         without_crops: Number of photos that were left out because they have no crops.
+        rejected: Number of photos that were left out because a person rejected them.
+        not_shown: Number of photos that were left out because they lack crops of the chosen person or ratio set.
+        crops_of: The people and ratio sets of the crops in the whole folder, as pairs.
         choice: By what they were chosen.
     """
 
@@ -133,6 +150,9 @@ class Chosen:
     errors: list[ShotcropError] = field(default_factory=list)
     characters: set[str] = field(default_factory=set)
     without_crops: int = 0
+    rejected: int = 0
+    not_shown: int = 0
+    crops_of: set[tuple[str, str]] = field(default_factory=set)
     choice: Choice = ALL
 
 
@@ -157,29 +177,34 @@ def choose(
         needs_crops: Whether to leave out photos without crops.
         count: Called for each photo that is chosen.
     """
-    errors: list[ShotcropError] = []
+    chosen = Chosen(choice=choice)
     found: list[tuple[float, Path]] = []
-    characters: set[str] = set()
-    without_crops = 0
+    without_crops = rejected = not_shown = 0
     for path in sorted(files.root.rglob("*.json")):
         if len(found) == limit and not lowest_first:
             break
         try:
             entry = read_entry(files, path, choice)
         except ShotcropError as error:
-            errors.append(error)
+            chosen.errors.append(error)
             continue
+        chosen.crops_of.update(entry.crops_of)
         if entry.record not in choice:
             continue
+        if not choice.shows(entry.crops_of):
+            not_shown += 1
+            continue
         if needs_crops and not entry.crops:
-            without_crops += 1
+            rejected += entry.is_rejected
+            without_crops += not entry.is_rejected
             continue
         count()
-        characters.update(*entry.texts)
+        chosen.characters.update(*entry.texts)
         found.append((entry.lowest_score if lowest_first else 0.0, path))
     if lowest_first:
         found.sort(key=lambda scored: scored[0])
-    return Chosen([path for _, path in found[:limit]], errors, characters, without_crops, choice)
+    chosen.sidecars.extend(path for _, path in found[:limit])
+    return replace(chosen, without_crops=without_crops, rejected=rejected, not_shown=not_shown)
 
 
 def read_entry(files: OutputFiles, path: Path, choice: Choice = ALL) -> Entry:
@@ -196,7 +221,19 @@ def read_entry(files: OutputFiles, path: Path, choice: Choice = ALL) -> Entry:
         error.message = files.show_text(error.message)
         raise
     viewed = record.viewed(choice.person, choice.set_name)
-    return Entry(path.relative_to(files.root).with_suffix("").as_posix(), path.parent, viewed, files)
+    title = path.relative_to(files.root).with_suffix("").as_posix()
+    return Entry(title, path.parent, viewed, files, _crops_of(record))
+
+
+def _crops_of(record: sidecar.Sidecar) -> frozenset[tuple[str, str]]:
+    """Return whom and which ratio sets the crops of a photo show, as pairs.
+
+    Every sidecar has the ordinary shots. They do not count if the user asked for others only.
+    """
+    has_ordinary = any(shot.file is not None or shot.rejected for shot in record.shots)
+    only_others = not has_ordinary and any(crop.file is not None for crop in record.more_crops)
+    crops = record.more_crops if only_others else record.all_crops
+    return frozenset((crop.person, crop.set_name) for crop in crops)
 
 
 def read_entries(files: OutputFiles, sidecars: Iterable[Path], choice: Choice = ALL) -> Iterator[Entry]:

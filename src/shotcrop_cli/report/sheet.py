@@ -166,6 +166,8 @@ def _absence(shot: ShotRecord, crop: Image.Image | None) -> str:
         return ""
     if shot.rejected:
         return "You rejected this crop."
+    if shot.left_out:
+        return f"Left out: {shot.left_out}."
     return "This shot was not requested." if shot.file is None else "The crop was not found."
 
 

@@ -591,7 +591,7 @@ class TestSheets:
         assert len(set(sizes.values())) == 3
         run("sheet", shots, "-o", tmp_path / "story.png", "--layout", "story", "--set", "web")
         assert (
-            "no photo in this folder matches"
+            "no photo has crops of the set 'feed'"
             in run("sheet", shots, "-o", page, "--layout", "story", "--set", "feed", code=ExitCode.USAGE).output
         )
 

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -21,6 +22,7 @@ from shotcrop_cli.report.page import Page
 from shotcrop_cli.report.sheet import SHOT_COLOURS, SheetLayout, _absence, outline
 from shotcrop_cli.report.text import font_for, legible, shorten, wrap
 from shotcrop_cli.shots import PixelBox, ShotType
+from shotcrop_cli.sidecar import read
 
 FONT = font_for(1600, 0.012)
 
@@ -134,6 +136,53 @@ def test_options_that_no_photo_fits_are_an_error(shots: Path, tmp_path: Path) ->
     )
 
 
+def add_crop(sidecar: Path, **values: Any) -> None:
+    """Add a crop of another person or ratio set to a sidecar, without a file of its own."""
+    record = read(sidecar)
+    crop = replace(record.shots[1], **values)
+    sidecar.write_bytes(replace(record, more_crops=(*record.more_crops, crop)).to_bytes())
+
+
+def test_photos_without_the_person_or_set_are_left_out(shots: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_shots(shots, "empty.png", person=False)
+    add_crop(shots / "wide.png.json", person="person3")
+    add_crop(shots / "ana" / "tall.png.json", set_name="web")
+    assert drawn(monkeypatch, shots, "--subject", 3) == ["wide.png"]
+    assert drawn(monkeypatch, shots, "--set", "web") == ["ana/tall.png"]
+    assert drawn(monkeypatch, shots, "--set", "default") == ["ana/tall.png", "wide.png"]
+    assert drawn(monkeypatch, shots) == ["ana/tall.png", "empty.png", "wide.png"]
+    result = draw(shots, "-o", shots.parent / "sheet.png", "--subject", 3)
+    assert "left out 2 photos without crops of person 3\n" in result.stderr
+
+
+@pytest.mark.parametrize("layout", ["contact", "triptych", "story"])
+def test_a_set_or_person_that_no_photo_has_is_an_error_that_names_those_there_are(
+    shots: Path, tmp_path: Path, layout: str
+) -> None:
+    add_crop(shots / "wide.png.json", person="person3", set_name="web")
+
+    def error_of(*arguments: object) -> str:
+        result = draw(shots, "-o", tmp_path / "sheet.png", "--layout", layout, *arguments)
+        assert isinstance(result.exception, ShotcropError)
+        assert result.exception.exit_code is ExitCode.USAGE
+        assert not (tmp_path / "sheet.png").exists()
+        return str(result.exception)
+
+    assert "no photo has crops of the set 'feed'. Fix: use --set with one of: default, web" in error_of("--set", "feed")
+    assert "no photo has crops of person 4. Fix: use --subject with one of: main, 3;" in error_of("--subject", 4)
+    assert "no photo has crops of the group" in error_of("--subject", "group")
+    assert "of person 3 in the set 'default'" in error_of("--subject", 3, "--set", "default")
+
+
+def test_the_default_set_does_not_count_if_only_others_were_asked_for(shots: Path, tmp_path: Path) -> None:
+    for name in ("wide.png.json", "ana/tall.png.json"):
+        for shot in range(3):
+            change(shots / name, shot, file=None)
+        add_crop(shots / name, set_name="web", file="web.png")
+    error = draw(shots, "-o", tmp_path / "sheet.png", "--set", "default").exception
+    assert "one of: web" in str(error)
+
+
 def test_columns_set_photos_side_by_side(shots: Path, tmp_path: Path) -> None:
     draw(shots, "-o", tmp_path / "rows.png")
     draw(shots, "-o", tmp_path / "columns.png", "--columns", 2)
@@ -170,6 +219,7 @@ def test_a_shot_that_was_not_asked_for_is_not_called_missing(shots: Path) -> Non
     record = entries_of(shots)[0].record.shots[0]
     assert _absence(replace(record, file=None), None) == "This shot was not requested."
     assert _absence(replace(record, rejected=True), None) == "You rejected this crop."
+    assert _absence(replace(record, file=None, left_out="too tall"), None) == "Left out: too tall."
     assert _absence(record, None) == "The crop was not found."
 
 

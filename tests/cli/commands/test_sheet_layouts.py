@@ -89,7 +89,7 @@ def test_rejected_and_deleted_crops_are_left_out_of_stories(shots: Path) -> None
     (shots / "ana" / "tall.png.json").write_text(json.dumps(document), "utf-8")
     result = draw(shots, "-o", shots.parent / "a.png", "--layout", "story")
     assert result.stdout == f"{shots.parent / 'a.png'}\n"
-    assert "left out 1 photo without crops" in result.stderr
+    assert "left out 1 photo that you rejected" in result.stderr
 
 
 def test_a_crop_that_somebody_cut_again_keeps_its_new_shape(shots: Path) -> None:
