@@ -15,6 +15,7 @@ from shotcrop_cli.cli.console import Console
 from shotcrop_cli.cli.help import option, option_group
 from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.library.output_files import OutputFiles
+from shotcrop_cli.library.recrop import output_root
 from shotcrop_cli.library.selection import read_list
 from shotcrop_cli.shots import DEFAULT_SET, GROUP, MAIN, person_key, person_number
 from shotcrop_cli.sidecar import SidecarStatus
@@ -62,7 +63,8 @@ photo_filter_options = option_group(
         "--set",
         "set_name",
         metavar="NAME",
-        help="Show the crops of this ratio set, of photos that have some. Default: ordinary crops, or the first set if there are none.",
+        help="Show the crops of this ratio set, of photos that have some. Default: ordinary crops, or the first set if "
+        "there are none.",
     ),
     option(
         "--subject",
@@ -118,7 +120,7 @@ def choose_photos(
 
     Raises:
         NothingToShowError: There is no such photo.
-        ShotcropError: The list cannot be read.
+        ShotcropError: The list cannot be read, or the folder is not an output folder.
     """
     from shotcrop_cli.report.entry import ALL, choose
 
@@ -142,6 +144,8 @@ def choose_photos(
         raise NothingToShowError(
             f"{shots_dir}: no photo in this folder matches these options", hint="leave out one of them"
         )
+    if not is_url(shots_dir):
+        output_root(shots_dir)  # otherwise the fix below could name a folder of photos as the output
     crop = f"shotcrop crop PHOTOS -o {shlex.quote(str(shots_dir))}"
     if chosen.rejected:
         raise NothingToShowError(

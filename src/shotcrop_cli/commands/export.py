@@ -18,6 +18,8 @@ from shotcrop_cli.interchange.annotations import LOCAL_FILES, check_annotations,
 from shotcrop_cli.interchange.crop_rows import rows_of
 from shotcrop_cli.interchange.manifest_table import SUFFIXES, check_manifest, write_manifest
 from shotcrop_cli.interchange.recorded_photo import RecordedPhoto, recorded_photos
+from shotcrop_cli.library.recrop import output_root
+from shotcrop_cli.storage.location import is_url
 
 
 @click.command(
@@ -88,6 +90,20 @@ def export_command(
     ctx.exit(ExitCode.SOME_FAILED if export.unreadable else ExitCode.OK)
 
 
+def _photos_in(root: Path) -> Iterator[RecordedPhoto | ShotcropError]:
+    """Yield the photos of an output folder.
+
+    Raises:
+        ShotcropError: It has none, and is not an output folder.
+    """
+    photos = recorded_photos(root)
+    if (first := next(photos, None)) is not None:
+        yield first
+        yield from photos
+    elif not is_url(root):
+        output_root(root)
+
+
 class _Export:
     """Reads the photos of output folders, and names each sidecar that cannot be read once."""
 
@@ -103,7 +119,7 @@ class _Export:
             ShotcropError: There are no sidecars.
         """
         self._photos = 0
-        for photo in chain.from_iterable(map(recorded_photos, self._roots)):
+        for photo in chain.from_iterable(map(_photos_in, self._roots)):
             if isinstance(photo, RecordedPhoto):
                 self._photos += 1
                 yield photo

@@ -56,7 +56,7 @@ def review_command(
     """
     root = shots_dir if is_url(shots_dir) else output_root(shots_dir)
     if not is_url(shots_dir) and root != shots_dir.resolve():
-        raise ShotcropError(f"{shots_dir}: not an output folder", hint=f"name the whole folder: {root}")
+        raise ShotcropError(f"{shots_dir}: a folder inside the output folder {root}", hint=f"name {root}")
     console = Console()
     try:
         if static is not None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from shotcrop_cli.errors import LockedError, OutputError
+from shotcrop_cli.errors import LockedError, OutputError, ShotcropError
 from shotcrop_cli.library.atomic_write import NewFile, is_temporary, put_in_place
 from shotcrop_cli.library.results import duration
 from shotcrop_cli.library.shard import Shard
@@ -258,6 +258,14 @@ def recorded_roots(root: Path) -> list[str]:
         return []
     is_list = isinstance(folders, list) and all(isinstance(folder, str) for folder in folders)
     return folders if is_list else []
+
+
+def not_an_output(place: Path) -> ShotcropError:
+    """Return the error for a folder, file or URL in no output folder, such as a folder of photos named by mistake."""
+    return ShotcropError(
+        f"{place}: not in an output folder of shotcrop",
+        hint="name the folder that you gave to shotcrop crop as --output",
+    )
 
 
 class OutputFolders:

@@ -16,7 +16,7 @@ from shotcrop_cli.errors import PhotoError, ShotcropError
 from shotcrop_cli.imaging.formats import JPEG, format_called, format_of, output_format
 from shotcrop_cli.library.hand_work import KEEP_ALL, Allowed, is_retouched, recorded_times
 from shotcrop_cli.library.name_template import RecordedNames, can_name, leads_into
-from shotcrop_cli.library.output_folder import LOCK_NAME
+from shotcrop_cli.library.output_folder import LOCK_NAME, not_an_output
 from shotcrop_cli.library.plan import Action, Target, Task, with_rejections
 from shotcrop_cli.library.source import Folder, Source
 from shotcrop_cli.shots import SHOT_TYPES, ShotType
@@ -38,7 +38,7 @@ def output_root(path: Path) -> Path:
     for folder in (real, *real.parents):
         if (folder / LOCK_NAME).is_file():
             return folder
-    raise ShotcropError(f"{path}: not in an output folder of shotcrop", hint="name sidecars that `crop` wrote")
+    raise not_an_output(path)
 
 
 def sidecars_in(folder: Path) -> Iterator[Path]:

@@ -13,7 +13,7 @@ from shotcrop_cli.imaging.formats import format_of_name
 from shotcrop_cli.library.atomic_write import written_elsewhere
 from shotcrop_cli.library.hand_work import Allowed
 from shotcrop_cli.library.name_template import NameTemplate, TemplateNames
-from shotcrop_cli.library.output_folder import LOCK_NAME, ROOTS_NAME
+from shotcrop_cli.library.output_folder import LOCK_NAME, ROOTS_NAME, not_an_output
 from shotcrop_cli.library.plan import SIDECAR_SUFFIX, Target, Task
 from shotcrop_cli.library.recrop import is_pending, recrop_task
 from shotcrop_cli.library.results import PhotoResult, PhotoStatus
@@ -49,7 +49,7 @@ def output_of(named: Path) -> tuple[Storage, str]:
             if storage.stat(LOCK_NAME) is not None:
                 name = url.relative_to(folder).as_posix()
                 return storage, "" if name == "." else name
-    raise ShotcropError(f"{url}: not in an output folder of shotcrop", hint="name sidecars that `crop` wrote")
+    raise not_an_output(url)
 
 
 class RemoteApply:

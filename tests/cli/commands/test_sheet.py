@@ -17,6 +17,7 @@ from shotcrop_cli.cli.sheet_file import page_paths
 from shotcrop_cli.commands.sheet import sheet_command
 from shotcrop_cli.errors import ExitCode, ShotcropError
 from shotcrop_cli.library.output_files import OutputFiles
+from shotcrop_cli.library.output_folder import LOCK_NAME
 from shotcrop_cli.report.entry import Entry, choose, read_entries
 from shotcrop_cli.report.page import Page
 from shotcrop_cli.report.sheet import SHOT_COLOURS, SheetLayout, _absence, outline
@@ -225,6 +226,7 @@ def test_a_shot_that_was_not_asked_for_is_not_called_missing(shots: Path) -> Non
 
 def test_folder_without_sidecars_is_a_usage_error_that_names_the_fix(tmp_path: Path) -> None:
     (tmp_path / "other.json").write_text("[]", "utf-8")
+    (tmp_path / LOCK_NAME).touch()
     error = draw(tmp_path, "-o", tmp_path / "sheet.png").exception
     assert isinstance(error, ShotcropError)
     assert error.exit_code is ExitCode.USAGE

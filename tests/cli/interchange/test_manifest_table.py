@@ -20,6 +20,7 @@ from shotcrop_cli.interchange import manifest_table
 from shotcrop_cli.interchange.crop_rows import COLUMNS, CropRow, rows_of
 from shotcrop_cli.interchange.manifest_table import check_manifest, write_manifest
 from shotcrop_cli.interchange.recorded_photo import RecordedPhoto, recorded_photos
+from shotcrop_cli.library.output_folder import LOCK_NAME
 from shotcrop_cli.main import cli
 from shotcrop_cli.shots import SHOT_TYPES
 
@@ -280,6 +281,7 @@ def test_a_folder_or_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) ->
 
 def test_a_folder_without_sidecars_is_an_error_that_names_the_fix(tmp_path: Path) -> None:
     (tmp_path / "shots").mkdir()
+    (tmp_path / "shots" / LOCK_NAME).touch()
     result = run("export", tmp_path / "shots", "--manifest", tmp_path / "a.csv", code=ExitCode.USAGE)
     assert "there is no sidecar in this folder" in result.stderr
     assert not (tmp_path / "a.csv").exists()
