@@ -6,9 +6,10 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from shotcrop_cli.body import native_scale
+from shotcrop_cli.captions.facts_in_box import Shown, facts_in_box
 from shotcrop_cli.captions.rules import describe, verbalise
 from shotcrop_cli.crop_settings import CropSettings, RuleCaptions
-from shotcrop_cli.shots import MAIN, SHOT_TYPES, CropKey, Grounding, ShotText
+from shotcrop_cli.shots import MAIN, SHOT_TYPES, Grounding, ShotText, person_number
 from shotcrop_cli.sidecar import ShotRecord, Sidecar, Written
 
 
@@ -32,7 +33,7 @@ def renewed(record: Sidecar, settings: CropSettings, due: Collection[str]) -> Si
         return record
     crops = (
         _with_words(crop, text, settings.language)
-        if is_renewed(crop) and (text := text_by_rule(record, crop.key, settings)) is not None
+        if is_renewed(crop) and (text := text_by_rule(record, crop, settings)) is not None
         else crop
         for crop in record.all_crops
     )
@@ -42,21 +43,32 @@ def renewed(record: Sidecar, settings: CropSettings, due: Collection[str]) -> Si
     return replace(record.with_crops(crops), reasoning=reasoning)
 
 
-def text_by_rule(record: Sidecar, key: CropKey, settings: CropSettings) -> ShotText | None:
+def text_by_rule(record: Sidecar, crop: ShotRecord, settings: CropSettings) -> ShotText | None:
     """Return the words by rule for a crop; None if the sidecar does not say what it shows, as for groups.
 
     Args:
         record: The sidecar.
-        key: The crop.
+        crop: The crop, which may have another box than the model proposed.
         settings: The settings that decide the words.
     """
-    facts = record.facts_about(key.person)
+    facts = list(record.facts_about(crop.person))
     if not facts:
         return None
     if settings.captions is RuleCaptions.NONE:
         return ShotText("")
+    index = SHOT_TYPES.index(crop.shot)
+    facts[index] = facts_in_box(facts[index], crop.model_box, crop.box_norm, _shown(record, crop.person))
     texts = describe(facts, settings.language, strict=settings.captions is RuleCaptions.STRICT)
-    return texts[SHOT_TYPES.index(key.shot)]
+    return texts[index]
+
+
+def _shown(record: Sidecar, person: str) -> Shown:
+    """Return whom a photo shows, for a crop of one of them."""
+    number = person_number(person)
+    own = 0 if number is None else number - 1
+    heads = [one.head for index, one in enumerate(record.people) if index != own and one.head is not None]
+    body = record.main_person.body if person == MAIN else record.people[own].body
+    return Shown(body, heads, person == MAIN)
 
 
 def _with_words(crop: ShotRecord, text: ShotText, language: str) -> ShotRecord:

@@ -333,7 +333,7 @@ def verbalise(grounding: Grounding, crops: Sequence[CropFacts] = (), language: s
     subject = ""
     if grounding.main_person is not None and (wide is None or wide.who is not Who.UNSURE):
         # Thirds of the frame, the photographer's own grid.
-        is_only = wide is not None and wide.who in (Who.ALONE, Who.CHILD)
+        is_only = wide is not None and wide.who in (Who.PERSON, Who.ALONE, Who.CHILD) and not wide.behind
         third = min(int(grounding.main_person.centre[0] * 3), 2)
         subject = words.say((ONLY_SUBJECT if is_only else SUBJECT)[third])
         facing = grounding.facing if wide is None else wide.facing

@@ -62,8 +62,6 @@ def frame_crops(
         if crop.key not in due and (crop.edited or crop.retouched or crop.rejected):
             crops.append(crop)
             continue
-        if crop.key in due and not crop.key.is_ordinary and not crop.edited:
-            crop = _with_words(crop, sidecar)
         if crop.edited:  # a person's box is not framed
             crop = replace(crop, left_out="")
         else:
@@ -73,7 +71,8 @@ def frame_crops(
         # Even if copying fails later: a box must not depend on that.
         if copies_blocks(photo, sidecar.settings) and not is_resized(crop, sidecar.settings):
             box = align_to_blocks(photo, box)
-        crops.append(replace(crop, box=box, box_norm=from_pixels(box, photo.width, photo.height)))
+        crop = replace(crop, box=box, box_norm=from_pixels(box, photo.width, photo.height))
+        crops.append(_with_words(crop, sidecar) if crop.key in due and not crop.edited else crop)
     return tuple(crops), list(dict.fromkeys(notes))
 
 
@@ -123,11 +122,11 @@ def _proposed(key: CropKey, sidecar: Sidecar) -> ShotRecord | None:
 
 
 def _with_words(crop: ShotRecord, sidecar: Sidecar) -> ShotRecord:
-    """Return a crop with the words of the main subject's, or with those by rule for somebody else."""
-    if crop.person == MAIN:
-        shot = sidecar.shots[SHOT_TYPES.index(crop.shot)]
+    """Return a crop with words by rule for its box, or with those that somebody gave the main subject's shot."""
+    shot = sidecar.shots[SHOT_TYPES.index(crop.shot)]
+    if crop.person == MAIN and (shot.edited or not shot.language):
         return replace(crop, caption=shot.caption, alt_text=shot.alt_text, language=shot.language)
-    text = text_by_rule(sidecar, crop.key, sidecar.settings)
+    text = text_by_rule(sidecar, crop, sidecar.settings)
     if text is None:
         return crop
     return replace(crop, caption=text.caption, alt_text=text.alt_text, language=sidecar.settings.language)

@@ -267,7 +267,7 @@ class Sight:
             two: The certainty of a second person who makes them two.
         """
         if self.main is None:
-            return Who.MAIN
+            return Who.UNSURE
         everybody = self._others(box)
         # An animal that was taken for the main person sets no measure.
         others = everybody if self._may_be_no_one else everybody * self._is_similar

@@ -184,8 +184,8 @@ def test_people_who_are_not_located_get_the_fallback() -> None:
     assert isinstance(answer, Composition) and answer.people == ()
     assert [tuple(shot.box) for shot in answer.shots] == list(boxes)
     assert [shot.score for shot in answer.shots] == [0.0] * 3
-    assert answer.shots[0].caption == "The main person outdoors" and all(shot.caption for shot in answer.shots)
-    assert answer.reasoning.scene == "The main person outdoors." and not answer.reasoning.subject
+    assert answer.shots[0].caption == "A scene outdoors" and all(shot.caption for shot in answer.shots)
+    assert answer.reasoning.scene == "A scene outdoors." and not answer.reasoning.subject
     (without,) = composer_of(detector, composing()).compose(photos(1), [1.5])
     assert isinstance(without, NoSubject)
 
