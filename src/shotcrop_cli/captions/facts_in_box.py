@@ -22,6 +22,8 @@ ENOUGH = 3
 choice: some of the recorded heads are none)."""
 SHOULDERS = 0.75
 """A close-up that ends as low as the known one and has this share of its width shows its shoulder (our choice)."""
+SIMILAR_HEAD = 0.6
+"""Smaller heads, as a share of that of whom the crop is about, are in the background, as in the same module."""
 WHOLE = 0.97
 """A crop shows the whole figure if it holds this share of the body, whose box is not exact."""
 
@@ -32,11 +34,13 @@ class Shown:
 
     Args:
         body: The body of whom the crop is about; None if unknown.
+        head: Their head; None if unknown.
         others: The heads of all others.
         is_main: Whether the crop is about the main person.
     """
 
     body: Box | None
+    head: Box | None
     others: Sequence[Box]
     is_main: bool = True
 
@@ -53,8 +57,9 @@ def facts_in_box(facts: CropFacts, known: Box, box: Box, shown: Shown) -> CropFa
     if iou(known, box) >= SAME:
         return facts
     before, after = _heads_in(known, shown.others), _heads_in(box, shown.others)
-    body = shown.body
-    who = _who(facts.who, before, after)
+    least = 0.0 if shown.head is None else SIMILAR_HEAD * shown.head.height
+    similar = {number for number, head in enumerate(shown.others) if head.height >= least}
+    body, who = shown.body, _who(facts.who, before & similar, after & similar)
     kept = replace(facts, who=Who.ONE if who is Who.MAIN and not shown.is_main else who)
     if before - after:
         kept = replace(kept, behind=None)

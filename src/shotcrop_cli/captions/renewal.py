@@ -67,8 +67,8 @@ def _shown(record: Sidecar, person: str) -> Shown:
     number = person_number(person)
     own = 0 if number is None else number - 1
     heads = [one.head for index, one in enumerate(record.people) if index != own and one.head is not None]
-    body = record.main_person.body if person == MAIN else record.people[own].body
-    return Shown(body, heads, person == MAIN)
+    one = record.main_person if person == MAIN else record.people[own]
+    return Shown(one.body, one.head, heads, person == MAIN)
 
 
 def _with_words(crop: ShotRecord, text: ShotText, language: str) -> ShotRecord:

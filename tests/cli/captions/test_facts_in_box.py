@@ -10,13 +10,13 @@ from shotcrop_cli.captions.facts_in_box import Shown, facts_in_box
 from shotcrop_cli.crop_facts import CropFacts, Part, Who
 from shotcrop_cli.shots import FULL_FRAME, Box
 
-KNOWN, BODY = Box(0.1, 0.1, 0.9, 0.9), Box(0.15, 0.2, 0.35, 0.85)
+KNOWN, BODY, HEAD = Box(0.1, 0.1, 0.9, 0.9), Box(0.15, 0.2, 0.35, 0.85), Box(0.22, 0.2, 0.28, 0.32)
 HEADS = tuple(Box(x, 0.2, x + 0.05, 0.3) for x in (0.45, 0.55, 0.65, 0.75))
 NEAR, HALF = Box(0.11, 0.1, 0.89, 0.9), Box(0.1, 0.1, 0.5, 0.9)
 
 
 def facts_for(facts: CropFacts, box: Box, heads: int = 4, known: Box = KNOWN, is_main: bool = True) -> CropFacts:
-    return facts_in_box(facts, known, box, Shown(BODY, HEADS[:heads], is_main))
+    return facts_in_box(facts, known, box, Shown(BODY, HEAD, HEADS[:heads], is_main))
 
 
 def test_a_box_that_is_nearly_the_same_shows_the_same() -> None:
@@ -46,6 +46,12 @@ def test_a_narrower_crop_shows_fewer_people(who: Who, heads: int, box: Box, said
 )
 def test_a_wider_crop_may_show_more_people(who: Who, said: Who) -> None:
     assert facts_for(CropFacts(who), KNOWN, known=HALF).who is said
+
+
+def test_small_heads_are_in_the_background() -> None:
+    shown = Shown(BODY, Box(0.2, 0.2, 0.3, 0.4), HEADS)
+    assert facts_in_box(CropFacts(Who.ALONE), HALF, KNOWN, shown).who is Who.ALONE
+    assert facts_in_box(CropFacts(Who.PERSON, behind="several"), KNOWN, HALF, shown) == CropFacts(Who.PERSON)
 
 
 def test_somebody_else_is_never_the_main_person() -> None:
