@@ -53,7 +53,7 @@ LAYERS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         ),
     ),
     ("shotcrop_cli", "models and scores", ("evaluation", "report", "interchange", "model", "captions")),
-    ("shotcrop_cli", "photo library", ("storage", "library", "sidecar", "crop_settings")),
+    ("shotcrop_cli", "photo library", ("storage", "library", "sidecar", "settings_changes", "crop_settings")),
     ("shotcrop_cli", "pixels", ("imaging", "framing", "head_framing", "ratio_sets", "subjects", "resources")),
     ("shotcrop_cli", "nouns and geometry", ("body", "geometry", "crop_facts", "shots", "install_hint", "errors")),
 )

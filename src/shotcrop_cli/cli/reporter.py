@@ -35,6 +35,8 @@ _NAMED_PEOPLE = 10
 """How many names in the photos the summary lists if none is the one that was asked for."""
 _LISTED_OF_SETS, _NAMED_OF_SETS = 5, 3
 """How many photos with crops that are left out or too small the summary names, and how many crops of each."""
+_NAMED_CHANGES = 3
+"""How many different changes of options the summary names (our choice)."""
 _LISTED_ORPHANS = 20
 """How many photos that are gone the summary lists (our choice)."""
 
@@ -157,8 +159,10 @@ class ConsoleReporter(Reporter):
             self._console.info(f"{self._own_crops} {are} by shotcrop and skipped; to crop them, add --include-crops")
         say = self._console.always if run.failed or run.left else self._console.info
         say(summary(run, reviews=self._options.reviews))
-        for photo in run.failed:
-            self._console.always(f"failed: {photo.source}: {photo.reason or 'no people found'}")
+        for line in _failures(run.failed):
+            self._console.always(line)
+        for line in _changes(run):
+            self._console.info(line)
         for photo in run.to_review:
             self._console.info(f"review: {photo.source}: {_scores(photo)}")
         for line in _without_people(run, self._options.no_people_list):
@@ -201,6 +205,24 @@ def summary(run: RunResult, *, reviews: bool = False) -> str:
     review = f", {len(run.to_review)} to review" if reviews else ""
     left = f", {run.left} left when the time was over" if run.left else ""
     return f"{counts} in {duration(run.seconds)}{rate}{review}{_hand_work(run)}{left}"
+
+
+def _failures(failed: Sequence[PhotoResult]) -> Iterator[str]:
+    """Yield a line for each failed photo. A reason that many photos share is written once, with the first of them."""
+    reasons: dict[str, list[PhotoResult]] = {}
+    for photo in failed:
+        reasons.setdefault(photo.reason or "no people found", []).append(photo)
+    for reason, (first, *others) in reasons.items():
+        yield f"failed: {first.source}: {reason}"
+        yield from (f"failed: {photo.source}: for the same reason" for photo in others)
+
+
+def _changes(run: RunResult) -> Iterator[str]:
+    """Yield lines about options that changed since earlier runs made crops."""
+    for words, number in [*run.changes.items()][:_NAMED_CHANGES]:
+        yield f"settings changed for {_counted(number, 'finished photo')}: {words}"
+    if (more := sum([*run.changes.values()][_NAMED_CHANGES:])) > 0:
+        yield f"settings changed for {_counted(more, 'more finished photo')}"
 
 
 def _without_people(run: RunResult, no_people_list: Path | None) -> Iterator[str]:
@@ -273,14 +295,24 @@ def _next_steps(run: RunResult, options: ReportOptions, crops: int) -> Iterator[
     if run.rejected:
         yield "To bring back crops that you rejected or deleted, run `shotcrop crop` with --restore-rejected."
     if run.dry_run:
+        if run.changes:
+            yield "To keep what those options made, give them again, or write them into shotcrop.toml."
         if run.counts.get(PhotoStatus.PLANNED):
             yield "To crop these photos, run the same command without --dry-run."
     elif options.no_images and options.output is not None and not crops:
         yield f"The sidecars are in {options.output}/. To make the crops, run the same command without --no-images."
     elif options.output is not None and (crops or run.counts.get(PhotoStatus.UNCHANGED)):
         folder = f"{options.output}/"
-        found = f"{_counted(crops, 'crop')} in {folder}" if crops else f"The crops in {folder} are up to date"
+        found = f"{_counted(crops, 'crop')} in {folder}" if crops else _up_to_date(run, folder)
         yield f"{found}. Review: shotcrop sheet {shlex.quote(str(options.output))} -o sheet.jpg"
+
+
+def _up_to_date(run: RunResult, folder: str) -> str:
+    """Say what is up to date, if a run made no crops: only some photos if others failed or were left."""
+    if not run.failed and not run.left:
+        return f"The crops in {folder} are up to date"
+    number = run.counts[PhotoStatus.UNCHANGED]
+    return f"{_counted(number, 'other photo')} in {folder} {'is' if number == 1 else 'are'} up to date"
 
 
 def _counted(number: int, noun: str) -> str:

@@ -13,6 +13,7 @@ from shotcrop_cli.imaging.formats import CropFormat, Format, output_format
 from shotcrop_cli.library.hand_work import KEEP_ALL, XMP_SUFFIX, Allowed
 from shotcrop_cli.library.name_template import Names
 from shotcrop_cli.library.source import Source
+from shotcrop_cli.settings_changes import SHAPES, how_to_repeat, settings_changes
 from shotcrop_cli.shots import DEFAULT_SET, GROUP, MAIN, SHOT_TYPES, CropKey, ShotType, person_key
 from shotcrop_cli.sidecar import (
     FIX_SIDECAR,
@@ -36,6 +37,7 @@ WORDS_CHANGED = "captions in other words are asked for"
 """The reason of a task for a photo whose captions are written again."""
 MOST_PEOPLE = 10
 """So many people the default model reports at most."""
+_SETTINGS_CHANGED = "the settings changed"
 _FIX_LOSSES = "add --replace to replace them, or choose another --output for the new crops"
 
 
@@ -122,6 +124,7 @@ class Task:
         stamp: Stamps of the photo and its sidecar when this was decided; None without a sidecar.
         wanted: What the run would make, as far as the model decides it; None if only `shots` are made.
         names: The names in the photo, if the run asks for people by name and there is nothing to do.
+        changes: The options that changed since an earlier run made the crops, in words, if there is anything to do.
     """
 
     target: Target
@@ -136,6 +139,15 @@ class Task:
     stamp: tuple[tuple[int, int, int, int], tuple[int, int]] | None = None
     wanted: Wanted | None = None
     names: tuple[str, ...] = ()
+    changes: tuple[str, ...] = ()
+
+    @property
+    def why(self) -> str:
+        """The reason with the options that changed."""
+        if not self.changes:
+            return self.reason
+        before = ": " if self.reason in (_SETTINGS_CHANGED, WORDS_CHANGED) else "; also "
+        return f"{self.reason}{before}{', '.join(self.changes)}"
 
     @property
     def is_due(self) -> bool:
@@ -262,6 +274,36 @@ def decide(
         allowed: What may be done to finished work.
         is_retouched: Says whether somebody changed a finished crop. Called only if such crops may be replaced.
     """
+    task = _decide(
+        target,
+        record,
+        present,
+        wanted,
+        digest,
+        fault=fault,
+        overwrite=overwrite,
+        check_content=check_content,
+        allowed=allowed,
+        is_retouched=is_retouched,
+    )
+    if record is None or not task.is_due or record.status is SidecarStatus.NO_SUBJECT:
+        return task
+    return replace(task, changes=tuple(map(str, settings_changes(record.settings, task.settings))))
+
+
+def _decide(
+    target: Target,
+    record: Sidecar | None,
+    present: Collection[str],
+    wanted: Wanted,
+    digest: Callable[[], str],
+    *,
+    fault: str,
+    overwrite: bool,
+    check_content: bool,
+    allowed: Allowed,
+    is_retouched: Callable[[ShotRecord], bool],
+) -> Task:
     asked = wanted.crops(record if record is not None and record.shots else None)
     keys_by_name: dict[str, CropKey | ShotType] = dict(zip(target.crop_names, SHOT_TYPES, strict=True))
     if record is not None:
@@ -293,7 +335,7 @@ def decide(
     if not shots and (all_rejected or (asked and not only_sidecar)):
         return Task(target, settings, Action.SKIP, REJECTED, (), record, photo_changed=changed)
     if losses := _losses(target, record, present, settings, shots, allowed):
-        return Task(target, settings, Action.REFUSE, with_fix(losses, _FIX_LOSSES), (), record, photo_changed=changed)
+        return Task(target, settings, Action.REFUSE, losses, (), record, photo_changed=changed)
     composed = Action.COMPOSE
     if record.edited and not (overwrite and allowed.overwrite_edited):
         composed = Action.CROP
@@ -347,7 +389,7 @@ def decide(
         reasons |= {key: reasons.get(key) or WORDS_CHANGED for key in old_words if key in shots}
     due = tuple(key for key, reason in reasons.items() if reason)
     if only_sidecar and (record.settings.hash != settings.hash or new):
-        return Task(target, settings, Action.CROP, "the settings changed", (), record, wanted=wanted)
+        return Task(target, settings, Action.CROP, _SETTINGS_CHANGED, (), record, wanted=wanted)
     if due:
         return Task(target, settings, Action.CROP, next(filter(None, reasons.values())), due, record, wanted=wanted)
     if old_words:
@@ -405,7 +447,10 @@ def _losses(
     shots: Sequence[CropKey | ShotType],
     allowed: Allowed,
 ) -> str:
-    """Say which finished crops would give way to crops of another name, shape or size; empty if that is allowed."""
+    """Say which finished crops would give way to crops of another name, shape or size, and the fix; empty if they may.
+
+    The crops are named by their keys, so that equal reasons of many photos are equal texts.
+    """
     if allowed.replace:
         return ""
     renamed: list[str] = []
@@ -414,14 +459,17 @@ def _losses(
         if shot.file is None or shot.key not in shots or shot.retouched:
             continue
         if shot.file != target.crop_name(shot.key):
-            renamed.append(shot.file)
+            renamed.append(shot.key)
         elif _shape(settings, shot) != _shape(record.settings, shot):
-            reshaped.append(shot.file)
+            reshaped.append(shot.key)
+    if not renamed and not reshaped:
+        return ""
+    options = ("format", *SHAPES)
+    changes = [one for one in settings_changes(record.settings, settings) if one.option in options]
+    fix = f"{repeated} to keep them, or {_FIX_LOSSES}" if (repeated := how_to_repeat(changes)) else _FIX_LOSSES
     if renamed:
-        return f"finished crops would be deleted, because crops get other names: {', '.join(renamed)}"
-    if reshaped:
-        return f"finished crops would be replaced by crops of another shape or size: {', '.join(reshaped)}"
-    return ""
+        return with_fix(f"finished crops would be deleted, because crops get other names: {', '.join(renamed)}", fix)
+    return with_fix(f"finished crops would be replaced by crops of another shape or size: {', '.join(reshaped)}", fix)
 
 
 def _shape(settings: CropSettings, shot: ShotRecord) -> tuple[object, ...]:
@@ -458,7 +506,7 @@ def _stale(target: Target, shot: ShotRecord, settings: CropSettings, record: Sid
     if shot.file != name:
         return "the name template changed"
     if record.settings.concerning(shot.key) != settings.concerning(shot.key):
-        return "the settings changed"
+        return _SETTINGS_CHANGED
     if settings.xmp.has_files and name + XMP_SUFFIX not in present:
         return f"{name}{XMP_SUFFIX} is missing"
     return ""

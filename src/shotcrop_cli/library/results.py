@@ -113,6 +113,7 @@ class RunResult:
         left_out: The photos with crops that the run left out, because their ratio cannot hold the heads.
         without_subject: Number of photos that show people, but not whom the run asks for.
         names: The names in all photos with the number of photos of each, if the run asks for people by name.
+        changes: The options that changed since earlier runs made crops, in words, with the number of photos.
         photos: Every photo, if the options ask to keep all results; otherwise empty.
         seconds: Duration of the run.
         provider: Where the model ran; empty if no photo needed it.
@@ -132,6 +133,7 @@ class RunResult:
     left_out: tuple[PhotoResult, ...] = ()
     without_subject: int = 0
     names: Mapping[str, int] = field(default_factory=dict)
+    changes: Mapping[str, int] = field(default_factory=dict)
     photos: tuple[PhotoResult, ...] = ()
     seconds: float = 0.0
     provider: str = ""
@@ -161,6 +163,7 @@ class Results:
 
     def __init__(self, *, strict: bool = False, keep_all: bool = False) -> None:
         self.counts: Counter[PhotoStatus] = Counter()
+        self.changes: Counter[str] = Counter()
         self._failed: list[PhotoResult] = []
         self._to_review: list[PhotoResult] = []
         self._kept: list[PhotoResult] = []
@@ -217,6 +220,7 @@ class Results:
             left_out=tuple(self._left_out),
             without_subject=self._without_subject,
             names=dict(self._names.most_common()),
+            changes=dict(self.changes.most_common()),
             photos=tuple(self._photos),
             seconds=seconds,
             provider=provider,

@@ -52,6 +52,9 @@ class CropHost(Protocol):
     def add_planned(self, task: Task) -> None:
         """Take a photo that a dry run would crop."""
 
+    def note_changes(self, task: Task) -> None:
+        """Count the options that changed since an earlier run made the crops of a photo."""
+
     def crop_part(self, due: Sequence[Task], state: OutputState, staging: Staging) -> bool:
         """Crop photos, and say whether to go on."""
 
@@ -189,6 +192,7 @@ class RemoteCrop:
             if task.is_due and (other := self._other_photo(task)):
                 self._host.add(PhotoResult(target.source.path, PhotoStatus.FAILED, reason=other))
             elif task.is_due:
+                self._host.note_changes(task)
                 yield state.suspend(task)
                 continue
             elif task.action is Action.REFUSE:

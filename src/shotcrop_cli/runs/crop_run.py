@@ -241,7 +241,8 @@ class CropRun(Run):
                 continue
             due.append(state.suspend(task))
             if self._options.limit is None or len(due) <= self._options.limit:
-                self.reporter.detail(f"{task.target.source.path}: to do, {task.reason}")
+                self.note_changes(task)
+                self.reporter.detail(f"{task.target.source.path}: to do, {task.why}")
         with list_of_all_runs(self._output, self._options.shard):
             state.save(merge=self._options.shard is not None)
         return due

@@ -103,7 +103,8 @@ class Run:
 
     def add_planned(self, task: Task) -> None:
         """Take a photo that a dry run would crop."""
-        target, reason = task.target, task.reason
+        self.note_changes(task)
+        target, reason = task.target, task.why
         crops, edited = target.crops(task.shots), kept_crops(task, KEEP_ALL)
         kept = kept_crops(task, self.allowed)
         if replaced := [path.name for path in edited if path not in kept]:
@@ -111,6 +112,11 @@ class Run:
         if deleted := [name for name in task.former_names if target.folder / name not in edited]:
             reason += f"; deletes {', '.join(deleted)}"
         self.add(PhotoResult(target.source.path, PhotoStatus.PLANNED, target.sidecar, crops, reason, kept=kept))
+
+    def note_changes(self, task: Task) -> None:
+        """Count the options that changed since an earlier run made the crops of a photo."""
+        if task.changes:
+            self.results.changes[", ".join(task.changes)] += 1
 
     def add_refused(self, task: Task) -> None:
         """Take a photo that must not be cropped."""

@@ -115,3 +115,45 @@ def test_a_photo_without_people_is_named_with_verbose_and_in_json(capsys: pytest
         ConsoleReporter(ReportOptions(as_json=True), Console(verbose=True)).photo(photo)
         assert json.loads(stdout.getvalue())["status"] == "no_subject"
         assert stderr.getvalue().decode() == "a.jpg: without people\n"
+
+
+def test_a_reason_that_photos_share_is_written_once(capsys: pytest.CaptureFixture[str]) -> None:
+    failed = [PhotoResult(Path(name), PhotoStatus.FAILED, reason=why) for name, why in ("ax", "by", "cx", "dx")]
+    ConsoleReporter(ReportOptions(), Console()).finish(RunResult({PhotoStatus.FAILED: 4}, tuple(failed)))
+    assert capsys.readouterr().err.splitlines()[1:] == [
+        "failed: a: x",
+        "failed: c: for the same reason",
+        "failed: d: for the same reason",
+        "failed: b: y",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("failed", "left", "ending"),
+    [
+        (0, 0, "The crops in shots/ are up to date"),
+        (1, 0, "2 other photos in shots/ are up to date"),
+        (0, 3, "2 other photos in shots/ are up to date"),
+    ],
+)
+def test_photos_that_failed_or_were_left_are_not_up_to_date(
+    failed: int, left: int, ending: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    counts = {PhotoStatus.UNCHANGED: 2, PhotoStatus.FAILED: failed}
+    run = RunResult(counts, (_FAILED,) * failed, left=left)
+    ConsoleReporter(ReportOptions(output=Path("shots")), Console()).finish(run)
+    assert capsys.readouterr().err.splitlines()[-1].startswith(ending)
+    run = RunResult({PhotoStatus.FAILED: 1}, (_FAILED,))
+    ConsoleReporter(ReportOptions(output=Path("shots")), Console()).finish(run)
+    assert "up to date" not in capsys.readouterr().err
+
+
+def test_changed_options_are_counted_and_only_some_named(capsys: pytest.CaptureFixture[str]) -> None:
+    changes = {"xmp both to off": 5, "pad 0% to 5%": 2, "pad 0% to 6%": 1, "pad 0% to 7%": 1, "pad 0% to 8%": 1}
+    ConsoleReporter(ReportOptions(), Console()).finish(RunResult({PhotoStatus.DONE: 10}, changes=changes))
+    assert capsys.readouterr().err.splitlines()[1:] == [
+        "settings changed for 5 finished photos: xmp both to off",
+        "settings changed for 2 finished photos: pad 0% to 5%",
+        "settings changed for 1 finished photo: pad 0% to 6%",
+        "settings changed for 2 more finished photos",
+    ]

@@ -309,3 +309,16 @@ def test_settings_of_earlier_versions_keep_their_hash() -> None:
     assert settings.hash == replace(settings, captions=RuleCaptions.RULES, language="en").hash
     hashes = {replace(settings, language=one).hash for one in ("en", "de")}
     assert len(hashes | {replace(settings, captions=RuleCaptions.STRICT).hash}) == 3
+
+
+def test_options_that_a_run_forgets_are_named(run: Callable[..., Result], record: Callable[[], Sidecar]) -> None:
+    run("--language", "de", "--xmp", "both", "--keywords")
+    assert "settings changed" not in run("--language", "de", "--xmp", "both", "--keywords").stderr
+    words = "language de to en, xmp both to off, keywords on to off"
+    planned = run("-n")
+    assert f"(the settings changed: {words})" in planned.stdout
+    assert f"settings changed for 1 finished photo: {words}\n" in planned.stderr
+    assert captions(record()) == GERMAN
+    assert f"settings changed for 1 finished photo: {words}\n" in run().stderr
+    assert captions(record()) == ENGLISH
+    assert "(captions in other words are asked for: language en to de)" in run("--language", "de", "-n").stdout

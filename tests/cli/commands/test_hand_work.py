@@ -259,7 +259,7 @@ class TestRetouchedCrops:
         _retouch(medium)
         before = _content(output)
         result = _run("crop", photos, "-o", output, "--xmp", "--quality", "90", "-n")
-        assert "(the settings changed; keeps a.jpg.medium.jpg)" in result.stdout
+        assert "(the settings changed: quality same to 90; keeps a.jpg.medium.jpg)" in result.stdout
         assert "1 to do, 0 unchanged, 1 edited file kept; nothing was written" in result.stderr
         assert _content(output) == before
 
@@ -489,7 +489,7 @@ class TestOtherSets:
         before = _content(output)
         write_photo(photos / "new.jpg")
         result = _run("crop", photos, "-o", output, "--xmp", *options, *more, code=ExitCode.SOME_FAILED)
-        assert "a.jpg.close_up.jpg" in result.stderr and "--replace" in result.stderr
+        assert "close_up. Fix: " in result.stderr and "--replace" in result.stderr
         after = _content(output)
         assert {name: after[name] for name in before} == before
         assert ("1 to do" if "-n" in more else "1 done") in result.stderr  # the new photo

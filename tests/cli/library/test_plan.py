@@ -267,8 +267,12 @@ def test_another_shape_or_size_replaces_finished_crops_on_request_only(
 ) -> None:
     settings = CropSettings(**changes)
     task = _decide(_recorded(), settings=settings, overwrite=overwrite)
-    assert (task.action, all(name in task.reason for name in _target().crop_names)) == (Action.REFUSE, True)
-    assert "--replace" in task.reason
+    assert (task.action, "shape or size: establishing, medium, close_up" in task.reason) == (Action.REFUSE, True)
+    (option,) = ["--max-size"] if "max_size" in changes else ["--pad"] if settings.framing.pad else ["--min-size"]
+    assert f"leave out {option} to keep them, or add --replace" in task.reason
+    back = replace(_recorded(), settings=settings)
+    given = {"--max-size": "--max-size 500", "--pad": "--pad 10%", "--min-size": "--min-size 800"}[option]
+    assert f"add {given} to keep them, or add --replace" in _decide(back, overwrite=overwrite).reason
     assert _decide(_recorded(), settings=settings, overwrite=overwrite, allowed=Allowed(replace=True)).is_due
     unfinished = replace(_recorded(), shots=tuple(replace(shot, file=None) for shot in _recorded().shots))
     assert _decide(unfinished, settings=settings, overwrite=overwrite).is_due
@@ -370,7 +374,7 @@ def test_another_name_template_crops_again() -> None:
     (target,) = _named([_source("a.jpg")], _OUT, NameTemplate("{stem}.{shot}.{ext}"))
     refused = _decide(_recorded(), target)
     assert refused.action is Action.REFUSE
-    assert "would be deleted, because crops get other names: a.jpg.establishing.jpg, a.jpg.medium.jpg" in refused.reason
+    assert "would be deleted, because crops get other names: establishing, medium" in refused.reason
     allowed = Allowed(replace=True)
     assert _brief(_decide(_recorded(), target, allowed=allowed)) == (
         Action.CROP,
