@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -51,10 +52,27 @@ def open_output(
             with output_lock(root, wait, on_wait), running_marker(root):
                 yield
         else:
-            with shard_lock(_make(root), shard, wait, on_wait), _shard_marker(root, shard):
+            with _shard_lock(root, shard, wait, on_wait), _shard_marker(root, shard):
                 yield
     finally:
         _clean_up_after_kills(root)
+
+
+@contextmanager
+def _shard_lock(root: Path, shard: Shard, wait: float, on_wait: Callable[[], None]) -> Iterator[None]:
+    """Hold the locks of a run with `--shard`.
+
+    Raises:
+        OutputError: The folder cannot be made or written to.
+        LockedError: Another run holds one of the locks.
+    """
+    path = _make(root)
+    with ExitStack() as held:
+        try:
+            held.enter_context(shard_lock(path, shard, wait, on_wait))
+        except OSError as error:
+            raise _cannot_lock(path, error) from error
+        yield
 
 
 @contextmanager
@@ -130,14 +148,20 @@ def _make(root: Path) -> Path:
         root.mkdir(parents=True, exist_ok=True)
         path.touch()
     except OSError as error:
-        raise OutputError(
-            f"{root}: the output folder cannot be written: {error.strerror}",
-            hint="choose another --output, or give yourself permission to write there",
-        ) from error
+        raise _cannot_write(root, error) from error
     return path
 
 
+def _cannot_write(root: Path, error: OSError) -> OutputError:
+    return OutputError(
+        f"{root}: the output folder cannot be written: {error.strerror}",
+        hint="give yourself permission to write there, or use another output folder",
+    )
+
+
 def _cannot_lock(path: Path, error: OSError) -> OutputError:
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return _cannot_write(path.parent, error)
     return OutputError(f"{path}: cannot be locked: {error.strerror}", hint="choose an --output on a local disk")
 
 
@@ -157,7 +181,7 @@ def running_marker(root: Path) -> Iterator[None]:
     try:
         if markers := _markers(root):
             remove_temporaries(root)
-        marker.touch()
+        _touch(marker)
         for left in {*markers, *shard_locks(root / LOCK_NAME)} - {marker}:
             left.unlink(missing_ok=True)
     except OSError as error:
@@ -170,6 +194,13 @@ def running_marker(root: Path) -> Iterator[None]:
     finally:
         with suppress(OSError):  # the next run then searches once more than needed
             marker.unlink(missing_ok=True)
+
+
+def _touch(marker: Path) -> None:
+    try:
+        marker.touch()
+    except OSError as error:
+        raise _cannot_write(marker.parent, error) from error
 
 
 def _markers(root: Path) -> list[Path]:
@@ -192,9 +223,7 @@ def _shard_marker(root: Path, shard: Shard) -> Iterator[None]:
             (root / _KILLED_NAME).touch()
         marker.touch()
     except OSError as error:
-        raise OutputError(
-            f"{root}: the output folder cannot be written: {error.strerror}", hint="fix its permissions"
-        ) from error
+        raise _cannot_write(root, error) from error
     try:
         yield
     finally:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -18,7 +17,7 @@ from shotcrop_cli.library.results import PhotoResult, PhotoStatus, Reporter, Run
 from shotcrop_cli.model.lazy import LazyComposer
 from shotcrop_cli.resources import usable_processors
 from shotcrop_cli.run_options import ApplyOptions
-from shotcrop_cli.runs.run import FirstFailure, Run, tell_waiting
+from shotcrop_cli.runs.run import Run, tell_waiting
 from shotcrop_cli.storage.location import UrlPath, is_url
 
 if TYPE_CHECKING:
@@ -49,20 +48,16 @@ class ApplyRun(Run):
             if path not in urls:
                 roots.setdefault(output_root(path), []).append(path)
         self.reporter.start()
-        try:
-            with suppress(FirstFailure):
-                for url in urls:
-                    self._apply_to_objects(url)
-                for root, paths in roots.items():
-                    if self._options.dry_run:
-                        for task in self._tasks(root, paths):
-                            self.add_planned(task)
-                    else:
-                        self._apply_below(root, paths)
-        finally:
-            result = self.result()
-            self.reporter.finish(result)
-        return result
+        with self.summed_up():
+            for url in urls:
+                self._apply_to_objects(url)
+            for root, paths in roots.items():
+                if self._options.dry_run:
+                    for task in self._tasks(root, paths):
+                        self.add_planned(task)
+                else:
+                    self._apply_below(root, paths)
+        return self.final
 
     def _apply_to_objects(self, named: Path) -> None:
         """Apply a sidecar, or those of a folder, in an object store."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ from shotcrop_cli.library.recrop import output_root, sidecars_in
 from shotcrop_cli.library.results import PhotoResult, PhotoStatus, Reporter, RunResult
 from shotcrop_cli.run_options import RecaptionOptions
 from shotcrop_cli.runs.captioner import find_captions, queue_captions
-from shotcrop_cli.runs.run import FirstFailure, Run, tell_waiting
+from shotcrop_cli.runs.run import Run, tell_waiting
 from shotcrop_cli.sidecar import read
 from shotcrop_cli.storage.location import UrlPath, is_url
 
@@ -42,22 +42,18 @@ class CaptionRun(Run):
             if path not in urls:
                 roots.setdefault(output_root(path), []).append(path)
         self.reporter.start()
-        try:
-            with suppress(FirstFailure):
-                for url in urls:
-                    self._caption_objects(service, url)
-                for root, paths in roots.items():
-                    found = list(dict.fromkeys(path for named in paths for path in _sidecars_of(named)))
-                    if options.dry_run:
-                        for path in found:
-                            self._plan(service, path, root)
-                        continue
-                    with open_output(root, options.wait, partial(tell_waiting, root, self.reporter)):
-                        self._write(service, found, root)
-        finally:
-            result = self.result()
-            self.reporter.finish(result)
-        return result
+        with self.summed_up():
+            for url in urls:
+                self._caption_objects(service, url)
+            for root, paths in roots.items():
+                found = list(dict.fromkeys(path for named in paths for path in _sidecars_of(named)))
+                if options.dry_run:
+                    for path in found:
+                        self._plan(service, path, root)
+                    continue
+                with open_output(root, options.wait, partial(tell_waiting, root, self.reporter)):
+                    self._write(service, found, root)
+        return self.final
 
     def _caption_objects(self, service: CaptionWriter, named: Path) -> None:
         """Write the captions of a sidecar, or of those of a folder, in an object store."""

@@ -131,13 +131,9 @@ class CropRun(Run):
             return photo if remote.staging is None else remote.staging.shown(photo)
 
         self.show = show
-        try:
-            with suppress(FirstFailure):
-                remote.work(self._wait())
-        finally:
-            result = self.result(self._provider())
-            self.reporter.finish(result)
-        return result
+        with self.summed_up(self._provider):
+            remote.work(self._wait())
+        return self.final
 
     def crop_part(self, due: Sequence[Task], state: OutputState, staging: Staging) -> bool:
         """Crop some photos whose files are copies below a folder, and say whether to go on."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
+from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.library.hand_work import KEEP_ALL
 from shotcrop_cli.library.orphans import Orphan
 from shotcrop_cli.library.placement import kept_crops
@@ -30,6 +32,7 @@ class Run:
     Attributes:
         results: The results so far.
         left: Photos that were not begun, because the time was over.
+        final: How the run ended; see `summed_up`.
         former: By the path of a photo, what is recorded under its former name.
         show: Changes a result before it is reported, such as paths of copies to URLs.
     """
@@ -46,6 +49,7 @@ class Run:
         self._start = time.monotonic()
         self.left = 0
         self._stopping = False
+        self.final = RunResult({})
         self.former: dict[Path, Orphan] = {}
         self.show: Callable[[PhotoResult], PhotoResult] = lambda photo: photo
 
@@ -121,6 +125,25 @@ class Run:
     def add_refused(self, task: Task) -> None:
         """Take a photo that must not be cropped."""
         self.add(PhotoResult(task.target.source.path, PhotoStatus.FAILED, reason=task.reason))
+
+    @contextmanager
+    def summed_up(self, provider: Callable[[], str] = lambda: "") -> Iterator[None]:
+        """Set `final` at the end and report it, also if an error ends the run, unless that was before the first photo.
+
+        Args:
+            provider: Returns where the model ran.
+        """
+        begun = True
+        try:
+            with suppress(FirstFailure):
+                yield
+        except ShotcropError:
+            begun = any(self.results.counts.values())
+            raise
+        finally:
+            self.final = self.result(provider())
+            if begun:
+                self.reporter.finish(self.final)
 
     def result(self, provider: str = "") -> RunResult:
         """Return how the run ended, with the provider that the model ran on."""

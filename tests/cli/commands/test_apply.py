@@ -357,3 +357,10 @@ def test_failures_can_be_listed_and_end_the_run(tmp_path: Path, output: Path, si
     _run("apply", sidecar, output / "b.png.json", "--failed-list", listed, "--fail-fast", code=ExitCode.SOME_FAILED)
     assert listed.read_bytes() == os.fsencode(f"{sidecar}\n")
     assert names_in(tmp_path) == ["failed.txt", "photos", "shots"]
+
+
+@pytest.mark.parametrize("command", [["apply"], ["caption", "--captions", "rules"]], ids=" ".join)
+def test_a_run_that_cannot_begin_has_no_summary(output: Path, command: list[str]) -> None:
+    with output_lock(output):
+        result = _run(*command, output, code=ExitCode.LOCKED)
+    assert len(result.stderr.splitlines()) == 1 and "done" not in result.stderr

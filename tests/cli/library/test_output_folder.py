@@ -1,3 +1,4 @@
+import errno
 import json
 import math
 import os
@@ -191,3 +192,27 @@ def test_an_output_that_is_not_there_yet_holds_nothing(tmp_path: Path) -> None:
     crops = OutputFolders(tmp_path / "new")
     assert not crops.contain(str(tmp_path))
     assert not crops.contain("/")
+
+
+@pytest.mark.parametrize("shard", [None, Shard(1, 2)])
+@pytest.mark.parametrize("refused", [".shotcrop.lock", ".shotcrop.running"])
+def test_a_folder_without_permission_to_write_is_named(
+    tmp_path: Path, shard: Shard | None, refused: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Root may write everywhere, so the system's answer is imitated.
+    with open_output(tmp_path, 0.0):
+        pass
+    real = os.open
+
+    def denied(path: str | os.PathLike[str], *arguments: int, **options: int) -> int:
+        if Path(path).name.startswith(refused):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return real(path, *arguments, **options)
+
+    monkeypatch.setattr(os, "open", denied)
+    with pytest.raises(OutputError) as caught, open_output(tmp_path, 0.0, shard=shard):
+        pass
+    assert str(caught.value) == (
+        f"{tmp_path}: the output folder cannot be written: Permission denied. "
+        "Fix: give yourself permission to write there, or use another output folder"
+    )
