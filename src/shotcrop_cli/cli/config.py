@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -196,7 +196,7 @@ def defaults(files: Iterable[ConfigFile], context: click.Context) -> dict[str, A
     params = {key_of(param): param for param in context.command.params if not isinstance(param, ConfigOption)}
     found: dict[str, Any] = {}
     for file in files:
-        table = _table(file, context)
+        table = _table(file, context, params)
         where = f"{file.path}: [{'.'.join(_names(context))}]"
         _check_names(table, params, where, "key")
         for key, value in table.items():
@@ -308,20 +308,43 @@ def _names(context: click.Context) -> list[str]:
     return [] if context.parent is None else [*_names(context.parent), str(context.info_name)]
 
 
-def _table(file: ConfigFile, context: click.Context) -> Mapping[str, Any]:
-    """Return the table of a command, and check the names of the tables around it."""
+def _table(file: ConfigFile, context: click.Context, options: Collection[str]) -> Mapping[str, Any]:
+    """Return the table of a command with these options, and check the names of the tables around it."""
     if context.parent is None:
         return file.tables
-    outer, group = _table(file, context.parent), context.parent.command
+    outer, group = _table(file, context.parent, options), context.parent.command
     assert isinstance(group, click.Group)
     names = _names(context.parent)
     where = f"{file.path}: [{'.'.join(names)}]" if names else f"{file.path}:"
     known = [*group.list_commands(context.parent), *([] if names else [CAPTIONERS, SETS])]
+    _check_no_keys(outer, known, where, options, context)
     _check_names(outer, known, where, "table")
     table = outer.get(str(context.info_name), {})
     if not isinstance(table, dict):
         raise ShotcropError(f"{where} '{context.info_name}' is not a table", hint=f"write [{context.info_name}]")
     return table
+
+
+def _check_no_keys(
+    table: Mapping[str, Any], known: Iterable[str], where: str, options: Collection[str], context: click.Context
+) -> None:
+    """Refuse keys of options that are outside of the table of their command.
+
+    Args:
+        table: What should have only tables.
+        known: The names of these.
+        where: Its file and name, for messages.
+        options: The options of the command that runs.
+        context: The context of a command below that table.
+    """
+    for name, value in table.items():
+        if name in known or isinstance(value, dict):
+            continue
+        prefix = ".".join(_names(context))
+        hint = (
+            f"put it below [{prefix}]" if name in options else f"put it below the table of its command, as [{prefix}]"
+        )
+        raise ShotcropError(f"{where} '{name}' is outside of a table", hint=hint)
 
 
 def _check_names(table: Mapping[str, Any], known: Iterable[str], where: str, kind: str) -> None:
@@ -342,9 +365,8 @@ def _suggestion(name: str, known: Iterable[str]) -> str:
 
 def _value(param: click.Parameter, value: Any, folder: Path) -> Any:
     if param.multiple or param.nargs != 1:
-        if not isinstance(value, list):
-            raise click.BadParameter('must be a list, such as ["a", "b"]')
-        return [_scalar(param, each, folder) for each in value]
+        values = value if isinstance(value, list) else [value]  # one value needs no list
+        return [_scalar(param, each, folder) for each in values]
     return _scalar(param, value, folder)
 
 

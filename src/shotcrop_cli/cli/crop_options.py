@@ -228,15 +228,15 @@ review_options = option_group(
     ),
     option(
         "--review-list",
-        type=click.Path(dir_okay=False, path_type=Path),
-        metavar="FILE",
-        help="Write the paths of these photos to FILE, as --files-from reads it.",
+        type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
+        metavar="FILE|-",
+        help="Write the paths of these photos to FILE or stdout, as --files-from reads it.",
     ),
     option(
         "--no-people-list",
-        type=click.Path(dir_okay=False, path_type=Path),
-        metavar="FILE",
-        help="Write the paths of photos without people to FILE, as --files-from reads it.",
+        type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
+        metavar="FILE|-",
+        help="Write the paths of photos without people to FILE or stdout, as --files-from reads it.",
     ),
 )
 
@@ -272,9 +272,9 @@ caption_options = option_group(
 _fail_fast_option = option("--fail-fast", is_flag=True, help="Stop at the first failed photo.")
 _failed_list_option = option(
     "--failed-list",
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="Write the paths of failed photos to FILE, as --files-from reads it.",
+    type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
+    metavar="FILE|-",
+    help="Write the paths of failed photos to FILE or stdout, as --files-from reads it.",
 )
 _null_option = option("-0", "--null", is_flag=True, help="End names in lists with NUL instead of a newline.")
 
@@ -603,9 +603,14 @@ def to_report_options(values: Values) -> ReportOptions:
     """Return what to report, from the values of `report_options` and, where the command has them, `review_options`.
 
     Raises:
-        click.UsageError: `--review-list` is given without `--min-score`.
+        click.UsageError: `--review-list` is given without `--min-score`, or two of them would write to stdout.
     """
     min_score, review_list = values.get("min_score"), values.get("review_list")
+    lists = [name for name in ("failed_list", "review_list", "no_people_list") if values.get(name) == Path("-")]
+    on_stdout = [*(["as_json"] if values["as_json"] and lists else []), *lists]
+    if len(on_stdout) > 1:
+        first, second = ("--" + name.removeprefix("as_").replace("_", "-") for name in on_stdout[:2])
+        raise click.UsageError(f"{first} and {second} would both write to stdout. Name a file for the list.")
     if review_list is not None and min_score is None:
         raise click.UsageError("--review-list needs --min-score.")
     return ReportOptions(

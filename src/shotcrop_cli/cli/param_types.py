@@ -57,8 +57,13 @@ class LocalPath(click.Path):
         """
         if not os.fspath(value):
             self.fail("The path is empty.", param, ctx)
+        if value == "-" and not self.allow_dash:
+            self.fail(_NO_DASH, param, ctx)
         refuse_remote(value)
         return super().convert(value, param, ctx)
+
+
+_NO_DASH = "- stands for standard input or output only where the help page says so. Name a file or folder."
 
 
 class PlacePath(click.Path):
@@ -75,6 +80,8 @@ class PlacePath(click.Path):
         """
         if not os.fspath(value):
             self.fail("The path is empty.", param, ctx)
+        if value == "-":
+            self.fail(_NO_DASH, param, ctx)
         found = place(value)
         return found if isinstance(found, UrlPath) else super().convert(found, param, ctx)
 
@@ -206,11 +213,13 @@ class XmpType(click.ParamType):  # type: ignore[type-arg]
         try:
             return XmpMode(text)
         except ValueError:
-            self.fail(f"{value!r} is not one of {', '.join(XmpMode)}.", param, ctx)
+            self.fail(f"{value!r} is not one of embedded, sidecar, both, none.", param, ctx)
 
     def takes(self, text: str) -> bool:
-        """Return whether a text is a value."""
-        return text in tuple(XmpMode)
+        """Return whether a text is a value, if only a wrong one: a single word that is no file or folder."""
+        if text.lower() in tuple(XmpMode):
+            return True
+        return re.fullmatch("[A-Za-z]+", text) is not None and not os.path.lexists(text)
 
 
 _YES, _NO = ("true", "1", "yes", "on", "t", "y"), ("false", "0", "no", "off", "f", "n", "")

@@ -11,7 +11,7 @@ from pathlib import Path
 from shotcrop_cli.errors import OutputError
 from shotcrop_cli.library.atomic_write import NewFile, put_in_place
 
-_STANDARD = {"/dev/stdout": 1, "/dev/stderr": 2}
+_STANDARD = {"-": 1, "/dev/stdout": 1, "/dev/stderr": 2}
 _DESCRIPTORS = ("/dev/fd", "/proc/self/fd")
 
 

@@ -35,6 +35,8 @@ _NAMED_PEOPLE = 10
 """How many names in the photos the summary lists if none is the one that was asked for."""
 _LISTED_OF_SETS, _NAMED_OF_SETS = 5, 3
 """How many photos with crops that are left out or too small the summary names, and how many crops of each."""
+_STDOUT = Path("-")
+"""A list with this path goes to stdout."""
 _NAMED_CHANGES = 3
 """How many different changes of options the summary names (our choice)."""
 _LISTED_ORPHANS = 20
@@ -276,10 +278,10 @@ def _hand_work(run: RunResult) -> str:
 def _next_steps(run: RunResult, options: ReportOptions, crops: int) -> Iterator[str]:
     """Yield lines that say where the results are, and what to do next."""
     for path, photos in ((options.failed_list, run.failed), (options.review_list, run.to_review)):
-        if path is not None and photos:
+        if path not in (None, _STDOUT) and photos:
             what = "failed" if photos is run.failed else "to review"
             yield f"{_counted(len(photos), 'photo')} {what}: see {path}"
-    if options.no_people_list is not None and run.without_people:
+    if options.no_people_list not in (None, _STDOUT) and run.without_people:
         yield f"{_counted(len(run.without_people), 'photo')} without people: see {options.no_people_list}"
     if run.left:
         yield f"To crop the {_counted(run.left, 'photo')} that --max-time left, run the same command again."

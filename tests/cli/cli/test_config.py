@@ -193,7 +193,11 @@ def test_names_and_dashes_are_no_paths(got: dict[str, Any], write: Write) -> Non
     ("text", "why"),
     [
         ("[crpo]", "there is no table 'crpo'; did you mean 'crop'?"),
-        ("quality = 1", "there is no table 'quality'. Fix: use one of: apply, "),
+        ("quality = 1", "'quality' is outside of a table. Fix: put it below [crop]"),
+        ("paths = ['a']", "'paths' is outside of a table. Fix: put it below [crop]"),
+        ("epochs = 1", "'epochs' is outside of a table. Fix: put it below the table of its command, as [crop]"),
+        ("[train]\nfrom = 'stf'", "[train] 'from' is outside of a table. Fix: put it below [train.sft]"),
+        ("[quality]", "there is no table 'quality'. Fix: use one of: apply, "),
         ("[crop]\nqualty = 1", "[crop] there is no key 'qualty'; did you mean 'quality'?"),
         ("[crop]\nfiles_from = 'a'", "[crop] there is no key 'files_from'; did you mean 'files-from'?"),
         ("[crop]\nno-recursive = true", "[crop] there is no key 'no-recursive'; did you mean 'recursive'?"),
@@ -209,7 +213,7 @@ def test_names_and_dashes_are_no_paths(got: dict[str, Any], write: Write) -> Non
         ("[crop]\nratio = '2'", "[crop] ratio: must be a number, not '2'"),
         ("[crop]\njson = 'yes'", "[crop] json: must be true or false, not 'yes'"),
         ("[crop]\noutput = 1", "[crop] output: must be a text, not 1"),
-        ("[crop]\nexclude = '*.png'", '[crop] exclude: must be a list, such as ["a", "b"]'),
+        ("[crop]\nexclude = 1", "[crop] exclude: must be a text, not 1"),
         ("[crop]\nexclude = [1]", "[crop] exclude: must be a text, not 1"),
         ("[crop]\nwait = 2020-01-01", "[crop] wait: must be a text or a number, not 2020-01-01"),
         ("[crop]\nformat = 'gif'", "[crop] format: 'gif' is not one of 'same', 'jpeg'"),
@@ -350,3 +354,9 @@ def test_any_table_gives_defaults_or_one_error(table: dict[str, Any]) -> None:
         assert set(config.defaults([file], context)) == set(table)
     except ShotcropError as error:
         assert str(error).startswith("a.toml: [crop] ")
+
+
+def test_one_value_of_an_option_that_repeats_needs_no_list(got: dict[str, Any], write: Write, tmp_path: Path) -> None:
+    write("[crop]\nexclude = '*.png'\npaths = 'in'", "user/config.toml")
+    _run("crop")
+    assert (got["exclude"], [path.name for path in got["paths"]]) == (("*.png",), ["in"])

@@ -69,7 +69,7 @@ def test_a_log_goes_on_with_the_list(tmp_path: Path, path: str) -> None:
     assert log.read_text("utf-8") == "earlier\na.jpg\n"
 
 
-@pytest.mark.parametrize("path", ["/dev/stdout", "/dev/fd/1"])
+@pytest.mark.parametrize("path", ["-", "/dev/stdout", "/dev/fd/1"])
 def test_stdout_gets_the_list_behind_the_results(path: str) -> None:
     done = _write(path, "")
     assert (done.stdout, done.stderr, done.returncode) == ("a result\na.jpg\n", "", 0)
@@ -93,3 +93,20 @@ def test_a_list_that_cannot_be_written_is_known_before_the_work(
     result = _crop(photos, "-o", output, "--failed-list", tmp_path / "missing" / "list", code=ExitCode.OUTPUT)
     assert "choose another --failed-list" in result.stderr
     assert composer.seen == []
+
+
+@pytest.mark.parametrize("option", ["--log-file", "--manifest", "--sheet", "--output"])
+def test_a_dash_is_no_file(photos: Path, output: Path, option: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    photos.mkdir()
+    monkeypatch.chdir(photos)
+    result = CliRunner().invoke(cli, ["crop", str(photos), "-o", str(output), option, "-"])
+    assert result.exit_code == ExitCode.USAGE
+    assert "- stands for standard input or output only where" in result.output
+    assert not (photos / "-").exists()
+
+
+@pytest.mark.parametrize("more", [["--json"], ["--no-people-list", "-"]], ids=" ".join)
+def test_two_results_on_stdout_are_refused(photos: Path, output: Path, more: list[str]) -> None:
+    result = CliRunner().invoke(cli, ["crop", str(photos), "-o", str(output), "--failed-list", "-", *more])
+    assert result.exit_code == ExitCode.USAGE
+    assert "would both write to stdout. Name a file for the list." in result.output

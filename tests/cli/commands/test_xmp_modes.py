@@ -130,7 +130,7 @@ def test_old_and_new_spellings_in_variables_and_files(
 
 def test_wrong_spellings_are_refused_with_what_is_possible(photos: Path, output: Path) -> None:
     result = run("crop", photos, "-o", output, "--xmp=inside", code=ExitCode.USAGE)
-    assert "'inside' is not one of none, embedded, sidecar, both." in result.stderr
+    assert "'inside' is not one of embedded, sidecar, both, none." in result.stderr
     result = run("crop", photos, "-o", output, "--keywords", code=ExitCode.USAGE)
     assert "--keywords needs --xmp." in result.stderr
 
@@ -342,3 +342,14 @@ def test_exiftool_reads_the_languages_and_finds_no_fault(medium: Path, photos: P
         found = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)[0]
         assert found["Description"] == found["Description-en"] == "the medium shot"
         assert found["Validate"] == "OK", found
+
+
+def test_a_wrong_word_is_no_path(photos: Path, output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(photos.parent)
+    for arguments in (["--xmp", "full", "photos"], ["photos", "--xmp=full"]):
+        result = CliRunner().invoke(cli, ["crop", *arguments, "-o", str(output)])
+        assert result.exit_code == ExitCode.USAGE
+        assert "'full' is not one of embedded, sidecar, both, none." in result.output
+    (photos.parent / "full").mkdir()
+    result = CliRunner().invoke(cli, ["crop", "--xmp", "full", "-o", str(output)])
+    assert "no photos found" in result.output
