@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from shotcrop_cli.errors import ExitCode
+from shotcrop_cli.errors import ExitCode, ShotcropError
 
 
 class State(str, Enum):
@@ -50,11 +50,13 @@ class Scope:
         model: The model, as for `shotcrop crop`.
         device: The device, as for `shotcrop crop`.
         output: The output folder; None for none.
+        bad_configuration: What is wrong with the configuration files; None if they are sound.
     """
 
     model: str | None = None
     device: str = "auto"
     output: Path | None = None
+    bad_configuration: ShotcropError | None = None
 
 
 Check = Callable[[Scope], Iterator[Finding]]

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from shotcrop_cli.checkup.finding import Finding, Scope, gigabytes, note, ok
+from shotcrop_cli.checkup.finding import Finding, Scope, gigabytes, note, ok, problem
 from shotcrop_cli.errors import OutputError
 from shotcrop_cli.resources import memory_limit, physical_memory, processor_quota, usable_processors
 
@@ -62,14 +62,17 @@ def temporary_folder() -> Iterator[Path]:
         yield Path(name)
 
 
-def configuration(_scope: Scope) -> Iterator[Finding]:
-    """List the configuration files."""
+def configuration(scope: Scope) -> Iterator[Finding]:
+    """List the configuration files, and say what is wrong with them."""
     from shotcrop_cli.cli.config import CONFIG_VARIABLE, LOCAL_FILE, user_file
 
     paths = [user_file(), _absolute(LOCAL_FILE)]
     if named := os.environ.get(CONFIG_VARIABLE):
         paths.append(_absolute(Path(os.path.expanduser(named))))  # noqa: PTH111 - this function never fails
     yield ok("configuration", ", ".join(f"{path} ({_access(path)})" for path in paths if path is not None))
+    if (error := scope.bad_configuration) is not None:
+        fix = error.hint or "correct this line, or delete it"
+        yield problem("configuration", error.message, fix, error.exit_code)
 
 
 def _absolute(path: Path) -> Path | None:

@@ -29,7 +29,18 @@ _CODECS = {
 _EXTRAS = (
     ("raw", "reading RAW files"),
     ("jxl", "reading JPEG XL"),
+    ("review", "shotcrop review"),
+    ("pdf", "sheets as PDF files"),
+    ("motion", "clips if you have no ffmpeg"),
+    ("captions", "captions from a server"),
+    ("parquet", "manifests and datasets as Parquet files"),
+    ("s3", "s3:// URLs"),
+    ("gcs", "gs:// URLs"),
+    ("azure", "az:// URLs"),
+    ("ray", "runs on several machines"),
     ("train", "training"),
+    ("qlora", "training in 4 bits"),
+    ("export", "shotcrop export-onnx"),
 )
 
 

@@ -40,6 +40,8 @@ SETS = "sets"
 """The table with the ratio sets that `--set NAME` takes."""
 SETS_KEY = "shotcrop.sets"
 """Key of `Context.meta` that keeps it."""
+ERROR_KEY = "shotcrop.config_error"
+"""Key of `Context.meta` that keeps what is wrong with the files, for a command that reports it."""
 _META_KEY = "shotcrop.config"
 """Key of `Context.meta` that keeps the file named before the command."""
 
@@ -286,10 +288,15 @@ def _configure(context: click.Context, _param: click.Parameter, value: str | Non
     from shotcrop_cli.cli.console import NOTES_KEY, Console
 
     notes = context.meta.setdefault(NOTES_KEY, [])
-    files = find_files(Path(_expanded(named)) if named else None, notes)
-    context.default_map = defaults(files, context)
-    context.meta[CAPTIONERS_KEY] = captioners(files)
-    context.meta[SETS_KEY] = ratio_sets(files)
+    try:
+        files = find_files(Path(_expanded(named)) if named else None, notes)
+        context.default_map = defaults(files, context)
+        context.meta[CAPTIONERS_KEY] = captioners(files)
+        context.meta[SETS_KEY] = ratio_sets(files)
+    except ShotcropError as error:
+        if not getattr(context.command, "reports_bad_configuration", False):
+            raise
+        context.meta[ERROR_KEY] = error
     warn_of_unknown_variables(context, Console())
 
 

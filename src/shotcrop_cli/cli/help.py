@@ -59,13 +59,20 @@ class Command(click.Command):
 
     Args:
         example: What the example is for, and its command line. It stays below 60 columns.
+        reports_bad_configuration: Whether the command reports a configuration that is wrong, instead of failing.
     """
 
     context_class = Context
 
-    def __init__(self, *args: Any, example: tuple[str, str] | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        example: tuple[str, str] | None = None,
+        reports_bad_configuration: bool = False,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(*args, **kwargs)
-        self.example = example
+        self.example, self.reports_bad_configuration = example, reports_bad_configuration
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the command line. Some options may stand without a value, even before an argument."""

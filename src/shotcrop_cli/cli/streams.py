@@ -134,6 +134,11 @@ def fold(text: str, stream: TextIO, prefix: str = "", indent: int = 0) -> str:
     return "".join(_rows(text, width, prefix, indent)) if width > indent else prefix + text
 
 
+def wrap(text: str, width: int, prefix: str = "", indent: int = 0) -> str:
+    """Break a line between words by newlines, where there is no terminal that could do it; see `fold`."""
+    return "\n".join(row.rstrip() for row in _rows(text, width, prefix, indent)) if width > indent else prefix + text
+
+
 def _rows(text: str, width: int, prefix: str, indent: int) -> Iterator[str]:
     """Yield the rows of a line; all but the last fill the width, unless a single word is longer."""
     row, separator = prefix, ""

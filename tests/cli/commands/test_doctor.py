@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from shotcrop_cli.checkup import examination
+from shotcrop_cli.checkup import examination, machine, software
 from shotcrop_cli.checkup.finding import Finding, Scope, note, ok, problem
 from shotcrop_cli.cli import streams
 from shotcrop_cli.commands import doctor
@@ -32,6 +32,7 @@ def _doctor(*arguments: object, code: ExitCode = ExitCode.OK) -> Result:
 
 @pytest.fixture
 def four_findings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
     monkeypatch.setattr(examination, "CHECKS", (("all", lambda _scope: iter(FINDINGS)),))
 
 
@@ -129,3 +130,35 @@ def test_the_options_reach_the_checks(monkeypatch: pytest.MonkeyPatch, tmp_path:
     monkeypatch.setattr(examination, "CHECKS", (("all", check),))
     _doctor("-m", "ana/portraits", "--device", "cuda:1", "-o", tmp_path)
     assert seen == [Scope("ana/portraits", "cuda:1", tmp_path)]
+
+
+@pytest.mark.usefixtures("four_findings")
+def test_columns_that_are_asked_for_hold_without_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    lines = _doctor(code=ExitCode.DEVICE).stdout.splitlines()
+    assert lines[:2] == ["ok       Python", f"{'':9}3.11"]
+    assert max(map(len, lines)) <= 60
+    assert " ".join(" ".join(lines).split()).count(LONG_FIX) == 1
+    monkeypatch.setenv("COLUMNS", "many")
+    assert _doctor(code=ExitCode.DEVICE).stdout.splitlines()[0] == "ok       Python            3.11"
+
+
+@pytest.mark.parametrize(
+    ("text", "found", "fix"),
+    [
+        ("[crop", "the configuration is not TOML", "check the syntax"),
+        ("output = 'x'", "'output' is outside of a table", "put it below [doctor]"),
+        ("[crpo]", "there is no table 'crpo'; did you mean 'crop'?", "correct this line, or delete it"),
+    ],
+)
+def test_a_wrong_configuration_is_a_line_of_the_report(
+    text: str, found: str, fix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checks = (("versions", software.versions), ("configuration", machine.configuration))
+    monkeypatch.setattr(examination, "CHECKS", checks)
+    monkeypatch.chdir(tmp_path)
+    Path("shotcrop.toml").write_text(text, "utf-8")
+    findings = json.loads(_doctor("--json", code=ExitCode.USAGE).stdout)
+    assert [one["subject"] for one in findings] == ["shotcrop", "Python", "system", "configuration", "configuration"]
+    assert findings[-1]["state"] == "problem" and findings[-1]["exit_code"] == ExitCode.USAGE
+    assert found in findings[-1]["found"] and fix in findings[-1]["fix"]
