@@ -23,6 +23,7 @@ from shotcrop_cli.errors import ShotcropError
 from shotcrop_cli.framing import Aspect, Framing
 from shotcrop_cli.geometry import to_pixels
 from shotcrop_cli.imaging.formats import CropFormat
+from shotcrop_cli.imaging.metadata.own_texts import text_sha256
 from shotcrop_cli.imaging.metadata.policy import MetadataPolicy
 from shotcrop_cli.ratio_sets import Fit, Ratio, RatioSet
 from shotcrop_cli.shots import (
@@ -131,6 +132,7 @@ class Written:
         keywords: The keywords that were written into XMP.
         image_sha256: Hash of the crop's file before captions were written into it; None if there are none in it.
         xmp_sha256: Hash of the XMP file, if it was shotcrop's alone.
+        hashes: If somebody changed caption or alternative text here: hashes of those that shotcrop wrote.
     """
 
     caption: str
@@ -141,6 +143,7 @@ class Written:
     keywords: tuple[str, ...] = ()
     image_sha256: str | None = None
     xmp_sha256: str | None = None
+    hashes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +177,7 @@ class ShotRecord:
             no longer agrees with `box_norm`, or `caption` or `alt_text` with those that shotcrop wrote.
         rejected: Whether a person does not want this crop, which later runs then leave out.
         retouched: Whether a run kept the crop as a person or program changed it, instead of replacing it.
+        text_edited: Whether a person set the caption or the alternative text. `edited` is then true, too.
         written: What shotcrop wrote last; None in sidecars of earlier versions.
         replaced: What an interrupted run began to replace; otherwise None.
         person: Whom it shows; see `CropKey`.
@@ -206,6 +210,7 @@ class ShotRecord:
     keywords: tuple[str, ...] = ()
     language: str = ""
     facts: CropFacts | None = None
+    text_edited: bool = False
 
     @property
     def key(self) -> CropKey:
@@ -215,10 +220,18 @@ class ShotRecord:
     @property
     def has_new_caption(self) -> bool:
         """Whether a person changed the caption or the alternative text after shotcrop wrote it."""
-        return self.written is not None and (self.written.caption, self.written.alt_text) != (
-            self.caption,
-            self.alt_text,
-        )
+        written = self.written
+        if written is None:
+            return False
+        return bool(written.hashes) or (written.caption, written.alt_text) != (self.caption, self.alt_text)
+
+    def is_pending(self, source: SourceRecord) -> bool:
+        """Say whether a person changed the box or the texts, and no run applied that yet.
+
+        Args:
+            source: The photo.
+        """
+        return self.has_new_caption or is_moved(self.box, self.box_norm, source)
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,13 +345,13 @@ class Sidecar:
         return self.people[number - 1].facts if number is not None and number <= len(self.people) else ()
 
     def has_old_words(self, crop: ShotRecord, settings: CropSettings) -> bool:
-        """Say whether the words of a crop are by rule, and other settings ask for others. An edited crop keeps its own.
+        """Say whether the words of a crop are by rule, and other settings ask for others. Texts that a person set stay.
 
         Args:
             crop: One of the crops.
             settings: The settings.
         """
-        if crop.edited or crop.rejected or not crop.language or self.facts_of(crop) is None:
+        if crop.text_edited or crop.rejected or not crop.language or self.facts_of(crop) is None:
             return False
         return crop.language != settings.language or self.settings.captions is not settings.captions
 
@@ -346,6 +359,14 @@ class Sidecar:
     def edited(self) -> bool:
         """Whether a person set any of the boxes or captions."""
         return any(crop.edited for crop in self.all_crops)
+
+    @property
+    def pending(self) -> tuple[CropKey, ...]:
+        """The crops whose edited box or texts are not applied yet. Rejected crops and those without a file wait."""
+        crops = () if self.rejected else self.all_crops
+        return tuple(
+            crop.key for crop in crops if crop.file is not None and not crop.rejected and crop.is_pending(self.source)
+        )
 
     def to_bytes(self) -> bytes:
         """Serialise as UTF-8 with two spaces of indentation and a fixed order of keys."""
@@ -451,7 +472,7 @@ def _document(sidecar: Sidecar) -> dict[str, object]:
         "reasoning": _values(sidecar.reasoning),
         "shots": [_shot_document(shot) for shot in sidecar.shots],
         **({"more_crops": [_crop_document(crop) for crop in sidecar.more_crops]} if sidecar.more_crops else {}),
-        **({} if sidecar.captions is None else {"captions": _values(sidecar.captions)}),
+        **({} if sidecar.captions is None else {"captions": _captions_document(sidecar.captions)}),
         **({} if sidecar.people_count is None else {"people_count": sidecar.people_count}),
         "rejected": sidecar.rejected,
         "warnings": list(sidecar.warnings),
@@ -522,6 +543,7 @@ def _shot_document(shot: ShotRecord) -> dict[str, object]:
         **({"keywords": list(shot.keywords)} if shot.keywords else {}),
         "score": _score(shot.score),
         "edited": shot.edited,
+        "text_edited": shot.text_edited,
         "rejected": shot.rejected,
         "retouched": shot.retouched,
         "written": None if shot.written is None else _written_document(shot.written),
@@ -536,7 +558,37 @@ def _written_document(written: Written) -> dict[str, object]:
     for name in ("alt_text", "headline", "keywords", "image_sha256", "xmp_sha256"):
         if not document[name]:
             del document[name]
-    return document
+    hashes = document.pop("hashes") or text_hashes(written.caption, written.alt_text)
+    return {**document, **dict(zip(("caption_sha256", "alt_text_sha256"), hashes, strict=False))}
+
+
+def _captions_document(captions: CaptionRecord) -> dict[str, object]:
+    return {**_values(captions), "story_sha256": text_sha256(captions.written_story)}
+
+
+def text_hashes(caption: str, alt_text: str) -> tuple[str, ...]:
+    """Return hashes of the texts that shotcrop wrote, which the sidecar keeps next to them.
+
+    Whoever replaces a caption everywhere in a sidecar also changes what it says that shotcrop wrote. The hashes tell.
+    """
+    return (text_sha256(caption), text_sha256(alt_text)) if alt_text else (text_sha256(caption),)
+
+
+def are_as_written(
+    caption: str, alt_text: str, written: tuple[str, str], caption_sha256: str | None, alt_text_sha256: str | None
+) -> bool:
+    """Say whether the texts of a shot are those that shotcrop wrote, for readers that parse only a part of a sidecar.
+
+    Args:
+        caption: Its caption.
+        alt_text: Its alternative text.
+        written: Caption and alternative text in `written`.
+        caption_sha256: Hash of the caption there; None in sidecars of earlier versions.
+        alt_text_sha256: Hash of the alternative text there; None if there is none.
+    """
+    if written != (caption, alt_text):
+        return False
+    return caption_sha256 is None or text_hashes(*written) == tuple(filter(None, (caption_sha256, alt_text_sha256)))
 
 
 def _person_document(person: Person) -> dict[str, object]:
@@ -607,7 +659,7 @@ def _sidecar(document: Mapping[str, Any]) -> Sidecar:
         people=tuple(map(_person, document.get("people", ()))),
         rejected=document.get("rejected", False),
         people_count=document.get("people_count"),
-        captions=None if document.get("captions") is None else CaptionRecord(**document["captions"]),
+        captions=None if document.get("captions") is None else _captions(document["captions"]),
         more_crops=more_crops,
         lists_people="people" in document,
     )
@@ -670,8 +722,23 @@ def is_moved(box: PixelBox, box_norm: Box, source: SourceRecord) -> bool:
     return to_pixels(box_norm, source.width, source.height) != box
 
 
+def _captions(document: Mapping[str, Any]) -> CaptionRecord:
+    values = dict(document)
+    sha256 = values.pop("story_sha256", None)
+    captions = CaptionRecord(**values)
+    if sha256 in (None, text_sha256(captions.written_story)):
+        return captions
+    # What shotcrop wrote is unknown, but it was another story.
+    return replace(captions, written_story="" if captions.story else " ")
+
+
 def _written(document: Mapping[str, Any]) -> Written:
-    return Written(**{**document, "keywords": tuple(document.get("keywords", ()))})
+    values = {**document, "keywords": tuple(document.get("keywords", ()))}
+    caption, alt_text = values.pop("caption_sha256", None), values.pop("alt_text_sha256", None)
+    written, hashes = Written(**values), tuple(filter(None, (caption, alt_text)))
+    if caption is None or hashes == text_hashes(written.caption, written.alt_text):
+        return written
+    return replace(written, hashes=hashes)
 
 
 def _shot(shot: Mapping[str, Any], source: SourceRecord) -> ShotRecord:
@@ -709,4 +776,6 @@ def _shot(shot: Mapping[str, Any], source: SourceRecord) -> ShotRecord:
         language=shot.get("language", ""),
         facts=None if facts is None else read_facts(facts),
     )
-    return replace(record, edited=True) if record.has_new_caption else record
+    # Earlier versions did not tell edited texts from an edited box: there, each edit may be one of texts.
+    text_edited = shot.get("text_edited", shot["edited"]) or record.has_new_caption
+    return replace(record, edited=record.edited or text_edited, text_edited=text_edited)

@@ -135,6 +135,7 @@ def test_keys_come_in_the_documented_order() -> None:
         "caption",
         "score",
         "edited",
+        "text_edited",
         "rejected",
         "retouched",
         "written",

@@ -20,13 +20,14 @@ def texts_of(shot: ShotRecord, captions: CaptionRecord | None, settings: CropSet
         captions: Who wrote the captions, if it was a captioner.
         settings: How crops should look.
     """
+    is_by_rule = bool(shot.language) and not shot.text_edited
     language = shot.language or (_EARLIER_LANGUAGE if captions is None else captions.language)
     return OwnTexts(
         shot.caption,
         shot.alt_text,
         "" if captions is None else captions.story,
         keywords_in(language, shot.keywords) if settings.keywords else (),
-        "" if shot.edited else language,  # a person may have written in another one
+        "" if shot.edited and not is_by_rule else language,  # a person may have written in another one
     )
 
 
@@ -37,6 +38,8 @@ def last_texts(shot: ShotRecord) -> OwnTexts:
         shot: What the sidecar says of the crop.
     """
     written = shot.written or Written(last_caption(shot))
+    if written.hashes:
+        return OwnTexts("", "", written.headline, written.keywords, hashes=written.hashes)
     return OwnTexts(written.caption, written.alt_text, written.headline, written.keywords)
 
 

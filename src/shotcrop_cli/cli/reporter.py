@@ -272,7 +272,10 @@ def _hand_work(run: RunResult) -> str:
     small = sum(len(photo.small) for photo in run.small)
     sets = f", {_counted(left_out, 'crop')} left out because heads would be cut" if left_out else ""
     sets += f", {_counted(small, 'crop')} smaller than their set" if small else ""
-    return (f", {_counted(kept, 'edited file')} kept" if kept else "") + rejected + followed + orphans + sets
+    unapplied = f", {_counted(run.unapplied, 'photo')} with edits not applied" if run.unapplied else ""
+    return (
+        (f", {_counted(kept, 'edited file')} kept" if kept else "") + unapplied + rejected + followed + orphans + sets
+    )
 
 
 def _next_steps(run: RunResult, options: ReportOptions, crops: int) -> Iterator[str]:
@@ -294,6 +297,9 @@ def _next_steps(run: RunResult, options: ReportOptions, crops: int) -> Iterator[
     if run.orphans:
         root = "OUT" if options.output is None else shlex.quote(str(options.output))
         yield f"To see and delete all crops of photos that are gone: shotcrop prune {root}"
+    if run.unapplied and options.output is not None:  # what `apply` itself leaves is kept, as is said above
+        what = f"{_counted(run.unapplied, 'photo')} with edited boxes or captions that are not applied yet"
+        yield f"{what}. To apply them: shotcrop apply {shlex.quote(str(options.output))}"
     if run.rejected:
         yield "To bring back crops that you rejected or deleted, run `shotcrop crop` with --restore-rejected."
     if run.dry_run:
@@ -310,10 +316,12 @@ def _next_steps(run: RunResult, options: ReportOptions, crops: int) -> Iterator[
 
 
 def _up_to_date(run: RunResult, folder: str) -> str:
-    """Say what is up to date, if a run made no crops: only some photos if others failed or were left."""
-    if not run.failed and not run.left:
+    """Say what is up to date, if a run made no crops: only some photos if others failed, wait or have new edits."""
+    if not run.failed and not run.left and not run.unapplied:
         return f"The crops in {folder} are up to date"
-    number = run.counts[PhotoStatus.UNCHANGED]
+    number = run.counts[PhotoStatus.UNCHANGED] - run.unapplied
+    if number < 1:
+        return f"The crops are in {folder}"
     return f"{_counted(number, 'other photo')} in {folder} {'is' if number == 1 else 'are'} up to date"
 
 
@@ -347,6 +355,7 @@ def _json_line(photo: PhotoResult) -> str:
             "kept": [str(path) for path in photo.kept],
             "backups": [str(path) for path in photo.backups],
             "rejected": [str(shot) for shot in photo.rejected],
+            "unapplied": [str(shot) for shot in photo.unapplied],
             "former": None if photo.former is None else str(photo.former),
             "shots": _shots(photo),
         },

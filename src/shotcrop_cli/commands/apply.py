@@ -53,7 +53,8 @@ def apply_command(ctx: click.Context, /, **values: Any) -> None:
     work the same way. This needs no model.
 
     SIDECAR is such a file, an output folder, or the URL of one. Of a folder, shotcrop applies the sidecars with edited
-    boxes or captions. Later runs of shotcrop crop keep them.
+    boxes or captions. Later runs of shotcrop crop keep them. A box changes one crop: those of ratio sets have boxes of
+    their own.
     """
     edits = None
     if values["edits"] is not None:

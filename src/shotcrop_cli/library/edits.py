@@ -19,7 +19,7 @@ from shotcrop_cli.library.atomic_write import NewFile, put_in_place
 from shotcrop_cli.library.name_template import is_inside, leads_into
 from shotcrop_cli.library.plan import SIDECAR_SUFFIX, with_rejections
 from shotcrop_cli.shots import PixelBox
-from shotcrop_cli.sidecar import MAX_BYTES, ShotRecord, Sidecar, Written, is_moved
+from shotcrop_cli.sidecar import MAX_BYTES, ShotRecord, Sidecar, Written
 
 EDITS_SCHEMA = "shotcrop-edits/1"
 MAX_TEXT = 5_000
@@ -207,8 +207,7 @@ def _changed(written: ShotRecord, seen: ShotRecord, edit: ShotEdit, record: Side
     _check(edit, record)
     new = replace(seen, box=edit.box, caption=edit.caption, alt_text=edit.alt_text, rejected=edit.rejected)
     is_changed = (new.box, new.caption, new.alt_text) != (seen.box, seen.caption, seen.alt_text)
-    is_pending = is_moved(new.box, new.box_norm, record.source) or new.has_new_caption
-    new = replace(new, edited=edit.edited or is_changed or is_pending)
+    new = replace(new, edited=edit.edited or is_changed or new.is_pending(record.source))
     if seen.rejected and not edit.rejected and seen.file is None and written.file is not None:
         # The crop was deleted and is wanted again. That shotcrop wrote no caption makes it due.
         new = replace(new, file=written.file, size=written.size, edited=True)
@@ -237,7 +236,7 @@ def are_pending(path: Path, record: Sidecar) -> bool:
     """
     seen = as_seen(path, record)
     return not record.rejected and any(
-        crop.has_new_caption or is_moved(crop.box, crop.box_norm, record.source)
+        crop.is_pending(record.source)
         for written, crop in zip(record.all_crops, seen.all_crops, strict=True)
         if not crop.rejected and written.file is not None
     )

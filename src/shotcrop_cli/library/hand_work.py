@@ -120,6 +120,22 @@ def is_own_xmp(content: bytes, shot: ShotRecord) -> bool:
     return content == caption_packet(last_caption(shot)) or known == hashlib.sha256(content).hexdigest()
 
 
+def stranded_xmp(crop: Path, shot: ShotRecord) -> Path | None:
+    """Return the XMP file of a crop that somebody deleted, if it is as shotcrop wrote it; otherwise None.
+
+    Args:
+        crop: Where the crop was.
+        shot: What the sidecar says of it.
+    """
+    if shot.file is not None or shot.written is None or shot.written.xmp_sha256 is None or os.path.lexists(crop):
+        return None
+    xmp = companions(crop)[0]
+    try:
+        return xmp if is_own_xmp(xmp.read_bytes(), shot) else None
+    except (OSError, ValueError):
+        return None
+
+
 def last_caption(shot: ShotRecord) -> str:
     """Return the caption that shotcrop wrote last. Sidecars of earlier versions do not tell it from an edited one."""
     return shot.caption if shot.written is None else shot.written.caption

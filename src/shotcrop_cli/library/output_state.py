@@ -11,7 +11,15 @@ from shotcrop_cli import sidecar as sidecars
 from shotcrop_cli.errors import OutputError, ShotcropError
 from shotcrop_cli.imaging.formats import format_called
 from shotcrop_cli.library.atomic_write import NewFile, put_in_place
-from shotcrop_cli.library.hand_work import KEEP_ALL, XMP_SUFFIX, Allowed, hash_file, is_retouched, recorded_times
+from shotcrop_cli.library.hand_work import (
+    KEEP_ALL,
+    XMP_SUFFIX,
+    Allowed,
+    hash_file,
+    is_retouched,
+    recorded_times,
+    stranded_xmp,
+)
 from shotcrop_cli.library.name_template import can_name, is_inside
 from shotcrop_cli.library.names_in_photos import names_to_record, read_regions, with_names
 from shotcrop_cli.library.plan import PHOTO_CHANGED, REJECTED, Action, Target, Task, Wanted, decide, with_rejections
@@ -300,13 +308,21 @@ class OutputState:
         source = replace(record.source, path=str(photo.path), mtime=iso_mtime(photo.mtime_ns))
         settings = record.settings if task.reason == REJECTED else task.settings
         updated = replace(record, source=source, settings=settings).to_bytes()
-        if updated != content:
-            put_in_place([NewFile(task.target.sidecar, updated)], root=self._root)
+        stranded = [xmp for shot in record.all_crops if (xmp := self._stranded_xmp(task.target, shot)) is not None]
+        if updated != content or stranded:
+            put_in_place([NewFile(task.target.sidecar, updated)], root=self._root, obsolete=stranded)
+
+    def _stranded_xmp(self, target: Target, shot: ShotRecord) -> Path | None:
+        name = target.crop_name(shot.key)
+        is_there = shot.file is None and self._exists(str(target.folder), name + XMP_SUFFIX)
+        return stranded_xmp(target.folder / name, shot) if is_there else None
 
 
 def _has_hand_work(record: Sidecar | None) -> bool:
     """Say whether every run should read a sidecar, because it has something to report."""
-    return record is not None and (record.rejected or any(shot.rejected or shot.retouched for shot in record.all_crops))
+    if record is None:
+        return False
+    return bool(record.rejected or record.pending or any(shot.rejected or shot.retouched for shot in record.all_crops))
 
 
 def _key(target: Target) -> tuple[str, str]:

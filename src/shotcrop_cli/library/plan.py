@@ -20,8 +20,6 @@ from shotcrop_cli.sidecar import (
     ShotRecord,
     Sidecar,
     SidecarStatus,
-    Written,
-    is_moved,
     iso_mtime,
 )
 from shotcrop_cli.subjects import Subjects, wanted_crops
@@ -174,6 +172,12 @@ class Task:
             return ()
         left_out = (shot for shot in self.record.all_crops if shot.key not in self.shots or not self.is_due)
         return tuple(shot.key for shot in left_out if shot.rejected or self.record.rejected)
+
+    @property
+    def unapplied(self) -> tuple[CropKey, ...]:
+        """The crops whose box or texts a person edited, and that this task leaves as they are."""
+        pending = () if self.record is None or self.needs_model else self.record.pending
+        return tuple(key for key in pending if not self.is_due or key not in self.shots)
 
     @property
     def is_first(self) -> bool:
@@ -426,10 +430,10 @@ def with_rejections(record: Sidecar, present: Collection[str], allowed: Allowed 
     shots = []
     for shot in record.all_crops:
         is_missing = shot.file is not None and shot.file not in present
-        is_pending = shot.has_new_caption or is_moved(shot.box, shot.box_norm, record.source)
+        is_pending = shot.is_pending(record.source)
         if is_missing:
             before = shot.written
-            written = None if before is None else Written(before.caption, alt_text=before.alt_text)
+            written = None if before is None else replace(before, size_bytes=None, sha256=None, image_sha256=None)
             deleted = replace(shot, file=None, size=None, retouched=False, written=written)
             shots.append(replace(deleted, rejected=shot.rejected or not is_pending))
         else:

@@ -14,13 +14,20 @@ from pathlib import Path, PurePath
 from shotcrop_cli import sidecar as sidecars
 from shotcrop_cli.errors import PhotoError, ShotcropError
 from shotcrop_cli.imaging.formats import JPEG, format_called, format_of, output_format
-from shotcrop_cli.library.hand_work import KEEP_ALL, Allowed, is_retouched, recorded_times
+from shotcrop_cli.library.hand_work import (
+    KEEP_ALL,
+    Allowed,
+    companions,
+    is_own_xmp,
+    is_retouched,
+    recorded_times,
+)
 from shotcrop_cli.library.name_template import RecordedNames, can_name, leads_into
 from shotcrop_cli.library.output_folder import LOCK_NAME, not_an_output
 from shotcrop_cli.library.plan import Action, Target, Task, with_rejections
 from shotcrop_cli.library.source import Folder, Source
 from shotcrop_cli.shots import SHOT_TYPES, ShotType
-from shotcrop_cli.sidecar import Sidecar, is_moved
+from shotcrop_cli.sidecar import ShotRecord, Sidecar
 
 _SUFFIX = ".json"
 
@@ -134,11 +141,22 @@ def is_pending(task: Task, allowed: Allowed = KEEP_ALL) -> bool:
     for shot in record.all_crops:
         if shot.key not in task.shots:
             continue
-        if shot.file is None or shot.has_new_caption or is_moved(shot.box, shot.box_norm, record.source):
+        if shot.file is None or shot.is_pending(record.source):
             return True
-        if allowed.overwrite_edited and is_retouched(task.target.folder / shot.file, shot, times):
+        crop = task.target.folder / shot.file
+        if allowed.overwrite_edited and (is_retouched(crop, shot, times) or _has_other_caption(crop, shot, record)):
             return True
     return False
+
+
+def _has_other_caption(crop: Path, shot: ShotRecord, record: Sidecar) -> bool:
+    """Say whether a person set the caption of a crop, and its XMP file, which others changed, may have another one."""
+    if not (shot.text_edited and record.settings.xmp.has_files):
+        return False
+    try:
+        return not is_own_xmp(companions(crop)[0].read_bytes(), shot)
+    except OSError:
+        return False
 
 
 def find_source(path: Path, mirrored: PurePath, record: Sidecar, photo_roots: Sequence[Path]) -> Source:

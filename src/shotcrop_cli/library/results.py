@@ -73,6 +73,7 @@ class PhotoResult:
         record: Its sidecar, if that is in an object store; None if it can be read at its path.
         lacks_subject: Whether it shows people, but not whom the run asks for.
         names: The names in its face regions, if the run asks for people by name.
+        unapplied: Keys of crops whose box or texts somebody edited, and that `shotcrop apply` would write.
     """
 
     source: Path
@@ -93,6 +94,7 @@ class PhotoResult:
     record: Sidecar | None = None
     lacks_subject: bool = False
     names: tuple[str, ...] = ()
+    unapplied: tuple[CropKey | ShotType, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +116,7 @@ class RunResult:
         without_subject: Number of photos that show people, but not whom the run asks for.
         names: The names in all photos with the number of photos of each, if the run asks for people by name.
         changes: The options that changed since earlier runs made crops, in words, with the number of photos.
+        unapplied: Number of photos with edited boxes or texts that are not applied yet.
         photos: Every photo, if the options ask to keep all results; otherwise empty.
         seconds: Duration of the run.
         provider: Where the model ran; empty if no photo needed it.
@@ -134,6 +137,7 @@ class RunResult:
     without_subject: int = 0
     names: Mapping[str, int] = field(default_factory=dict)
     changes: Mapping[str, int] = field(default_factory=dict)
+    unapplied: int = 0
     photos: tuple[PhotoResult, ...] = ()
     seconds: float = 0.0
     provider: str = ""
@@ -172,7 +176,7 @@ class Results:
         self._orphans: list[PhotoResult] = []
         self._small: list[PhotoResult] = []
         self._left_out: list[PhotoResult] = []
-        self._without_subject = 0
+        self._without_subject = self._unapplied = 0
         self._names: Counter[str] = Counter()
         self._photos: list[PhotoResult] = []
         self._keep_all = keep_all
@@ -195,6 +199,7 @@ class Results:
         if photo.status is PhotoStatus.ORPHAN:
             self._orphans.append(photo)
         self._without_subject += photo.lacks_subject
+        self._unapplied += bool(photo.unapplied)
         self._names.update(photo.names)
         if photo.small:
             self._small.append(photo)
@@ -221,6 +226,7 @@ class Results:
             without_subject=self._without_subject,
             names=dict(self._names.most_common()),
             changes=dict(self.changes.most_common()),
+            unapplied=self._unapplied,
             photos=tuple(self._photos),
             seconds=seconds,
             provider=provider,

@@ -10,14 +10,17 @@ from pathlib import Path
 
 import msgspec
 
+from shotcrop_cli.geometry import to_pixels
 from shotcrop_cli.library.atomic_write import NewFile, put_in_place
 from shotcrop_cli.library.hand_work import XMP_SUFFIX
 from shotcrop_cli.library.plan import Target, Wanted
-from shotcrop_cli.shots import SHOT_TYPES, ShotType
-from shotcrop_cli.sidecar import SCHEMA_ID, SidecarStatus, iso_mtime
+from shotcrop_cli.shots import SHOT_TYPES, Box, PixelBox, ShotType
+from shotcrop_cli.sidecar import SCHEMA_ID, SidecarStatus, are_as_written, iso_mtime
 
 INDEX_NAME = ".shotcrop.index"
 _FORMAT = "3"
+_CHECKS = 2
+"""Changes when sidecars that earlier versions found up to date have to be read again."""
 
 PhotoStamp = tuple[int, int, int, int]
 """Of a photo: size in bytes, modification time and change time in nanoseconds, and inode number."""
@@ -44,7 +47,7 @@ class Index:
 
     def __init__(self, root: Path, wanted: Wanted, template: str) -> None:
         self._root = root
-        made_for = repr((wanted.model_sha256, wanted.settings.hash, tuple(map(str, wanted.shots)), template))
+        made_for = repr((_CHECKS, wanted.model_sha256, wanted.settings.hash, tuple(map(str, wanted.shots)), template))
         made_for += "" if wanted.is_ordinary else repr((wanted.subjects, wanted.sets))
         self._made_for = hashlib.sha256(made_for.encode()).hexdigest()
         self._entries: dict[str, list[object]]
@@ -150,10 +153,16 @@ def _is_entry(entry: object) -> bool:
     return isinstance(entry, list) and len(entry) == _ENTRY_LENGTH
 
 
+_ANY = msgspec.Raw()
+"""Stands for a value that does not matter here, and is not decoded."""
+
+
 class _Source(msgspec.Struct):
     path: str
     size_bytes: int
     mtime: str
+    width: int
+    height: int
 
 
 class _Model(msgspec.Struct):
@@ -164,14 +173,54 @@ class _Settings(msgspec.Struct):
     hash: str
 
 
-class _Shot(msgspec.Struct):
+class _Written(msgspec.Struct):
+    caption: str
+    alt_text: str = ""
+    caption_sha256: str | None = None
+    alt_text_sha256: str | None = None
+
+
+class _Shot(msgspec.Struct, forbid_unknown_fields=True):
+    """A shot with all keys that it may have, so that a person's typo is noticed; see `_Summary`."""
+
     shot: ShotType
+    box: PixelBox
+    box_norm: tuple[float, float, float, float]
     file: str | None
+    caption: str
+    edited: bool
+    model_box: msgspec.Raw = _ANY
+    size: msgspec.Raw = _ANY
+    score: msgspec.Raw = _ANY
+    alt_text: str = ""
+    language: msgspec.Raw = _ANY
+    facts: msgspec.Raw = _ANY
+    keywords: msgspec.Raw = _ANY
+    text_edited: bool = False
     rejected: bool = False
     retouched: bool = False
+    written: _Written | None = None
+    replaced: msgspec.Raw = _ANY
+
+    def is_as_written(self, source: _Source) -> bool:
+        """Say whether its box and texts are those that shotcrop wrote. An invalid box is not."""
+        try:
+            is_moved = to_pixels(Box(*self.box_norm), source.width, source.height) != self.box
+        except ValueError:
+            return False
+        if is_moved:
+            return False
+        written = self.written
+        return written is None or are_as_written(
+            self.caption,
+            self.alt_text,
+            (written.caption, written.alt_text),
+            written.caption_sha256,
+            written.alt_text_sha256,
+        )
 
 
-class _Summary(msgspec.Struct):
+class _Summary(msgspec.Struct, forbid_unknown_fields=True):
     """The few values of a sidecar that say whether its photo is up to date. Decoding skips all others."""
 
     schema: str
@@ -180,8 +229,17 @@ class _Summary(msgspec.Struct):
     model: _Model
     settings: _Settings
     shots: list[_Shot]
-    more_crops: list[_Shot] = []
+    more_crops: list[msgspec.Raw] = []
     rejected: bool = False
+    lead: msgspec.Raw = _ANY
+    people: msgspec.Raw = _ANY
+    reasoning: msgspec.Raw = _ANY
+    captions: msgspec.Raw = _ANY
+    people_count: msgspec.Raw = _ANY
+    warnings: msgspec.Raw = _ANY
+    timing_ms: msgspec.Raw = _ANY
+    shotcrop: msgspec.Raw = _ANY
+    created: msgspec.Raw = _ANY
 
 
 class UpToDateCheck:
@@ -230,7 +288,7 @@ class UpToDateCheck:
             return None
         xmp = self._wanted.settings.xmp.has_files
         for shot, name in zip(summary.shots, target.crop_names, strict=True):
-            if shot.rejected or shot.retouched:
+            if shot.rejected or shot.retouched or not shot.is_as_written(summary.source):
                 return None
             if shot.file is None:
                 if shot.shot in self._wanted.shots:

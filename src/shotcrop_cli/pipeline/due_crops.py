@@ -124,8 +124,10 @@ def _proposed(key: CropKey, sidecar: Sidecar) -> ShotRecord | None:
 def _with_words(crop: ShotRecord, sidecar: Sidecar) -> ShotRecord:
     """Return a crop with words by rule for its box, or with those that somebody gave the main subject's shot."""
     shot = sidecar.shots[SHOT_TYPES.index(crop.shot)]
-    if crop.person == MAIN and (shot.edited or not shot.language):
-        return replace(crop, caption=shot.caption, alt_text=shot.alt_text, language=shot.language)
+    if crop.person == MAIN and (shot.text_edited or not shot.language):
+        # A person's words are in no language that the rules know, and stay in all of them.
+        language = "" if shot.text_edited else shot.language
+        return replace(crop, caption=shot.caption, alt_text=shot.alt_text, language=language)
     text = text_by_rule(sidecar, crop, sidecar.settings)
     if text is None:
         return crop

@@ -32,6 +32,7 @@ from shotcrop_cli.library.hand_work import (
     crop_in_place,
     is_own_xmp,
     recorded_times,
+    stranded_xmp,
 )
 from shotcrop_cli.library.placement import Placement, place
 from shotcrop_cli.library.plan import Task
@@ -91,6 +92,7 @@ def write_photo(
         shotcrop=__version__,
         created=None if run.reproducible else iso_now(),
     )
+    files.remove_stranded()
     run.check_root()
     _check_sidecar(task)
     files.put_in_place(sidecar)
@@ -107,6 +109,7 @@ def write_photo(
         backups=tuple(backup for _, backup in files.backups) + tuple(file.path for file in files.copies),
         small=tuple(too_small(crop, task.settings) for crop in written if is_too_small(crop, task)),
         left_out=tuple(f"{crop.key}: {crop.left_out}" for crop in written if crop.left_out and crop.key in task.shots),
+        unapplied=sidecar.pending,
     )
 
 
@@ -173,7 +176,18 @@ class _Files:
         self.obsolete += there.own
         if there.own:
             self.replaced[shot.key] = None
+            xmp = companions(there.own[0])[0]
+            if there.before is not None and (content := _read(xmp)) is not None and is_own_xmp(content, there.before):
+                self.obsolete.append(xmp)
         return replace(shot, file=None, size=None, retouched=False, written=_unwritten(shot), replaced=None)
+
+    def remove_stranded(self) -> None:
+        """Remove the XMP files of crops that somebody deleted."""
+        record, target = self.task.record, self.task.target
+        for shot in () if record is None else record.all_crops:
+            if shot.key not in self.task.shots:
+                xmp = stranded_xmp(target.folder / target.crop_name(shot.key), shot)
+                self.obsolete += [] if xmp is None else [xmp]
 
     def drop(self, keys: Collection[str]) -> Iterator[ShotRecord]:
         """Remove the crops of people whom the model does not find any more; yield those that somebody changed.
@@ -415,7 +429,7 @@ class _Files:
                 self.notes.append(f"{path.name}: {merged.note}")
                 self.kept.append(path)
             return merged.content
-        if before is None or not before.has_new_caption:
+        if before is None or not before.text_edited:
             return merged.content  # the model's caption gives way to that of a person
         if self.run.allowed.overwrite_edited:
             self.copies.append(NewFile(free_name(path, BACKUP_SUFFIX), content))
@@ -440,9 +454,8 @@ def _unwritten(shot: ShotRecord) -> Written:
 def _with_texts(written: Written, texts: OwnTexts, xmp_sha256: str | None) -> Written:
     """Return what was written, with the texts as XMP has them."""
     caption, alt_text, headline, keywords = texts.description, texts.alt_text, texts.headline, texts.keywords
-    return replace(
-        written, caption=caption, alt_text=alt_text, headline=headline, keywords=keywords, xmp_sha256=xmp_sha256
-    )
+    texts_only = replace(written, caption=caption, alt_text=alt_text, headline=headline, keywords=keywords, hashes=())
+    return replace(texts_only, xmp_sha256=xmp_sha256)
 
 
 def _described(metadata: Metadata, settings: CropSettings) -> Metadata:

@@ -22,7 +22,7 @@ from shotcrop_cli.remote.copies import CopiesFolder
 from shotcrop_cli.remote.crop_run import read_roots_of
 from shotcrop_cli.remote.listing import is_file_name, parts
 from shotcrop_cli.remote.staging import Root, Staging
-from shotcrop_cli.sidecar import FIX_SIDECAR, Sidecar, fault, is_moved
+from shotcrop_cli.sidecar import FIX_SIDECAR, Sidecar, fault
 from shotcrop_cli.storage.interface import Content, Entry, Storage
 from shotcrop_cli.storage.location import UrlPath, is_url, open_storage
 
@@ -179,7 +179,4 @@ class RemoteApply:
 
 
 def _is_edited(record: Sidecar) -> bool:
-    return any(
-        shot.has_new_caption or shot.replaced is not None or is_moved(shot.box, shot.box_norm, record.source)
-        for shot in record.all_crops
-    )
+    return any(shot.is_pending(record.source) or shot.replaced is not None for shot in record.all_crops)

@@ -24,7 +24,7 @@ from shotcrop_cli.geometry import to_pixels
 from shotcrop_cli.imaging.formats import format_of
 from shotcrop_cli.library.plan import SIDECAR_SUFFIX
 from shotcrop_cli.shots import DEFAULT_SET, MAIN, SHOT_TYPES, Box, CropKey, PixelBox, ShotType
-from shotcrop_cli.sidecar import MAX_BYTES
+from shotcrop_cli.sidecar import MAX_BYTES, are_as_written
 
 NO_SCORE = 2.0
 """Sorts photos without a score behind all others."""
@@ -116,6 +116,8 @@ class _Written(msgspec.Struct):
     caption: str
     alt_text: str = ""
     sha256: str | None = None
+    caption_sha256: str | None = None
+    alt_text_sha256: str | None = None
 
 
 class _Decided(Protocol):
@@ -509,7 +511,13 @@ def text_of(name: str) -> str:
 def _is_due(shot: _Shot, source: _Source) -> bool:
     """Say whether somebody changed the texts or the box of a crop in the sidecar."""
     written = shot.written
-    if written is not None and (written.caption, written.alt_text) != (shot.caption, shot.alt_text):
+    if written is not None and not are_as_written(
+        shot.caption,
+        shot.alt_text,
+        (written.caption, written.alt_text),
+        written.caption_sha256,
+        written.alt_text_sha256,
+    ):
         return True
     return to_pixels(Box(*shot.box_norm), source.width, source.height) != shot.box
 

@@ -57,6 +57,8 @@ class ApplyRun(Run):
                         self.add_planned(task)
                 else:
                     self._apply_below(root, paths)
+            if not any(self.results.counts.values()):
+                self.reporter.info("nothing to apply: no edited box, caption or alternative text was found")
         return self.final
 
     def _apply_to_objects(self, named: Path) -> None:

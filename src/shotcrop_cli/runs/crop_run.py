@@ -185,7 +185,7 @@ class CropRun(Run):
                 self.add_planned(replace(task, reason=f"renamed from {orphan.photo}, its crops would follow"))
             elif task.action is Action.REFUSE:
                 self.add_refused(task)
-            elif not task.is_due and (task.retouched or task.rejected):
+            elif not task.is_due and (task.retouched or task.rejected or task.unapplied):
                 self.add_unchanged(task)
             elif not task.is_due:
                 self.results.counts[PhotoStatus.UNCHANGED] += 1

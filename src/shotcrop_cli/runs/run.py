@@ -94,6 +94,7 @@ class Run:
                     has_no_people=task.no_subject,
                     lacks_subject=task.reason == NOT_SHOWN,
                     names=task.names,
+                    unapplied=task.unapplied,
                 )
             )
         else:
@@ -103,7 +104,8 @@ class Run:
         """Say whether the summary mentions an unchanged photo."""
         lacks_subject = task.reason == NOT_SHOWN
         is_former = bool(self.former) and task.target.source.path in self.former
-        return bool(task.no_subject or task.retouched or task.rejected or is_former or task.names or lacks_subject)
+        has_hand_work = task.retouched or task.rejected or task.unapplied
+        return bool(task.no_subject or has_hand_work or is_former or task.names or lacks_subject)
 
     def add_planned(self, task: Task) -> None:
         """Take a photo that a dry run would crop."""
@@ -115,7 +117,8 @@ class Run:
             reason += f"; keeps {', '.join(replaced)} as backup"
         if deleted := [name for name in task.former_names if target.folder / name not in edited]:
             reason += f"; deletes {', '.join(deleted)}"
-        self.add(PhotoResult(target.source.path, PhotoStatus.PLANNED, target.sidecar, crops, reason, kept=kept))
+        planned = PhotoResult(target.source.path, PhotoStatus.PLANNED, target.sidecar, crops, reason, kept=kept)
+        self.add(replace(planned, unapplied=task.unapplied))
 
     def note_changes(self, task: Task) -> None:
         """Count the options that changed since an earlier run made the crops of a photo."""

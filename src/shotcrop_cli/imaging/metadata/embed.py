@@ -17,7 +17,7 @@ from PIL import Image
 
 from shotcrop_cli.imaging.metadata import avif_file, exif, iptc, xmp
 from shotcrop_cli.imaging.metadata.own_texts import OwnTexts
-from shotcrop_cli.imaging.metadata.xmp_caption import descriptions, merge_texts
+from shotcrop_cli.imaging.metadata.xmp_caption import descriptions, merge_texts, recovered
 
 _EMPTY = (
     b'<?xpacket begin="\xef\xbb\xbf" id="W5M0MpCehiHzreSzNTczkc9d"?>\n<x:xmpmeta xmlns:x="adobe:ns:meta/">'
@@ -65,6 +65,7 @@ def embed_texts(content: bytes, texts: OwnTexts, last: OwnTexts | None = None, *
         return Embedded(content, "this format cannot take captions later")
     try:
         packet, block = kind.read(content)
+        last = recovered(last, packet)
         ours = () if last is None else (last.description,)
         other = None if force else other_description(content, packet, block, (texts.description, *ours))
         if other is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from html import escape
 
@@ -34,6 +35,7 @@ class OwnTexts:
         headline: The line that connects the crops of the photo.
         keywords: What is seen.
         language: Language of these texts, such as `en`; empty if it is unknown.
+        hashes: If description and alternative text are unknown: hashes of them, see `text_sha256`.
     """
 
     description: str = ""
@@ -41,11 +43,17 @@ class OwnTexts:
     headline: str = ""
     keywords: tuple[str, ...] = ()
     language: str = ""
+    hashes: tuple[str, ...] = ()
 
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to write."""
         return not (self.description or self.alt_text or self.headline or self.keywords)
+
+
+def text_sha256(text: str) -> str:
+    """Return a hash of a text, by which it can be recognised."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def own_packet(texts: OwnTexts) -> bytes:

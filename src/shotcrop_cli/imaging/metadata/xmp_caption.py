@@ -18,6 +18,7 @@ from shotcrop_cli.imaging.metadata.own_texts import (
     TAGS,
     OwnTexts,
     own_packet,
+    text_sha256,
 )
 from shotcrop_cli.imaging.metadata.xmp import caption_packet, without_control_characters
 
@@ -82,7 +83,7 @@ def merge_texts(
     rdf = None if root is None else root if root.tag == f"{_RDF}RDF" else root.find(f"{_RDF}RDF")
     if root is None or rdf is None:
         return MergedCaption(existing, _UNREADABLE)
-    before = etree.tostring(root)
+    before, last = etree.tostring(root), _recovered(last, rdf)
     keeps = keeps_description(rdf, texts, last) and not force
     if force:
         _remove(rdf, OTHER_DESCRIPTION)
@@ -103,6 +104,22 @@ def keeps_description(rdf: etree._Element, texts: OwnTexts, last: OwnTexts | Non
     found = _texts(rdf, DESCRIPTION)
     ours = {without_control_characters(texts.description), *_last(last, DESCRIPTION)}
     return bool(found) and bool(texts.description or last) and not ours & set(found)
+
+
+def recovered(last: OwnTexts | None, packet: bytes) -> OwnTexts | None:
+    """Return the texts that shotcrop wrote into XMP. If only their hashes are known, those in it that have them."""
+    root = _parse(packet) if last is not None and last.hashes and packet else None
+    return last if root is None else _recovered(last, root)
+
+
+def _recovered(last: OwnTexts | None, tree: etree._Element) -> OwnTexts | None:
+    if last is None or not last.hashes:
+        return last
+    description, alt_text = (
+        next((text for text in _texts(tree, name) if text_sha256(text) in last.hashes), "")
+        for name in (DESCRIPTION, ALT_TEXT)
+    )
+    return replace(last, description=description, alt_text=alt_text, hashes=())
 
 
 def descriptions(packet: bytes) -> list[str]:
