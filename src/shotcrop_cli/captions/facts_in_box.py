@@ -17,13 +17,13 @@ SAME = 0.9
 """Boxes that overlap by this much (IoU) show the same: rounding and JPEG blocks move borders (our choice)."""
 IN_CROP = 0.6
 """A crop shows somebody if it holds this share of the head, as in `model.nano.sightings`."""
+SIMILAR_HEAD = 0.6
+"""A head that is lower than this share of the head that the crop is about is in the background, as there."""
 ENOUGH = 3
 """So many possible heads besides the main one are surely several people, if a wider crop surely shows several (our
 choice: some of the recorded heads are none)."""
 SHOULDERS = 0.75
 """A close-up that ends as low as the known one and has this share of its width shows its shoulder (our choice)."""
-SIMILAR_HEAD = 0.6
-"""Smaller heads, as a share of that of whom the crop is about, are in the background, as in the same module."""
 WHOLE = 0.97
 """A crop shows the whole figure if it holds this share of the body, whose box is not exact."""
 
