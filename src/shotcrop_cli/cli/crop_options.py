@@ -64,7 +64,9 @@ selection_options = option_group(
     ),
     option("--exclude", multiple=True, metavar="GLOB", help="Skip photos and folders that match; repeatable."),
     option("--follow-symlinks", is_flag=True, help="Follow symbolic links to photos and folders."),
-    option("--include-crops", is_flag=True, help="Also crop photos that are crops by shotcrop, such as copies."),
+    option(
+        "--include-crops", is_flag=True, help="Also crop photos that are crops or sheets by shotcrop, such as copies."
+    ),
     option("--hidden", is_flag=True, help="Include hidden photos and folders."),
     option(
         "--files-from",
@@ -620,6 +622,7 @@ def to_report_options(values: Values) -> ReportOptions:
         no_people_list=values.get("no_people_list"),
         null=values["null"],
         reviews=min_score is not None,
+        manifest=values.get("manifest"),
         output=values.get("output"),
         no_images=values.get("no_images", False),
         persons=tuple(values.get("persons", ())),

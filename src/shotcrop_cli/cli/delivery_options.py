@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any
@@ -188,6 +189,11 @@ def _unknown(name: str, known: Iterable[str]) -> ShotcropError:
     names = [*dict.fromkeys(known)]
     close = get_close_matches(name, names, n=1)
     suggestion = f"; did you mean '{close[0]}'?" if close else ""
+    with suppress(ValueError):
+        Ratio.parse(name)
+        return ShotcropError(
+            f"--set {name}: a ratio without a name", hint=f"give the set a name, as in --set web={name}"
+        )
     return ShotcropError(
         f"--set {name}: there is no set '{name}'{suggestion}",
         hint=f"give its ratio, as in --set {name or 'NAME'}=4:5, or use one of: {', '.join(names)}",

@@ -140,12 +140,12 @@ def choose_photos(
             console.info(f"left out {number} photo{'' if number == 1 else 's'} {why}")
     if chosen.sidecars:
         return chosen
+    if not chosen.seen and not is_url(shots_dir):
+        output_root(shots_dir)  # otherwise a fix below could name a folder of photos as the output
     if choice != ALL:
         raise NothingToShowError(
             f"{shots_dir}: no photo in this folder matches these options", hint="leave out one of them"
         )
-    if not is_url(shots_dir):
-        output_root(shots_dir)  # otherwise the fix below could name a folder of photos as the output
     crop = f"shotcrop crop PHOTOS -o {shlex.quote(str(shots_dir))}"
     if chosen.rejected:
         raise NothingToShowError(

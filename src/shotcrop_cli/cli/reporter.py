@@ -55,6 +55,7 @@ class ReportOptions:
         null: Whether names in lists end with NUL instead of a newline.
         reviews: Whether the summary says how many photos need a review.
         no_images: Whether the run makes only sidecars.
+        manifest: File for a table of all crops; None for none.
         output: The output folder, to say where the crops are; None if there are several.
         persons: The names of the people whom the run crops; empty if it goes by other things.
     """
@@ -66,6 +67,7 @@ class ReportOptions:
     null: bool = False
     reviews: bool = False
     no_images: bool = False
+    manifest: Path | None = None
     output: Path | None = None
     persons: tuple[str, ...] = ()
 
@@ -157,7 +159,7 @@ class ConsoleReporter(Reporter):
                 f"{number} {have} the extension of another format, such as {first.source} ({first.content})"
             )
         if self._own_crops:
-            are = "photo is a crop" if self._own_crops == 1 else "photos are crops"
+            are = "photo is a crop or sheet" if self._own_crops == 1 else "photos are crops or sheets"
             self._console.info(f"{self._own_crops} {are} by shotcrop and skipped; to crop them, add --include-crops")
         say = self._console.always if run.failed or run.left else self._console.info
         say(summary(run, reviews=self._options.reviews))
@@ -173,7 +175,8 @@ class ConsoleReporter(Reporter):
             self._console.info(f"gone: {photo.source}: {photo.reason}")
         for path in _kept(run):
             self._console.info(f"kept: {path}: somebody changed it")
-        for line in (*_of_sets("left out", run.left_out), *_of_sets("small", run.small)):
+        manifest = self._options.manifest
+        for line in (*_of_sets("left out", run.left_out, manifest), *_of_sets("small", run.small, manifest)):
             self._console.info(line)
         for line in _without_subject(run, self._options.persons):
             self._console.warn(line)
@@ -249,14 +252,15 @@ def _without_subject(run: RunResult, persons: Sequence[str]) -> Iterator[str]:
         yield f"{run.without_subject} {do} not show whom you asked for"
 
 
-def _of_sets(word: str, photos: Sequence[PhotoResult]) -> Iterator[str]:
+def _of_sets(word: str, photos: Sequence[PhotoResult], manifest: Path | None) -> Iterator[str]:
     """Yield lines about crops of ratio sets that are left out or smaller than their set."""
     for photo in photos[:_LISTED_OF_SETS]:
         what = photo.left_out if word == "left out" else photo.small
         more = f" and {len(what) - _NAMED_OF_SETS} more" if len(what) > _NAMED_OF_SETS else ""
         yield f"{word}: {photo.source}: {', '.join(what[:_NAMED_OF_SETS])}{more}"
     if (rest := len(photos) - _LISTED_OF_SETS) > 0:
-        yield f"{word}: crops of {_counted(rest, 'more photo')}; --manifest FILE lists all"
+        where = "--manifest FILE" if manifest is None else manifest
+        yield f"{word}: crops of {_counted(rest, 'more photo')}; {where} lists all"
 
 
 def _kept(run: RunResult) -> list[Path]:
@@ -288,6 +292,9 @@ def _next_steps(run: RunResult, options: ReportOptions, crops: int) -> Iterator[
         yield f"{_counted(len(run.without_people), 'photo')} without people: see {options.no_people_list}"
     if run.left:
         yield f"To crop the {_counted(run.left, 'photo')} that --max-time left, run the same command again."
+    if run.beyond_limit:
+        how = "leave out --limit" if run.dry_run else "run the same command again, or without --limit"
+        yield f"--limit leaves {_counted(run.beyond_limit, 'photo')} to do. For the rest, {how}."
     if run.left_out:
         yield "To put crops that were left out on a background, add --fit pad."
     if run.small:
@@ -306,7 +313,7 @@ def _next_steps(run: RunResult, options: ReportOptions, crops: int) -> Iterator[
         if run.changes:
             yield "To keep what those options made, give them again, or write them into shotcrop.toml."
         if run.counts.get(PhotoStatus.PLANNED):
-            yield "To crop these photos, run the same command without --dry-run."
+            yield "To do this, run the same command without --dry-run."
     elif options.no_images and options.output is not None and not crops:
         yield f"The sidecars are in {options.output}/. To make the crops, run the same command without --no-images."
     elif options.output is not None and (crops or run.counts.get(PhotoStatus.UNCHANGED)):

@@ -179,10 +179,12 @@ def _typeface(file: Path | None, characters: set[str], console: Console) -> Type
 
 
 def _pictures(output: Path, pages: Iterable[Page], total: int) -> Iterator[Path]:
+    from shotcrop_cli.imaging.own_mark import mark_options
+
     kind = _PICTURES[output.suffix.lower()]
     for path, page in zip(page_paths(output, total), pages, strict=True):
         with written_whole(path) as file:
-            page.to_image().save(file, kind, quality=90)
+            page.to_image().save(file, kind, quality=90, **mark_options(kind))
         yield path
 
 

@@ -61,6 +61,11 @@ class _Search:
             raise ShotcropError(f"{named}: {error.strerror}", hint="check the path") from error
         real = os.path.realpath(path)
         is_folder = stat.S_ISDIR(status.st_mode)
+        if is_folder and self._outputs.is_own(status):
+            raise ShotcropError(
+                f"{named}: the folder of the photos and the output folder are the same",
+                hint="choose another --output for the crops",
+            )
         if self._outputs.contain(real if is_folder else os.path.dirname(real)):  # noqa: PTH120
             raise ShotcropError(
                 f"{named}: inside the output folder of this or another run",

@@ -1,4 +1,4 @@
-"""Recognise crops that shotcrop made, wherever somebody copied them, so that they are not cropped again."""
+"""Recognise crops and sheets that shotcrop made, wherever somebody copied them, so that they are not cropped again."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from shotcrop_cli.library.plan import SIDECAR_SUFFIX
 from shotcrop_cli.shots import SHOT_TYPES
 from shotcrop_cli.sidecar import MAX_BYTES, SCHEMA_ID
 
-OWN_CROP_REASON = "a crop that shotcrop made; to crop it, add --include-crops"
+OWN_CROP_REASON = "a crop or sheet that shotcrop made; to crop it, add --include-crops"
 _START_BYTES, _END_BYTES = 32 << 10, 16 << 10
 """Where the metadata of most formats is (our choice)."""
 _NAME = re.compile(rf"(.+)\.(?:[a-z0-9]+-)?(?:{'|'.join(map(str, SHOT_TYPES))})(?:-[a-z0-9_-]+)?\.\w+")

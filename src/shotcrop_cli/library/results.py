@@ -109,6 +109,7 @@ class RunResult:
         rejected: Number of shots that it left out, because a person rejected them or deleted their crops.
         without_people: The photos in which the model found no people, in this run or, if unchanged, in an earlier one.
         left: Number of photos that were due when the time for the run was over.
+        beyond_limit: Number of photos that were due when the run had done as many as it may.
         followed: Number of renamed or moved photos whose crops followed them.
         orphans: The photos that are gone and whose crops are still there.
         small: The photos with crops that have fewer pixels than their ratio set asks for.
@@ -130,6 +131,7 @@ class RunResult:
     rejected: int = 0
     without_people: tuple[PhotoResult, ...] = ()
     left: int = 0
+    beyond_limit: int = 0
     followed: int = 0
     orphans: tuple[PhotoResult, ...] = ()
     small: tuple[PhotoResult, ...] = ()
@@ -209,7 +211,9 @@ class Results:
             self._photos.append(photo)
         return is_failure
 
-    def finish(self, seconds: float, provider: str = "", *, left: int = 0, dry_run: bool = False) -> RunResult:
+    def finish(
+        self, seconds: float, provider: str = "", *, left: int = 0, beyond_limit: int = 0, dry_run: bool = False
+    ) -> RunResult:
         """Return the result of the run; see `RunResult`."""
         return RunResult(
             counts=dict(self.counts),
@@ -219,6 +223,7 @@ class Results:
             rejected=self._rejected,
             without_people=tuple(self._without_people),
             left=left,
+            beyond_limit=beyond_limit,
             followed=self._followed,
             orphans=tuple(self._orphans),
             small=tuple(self._small),

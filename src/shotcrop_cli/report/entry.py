@@ -139,6 +139,7 @@ class Chosen:
         sidecars: Their sidecars in the order of the report.
         errors: An error for each JSON file that is not a sidecar.
         characters: All characters of their texts.
+        seen: Number of sidecars that were read.
         without_crops: Number of photos that were left out because they have no crops.
         rejected: Number of photos that were left out because a person rejected them.
         not_shown: Number of photos that were left out because they lack crops of the chosen person or ratio set.
@@ -149,6 +150,7 @@ class Chosen:
     sidecars: list[Path] = field(default_factory=list)
     errors: list[ShotcropError] = field(default_factory=list)
     characters: set[str] = field(default_factory=set)
+    seen: int = 0
     without_crops: int = 0
     rejected: int = 0
     not_shown: int = 0
@@ -179,7 +181,7 @@ def choose(
     """
     chosen = Chosen(choice=choice)
     found: list[tuple[float, Path]] = []
-    without_crops = rejected = not_shown = 0
+    seen = without_crops = rejected = not_shown = 0
     for path in sorted(files.root.rglob("*.json")):
         if len(found) == limit and not lowest_first:
             break
@@ -188,6 +190,7 @@ def choose(
         except ShotcropError as error:
             chosen.errors.append(error)
             continue
+        seen += 1
         chosen.crops_of.update(entry.crops_of)
         if entry.record not in choice:
             continue
@@ -204,7 +207,7 @@ def choose(
     if lowest_first:
         found.sort(key=lambda scored: scored[0])
     chosen.sidecars.extend(path for _, path in found[:limit])
-    return replace(chosen, without_crops=without_crops, rejected=rejected, not_shown=not_shown)
+    return replace(chosen, seen=seen, without_crops=without_crops, rejected=rejected, not_shown=not_shown)
 
 
 def read_entry(files: OutputFiles, path: Path, choice: Choice = ALL) -> Entry:

@@ -15,6 +15,7 @@ from shotcrop_cli import sidecar as sidecars
 from shotcrop_cli.errors import PhotoError
 from shotcrop_cli.imaging.decode import decode, guard_memory, read_source
 from shotcrop_cli.imaging.formats import DEFAULT_MAX_PIXELS
+from shotcrop_cli.imaging.own_mark import mark_options
 from shotcrop_cli.imaging.thumbnail import least_sides, thumbnail
 from shotcrop_cli.library.name_template import can_name, leads_into
 from shotcrop_cli.library.output_files import OutputFiles
@@ -85,7 +86,7 @@ class Images:
                 photo = decode(source, self._max_pixels, least_sides=least_sides((0, long_side)))
                 picture = thumbnail(photo, (0, long_side))
         out = io.BytesIO()
-        picture.save(out, "JPEG", quality=quality)
+        picture.save(out, "JPEG", quality=quality, **mark_options("JPEG"))
         return out.getvalue()
 
 

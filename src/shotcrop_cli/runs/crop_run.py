@@ -196,6 +196,8 @@ class CropRun(Run):
                 planned += 1
                 target = task.target.for_format(_read_format(task.target.source), self._options.settings.format)
                 self.add_planned(replace(task, target=target))
+            else:
+                self.beyond_limit += 1
 
     def _add_refused(self, refused: Iterable[Ignored]) -> None:
         for ignored in refused:

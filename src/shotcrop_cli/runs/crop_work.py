@@ -196,6 +196,7 @@ class CropWork:
             while tasks := tuple(islice(waiting, share)):
                 share = 0
                 crop(self._still_due(tasks, state), report)
+        self._run.beyond_limit += sum(1 for _ in waiting)
 
     def _still_due(self, tasks: Iterable[Task], state: OutputState) -> Iterator[Task]:
         """Yield tasks until the time is over.

@@ -32,6 +32,7 @@ class Run:
     Attributes:
         results: The results so far.
         left: Photos that were not begun, because the time was over.
+        beyond_limit: Photos that were not begun, because the run had done as many as it may.
         final: How the run ended; see `summed_up`.
         former: By the path of a photo, what is recorded under its former name.
         show: Changes a result before it is reported, such as paths of copies to URLs.
@@ -47,7 +48,7 @@ class Run:
         self._min_score, self.allowed = min_score, KEEP_ALL if crops is None else crops.allowed
         self.results = Results(strict=self._strict, keep_all=options.keep_results)
         self._start = time.monotonic()
-        self.left = 0
+        self.left = self.beyond_limit = 0
         self._stopping = False
         self.final = RunResult({})
         self.former: dict[Path, Orphan] = {}
@@ -150,7 +151,9 @@ class Run:
 
     def result(self, provider: str = "") -> RunResult:
         """Return how the run ended, with the provider that the model ran on."""
-        return self.results.finish(self.seconds, provider, left=self.left, dry_run=self.dry_run)
+        return self.results.finish(
+            self.seconds, provider, left=self.left, beyond_limit=self.beyond_limit, dry_run=self.dry_run
+        )
 
 
 def tell_waiting(root: Path, reporter: Reporter) -> None:

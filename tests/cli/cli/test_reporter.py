@@ -74,7 +74,7 @@ _LOW = PhotoResult(Path("a.jpg"), PhotoStatus.DONE, low_scores=(LowScore(ShotTyp
         (
             RunResult({PhotoStatus.PLANNED: 1}, dry_run=True),
             ReportOptions(output=Path("shots")),
-            ["To crop these photos, run the same command without --dry-run."],
+            ["To do this, run the same command without --dry-run."],
         ),
         (RunResult({PhotoStatus.UNCHANGED: 1}, dry_run=True), ReportOptions(output=Path("shots")), []),
     ],
@@ -157,3 +157,12 @@ def test_changed_options_are_counted_and_only_some_named(capsys: pytest.CaptureF
         "settings changed for 1 finished photo: pad 0% to 6%",
         "settings changed for 2 more finished photos",
     ]
+
+
+@pytest.mark.parametrize(("manifest", "where"), [(None, "--manifest FILE"), (Path("crops.csv"), "crops.csv")])
+def test_a_manifest_that_was_asked_for_is_named(
+    manifest: Path | None, where: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photos = tuple(PhotoResult(Path(f"{n}.jpg"), PhotoStatus.DONE, small=("medium-web",)) for n in range(7))
+    ConsoleReporter(ReportOptions(manifest=manifest), Console()).finish(RunResult({PhotoStatus.DONE: 7}, small=photos))
+    assert f"small: crops of 2 more photos; {where} lists all\n" in capsys.readouterr().err

@@ -138,3 +138,14 @@ def test_photos_without_people_are_named_once_if_they_count_as_failed(
     composer.answer = no_people
     stderr = _crop(photos, "-o", output, "--strict", code=ExitCode.SOME_FAILED).stderr
     assert stderr.count(str(path)) == 1
+
+
+def test_a_run_with_a_limit_says_how_many_photos_it_leaves(photos: Path, output: Path, composer: FakeComposer) -> None:
+    for number in range(5):
+        write_photo(photos / f"{number}.jpg")
+    planned = _crop(photos, "-o", output, "--limit", 2, "-n")
+    assert "--limit leaves 3 photos to do. For the rest, leave out --limit.\n" in planned.stderr
+    for left in ("3 photos", "1 photo"):
+        said = f"--limit leaves {left} to do. For the rest, run the same command again, or without --limit.\n"
+        assert said in _crop(photos, "-o", output, "--limit", 2).stderr
+    assert "--limit" not in _crop(photos, "-o", output, "--limit", 2).stderr

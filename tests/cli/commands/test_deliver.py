@@ -274,6 +274,8 @@ class TestSets:
         ("options", "complaint"),
         [
             (["--set", "storry"], "there is no set 'storry'"),
+            (["--set", "1:1"], "a ratio without a name. Fix: give the set a name, as in --set web=1:1"),
+            (["--set", "10x15"], "as in --set web=10x15"),
             (["--set", "instagram-stroy"], "did you mean 'instagram-story'?"),
             (["--set", "story=9to16"], "'9to16' is no ratio"),
             (["--set", "Story=9:16"], "is no name for a set"),
@@ -484,7 +486,7 @@ class TestNames:
             if not name.startswith("."):
                 (copies / name).write_bytes((output / name).read_bytes())
         result = run("crop", copies, "-o", tmp_path / "again")
-        assert "5 photos are crops by shotcrop and skipped" in result.output
+        assert "5 photos are crops or sheets by shotcrop and skipped" in result.output
         assert "0 done" in result.output
 
     def test_a_dry_run_names_the_crops(self, photo: Path, output: Path) -> None:

@@ -14,6 +14,8 @@ from shotcrop_cli.main import cli
 
 COMMANDS = (
     ["sheet", "photos", "-o", "sheet.png"],
+    ["sheet", "photos", "-o", "sheet.png", "--set", "web"],
+    ["sheet", "photos", "-o", "sheet.png", "--status", "done", "--layout", "story"],
     ["export", "photos", "--manifest", "crops.csv"],
     ["export", "shots", "photos", "--coco", "crops.json"],
     ["motion", "photos", "-o", "clips"],
