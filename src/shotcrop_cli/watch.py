@@ -75,6 +75,7 @@ class _Total(Reporter):
         self.is_first = True
         self.seconds = 0.0
         self.provider, self.left = "", 0
+        self.changes: Counter[str] = Counter()
         self._told: dict[str, None] = {}
         self._new: Counter[PhotoStatus] = Counter()
 
@@ -114,6 +115,7 @@ class _Total(Reporter):
             self.counts[status] += result.counts.get(status, 0)
         if self.is_first:
             self.counts[PhotoStatus.UNCHANGED] = result.counts.get(PhotoStatus.UNCHANGED, 0)
+        self.changes.update(result.changes)
         self.provider, self.left = result.provider or self.provider, result.left
         cropped = self._new[PhotoStatus.DONE] + self._new[PhotoStatus.NO_SUBJECT]
         if new := cropped + self._new[PhotoStatus.FAILED]:
@@ -132,6 +134,7 @@ class _Total(Reporter):
             counts={status: number for status, number in counts.items() if number},
             failed=tuple(self.failed.values()),
             left=self.left,
+            changes=dict(self.changes.most_common()),
             seconds=self.seconds,
             provider=self.provider,
         )

@@ -10,6 +10,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from click.testing import CliRunner
 
 from conftest import FakeComposer, write_photo
 from shotcrop_cli import CropOptions, ShotcropError, crop_photos, watch
+from shotcrop_cli.crop_settings import CropSettings
 from shotcrop_cli.errors import ExitCode, InputError
 from shotcrop_cli.library.output_folder import output_lock
 from shotcrop_cli.library.results import PhotoResult, PhotoStatus, Reporter, RunResult
@@ -231,8 +233,11 @@ def test_what_is_finished_is_skipped_after_a_restart(photos: Path, output: Path,
     Watcher(lambda watcher: watcher.until_done("a.jpg")).run(options)
     write_photo(photos / "b.jpg")
     result = Watcher(lambda watcher: watcher.until_done("b.jpg")).run(options)
-    assert result.counts == {PhotoStatus.UNCHANGED: 1, PhotoStatus.DONE: 1}
+    assert (result.counts, result.changes) == ({PhotoStatus.UNCHANGED: 1, PhotoStatus.DONE: 1}, {})
     assert len(composer.seen) == 2
+    options = replace(options, settings=CropSettings(quality=60))
+    result = Watcher(lambda watcher: watcher.until_done("a.jpg", "b.jpg")).run(options)
+    assert result.changes == {"quality same to 60": 2}
 
 
 def test_other_runs_may_use_the_output_between_looks(photos: Path, output: Path, composer: FakeComposer) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -288,16 +288,38 @@ def _configure(context: click.Context, _param: click.Parameter, value: str | Non
     from shotcrop_cli.cli.console import NOTES_KEY, Console
 
     notes = context.meta.setdefault(NOTES_KEY, [])
+    reports = getattr(context.command, "reports_bad_configuration", False)
     try:
         files = find_files(Path(_expanded(named)) if named else None, notes)
         context.default_map = defaults(files, context)
         context.meta[CAPTIONERS_KEY] = captioners(files)
         context.meta[SETS_KEY] = ratio_sets(files)
+        if reports:
+            _check_all(files, context.find_root())
     except ShotcropError as error:
-        if not getattr(context.command, "reports_bad_configuration", False):
+        if not reports:
             raise
         context.meta[ERROR_KEY] = error
     warn_of_unknown_variables(context, Console())
+
+
+def _check_all(files: Sequence[ConfigFile], context: click.Context) -> None:
+    """Check the tables of all commands below a context.
+
+    Raises:
+        ShotcropError: A table, key or value is wrong.
+    """
+    group = context.command
+    if not isinstance(group, click.Group):
+        if context.parent is not None:
+            defaults(files, context)
+        return
+    tables = [_table(file, context, ()) for file in files]
+    for name in group.list_commands(context):
+        if any(name in table for table in tables):
+            command = group.get_command(context, name)
+            assert command is not None
+            _check_all(files, click.Context(command, parent=context, info_name=name, resilient_parsing=True))
 
 
 def _exists(path: Path) -> bool:

@@ -148,6 +148,9 @@ def test_columns_that_are_asked_for_hold_without_a_terminal(monkeypatch: pytest.
     [
         ("[crop", "the configuration is not TOML", "check the syntax"),
         ("output = 'x'", "'output' is outside of a table", "put it below [doctor]"),
+        ("[crop]\nqualty = 1", "[crop] there is no key 'qualty'; did you mean 'quality'?", "correct this line"),
+        ("[train.sft]\noutput = 1", "[train.sft] output: must be a text, not 1", "correct this line"),
+        ("[train]\nsft = 1", "'sft' is not a table", "write [sft]"),
         ("[crpo]", "there is no table 'crpo'; did you mean 'crop'?", "correct this line, or delete it"),
     ],
 )
@@ -162,3 +165,12 @@ def test_a_wrong_configuration_is_a_line_of_the_report(
     assert [one["subject"] for one in findings] == ["shotcrop", "Python", "system", "configuration", "configuration"]
     assert findings[-1]["state"] == "problem" and findings[-1]["exit_code"] == ExitCode.USAGE
     assert found in findings[-1]["found"] and fix in findings[-1]["fix"]
+
+
+def test_a_sound_configuration_of_other_commands_is_no_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(examination, "CHECKS", (("configuration", machine.configuration),))
+    monkeypatch.chdir(tmp_path)
+    tables = ('[crop]\npaths = "in"\nset = "story"', '[train.sft]\ndata = "data"', '[sets]\nstory = "9:16"')
+    Path("shotcrop.toml").write_text("\n".join(tables), "utf-8")
+    (finding,) = json.loads(_doctor("--json").stdout)
+    assert finding["state"] == "ok"

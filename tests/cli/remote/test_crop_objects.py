@@ -208,6 +208,7 @@ def test_work_by_hand_stays(library: Path, store: ObjectStore) -> None:
     assert tree["0/IMG_00.jpg.medium.jpg"] == b"retouched" and "1/IMG_01.jpg.medium.jpg" not in tree
     assert [str(path) for photo in result.kept for path in photo.kept] == [f"{SHOTS}/0/IMG_00.jpg.medium.jpg"]
     assert result.rejected == 1
+    assert result.changes == {"quality same to 60": result.counts[PhotoStatus.DONE]}
     assert json.loads(tree["0/IMG_02.jpg.json"])["shots"][0]["caption"] == "my words"
     backed_up = _run(settings=CropSettings(quality=50), allowed=Allowed(overwrite_edited=True))
     tree = store.tree("shots", "trip")
