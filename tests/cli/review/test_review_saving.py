@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import APIResponse, Page, Response, Route, expect
 
 from review_pages import Library, Running, edit_of, running, until
 from shotcrop_cli.library import atomic_write
@@ -88,6 +88,38 @@ def test_two_tabs_agree(serve: Serve, open_page: Open, library: Library) -> None
     until(lambda: caption(library) == "from the other tab")
     notice(one).to_be_hidden()
     notice(other).to_be_hidden()
+
+
+def test_a_late_answer_does_not_undo_a_newer_one(serve: Serve, open_page: Open, library: Library) -> None:
+    one = open_page(serve().address)
+    other = open_page(one.url, context=one.context)
+    open_photo(one)
+    open_photo(other)
+    held: list[tuple[Route, APIResponse]] = []
+
+    def is_final(answer: Response) -> bool:
+        return "/api/photo/" in answer.url and (answer.json()["job"] or {}).get("state") != "waiting"
+
+    def hold_the_first(route: Route) -> None:
+        if held:
+            route.continue_()
+        else:
+            held.append((route, route.fetch()))
+
+    one.route("**/api/photo/*", hold_the_first)
+    write_caption(other, "first")
+    until(lambda: one.wait_for_timeout(20) is None and bool(held))
+    with one.expect_response(is_final):
+        write_caption(other, "second")
+    field = one.locator(".shot.medium .caption")
+    expect(field).to_have_value("second")
+    route, answer = held[0]
+    with one.expect_response("**/api/photo/*"):
+        route.fulfill(json={**answer.json(), "job": None})
+    one.evaluate(
+        "async () => { await (await fetch('/api/status')).json(); }"
+    )  # the page has seen the late answer by then
+    expect(field).to_have_value("second")
 
 
 def test_an_edit_waits_for_another_run(serve: Serve, open_page: Open, library: Library) -> None:

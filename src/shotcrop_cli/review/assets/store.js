@@ -57,7 +57,7 @@ export function rebased(edit, before, newer) {
 }
 
 function loaded({ state, job }) {
-  return { id: state.id, base: state, edit: editOf(state), job, saving: null, timer: 0, error: "", conflict: null };
+  return { id: state.id, base: state, edit: editOf(state), job, saving: null, timer: 0, error: "", conflict: null, asked: 0, heard: 0 };
 }
 
 export class Store extends EventTarget {
@@ -236,6 +236,7 @@ export class Store extends EventTarget {
     if (answer.status === 200) {
       photo.error = "";
       photo.isSaved = true;
+      photo.heard = ++photo.asked;
       photo.base = answer.state;
       photo.job = answer.job;
       photo.edit = rebased(photo.edit, sent, editOf(answer.state));
@@ -259,14 +260,18 @@ export class Store extends EventTarget {
     while (photo === this.photo && photo.job?.state === "waiting") {
       await new Promise((resolve) => setTimeout(resolve, POLL_MS));
       if (photo.saving || photo !== this.photo) continue;
+      const asked = ++photo.asked;
       const answer = await this.source.photo(photo.id);
       if (photo.saving || answer.status !== 200) continue;
-      this.adopt(photo, answer);
+      this.adopt(photo, answer, asked);
     }
     this.say("cropped", { photo });
   }
 
-  adopt(photo, { state, job }) {
+  // Take what the server says, unless a later question was answered sooner.
+  adopt(photo, { state, job }, asked = ++photo.asked) {
+    if (asked < photo.heard) return;
+    photo.heard = asked;
     const before = editOf(photo.base);
     photo.base = state;
     photo.job = job;
@@ -292,9 +297,10 @@ export class Store extends EventTarget {
     this.say("elsewhere", { id });
     const { photo } = this;
     if (!photo || photo.id !== id || photo.saving || this.isDirty || photo.conflict) return;
+    const asked = ++photo.asked;
     const answer = await this.source.photo(id);
     if (answer.status === 200 && photo === this.photo && !this.isDirty) {
-      this.adopt(photo, answer);
+      this.adopt(photo, answer, asked);
       if (photo.job?.state === "waiting") this.poll(photo);
     }
   }
