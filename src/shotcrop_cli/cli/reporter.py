@@ -284,6 +284,8 @@ def _hand_work(run: RunResult) -> str:
 
 def _next_steps(run: RunResult, options: ReportOptions, crops: int) -> Iterator[str]:
     """Yield lines that say where the results are, and what to do next."""
+    if run.changes and run.dry_run:
+        yield "To keep what those options made, give them again, or write them into shotcrop.toml."
     for path, photos in ((options.failed_list, run.failed), (options.review_list, run.to_review)):
         if path not in (None, _STDOUT) and photos:
             what = "failed" if photos is run.failed else "to review"
@@ -310,8 +312,6 @@ def _next_steps(run: RunResult, options: ReportOptions, crops: int) -> Iterator[
     if run.rejected:
         yield "To bring back crops that you rejected or deleted, run `shotcrop crop` with --restore-rejected."
     if run.dry_run:
-        if run.changes:
-            yield "To keep what those options made, give them again, or write them into shotcrop.toml."
         if run.counts.get(PhotoStatus.PLANNED):
             yield "To do this, run the same command without --dry-run."
     elif options.no_images and options.output is not None and not crops:
