@@ -129,7 +129,8 @@ def test_crop_fails_a_photo_that_does_not_fit_alone(tmp_path: Path, monkeypatch:
     Host(monkeypatch, "Gold", largest=0)
     result = crop(tmp_path, 2, "--device", "cuda")
     assert result.exit_code == ExitCode.SOME_FAILED
-    assert "001.png: the model runs out of memory with this photo alone" in result.stderr
+    assert "000.png: the model runs out of memory with this photo alone" in result.stderr
+    assert "001.png: for the same reason" in result.stderr
 
 
 def test_the_best_batch_size_of_a_gpu_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
