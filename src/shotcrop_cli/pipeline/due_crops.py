@@ -72,7 +72,7 @@ def frame_crops(
         if copies_blocks(photo, sidecar.settings) and not is_resized(crop, sidecar.settings):
             box = align_to_blocks(photo, box)
         crop = replace(crop, box=box, box_norm=from_pixels(box, photo.width, photo.height))
-        crops.append(_with_words(crop, sidecar) if crop.key in due and not crop.edited else crop)
+        crops.append(_with_words(crop, sidecar) if crop.key in due and not crop.text_edited else crop)
     return tuple(crops), list(dict.fromkeys(notes))
 
 

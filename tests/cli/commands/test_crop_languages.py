@@ -247,6 +247,26 @@ def test_a_crop_with_an_aspect_is_described_by_what_is_in_it(
     assert captions(record()) == ENGLISH
 
 
+def test_a_moved_crop_is_described_by_what_is_in_it(
+    run: Callable[..., Result], record: Callable[[], Sidecar], output: Path
+) -> None:
+    def halve(document: dict[str, Any]) -> None:
+        document["shots"][0]["box"]["width"] //= 2
+
+    run()
+    edit(output / "a.jpg.json", halve)
+    assert CliRunner().invoke(cli, ["apply", str(output)]).exit_code == ExitCode.OK
+    assert captions(record()) == [text.caption for text in describe(NARROW)]
+    assert [(shot.edited, shot.text_edited) for shot in record().shots] == [
+        (True, False),
+        (False, False),
+        (False, False),
+    ]
+    edit(output / "a.jpg.json", lambda document: document["shots"][0].update(caption="Anna", box_norm=[0, 0, 0.6, 1]))
+    assert CliRunner().invoke(cli, ["apply", str(output)]).exit_code == ExitCode.OK
+    assert captions(record())[0] == "Anna"
+
+
 def caption(*arguments: object, code: ExitCode = ExitCode.OK) -> Result:
     result = CliRunner().invoke(cli, list(map(str, ["caption", *arguments])))
     assert result.exit_code == code, result.output
