@@ -25,6 +25,11 @@ THINGS = ("dog", "motorcycle", "bicycle", "skateboard", "boat", "ball")
 ACTIONS = ("climbing", "basketball", "tennis", "baseball")
 SIDES = ("left", "right")
 BEHIND = ("one", "several")
+IN_CROP = 0.6
+"""A crop shows somebody if it holds this share of the head."""
+SIMILAR_HEAD = 0.6
+"""Somebody whose head is lower than this share of the head that a crop is about is in the background. Source: 77 photos
+of `train` with a largest other head from 0.5 to 0.6, looked at: two had a second subject of that size."""
 
 
 class Who(str, Enum):

@@ -93,6 +93,12 @@ def visible_share(box: Box, frame: Box) -> float:
     return ioa(box, frame)
 
 
+def side_in(box: Box, frame: Box) -> str | None:
+    """Return in which outer third of a frame's width the centre of a box is, "left" or "right"; None in the middle."""
+    place = (box.centre[0] - frame.x0) / frame.width
+    return "left" if place < 1 / 3 else "right" if place > 2 / 3 else None
+
+
 def flip(box: Box) -> Box:
     """Mirror a box left to right.
 

@@ -1,4 +1,4 @@
-"""Name the options whose values differ between two runs, so that nobody changes finished crops without knowing."""
+"""Name the options whose values differ between two runs, so that people know what a run changes."""
 
 from __future__ import annotations
 

@@ -9,16 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from shotcrop_cli.crop_facts import CropFacts, Part, Who
-from shotcrop_cli.geometry import iou, visible_share
+from shotcrop_cli.crop_facts import IN_CROP, SIMILAR_HEAD, CropFacts, Part, Who
+from shotcrop_cli.geometry import iou, side_in, visible_share
 from shotcrop_cli.shots import Box
 
 SAME = 0.9
 """Boxes that overlap by this much (IoU) show the same: rounding and JPEG blocks move borders (our choice)."""
-IN_CROP = 0.6
-"""A crop shows somebody if it holds this share of the head, as in `model.nano.sightings`."""
-SIMILAR_HEAD = 0.6
-"""A head that is lower than this share of the head that the crop is about is in the background, as there."""
 ENOUGH = 3
 """So many possible heads besides the main one are surely several people, if a wider crop surely shows several (our
 choice: some of the recorded heads are none)."""
@@ -73,7 +69,7 @@ def facts_in_box(facts: CropFacts, known: Box, box: Box, shown: Shown) -> CropFa
         kept = replace(kept, part=Part.HEAD)
     if facts.framing != "full" or body is None or visible_share(body, box) < WHOLE:
         kept = replace(kept, framing=None)
-    if facts.side is not None and (body is None or _side(body, box) != facts.side):
+    if facts.side is not None and (body is None or side_in(body, box) != facts.side):
         kept = replace(kept, side=None)
     return kept
 
@@ -91,9 +87,3 @@ def _who(who: Who, before: frozenset[int], after: frozenset[int]) -> Who:
 
 def _heads_in(box: Box, heads: Sequence[Box]) -> frozenset[int]:
     return frozenset(number for number, head in enumerate(heads) if visible_share(head, box) >= IN_CROP)
-
-
-def _side(body: Box, box: Box) -> str | None:
-    """Return where somebody is in a crop, in thirds of its width."""
-    place = (body.centre[0] - box.x0) / box.width
-    return "left" if place < 1 / 3 else "right" if place > 2 / 3 else None

@@ -237,7 +237,7 @@ def test_crop_and_apply_fail_the_same_sidecars(
 
 
 class TestABoxAlone:
-    """Texts that nobody edited follow the language."""
+    """Texts that a person did not edit follow the language."""
 
     @pytest.mark.parametrize("applied", [True, False])
     @pytest.mark.parametrize("modes", [(), ("--xmp", "both")], ids=str)

@@ -12,8 +12,8 @@ from functools import cached_property
 
 import numpy as np
 
-from shotcrop_cli.crop_facts import CropFacts, Part, Who
-from shotcrop_cli.geometry import clamp, iou, visible_share
+from shotcrop_cli.crop_facts import IN_CROP, SIMILAR_HEAD, CropFacts, Part, Who
+from shotcrop_cli.geometry import clamp, iou, side_in, visible_share
 from shotcrop_cli.model.nano.manifest import NanoManifest
 from shotcrop_cli.model.nano.plain_colour import Pixels, plain_colour, share_of, shares_of
 from shotcrop_cli.model.nano.scene import Floats, Mask, Scene
@@ -36,8 +36,6 @@ COUNTS, TOGETHER = 0.4, 0.88
 certainty have the second one together."""
 LESS_SURE = 0.2
 """Others are less certain by this much where there may be a dog, which looks like a person to the model."""
-IN_CROP = 0.6
-"""A crop shows somebody if it holds this share of the head."""
 BODY_IN_CROP = 0.03
 """Crops that may show a third body to this share say "people" instead of "two people"."""
 HEAD_SHOWN, HEAD_SEEN = 0.9, 0.35
@@ -102,11 +100,10 @@ TINT = 0.4
 SAME_PERSON, OWN_HEAD = 0.5, 0.65
 """Another body that overlaps the main person's by this much (IoU) may be the same once more, unless a head with this
 score belongs to it."""
-SIMILAR_HEAD, SIMILAR_BODY = 0.6, 0.65
-"""Somebody whose head is lower than this share of the main person's is in the background, unless their body, surely
-there, has this share of the main person's area. Source: 77 photos of `train` with a largest other head from 0.5 to 0.6,
-looked at: two had a second subject of that size; and 48 with another tall body, of which those of this area led, too,
-or belonged to a crowd."""
+SIMILAR_BODY = 0.65
+"""Somebody with a smaller head is not in the background if their body, surely there, has this share of the main
+person's area. Source: 48 photos of `train` with another tall body, looked at: those of this area led, too, or were in a
+crowd."""
 SAME_HEAD, HEAD_IN_CLOSE_UP, HEAD_BESIDE = 0.35, 0.5, 0.5
 """Two heads may be one if they share this much of the smaller one. Close-ups of several people show heads of which the
 others have at least this share of the main head's height, and this score. Source: 21 close-ups of `train` with a score
@@ -210,8 +207,7 @@ class Sight:
             framing = "distance"
         elif who.is_one and body is not None and not self._may_be_no_one:
             framing = "distance" if body.height < SMALL * box.height else "full" if self._shows_all(box) else None
-            place = (body.centre[0] - box.x0) / box.width
-            side = "left" if place < 1 / 3 else "right" if place > 2 / 3 else None
+            side = side_in(body, box)
         facing = self._facing if who.is_one and framing != "distance" else None
         return replace(self._around(box, who), facing=facing, framing=framing, side=side)
 
@@ -307,7 +303,7 @@ class Sight:
 
     def _possible(self, box: Box) -> Mask:
         """Tell of whom (n,) besides the main person a crop may show anything."""
-        bodies = np.array([_head_share(body, box) >= BODY_IN_CROP for body in self.scene.body])
+        bodies = _head_shares(self.scene.body, box) >= BODY_IN_CROP
         possible: Mask = self._possible_heads(box) | (bodies & (self.scene.body_score >= POSSIBLE))
         possible[self.main] = False
         return possible
@@ -351,7 +347,7 @@ class Sight:
 
     def _inside(self, box: Box) -> Mask:
         """Tell whose heads a crop holds (n,); the main person's always counts."""
-        inside = np.array([_head_share(head, box) >= IN_CROP for head in self.scene.head])
+        inside: Mask = _head_shares(self.scene.head, box) >= IN_CROP
         inside[self.main] = True
         return inside
 
@@ -582,14 +578,18 @@ class Sight:
         if rule is None:
             return False
         row, threshold = rule
-        return bool(self.concepts[row].mean() >= threshold) and (
-            box is None or _mean_in(self.concepts[row], box) >= threshold
-        )
+        return self._logits[row] >= threshold and (box is None or _mean_in(self.concepts[row], box) >= threshold)
 
     def _logit(self, concept: str) -> float:
         """Return the photo's logit of a concept; minus infinity for unknown ones."""
         rule = self._rules.get(concept)
-        return -np.inf if rule is None else float(self.concepts[rule[0]].mean())
+        return -np.inf if rule is None else self._logits[rule[0]]
+
+    @cached_property
+    def _logits(self) -> Sequence[float]:
+        """The photo's logits of all concepts."""
+        logits: list[float] = self.concepts.reshape(len(self.concepts), -1).mean(1).tolist()
+        return logits
 
     @cached_property
     def _rules(self) -> Mapping[str, tuple[int, float]]:
@@ -673,6 +673,16 @@ def _head_share(sides: Floats, box: Box) -> float:
     area = (x1 - x0) * (y1 - y0)
     width, height = min(x1, box.x1) - max(x0, box.x0), min(y1, box.y1) - max(y0, box.y0)
     return width * height / area if area > 0 and width > 0 and height > 0 else 0.0
+
+
+def _head_shares(sides: Floats, box: Box) -> Floats:
+    """Return which share of each of n boxes (n, 4) another box holds; 0 for unknown boxes."""
+    x0, y0, x1, y1 = sides.astype(np.float64).T
+    area = (x1 - x0) * (y1 - y0)
+    width, height = np.minimum(x1, box.x1) - np.maximum(x0, box.x0), np.minimum(y1, box.y1) - np.maximum(y0, box.y0)
+    is_shared = (area > 0) & (width > 0) & (height > 0)
+    shares: Floats = np.divide(width * height, area, out=np.zeros(len(sides)), where=is_shared)
+    return shares
 
 
 def _iou(one: Floats, other: Floats) -> float:
